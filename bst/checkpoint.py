@@ -1,0 +1,170 @@
+"""The run: a folder that holds a trained model and what is needed to use it, without pickle.
+
+    config.json          settings of model, training and data, sizes, versions
+    model.safetensors    weights of the best epoch so far
+    vocabulary.json      raw ids of items and categories, in the order of their indices
+    heldout.safetensors  histories and contexts of some held-out users, for golden vectors and measuring
+    metrics.jsonl        a line an epoch
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig, validated
+from bst.errors import InputError
+from bst.files import read_json, staged_folder, to_json, write_atomically
+from bst.model import BST
+from bst.vocabulary import Vocabularies
+
+SCHEMA_VERSION = 1
+WHAT = "a run (a folder that `bst train` writes)"
+
+
+class RunConfig(Frozen):
+    """The content of `config.json`."""
+
+    schema_version: int
+    model: BSTConfig
+    training: TrainConfig
+    data: DataConfig
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Index-level rows of held-out users: `items` int64 `[n, max_length]` left-padded, `context` int64 `[n, C]`."""
+
+    items: Tensor
+    context: Tensor
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `load_run` gives: the model in evaluation mode on the CPU, and all that goes with it."""
+
+    model: BST
+    config: RunConfig
+    vocabularies: Vocabularies
+    heldout: Heldout
+    metrics: tuple[dict[str, Any], ...]
+
+
+def save_run(path: Path, run: Run) -> None:
+    """Write `run` as the folder `path`, whole or not at all.
+
+    Raises:
+        InputError: the path exists or cannot be written.
+    """
+    with staged_folder(path, "the run") as stage:
+        write_atomically(stage / "config.json", to_json(run.config.model_dump(mode="json")))
+        # One id a line would be prettier and ten times slower to read.
+        write_atomically(stage / "vocabulary.json", json.dumps(run.vocabularies.to_dict(), ensure_ascii=False))
+        rows = {"items": run.heldout.items.contiguous(), "context": run.heldout.context.contiguous()}
+        write_atomically(stage / "heldout.safetensors", safetensors.torch.save(rows))
+        save_weights(stage, run.model)
+        save_metrics(stage, run.metrics)
+
+
+def save_weights(path: Path, model: BST) -> None:
+    """Replace the weights of the run at `path`, atomically."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(path / "model.safetensors", safetensors.torch.save(state))
+
+
+def save_metrics(path: Path, metrics: tuple[dict[str, Any], ...]) -> None:
+    """Replace the metrics of the run at `path`, atomically."""
+    write_atomically(path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
+
+
+def load_run(path: Path) -> Run:
+    """Read a run.
+
+    Raises:
+        InputError: the folder is not a run, is of a later schema, or a file in it is missing, cut short or does not
+            fit the others; the message names the file.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path} is not {WHAT}: there is no such folder")
+    values = read_json(path / "config.json", WHAT)
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if found != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again")
+    config = validated(RunConfig, values, str(path / "config.json"))
+    vocabularies = _read_vocabularies(path, config.model)
+    model = BST(config.model)
+    _load_weights(model, _read_tensors(path / "model.safetensors"), path)
+    rows = _read_tensors(path / "heldout.safetensors")
+    try:
+        heldout = Heldout(rows["items"], rows["context"])
+    except KeyError as error:
+        raise InputError(f"{path / 'heldout.safetensors'} does not hold {error}; train again") from None
+    try:
+        lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        metrics = tuple(json.loads(line) for line in lines)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path / 'metrics.jsonl'} cannot be read: {error}") from None
+    return Run(model.eval(), config, vocabularies, heldout, metrics)
+
+
+def run_hash(path: Path) -> str:
+    """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in ("config.json", "model.safetensors", "vocabulary.json"):
+        digest.update(hashlib.sha256((path / name).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    names = ("bst", "torch", "numpy", "polars")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
+    try:
+        vocabularies = Vocabularies.from_dict(read_json(path / "vocabulary.json", WHAT))
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{path / 'vocabulary.json'} is not a vocabulary; train again") from None
+    sizes = {name: len(one) for name, one in vocabularies.context.items()}
+    expected = {feature.name: feature.num_categories for feature in config.context}
+    if len(vocabularies.items) != config.num_items or list(sizes.items()) != list(expected.items()):
+        raise InputError(
+            f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {sizes}, "
+            f"config.json says {config.num_items} and {expected}; the files are not of one run"
+        )
+    return vocabularies
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except OSError as error:
+        raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({error})") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); restore it or train again") from None
+
+
+def _load_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
+    expected = model.state_dict()
+    offences = [f"{name} is missing" for name in expected if name not in weights]
+    offences += [f"{name} is not part of the model" for name in weights if name not in expected]
+    offences += [
+        f"{name} is {weights[name].dtype} {list(weights[name].shape)}, not {tensor.dtype} {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and (weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype)
+    ]
+    offences += [f"{name} holds NaN or inf" for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if offences:
+        raise InputError(f"{path / 'model.safetensors'} does not fit config.json: {'; '.join(offences)}")
+    model.load_state_dict(weights)

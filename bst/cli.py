@@ -1,0 +1,81 @@
+"""The command `bst`: subcommands come from the entry-point group `bst.commands`, so that no package imports upwards."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+import typer
+
+from bst.errors import CheckError, InputError
+
+GROUP = "bst.commands"
+# What a person does first comes first; what other packages add follows by name.
+ORDER = ("demo", "train", "evaluate", "export", "verify", "recommend", "bench")
+
+
+def build_app() -> typer.Typer:
+    """Collect the subcommands of every installed package."""
+    app = typer.Typer(
+        name="bst",
+        help="Train a Behaviour Sequence Transformer, export it once, run it anywhere.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    def place(name: str) -> tuple[int, str]:
+        return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+    for point in sorted(entry_points(group=GROUP), key=lambda point: place(point.name)):
+        command: Callable[..., Any] = point.load()
+        app.command(point.name)(command)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit: 0 done, 1 a check failed, 2 bad input or misuse (one line on stderr)."""
+    warnings.showwarning = _one_line_warning
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code instead of exiting."""
+    try:
+        code = build_app()(args=arguments, standalone_mode=False)
+    except typer.Abort:
+        return _fail("interrupted", 130)
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message()} (see --help)", 2)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except CheckError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; there is nobody to complain to
+        return 0
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{name}{error.strerror or error}; nothing half-written was left", 2)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print("warning:", " ".join(str(message).split()), file=sys.stderr)

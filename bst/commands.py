@@ -1,0 +1,137 @@
+"""`bst train` and `bst evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from bst.checkpoint import load_run
+from bst.config import Architecture, DataConfig, Settings, TrainConfig, read_settings, validated
+from bst.data import read_interactions
+from bst.files import require_new, to_json
+from bst.metrics import RankingMetrics
+from bst.metrics import evaluate as evaluate_examples
+from bst.trainer import EpochReport
+from bst.training import Dataset, require_device
+from bst.training import train as train_dataset
+
+TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
+
+Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help="Events: CSV or TSV (also .gz), or Parquet.")]
+Users = Annotated[Path | None, typer.Option(help="Table of users, joined for context features that it holds.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+
+
+def train(
+    interactions: Table,
+    out: Annotated[Path, typer.Option(help="The run to write; must not exist.")],
+    users: Users = None,
+    context: Annotated[str, typer.Option(help="Context features: column names, separated by commas.")] = "",
+    config: Annotated[Path | None, typer.Option(help="TOML with tables [model], [training], [data].")] = None,
+    epochs: Annotated[int | None, typer.Option(help=f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
+    seed: Annotated[int | None, typer.Option(help=f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
+    device: Device = "cpu",
+    user_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.user_column}]")] = None,
+    item_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.item_column}]")] = None,
+    time_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.time_column}]")] = None,
+    text_ids: Annotated[bool, typer.Option("--text-ids", help="Keep ids as text, also where they look like numbers.")] = False,
+) -> None:
+    """Train a model on a table of interactions and write a run."""
+    require_new(out, "the run")
+    require_device(device)
+    settings = _merged(
+        read_settings(config) if config else Settings(),
+        training={"epochs": epochs, "seed": seed},
+        data={
+            "context": tuple(name.strip() for name in context.split(",") if name.strip()) or None,
+            "user_column": user_column,
+            "item_column": item_column,
+            "time_column": time_column,
+            "text_ids": text_ids or None,
+        },
+    )
+    dataset = Dataset.build(read_interactions(interactions, settings.data, users))
+    sequences, split = dataset.sequences, dataset.split
+    print(
+        f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} items; "
+        f"predicting for {len(split.test):,} users"
+    )
+    if split.too_short:
+        print(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
+    print(f"{'epoch':>7}  {'loss':>7}  {'HR@10':>6}  {'NDCG@10':>7}  {'rows/s':>8}   (validation)")
+    result = train_dataset(
+        dataset,
+        settings,
+        out,
+        device=device,
+        progress=progress_bar,
+        on_epoch=lambda report: print_epoch(report, settings.training.epochs),
+    )
+    print(f"validation, best epoch: {_line(result.validation)}")
+    print(f"test:                   {_line(result.test)}")
+    print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote.")],
+    interactions: Table,
+    users: Users = None,
+    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank also the items that the history holds.")] = False,
+    device: Device = "cpu",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics here as well.")] = None,
+) -> None:
+    """Measure a run on the last event of each user, ranking the whole catalogue."""
+    require_device(device)
+    loaded = load_run(run)
+    dataset = Dataset.build(read_interactions(interactions, loaded.config.data, users), loaded.vocabularies)
+    filter_seen = loaded.config.training.filter_seen and not keep_seen
+    metrics = {
+        name: evaluate_examples(
+            loaded.model.to(device), examples, loaded.config.model.max_length, filter_seen=filter_seen, device=device
+        )
+        for name, examples in (("validation", dataset.split.validation), ("test", dataset.split.test))
+        if len(examples)
+    }
+    unknown = int((dataset.sequences.items == 0).sum())
+    print(f"{len(dataset.split.test):,} users, {dataset.split.too_short:,} with fewer than three events left out")
+    if unknown:
+        print(f"{unknown:,} events of items that the run does not know are ignored in histories and missed as targets")
+    print("items of the history are " + ("left out" if filter_seen else "ranked like any other"))
+    for name, one in metrics.items():
+        print(f"{name + ':':<12}{_line(one)}")
+    if json_file:
+        json_file.write_text(to_json({name: one.to_dict() for name, one in metrics.items()}))
+
+
+def progress_bar(steps: Iterable[int], total: int, label: str = "training") -> Iterable[int]:
+    """Show `steps` as a bar on stderr while they last; nothing when that is not a terminal."""
+    console = Console(stderr=True)
+    return track(steps, label, total=total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def print_epoch(report: EpochReport, epochs: int) -> None:
+    metrics = report.validation
+    print(
+        f"{report.epoch:>3}/{epochs:<3}  {report.loss:7.4f}  {metrics.hr_10:6.4f}  {metrics.ndcg_10:7.4f}  "
+        f"{report.rows_per_s:8,.0f}{'   best' if report.best else ''}",
+        flush=True,
+    )
+
+
+def _line(metrics: RankingMetrics) -> str:
+    return (
+        f"HR@10 {metrics.hr_10:.4f}  NDCG@10 {metrics.ndcg_10:.4f}  HR@1 {metrics.hr_1:.4f}  MRR {metrics.mrr:.4f}"
+        f"  ({metrics.num_users:,} users)"
+    )
+
+
+def _merged(settings: Settings, **tables: dict[str, Any]) -> Settings:
+    values = settings.model_dump()
+    for table, changes in tables.items():
+        values[table].update({key: value for key, value in changes.items() if value is not None})
+    return validated(Settings, values, "the options")

@@ -1,0 +1,184 @@
+"""Every setting, as frozen, validated values. A default is written here and nowhere else."""
+
+from __future__ import annotations
+
+import keyword
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bst.errors import InputError
+
+RESERVED_NAMES = {"history", "items", "context", "candidates", "scores", "item_ids", "item_indices", "user_vector"}
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Frozen(BaseModel):
+    """A value: unknown keys are refused, nothing is converted silently, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ContextFeature(Frozen):
+    """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
+
+    name: str
+    num_categories: Positive
+    dim: Positive
+
+    @model_validator(mode="after")
+    def _name_can_be_an_input(self) -> Self:
+        if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in RESERVED_NAMES:
+            raise ValueError(
+                f"context feature {self.name!r} cannot be the name of a model input; rename the column to a Python "
+                f"identifier other than {', '.join(sorted(RESERVED_NAMES))}"
+            )
+        return self
+
+
+class Architecture(Frozen):
+    """The sizes that a person chooses; those that the data gives are added by `BSTConfig`."""
+
+    dim: Positive = 64
+    num_heads: Positive = 4
+    num_blocks: Positive = 2
+    ff_width: Positive = 256
+    max_length: Positive = 50
+    head_widths: tuple[Positive, ...] = (1024,)
+    context_dim: Positive = 10
+    pooling: Literal["last", "mean"] = "last"
+    tied_output: bool = False
+    dropout: Fraction = 0.1
+    init_method: Literal["xavier", "kaiming"] = "xavier"
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.dim % self.num_heads:
+            below = self.dim // self.num_heads * self.num_heads
+            fitting = " or ".join(str(dim) for dim in (below, below + self.num_heads) if dim)
+            raise ValueError(f"dim={self.dim} does not divide into num_heads={self.num_heads}; try {fitting}")
+        if not self.head_widths and not self.tied_output:
+            raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
+        return self
+
+
+class BSTConfig(Architecture):
+    """All that `BST` needs to be built. `context` fixes the order of the context features."""
+
+    num_items: Positive
+    context: tuple[ContextFeature, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [feature.name for feature in self.context]
+        if len(set(names)) < len(names):
+            raise ValueError(f"context features {names} repeat a name; each needs its own")
+        return self
+
+    @property
+    def user_width(self) -> int:
+        """Width of the user vector whose inner product with an output row is a score."""
+        return self.dim if self.tied_output else self.head_widths[-1]
+
+
+class DataConfig(Frozen):
+    """Where in the tables things stand."""
+
+    user_column: str = "user_id"
+    item_column: str = "item_id"
+    time_column: str = "timestamp"
+    context: tuple[str, ...] = ()
+    text_ids: bool = False
+
+
+class TrainConfig(Frozen):
+    """How the weights are found. `batch_size` counts windows of at most `max_length` events."""
+
+    epochs: Positive = 12
+    batch_size: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    schedule: Literal["constant", "cosine", "multistep"] = "cosine"
+    milestones: tuple[Positive, ...] = ()
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip_norm: Annotated[float, Field(gt=0)] | None = 5.0
+    filter_seen: bool = True
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _milestones_go_with_multistep(self) -> Self:
+        if bool(self.milestones) != (self.schedule == "multistep"):
+            raise ValueError(
+                f"milestones={list(self.milestones)} with schedule={self.schedule!r}; "
+                "milestones (counted in epochs) belong to schedule='multistep', which needs at least one"
+            )
+        return self
+
+
+class Settings(Frozen):
+    """What a `train.toml` may hold: the tables `[model]`, `[training]` and `[data]`, every key optional."""
+
+    model: Architecture = Architecture()
+    training: TrainConfig = TrainConfig()
+    data: DataConfig = DataConfig()
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def validated(kind: type[T], values: object, source: str) -> T:
+    """Build `kind` from plain JSON or TOML values.
+
+    Raises:
+        InputError: names `source` and every offending key at once, with the known keys where one is unknown.
+    """
+    try:
+        # Strict everywhere but here: JSON and TOML know lists where the values hold tuples.
+        return kind.model_validate(_tupled(values))
+    except ValidationError as error:
+        raise InputError(f"{source}: " + "; ".join(_offence(kind, item) for item in error.errors())) from None
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a TOML file of settings.
+
+    Raises:
+        InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
+    """
+    try:
+        return validated(Settings, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+
+
+def _tupled(value: object) -> Any:
+    if isinstance(value, list):
+        return tuple(_tupled(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tupled(item) for key, item in value.items()}
+    return value
+
+
+def _offence(kind: type[BaseModel], error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(kind, error["loc"][:-1])
+        return f"there is no setting {where!r}; known: {', '.join(known)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}={error['input']!r}: {message}" if where and error["type"] != "value_error" else message
+
+
+def _fields_at(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        kind = annotation
+    return list(kind.model_fields)

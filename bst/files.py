@@ -1,0 +1,83 @@
+"""Writing so that a reader sees the old state or the new one, never something between."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bst.errors import InputError
+
+
+def require_new(path: Path, what: str) -> None:
+    """Refuse a `path` that exists, before any work is done for it.
+
+    Raises:
+        InputError: the path exists, or its parent cannot hold it.
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{what} {path} exists; give another --out or remove it first")
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{what} {path} cannot be made: {parent} is not a writable folder; give another --out")
+
+
+@contextmanager
+def staged_folder(target: Path, what: str) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that becomes `target` when the block ends well.
+
+    When the block raises, the folder is removed and `target` is not there.
+    """
+    require_new(target, what)
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        yield stage
+        stage.chmod(0o755)
+        require_new(target, what)  # somebody else may have been quicker
+        stage.rename(target)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replace `path` by `content` (text as UTF-8): written beside it, flushed to disk, then renamed over it."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.partial-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: the file is missing or is not JSON; the message says that `path.parent` is not `what`.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path.parent} is not {what}: {path.name} is not JSON ({error})") from None
+
+
+def to_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

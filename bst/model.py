@@ -1,0 +1,208 @@
+"""The Behaviour Sequence Transformer: a causal encoder over a history, pooled, joined with context, scored.
+
+After Chen et al., "Behavior Sequence Transformer for E-commerce Recommendation in Alibaba" (2019), as the seed
+notebook has it: post-norm cells, sinusoidal positions, context embeddings beside the pooled history, an MLP with
+LeakyReLU, one score an item.
+
+Shape letters: B batch, L length, D dim, H heads, C context features, U user width, V items of the catalogue.
+"""
+
+import math
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bst.config import BSTConfig
+
+class SelfAttention(nn.Module):
+    """Multi-head scaled dot-product attention without biases (Vaswani et al., 2017, section 3.2)."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.head_dim = dim // num_heads
+        self.scale = 1.0 / math.sqrt(self.head_dim)
+        self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
+        self.dense = nn.Linear(dim, dim, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        query, key, value = self.query_key_value(x).chunk(3, dim=-1)
+        logits = (self._heads(query) * self.scale) @ self._heads(key).transpose(-2, -1)  # [B, H, L, L]
+        weights = self.dropout(torch.softmax(logits + hidden, dim=-1))
+        return self.dense((weights @ self._heads(value)).transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, L, D/H]
+
+
+class EncoderCell(nn.Module):
+    """Attention, then a two-layer network, each added to its input and normalised (post-norm)."""
+
+    def __init__(self, config: BSTConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.dim, config.num_heads, config.dropout)
+        self.norm_1 = nn.LayerNorm(config.dim)
+        self.ff_1 = nn.Linear(config.dim, config.ff_width)
+        self.ff_2 = nn.Linear(config.ff_width, config.dim)
+        self.norm_2 = nn.LayerNorm(config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        x = self.norm_1(x + self.dropout(self.attention(x, hidden)))
+        return self.norm_2(x + self.dropout(self.ff_2(F.relu(self.ff_1(x)))))
+
+
+class BST(nn.Module):
+    """Scores every item of the catalogue for each row of a batch.
+
+    Index 0 in `items` is padding, at any position: scores are those of the history without the padded slots, because
+    positions count real items only, from the newest (0) to the oldest. Indices must lie in [0, num_items]; `export`
+    guards the doors where others may come in. A row without a real item gets finite scores from its context alone.
+
+    Dropout is active until `.eval()`, as in any module.
+    """
+
+    # Added to the logit of a slot that must not be seen. Finite, so a row that sees nothing stays free of NaN, and
+    # within float16; exp(-30000) is exactly 0 in every float type, so what is hidden has no weight at all.
+    hidden_logit: Final[float] = -30000.0
+    tied_output: Final[bool]
+    mean_pooling: Final[bool]
+    causal: Tensor
+    positions: Tensor
+
+    def __init__(self, config: BSTConfig) -> None:
+        super().__init__()
+        self.tied_output = config.tied_output
+        self.mean_pooling = config.pooling == "mean"
+        self.embedding_scale = math.sqrt(config.dim)
+        self.item_embedding = nn.Embedding(config.num_items + 1, config.dim, padding_idx=0)
+        self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
+        self.dropout = nn.Dropout(config.dropout)
+        self.cells = nn.ModuleList(EncoderCell(config) for _ in range(config.num_blocks))
+        self.head = _head(config)
+        if config.tied_output:
+            self.output_bias = nn.Parameter(torch.zeros(config.num_items + 1))
+        else:
+            self.output = nn.Linear(config.user_width, config.num_items)
+        # One slot more than a history can have: torch.export takes a slice that may be the whole buffer for a
+        # constant length, and says so only by refusing max_length itself.
+        room = config.max_length + 1
+        self.register_buffer("causal", torch.ones(room, room, dtype=torch.bool).tril(), persistent=False)
+        self.register_buffer("positions", sinusoidal_positions(room, config.dim), persistent=False)
+        _initialise(self, config.init_method)
+
+    def forward(self, items: Tensor, context: Tensor) -> Tensor:
+        """Score the catalogue.
+
+        Args:
+            items: int64 `[batch, length]`, oldest first, 0 is padding; length from 1 to `max_length`.
+            context: int64 `[batch, num_context]`, columns in the order of `config.context`, 0 is unknown.
+
+        Returns:
+            float32 `[batch, num_items + 1]`, the logits of a softmax over items; column 0 (padding) is -inf.
+        """
+        return F.pad(self.item_scores(self.user_vectors(items, context)), (1, 0), value=-math.inf)
+
+    def user_vectors(self, items: Tensor, context: Tensor) -> Tensor:
+        """Encode each row of `items` `[B, L]` and `context` `[B, C]` (see `forward`) as a vector `[B, user_width]`."""
+        real = items > 0
+        after = _real_items_after(real)
+        if self.mean_pooling:
+            weights = real / real.sum(dim=1, keepdim=True).clamp(min=1)
+        else:
+            weights = real & (after == 0)
+        states = self._encode(items, real, after)
+        pooled = (weights.to(states.dtype).unsqueeze(1) @ states).squeeze(1)  # [B, D]
+        return self.head(self._with_context(pooled, context))
+
+    def prefix_vectors(self, items: Tensor, context: Tensor) -> Tensor:
+        """Encode every prefix of each row in one pass, as training does: a causal state never sees what follows it.
+
+        Args:
+            items: int64 `[batch, length]` as in `forward`.
+            context: int64 `[batch, length, num_context]`, the context of each prefix.
+
+        Returns:
+            float32 `[batch, length, user_width]`; slot t holds the vector of `items[:, : t + 1]`, except that
+            positions count from the newest item of the whole row. Undefined where `items` is 0.
+        """
+        real = items > 0
+        states = self._encode(items, real, _real_items_after(real))
+        if self.mean_pooling:
+            seen = real.unsqueeze(-1).to(states.dtype)
+            states = (states * seen).cumsum(dim=1) / seen.cumsum(dim=1).clamp(min=1)
+        return self.head(self._with_context(states, context))
+
+    def item_scores(self, user_vectors: Tensor) -> Tensor:
+        """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
+        if self.tied_output:
+            return F.linear(user_vectors, self.item_embedding.weight, self.output_bias)[..., 1:]
+        else:  # noqa: RET505  TorchScript compiles only the branch that the constant chooses
+            return self.output(user_vectors)
+
+    def _encode(self, items: Tensor, real: Tensor, after: Tensor) -> Tensor:
+        length = items.size(1)
+        x = self.item_embedding(items) * self.embedding_scale + F.embedding(after, self.positions)  # [B, L, D]
+        visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
+        hidden = (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L, L]
+        x = self.dropout(x)
+        for cell in self.cells:
+            x = cell(x, hidden)
+        return x
+
+    def _with_context(self, pooled: Tensor, context: Tensor) -> Tensor:
+        parts = [pooled]
+        for column, embedding in enumerate(self.context_embeddings):
+            parts.append(embedding(context[..., column]))
+        return torch.cat(parts, dim=-1)
+
+
+def sinusoidal_positions(length: int, dim: int) -> Tensor:
+    """Positions as in Vaswani et al. (2017), section 3.5: sin in the even columns, cos in the odd ones.
+
+    Returns float32 `[length, dim]`; row p is the same whatever `length` is. Computed in float64, so that the table is
+    right to the last bit of float32.
+    """
+    steps = torch.arange(length, dtype=torch.float64).unsqueeze(1)
+    rates = torch.pow(10000.0, -torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    table = torch.stack((torch.sin(steps * rates), torch.cos(steps * rates)), dim=-1).flatten(1)
+    return table[:, :dim].to(torch.float32)
+
+
+def _real_items_after(real: Tensor) -> Tensor:
+    """Count the real items that follow each slot: int64 `[B, L]` from bool `[B, L]`; 0 at the newest real item."""
+    return real.sum(dim=1, keepdim=True) - real.cumsum(dim=1)
+
+
+def _head(config: BSTConfig) -> nn.Sequential:
+    width = config.dim + sum(feature.dim for feature in config.context)
+    layers: list[nn.Module] = []
+    for next_width in config.head_widths:
+        layers += [nn.Linear(width, next_width), nn.LeakyReLU()]
+        width = next_width
+    if config.tied_output:  # into the space of the item embeddings, where both signs are needed
+        layers.append(nn.Linear(width, config.dim))
+    return nn.Sequential(*layers)
+
+
+def _initialise(model: BST, method: str) -> None:
+    fill = nn.init.xavier_uniform_ if method == "xavier" else nn.init.kaiming_uniform_
+    for module in model.modules():
+        if isinstance(module, SelfAttention):
+            for part in module.query_key_value.weight.chunk(3):
+                fill(part)
+        elif isinstance(module, nn.Linear) and module.bias is not None:
+            fill(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            # Unit variance after the sqrt(dim) scale, whatever the catalogue's size: an init that shrinks with the
+            # number of rows lets the positions drown the items.
+            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+            # Item 0 is padding and stays zero; category 0 is the unknown one and starts neutral.
+            nn.init.zeros_(module.weight[0].data)
+    for cell in model.cells:
+        assert isinstance(cell, EncoderCell)
+        fill(cell.attention.dense.weight)

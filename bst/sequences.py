@@ -1,0 +1,192 @@
+"""Histories as flat arrays with offsets, and the batches that are cut from them by indexing alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bst.data import Interactions
+from bst.vocabulary import Index, Vocabularies, Vocabulary
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The items of all users, one after another.
+
+    User u owns `items[offsets[u] : offsets[u + 1]]`, oldest first::
+
+        items    [ 5 2 9 | 7 7 | 1 4 4 8 ]
+        offsets  [ 0       3     5         9 ]
+
+    Attributes:
+        items: int32 `[num_events]`, indices from 1.
+        offsets: int64 `[num_users + 1]`.
+        context: int32 `[num_users, num_context]`, or `[num_events, num_context]` where a feature changes by event.
+    """
+
+    items: NDArray[np.int32]
+    offsets: Index
+    context: NDArray[np.int32]
+
+    @property
+    def num_users(self) -> int:
+        return len(self.offsets) - 1
+
+    def context_of(self, users: Index, events: Index) -> NDArray[np.int32]:
+        """Give the context in which each of `events` (a position in `items`, of the user beside it) took place."""
+        return self.context[events if len(self.context) == len(self.items) else users]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows for the model, on the CPU.
+
+    Attributes:
+        items: int64 `[batch, length]`, padded on the left with 0.
+        context: int64 `[batch, num_context]`; `[batch, length, num_context]` in training, one for each prefix.
+        targets: int64 `[batch]`; `[batch, length]` in training, 0 where `items` is padding.
+    """
+
+    items: Tensor
+    context: Tensor
+    targets: Tensor
+
+
+def fit_vocabularies(interactions: Interactions) -> Vocabularies:
+    """Collect the catalogue and the categories; every item of the table is part of the catalogue."""
+    context = {name: Vocabulary.fit(interactions.context_values(name)) for name in interactions.context}
+    return Vocabularies(Vocabulary.fit(interactions.events["item"]), context)
+
+
+def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequences:
+    """Turn interactions into indices; an item or category that the vocabularies do not hold becomes 0."""
+    events, users = interactions.events, interactions.users
+    counts = events.group_by("user", maintain_order=True).len()["len"].to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    per_event = any(name not in users.columns for name in interactions.context)
+    context = np.zeros((len(events) if per_event else len(users), len(interactions.context)), dtype=np.int32)
+    for column, name in enumerate(interactions.context):
+        indices = vocabularies.context[name].indices(interactions.context_values(name))
+        spread = per_event and name in users.columns
+        context[:, column] = np.repeat(indices, counts) if spread else indices
+    return Sequences(vocabularies.items.indices(events["item"]).astype(np.int32), offsets, context)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One prediction a row: the event at position `targets` of `sequences.items`, from all that its user did before.
+
+    `users` and `targets` are int64 `[num_examples]`.
+    """
+
+    sequences: Sequences
+    users: Index
+    targets: Index
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def batch(self, rows: slice | Index, max_length: int) -> Batch:
+        """Cut `rows` as a batch, each history left-padded and cut to the newest `max_length` items."""
+        users, targets = self.users[rows], self.targets[rows]
+        starts = self.sequences.offsets[users]
+        slots, real = _slots(np.maximum(starts, targets - max_length), targets)
+        items = np.where(real, self.sequences.items[slots], 0)
+        return Batch(
+            _int64(items), _int64(self.sequences.context_of(users, targets)), _int64(self.sequences.items[targets])
+        )
+
+    def seen(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
+        """List what the histories of `rows` hold, whole, as pairs (row within the batch, item index), both int64."""
+        starts, stops = self.sequences.offsets[self.users[rows]], self.targets[rows]
+        lengths = stops - starts
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        events = np.repeat(starts, lengths) + within
+        return _int64(np.repeat(np.arange(len(lengths)), lengths)), _int64(self.sequences.items[events])
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """Every event but the first of each user, once an epoch, as the target of the events before it.
+
+    User u trains on `items[offsets[u] : stops[u]]`. A window is a run of at most `max_length` neighbouring inputs; all
+    its prefixes are examples. Where a user has more than one window, the cuts move by chance from epoch to epoch, so
+    that a target is not always the one with the short history.
+    """
+
+    sequences: Sequences
+    stops: Index
+    max_length: int
+
+    @property
+    def num_examples(self) -> int:
+        return int(self._inputs().sum())
+
+    def epoch(self, rng: np.random.Generator) -> tuple[Index, Index, Index]:
+        """Draw the windows of one epoch in random order: users, first and one past the last input position."""
+        inputs, length = self._inputs(), self.max_length
+        windows = -(-inputs // length)
+        shift = rng.integers(0, windows * length - inputs + 1)
+        users = np.repeat(np.arange(len(inputs)), windows)
+        nth = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
+        high = inputs[users] + shift[users] - nth * length
+        starts = self.sequences.offsets[users]
+        order = rng.permutation(len(users))
+        first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[users])
+        return users[order], first[order], last[order]
+
+    def batch(self, users: Index, first: Index, last: Index) -> Batch:
+        """Cut windows `[first, last)` of `users` as a batch of inputs and, one event later, targets."""
+        slots, real = _slots(first, last)
+        items, following = self.sequences.items, np.minimum(slots + 1, len(self.sequences.items) - 1)
+        context = self.sequences.context_of(users[:, None], following)
+        context = np.broadcast_to(context, (*slots.shape, context.shape[-1]))
+        return Batch(
+            _int64(np.where(real, items[slots], 0)), _int64(context), _int64(np.where(real, items[following], 0))
+        )
+
+    def _inputs(self) -> Index:
+        return np.maximum(self.stops - self.sequences.offsets[:-1] - 1, 0)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Leave-one-out: the last event of a user is the test target, the one before it the validation target.
+
+    `too_short` counts the users with fewer than three events: they are trained on, and predicted in neither.
+    """
+
+    train_stops: Index
+    validation: Examples
+    test: Examples
+    too_short: int
+
+
+def leave_one_out(sequences: Sequences) -> Split:
+    """Split `sequences` (see `Split`); nothing of a target's future is in its history or in training."""
+    ends = sequences.offsets[1:]
+    enough = np.diff(sequences.offsets) >= 3
+    users = np.flatnonzero(enough)
+    return Split(
+        train_stops=np.where(enough, ends - 2, ends),
+        validation=Examples(sequences, users, ends[users] - 2),
+        test=Examples(sequences, users, ends[users] - 1),
+        too_short=int((~enough).sum()),
+    )
+
+
+def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
+    """Positions `[first, last)` of each row, right-aligned in a rectangle, and which of its cells are real."""
+    width = int((last - first).max(initial=1))
+    slots = last[:, None] - np.arange(width, 0, -1)
+    real = slots >= first[:, None]
+    return np.where(real, slots, 0), real
+
+
+def _int64(values: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))
