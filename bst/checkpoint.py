@@ -1,10 +1,10 @@
 """The run: a folder that holds a trained model and what is needed to use it, without pickle.
 
-    config.json          settings of model, training and data, sizes, versions
-    model.safetensors    weights of the best epoch so far
-    vocabulary.json      raw ids of items and categories, in the order of their indices
-    heldout.safetensors  histories and contexts of some held-out users, for golden vectors and measuring
-    metrics.jsonl        a line an epoch
+config.json          settings of model, training and data, sizes, versions
+model.safetensors    weights of the best epoch so far
+vocabulary.json      raw ids of items and categories, in the order of their indices
+heldout.safetensors  histories and contexts of some held-out users, for golden vectors and measuring
+metrics.jsonl        a line an epoch
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def load_run(path: Path) -> Run:
     values = read_json(path / "config.json", WHAT)
     found = values.get("schema_version") if isinstance(values, dict) else None
     if found != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again")
+        raise InputError(
+            f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again"
+        )
     config = validated(RunConfig, values, str(path / "config.json"))
     vocabularies = _read_vocabularies(path, config.model)
     model = BST(config.model)

@@ -39,7 +39,9 @@ def train(
     user_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.user_column}]")] = None,
     item_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.item_column}]")] = None,
     time_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.time_column}]")] = None,
-    text_ids: Annotated[bool, typer.Option("--text-ids", help="Keep ids as text, also where they look like numbers.")] = False,
+    text_ids: Annotated[
+        bool, typer.Option("--text-ids", help="Keep ids as text, also where they look like numbers.")
+    ] = False,
 ) -> None:
     """Train a model on a table of interactions and write a run."""
     require_new(out, "the run")

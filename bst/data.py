@@ -70,9 +70,12 @@ def read_interactions(path: Path, config: DataConfig, users_path: Path | None = 
     interactions = Interactions(events, users, config.context)
     for name in config.context:
         values = interactions.context_values(name).drop_nulls()
-        if values.n_unique() < 2:
-            only = f"the single value {values[0]!r}" if len(values) else "no value at all"
-            warnings.warn(f"context feature {name!r} has {only}: it tells the model nothing", stacklevel=2)
+        if not len(values):
+            raise InputError(f"context feature {name!r} has no value for any user of {path}; leave it out")
+        if values.n_unique() == 1:
+            warnings.warn(
+                f"context feature {name!r} has the single value {values[0]!r}: it tells the model nothing", stacklevel=2
+            )
     return interactions
 
 
@@ -83,7 +86,7 @@ class _Table:
         self.path = path
         suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
         self.separator = SEPARATORS.get(suffix)
-        if suffix not in (*SEPARATORS, ".parquet") or path.suffix == ".gz" and suffix == ".parquet":
+        if suffix not in (*SEPARATORS, ".parquet") or (path.suffix == ".gz" and suffix == ".parquet"):
             raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; known: .csv, .tsv (also .gz), .parquet")
         if not path.is_file():
             raise InputError(f"{path} is not a file; give the path of a table")
@@ -135,7 +138,9 @@ def _ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
     name = values.name
     if values.null_count():
         row = values.is_null().arg_max()
-        raise InputError(f"{path}: column {name!r} is empty in {values.null_count()} rows, first in row {row}; drop them")
+        raise InputError(
+            f"{path}: column {name!r} is empty in {values.null_count()} rows, first in row {row}; drop them"
+        )
     if values.dtype.is_integer():
         return values.cast(pl.String) if text_ids else _int64(values, path)
     if values.dtype in (pl.Categorical, pl.Enum):

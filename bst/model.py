@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from bst.config import BSTConfig
 
+
 class SelfAttention(nn.Module):
     """Multi-head scaled dot-product attention without biases (Vaswani et al., 2017, section 3.2)."""
 
@@ -140,7 +141,7 @@ class BST(nn.Module):
         """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
         if self.tied_output:
             return F.linear(user_vectors, self.item_embedding.weight, self.output_bias)[..., 1:]
-        else:  # noqa: RET505  TorchScript compiles only the branch that the constant chooses
+        else:
             return self.output(user_vectors)
 
     def _encode(self, items: Tensor, real: Tensor, after: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def train(
 def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
     """Join the architecture that was chosen with the sizes that the data gives."""
     context = tuple(
-        ContextFeature(name=name, num_categories=max(len(one), 1), dim=settings.model.context_dim)
+        ContextFeature(name=name, num_categories=len(one), dim=settings.model.context_dim)
         for name, one in vocabularies.context.items()
     )
     return BSTConfig(**settings.model.model_dump(), num_items=len(vocabularies.items), context=context)

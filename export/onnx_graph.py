@@ -1,0 +1,254 @@
+"""ONNX: each signature as a graph of plain operators, all graphs over one file of weights.
+
+torch gives the index-level graph; what torch cannot say is put around it here: the cut to the newest items, and the
+lookup of raw ids (`ai.onnx.ml` LabelEncoder) in front and behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from bst.errors import CheckError, InputError
+from bst.vocabulary import Vocabularies, Vocabulary
+from export.scorer import Scorer
+from export.signatures import Dtype, Signature, TensorSpec
+
+DEFAULT_OPSET = 20
+OPSETS = (18, 20, 23)
+ML_OPSET = 3  # LabelEncoder with int64 and string keys
+WEIGHTS_FILE = "weights.bin"
+ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
+INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
+DTYPES: dict[Dtype, ir.DataType] = {
+    "int64": ir.DataType.INT64,
+    "float32": ir.DataType.FLOAT,
+    "string": ir.DataType.STRING,
+}
+
+
+def save_onnx(
+    scorer: Scorer,
+    signatures: tuple[Signature, ...],
+    vocabularies: Vocabularies,
+    folder: Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+) -> None:
+    """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
+
+    Raises:
+        InputError: the opset is not one of `OPSETS`.
+        CheckError: a file is not a valid model, or an axis came out static or under another name.
+    """
+    if opset not in OPSETS:
+        raise InputError(f"opset {opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+    models = {}
+    for signature in signatures:
+        model = _index_level(scorer, signature, opset)
+        _put_around(model, signature, scorer, vocabularies)
+        models[signature.name] = model
+    _share_weights(models.values(), folder)
+    for signature in signatures:
+        path = folder / f"{signature.name}.onnx"
+        ir.save(models[signature.name], path)
+        check_onnx(path, signature)
+
+
+def check_onnx(path: Path, signature: Signature) -> None:
+    """Ask the file itself whether it is valid and has the inputs, outputs and axes that `signature` states.
+
+    Raises:
+        CheckError: it is not, or has not; the message names the first difference.
+    """
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
+    graph = onnx.load(str(path), load_external_data=False).graph
+    for kind, values, specs in (("input", graph.input, signature.inputs), ("output", graph.output, signature.outputs)):
+        found = [_spec_of(value) for value in values]
+        if found != list(specs):
+            raise CheckError(
+                f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"
+            )
+
+
+class _Face(nn.Module):
+    """One signature as a module, which is what torch exports."""
+
+    def __init__(self, scorer: Scorer, name: str, guard: bool) -> None:
+        super().__init__()
+        self.scorer, self.name, self.guard = scorer, name, guard
+
+    def forward(self, items: Tensor, context: Tensor) -> Any:
+        if self.guard:
+            items, context = self.scorer.guard_items(items), self.scorer.guard_context(context)
+        return getattr(self.scorer, self.name)(items, context)
+
+
+def _index_level(scorer: Scorer, signature: Signature, opset: int) -> ir.Model:
+    num_context = scorer.num_categories.size(0)
+    guard = signature.inputs[0].name == "items"  # raw ids are in range once they are looked up
+    face = _Face(scorer, signature.name, guard).eval()
+    # Sizes above 1, different from one another and below max_length + 1, so that none is taken for another.
+    example = (
+        torch.ones(3, min(2, scorer.max_length), dtype=torch.int64),
+        torch.ones(3, num_context, dtype=torch.int64),
+    )
+    # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
+    batch, window = torch.export.Dim("batch", min=1), torch.export.Dim("window", min=1, max=scorer.max_length)
+    axes = {"items": {0: batch, 1: window}, "context": {0: batch}}
+    if scorer.max_length == 1:  # nothing to be dynamic about: the cut in front gives one slot
+        axes["items"] = {0: batch}
+    with _quiet():
+        program = torch.onnx.export(
+            face,
+            example,
+            input_names=["items", "context"],
+            output_names=[f"inner_{name}" for name in signature.output_names],
+            opset_version=opset,
+            dynamic_shapes=axes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model
+
+
+def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabularies: Vocabularies) -> None:
+    """Replace the inputs and outputs of an index-level graph by those of `signature`."""
+    graph = model.graph
+    inner_items, *inner_context = graph.inputs
+    outer = [_value(spec) for spec in signature.inputs]
+    raw = signature.inputs[0].name == "history"
+    before: list[ir.Node] = []
+
+    def add(op: str, inputs: list[ir.Value], domain: str = "", **attributes: Any) -> ir.Value:
+        node = ir.node(op, inputs, attributes, domain=domain, name=f"bst_{op}_{len(before)}")
+        node.outputs[0].name = f"bst_{op.lower()}_{len(before)}"
+        before.append(node)
+        return node.outputs[0]
+
+    def constant(name: str, values: Any) -> ir.Value:
+        value = ir.Value(name=name, const_value=ir.tensor(np.asarray(values), name=name))
+        graph.register_initializer(value)
+        return value
+
+    def lookup(value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
+        kind = "ints" if vocabulary.dtype == "int64" else "strings"
+        keys = {f"keys_{'int64s' if kind == 'ints' else kind}": vocabulary.ids.to_list()}
+        places = list(range(1, len(vocabulary) + 1))
+        return add("LabelEncoder", [value], "ai.onnx.ml", **keys, values_int64s=places, default_int64=0)
+
+    items = lookup(outer[0], vocabularies.items) if raw else outer[0]
+    axis, end = constant("bst_axis_1", [1]), constant("bst_end", [np.iinfo(np.int64).max])
+    newest = add("Slice", [items, constant("bst_newest", [-scorer.max_length]), end, axis])
+    newest.shape, newest.type = inner_items.shape, inner_items.type
+    ir.convenience.replace_all_uses_with(inner_items, newest)
+    if raw and len(outer) > 1:
+        columns = [
+            add("Unsqueeze", [lookup(value, vocabularies.context[str(value.name)]), axis]) for value in outer[1:]
+        ]
+        ir.convenience.replace_all_uses_with(inner_context[0], add("Concat", columns, axis=1))
+    elif inner_context and len(outer) > 1:
+        ir.convenience.replace_all_uses_with(inner_context[0], outer[1])
+    elif inner_context and inner_context[0].uses():
+        raise CheckError(f"{signature.name}: the graph reads a context that the model does not have")
+    graph.insert_before(graph[0], before)
+    graph.inputs[:] = outer
+
+    after: list[ir.Node] = []
+    for place, spec in enumerate(signature.outputs):
+        inner, value = graph.outputs[place], _value(spec)
+        if spec.name == "item_ids":
+            # Row 0 stands for padding, so that an index is a row.
+            table = constant("item_ids_by_index", _raw_table(vocabularies.items))
+            node = ir.node("Gather", [table, inner], {"axis": 0}, outputs=[value], name="bst_item_ids")
+        else:
+            node = ir.node("Identity", [inner], outputs=[value], name=f"bst_{spec.name}")
+        after.append(node)
+        graph.outputs[place] = value
+    graph.extend(after)
+    model.opset_imports["ai.onnx.ml"] = ML_OPSET
+    model.producer_name = "bst"
+    model.producer_version = None
+    model.metadata_props["bst.signature"] = signature.model_dump_json()
+    for node in graph:
+        node.metadata_props.clear()  # stack traces of the machine that exported
+    for value in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
+        value.metadata_props.clear()
+
+
+def _share_weights(models: Any, folder: Path) -> None:
+    """Move every large initializer into one file, equal ones once, and make the models point there."""
+    placed: dict[tuple[Any, ...], tuple[int, int]] = {}
+    with (folder / WEIGHTS_FILE).open("wb") as stream:
+        for model in models:
+            for value in model.graph.initializers.values():
+                tensor = value.const_value
+                if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes < INLINE_BYTES:
+                    continue
+                content = tensor.tobytes()
+                key = (tensor.dtype, hashlib.sha256(content).digest())
+                if key not in placed:
+                    stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
+                    placed[key] = (stream.tell(), len(content))
+                    stream.write(content)
+                offset, size = placed[key]
+                value.const_value = ir.ExternalTensor(
+                    WEIGHTS_FILE,
+                    offset,
+                    size,
+                    tensor.dtype,
+                    shape=ir.Shape(tensor.shape),
+                    name=str(value.name),
+                    base_dir=folder,
+                )
+
+
+def _raw_table(vocabulary: Vocabulary) -> Any:
+    return np.array(
+        [vocabulary.padding, *vocabulary.ids.to_list()], dtype=np.int64 if vocabulary.dtype == "int64" else object
+    )
+
+
+def _value(spec: TensorSpec) -> ir.Value:
+    return ir.Value(name=spec.name, type=ir.TensorType(DTYPES[spec.dtype]), shape=ir.Shape(spec.shape))
+
+
+def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    dtypes: Mapping[int, Dtype] = {kind.value: name for name, kind in DTYPES.items()}
+    shape = tuple(axis.dim_param or axis.dim_value for axis in tensor.shape.dim)
+    return TensorSpec(name=value.name, dtype=dtypes[tensor.elem_type], shape=shape)
+
+
+def _listed(specs: Any) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's exporter from reporting which of its optional packages are absent."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

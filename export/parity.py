@@ -1,0 +1,100 @@
+"""When are two answers equal? The rule of every comparison in this project, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bst.errors import CheckError
+from export.signatures import Signature
+
+TOLERANCE = 1e-5  # of the largest |score| of a call
+RANKED = 10  # so many of the best are compared as a ranking where a signature gives all scores
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far `actual` is from `expected` in one call.
+
+    Attributes:
+        error: largest |difference| of the scores, relative to the largest |expected score|.
+        swaps: places of the ranking that hold another id, allowed because the two scores are equal within tolerance.
+        worst_row: the row with the largest difference.
+        failure: what breaks parity, or None.
+    """
+
+    error: float
+    swaps: int
+    worst_row: int
+    failure: str | None
+
+
+def compare(
+    signature: Signature, expected: Mapping[str, Array], actual: Mapping[str, Array], tolerance: float = TOLERANCE
+) -> Comparison:
+    """Compare two answers to the same call.
+
+    Scores must be finite and differ by at most `tolerance` times the largest |expected score|. The best ids must be the
+    same in the same order, except where two scores differ by no more than that: then either order is right.
+    """
+    for spec in signature.outputs:
+        if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:
+            found = list(actual[spec.name].shape) if spec.name in actual else "missing"
+            return Comparison(np.inf, 0, 0, f"{spec.name} is {found}, not {list(expected[spec.name].shape)}")
+    want, got = expected["scores"].astype(np.float64), actual["scores"].astype(np.float64)
+    broken = ~(np.isfinite(want) & np.isfinite(got)).all(axis=1)
+    if broken.any():
+        return Comparison(np.inf, 0, int(broken.argmax()), f"NaN or inf in row {broken.argmax()}")
+    scale = max(float(np.abs(want).max()), np.finfo(np.float32).tiny)
+    row_errors = np.abs(got - want).max(axis=1) / scale
+    worst = int(row_errors.argmax())
+    error = float(row_errors[worst])
+    failure = None
+    if error > tolerance:
+        failure = f"row {worst} is off by {error:.2e} of the largest score, {tolerance:.0e} is allowed"
+    want_ids, want_scores = _ranking(signature, expected)
+    got_ids, _ = _ranking(signature, actual)
+    swaps, wrong = _swaps(want_ids, want_scores, got_ids, tolerance * scale)
+    if failure is None and wrong is not None:
+        failure = wrong
+    return Comparison(error, swaps, worst, failure)
+
+
+def require_parity(name: str, comparison: Comparison) -> None:
+    """Turn a failed comparison into an error that names the case.
+
+    Raises:
+        CheckError: the comparison failed.
+    """
+    if comparison.failure:
+        raise CheckError(f"{name}: {comparison.failure}")
+
+
+def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array, Array]:
+    scores = outputs["scores"].astype(np.float64)
+    if signature.name != "all_scores":
+        return outputs[signature.outputs[0].name], scores
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :RANKED]
+    return best, np.take_along_axis(scores, best, axis=1)
+
+
+def _swaps(want_ids: Array, want_scores: Array, got_ids: Array, noise: float) -> tuple[int, str | None]:
+    """Count the places with another id; say which is wrong, if one is."""
+    swaps = 0
+    for row, place in np.argwhere(want_ids != got_ids):
+        swaps += 1
+        same = np.flatnonzero(want_ids[row] == got_ids[row, place])
+        # An id that the expected list does not hold can only have been level with its last.
+        score = want_scores[row, same[0]] if len(same) else want_scores[row, -1]
+        if abs(score - want_scores[row, place]) > 2 * noise:
+            found, wanted = got_ids[row, place], want_ids[row, place]
+            return swaps, f"row {row} has {found!r} in place {place + 1}, where {wanted!r} scores clearly more"
+        if len(np.unique(got_ids[row])) < len(got_ids[row]):
+            return swaps, f"row {row} names an id twice"
+    return swaps, None

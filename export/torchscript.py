@@ -1,0 +1,52 @@
+"""TorchScript: the only place that touches `torch.jit`, which warns that it is deprecated (torch 2.13 and later)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bst.errors import InputError
+from export.scorer import IntegerIds, Scorer, ServedModel, TextIds, method_source
+from export.signatures import Signature
+
+
+def save_torchscript(model: ServedModel, signatures: tuple[Signature, ...], path: Path) -> None:
+    """Script `model` with one method a signature and write it to `path`. The model must be in evaluation mode."""
+    with _no_deprecation():
+        for kind in (Scorer, IntegerIds, TextIds):
+            for name, function in vars(kind).items():
+                if not name.startswith("_") and name != "forward":
+                    torch.jit.export(function)  # mark it for compilation; changes nothing else
+        scripted = torch.jit.script(model)
+        for signature in signatures:
+            scripted.define(method_source(signature))
+        described = json.dumps([signature.model_dump(mode="json") for signature in signatures])
+        torch.jit.save(scripted, str(path), _extra_files={"signatures.json": described})
+
+
+def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), device: str = "cpu") -> Any:
+    """Load a scripted model; `freeze` names the methods to keep when weights are folded in as constants.
+
+    Raises:
+        InputError: the file is not a TorchScript archive.
+    """
+    with _no_deprecation():
+        try:
+            module = torch.jit.load(str(path), map_location=device).eval()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path} is not a TorchScript file ({str(error).splitlines()[0]}); export again") from None
+        return torch.jit.freeze(module, preserved_attrs=list(freeze)) if freeze else module
+
+
+@contextmanager
+def _no_deprecation() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
+        yield
