@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import track
 
 from bst.checkpoint import load_run
 from bst.config import Architecture, DataConfig, Settings, TrainConfig, read_settings, validated
+from bst.console import progress_bar
 from bst.data import read_interactions
 from bst.files import require_new, to_json
 from bst.metrics import RankingMetrics
@@ -108,12 +106,6 @@ def evaluate(
         print(f"{name + ':':<12}{_line(one)}")
     if json_file:
         json_file.write_text(to_json({name: one.to_dict() for name, one in metrics.items()}))
-
-
-def progress_bar(steps: Iterable[int], total: int, label: str = "training") -> Iterable[int]:
-    """Show `steps` as a bar on stderr while they last; nothing when that is not a terminal."""
-    console = Console(stderr=True)
-    return track(steps, label, total=total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def print_epoch(report: EpochReport, epochs: int) -> None:

@@ -36,7 +36,7 @@ class Interactions:
 
 
 def read_interactions(path: Path, config: DataConfig, users_path: Path | None = None) -> Interactions:
-    """Read events from CSV, TSV or Parquet (text also gzipped), and context features from the users' table or the events.
+    """Read events from CSV, TSV or Parquet (text also gzipped); context features stand there or in the users' table.
 
     A column of ids is Int64 where every value is an integer as a computer writes it, otherwise String. Ids that are
     partly one and partly the other are refused unless `config.text_ids` says that all are text.

@@ -111,7 +111,7 @@ class BST(nn.Module):
         """Encode each row of `items` `[B, L]` and `context` `[B, C]` (see `forward`) as a vector `[B, user_width]`."""
         real = items > 0
         after = _real_items_after(real)
-        if self.mean_pooling:
+        if self.mean_pooling:  # noqa: SIM108
             weights = real / real.sum(dim=1, keepdim=True).clamp(min=1)
         else:
             weights = real & (after == 0)

@@ -146,7 +146,7 @@ class Trainer:
         items, context, targets = (part.to(self.device) for part in (batch.items, batch.context, batch.targets))
         loss, count = prefix_loss(self.model, items, context, targets)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm or math.inf)
         self.optimizer.step()
         self.scheduler.step()

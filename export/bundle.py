@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bst.checkpoint import Run, load_run, run_hash
+from bst.console import Tell
 from bst.errors import InputError
 from bst.files import read_json, require_new, staged_folder, to_json
 from bst.vocabulary import Vocabularies, Vocabulary
@@ -38,7 +39,6 @@ from export.torchscript import save_torchscript
 
 DEFAULT_K = 10
 VOCABULARY_FILE = "vocabulary.json"
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Bundle:
         """Load a signature.
 
         Args:
-            backend: `onnxruntime`, `torchscript` (frozen), or `eager`, which needs the TorchScript file for its weights.
+            backend: `onnxruntime`, `torchscript` (frozen), or `eager`, which takes its weights from the TorchScript.
             signature: a name from the manifest.
             threads: of ONNX Runtime; torch takes its own from `torch.set_num_threads`.
             device: where `eager` computes.

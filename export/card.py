@@ -19,8 +19,8 @@ def _card(manifest: Manifest) -> str:
     raw = manifest.ids == "raw"
     padding = manifest.items.padding if raw else 0
     parity = "\n".join(
-        f"| {one.format} | {one.signature} | {one.cases} | {one.rows} | {one.max_error:.1e} | {one.error_to_float64:.1e} "
-        f"| {one.eager_error_to_float64:.1e} | {one.swaps} |"
+        f"| {one.format} | {one.signature} | {one.cases} | {one.rows} | {one.max_error:.1e} "
+        f"| {one.error_to_float64:.1e} | {one.eager_error_to_float64:.1e} | {one.swaps} |"
         for one in manifest.parity
     )
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
@@ -30,7 +30,7 @@ Reads what a user did, oldest first, and scores {manifest.items.count:,} items f
 from the run with sha256 `{manifest.run_sha256[:16]}...`; everything a program needs to know is in `manifest.json`.
 
 Model: dim {model.dim}, {model.num_blocks} blocks, {model.num_heads} heads, histories up to {model.max_length} items
-(longer ones are cut to the newest), pooling `{model.pooling}`, {"tied" if model.tied_output else "untied"} output layer.
+(longer ones are cut to the newest), pooling `{model.pooling}`, {"tied" if model.tied_output else "own"} output layer.
 
 ## What goes in and comes out
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -13,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bst.console import told_steps
 from bst.errors import CheckError, InputError
-from export.bundle import DEFAULT_K, Bundle, Tell, export_bundle, open_bundle, verify_bundle
+from export.bundle import DEFAULT_K, Bundle, export_bundle, open_bundle, verify_bundle
 from export.manifest import FORMATS, Format, VocabularyFacts
 from export.onnx_graph import DEFAULT_OPSET
 from export.signatures import Ids
@@ -34,7 +33,7 @@ def export(
     if ids not in ("raw", "index"):
         raise InputError(f"ids={ids!r} is not known; known: raw, index")
     chosen = tuple(dict.fromkeys(name.strip() for name in formats.split(",") if name.strip()))
-    with _steps() as tell:
+    with told_steps() as tell:
         manifest = export_bundle(
             run, out, formats=cast(tuple[Format, ...], chosen), k=k, ids=cast(Ids, ids), opset=opset, tell=tell
         )
@@ -55,9 +54,9 @@ def verify(
     """Check a bundle's hashes, load every file, replay the golden vectors."""
     verdicts, failure = [], None
     try:
-        with _steps() as tell:
+        with told_steps() as tell:
             for verdict in verify_bundle(bundle, tell):
-                verdicts.append(verdict)
+                verdicts.append(verdict)  # noqa: PERF402  kept when the next one fails
     except CheckError as error:
         failure = error
     if json_output:
@@ -146,14 +145,3 @@ def _typed(text: str, facts: VocabularyFacts, option: str) -> int | str:
     if not -(2**63) <= number < 2**63:
         raise InputError(f"{option}: {text!r} is not an id of this model; its ids are integers of 64 bits")
     return number
-
-
-@contextmanager
-def _steps() -> Iterator[Tell]:
-    """Show the step in hand on stderr; nothing when that is not a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda step: None
-        return
-    with console.status("reading") as status:
-        yield lambda step: status.update(step)

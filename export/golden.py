@@ -170,7 +170,8 @@ def _stranger(vocabulary: Vocabulary, *, negative: bool) -> int | str:
     else:
         candidates = (-number if negative else 2**62 - number for number in range(2, len(vocabulary) + 5))
     taken = {vocabulary.padding, *vocabulary.ids.to_list()}
-    return next(one for one in candidates if one not in taken)
+    stranger: int | str = next(one for one in candidates if one not in taken)
+    return stranger
 
 
 def _listed(arrays: dict[str, Array]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def compare(
     broken = ~(np.isfinite(want) & np.isfinite(got)).all(axis=1)
     if broken.any():
         return Comparison(np.inf, 0, int(broken.argmax()), f"NaN or inf in row {broken.argmax()}")
-    scale = max(float(np.abs(want).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(want).max()), float(np.finfo(np.float32).tiny))
     row_errors = np.abs(got - want).max(axis=1) / scale
     worst = int(row_errors.argmax())
     error = float(row_errors[worst])

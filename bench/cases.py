@@ -1,0 +1,60 @@
+"""The inputs that are timed: many different rows, of a user's kind, the same for every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export import Bundle
+from export.golden import read_golden
+
+Array = NDArray[Any]
+POOL = 32  # different calls a batch size; one repeated row would stay in the cache, as no traffic does
+
+
+def draw_inputs(bundle: Bundle, batch_size: int, seed: int = 0) -> list[dict[str, Array]]:
+    """Draw `POOL` calls of `batch_size` rows each for a signature of `bundle`.
+
+    Items follow a Zipf law with exponent 1 over the catalogue in random order. Lengths are those of the held-out users
+    whose histories are among the bundle's golden vectors. Context categories are uniform. Rows are padded on the left
+    to the longest of their call, as a caller would.
+    """
+    rng = np.random.default_rng([seed, batch_size])
+    manifest, vocabularies = bundle.manifest, bundle.vocabularies
+    popular = rng.permutation(manifest.items.count) + 1
+    weights = 1.0 / np.arange(1, manifest.items.count + 1)
+    lengths = measured_lengths(bundle)
+    calls = []
+    for _ in range(POOL):
+        wanted = rng.choice(lengths, size=batch_size)
+        width = int(wanted.max())
+        items = rng.choice(popular, size=(batch_size, width), p=weights / weights.sum())
+        items[np.arange(width) < width - wanted[:, None]] = 0
+        context = [rng.integers(1, facts.count + 1, size=batch_size) for facts in manifest.context.values()]
+        if manifest.ids == "index":
+            call = {"items": items}
+            if context:
+                call["context"] = np.stack(context, axis=1)
+        else:
+            call = {"history": vocabularies.items.raw(items)}
+            for (name, vocabulary), indices in zip(vocabularies.context.items(), context, strict=True):
+                call[name] = vocabulary.raw(indices)
+        calls.append(call)
+    return calls
+
+
+def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:
+    """Lengths of the histories of the held-out users that the golden vectors of `top_k` hold."""
+    manifest = bundle.manifest
+    signature = manifest.signature("top_k")
+    padding = manifest.items.padding if manifest.ids == "raw" else 0
+    name = signature.inputs[0].name
+    histories = [
+        one.case.inputs[name][:, -manifest.model.max_length :]
+        for one in read_golden(bundle.path / "golden", signature)
+        if one.case.name.startswith("users_") and one.case.inputs[name].shape[1] >= manifest.model.max_length
+    ]
+    lengths = np.concatenate([(rows != padding).sum(axis=1) for rows in histories])
+    return np.maximum(lengths, 1)

@@ -1,0 +1,202 @@
+"""Latency side by side: every backend answers the same calls, in rounds that take turns in random order."""
+
+from __future__ import annotations
+
+import datetime
+import random
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.environment import describe
+from bench.statistics import Interval, Latency, Samples, speedup, verdict
+from bench.workers import BACKENDS, Answers, Task, Worker
+from bst.config import Frozen
+from bst.console import Tell
+from bst.errors import InputError
+from export import Comparison, Signature, compare, open_bundle, verify_bundle
+
+SCHEMA_VERSION = 1
+REFERENCE = "eager"
+
+
+class BenchConfig(Frozen):
+    """What is measured and for how long. `round_seconds` is the time of one backend in one round."""
+
+    backends: tuple[str, ...] = tuple(BACKENDS)
+    batch_sizes: tuple[int, ...] = (1, 32)
+    signature: str = "top_k"
+    threads: int = 1
+    rounds: int = 9
+    round_seconds: float = 0.25
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One backend at one batch size: how fast, against eager, and how right on the very inputs that were timed."""
+
+    backend: str
+    batch_size: int
+    latency: Latency
+    rows_per_s: float
+    speedup: Interval
+    verdict: str
+    parity: Comparison
+    samples_us: Samples
+
+    def to_dict(self) -> dict[str, Any]:
+        def interval(value: Interval) -> dict[str, float]:
+            return {"value": value.value, "low": value.low, "high": value.high}
+
+        return {
+            "backend": self.backend,
+            "batch_size": self.batch_size,
+            "p50_us": interval(self.latency.p50_us),
+            "p95_us": self.latency.p95_us,
+            "p99_us": self.latency.p99_us,
+            "mean_us": self.latency.mean_us,
+            "iqr_us": self.latency.iqr_us,
+            "calls": self.latency.calls,
+            "rows_per_s": self.rows_per_s,
+            "speedup_to_eager": interval(self.speedup),
+            "verdict": self.verdict,
+            "parity": {
+                "max_error": self.parity.error if self.parity.failure is None else None,
+                "swaps": self.parity.swaps,
+                "failure": self.parity.failure,
+            },
+            "samples_us": [samples.round(2).tolist() for samples in self.samples_us],
+        }
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All that was measured, with what is needed to judge it. `unavailable` says of a backend why it is not there."""
+
+    bundle: str
+    model: dict[str, Any]
+    config: BenchConfig
+    environment: dict[str, Any]
+    date: str
+    rows: tuple[Row, ...]
+    unavailable: dict[str, str]
+
+    @property
+    def parity_failures(self) -> list[Row]:
+        return [row for row in self.rows if row.parity.failure]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "bundle": self.bundle,
+            "model": self.model,
+            "settings": self.config.model_dump(mode="json"),
+            "environment": self.environment,
+            "date": self.date,
+            "rows": [row.to_dict() for row in self.rows],
+            "unavailable": self.unavailable,
+        }
+
+
+def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: None) -> BenchResult:
+    """Measure the backends of `config` on the bundle at `path`.
+
+    The bundle is verified first; then each backend runs in a process of its own, warmed up, and the rounds of all
+    backends take turns in random order. Every answer to the timed inputs is compared with eager on the CPU.
+
+    Raises:
+        InputError: a backend or signature is not known, or a number does not make sense.
+        CheckError: the bundle fails verification, or a backend breaks.
+    """
+    check_config(config)
+    bundle = open_bundle(path)
+    signature = bundle.manifest.signature(config.signature)
+    for _ in verify_bundle(path, tell):
+        pass
+    unavailable = {name: reason for name in config.backends if (reason := BACKENDS[name].missing())}
+    wanted = dict.fromkeys((REFERENCE, *(name for name in config.backends if name not in unavailable)))
+    environment = describe(config.threads)
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        workers = {}
+        for name in wanted:
+            tell(f"starting {name}")
+            task = Task(path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed)
+            workers[name] = Worker(task)
+            stack.callback(workers[name].close)
+        for batch_size in config.batch_sizes:
+            rows += _measure_batch(workers, signature, batch_size, config, bundle.manifest.tolerance, tell)
+    return BenchResult(
+        bundle=path.name,
+        model=bundle.manifest.model.model_dump(mode="json"),
+        config=config,
+        environment=environment,
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        rows=tuple(row for row in rows if row.backend in config.backends),
+        unavailable=unavailable,
+    )
+
+
+def check_config(config: BenchConfig) -> None:
+    """Refuse what cannot be measured, all at once.
+
+    Raises:
+        InputError: names each offending value and what would do.
+    """
+    unknown = [name for name in config.backends if name not in BACKENDS]
+    offences = []
+    if unknown or not config.backends:
+        offences.append(f"backends {', '.join(unknown) or 'none'} not known; known: {', '.join(BACKENDS)}")
+    if not config.batch_sizes or min(config.batch_sizes) < 1:
+        offences.append(f"batch sizes {list(config.batch_sizes)} must be 1 or more")
+    if config.threads < 1:
+        offences.append(f"threads={config.threads} must be 1 or more")
+    if config.rounds < 3:
+        offences.append(f"rounds={config.rounds} are too few to say how sure a number is; give 3 or more")
+    if not 0 < config.round_seconds <= 600:
+        offences.append(f"round_seconds={config.round_seconds} must be above 0 and at most 600")
+    if offences:
+        raise InputError("; ".join(offences))
+
+
+def _measure_batch(
+    workers: dict[str, Worker], signature: Signature, batch_size: int, config: BenchConfig, tolerance: float, tell: Tell
+) -> list[Row]:
+    answers = {}
+    for name, worker in workers.items():
+        tell(f"batch {batch_size}: warming up {name}")
+        answers[name] = worker.warm_up(batch_size)
+    samples: dict[str, Samples] = {name: [] for name in workers}
+    turns = list(workers)
+    shuffled = random.Random(config.seed)
+    for number in range(config.rounds):
+        tell(f"batch {batch_size}: round {number + 1} of {config.rounds}")
+        shuffled.shuffle(turns)
+        for name in turns:
+            samples[name].append(workers[name].measure(batch_size, config.round_seconds))
+    rows = []
+    for name in workers:
+        latency = Latency.of(samples[name])
+        ratio = speedup(samples[REFERENCE], samples[name])
+        rows.append(
+            Row(
+                backend=name,
+                batch_size=batch_size,
+                latency=latency,
+                rows_per_s=batch_size * 1e6 / latency.mean_us,
+                speedup=ratio,
+                verdict="reference" if name == REFERENCE else verdict(ratio),
+                parity=worst_of(signature, answers[REFERENCE], answers[name], tolerance),
+                samples_us=samples[name],
+            )
+        )
+    return rows
+
+
+def worst_of(signature: Signature, expected: Answers, actual: Answers, tolerance: float) -> Comparison:
+    """Compare the answers to every timed call; give the worst comparison, with the swaps of all."""
+    compared = [compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)]
+    worst = max(compared, key=lambda one: (one.failure is not None, one.error))
+    return Comparison(worst.error, sum(one.swaps for one in compared), worst.worst_row, worst.failure)
