@@ -48,7 +48,7 @@ class Architecture(Frozen):
     num_blocks: Positive = 2
     ff_width: Positive = 256
     max_length: Positive = 50
-    head_widths: tuple[Positive, ...] = (1024,)
+    head_widths: tuple[Positive, ...] = (256,)
     context_dim: Positive = 10
     pooling: Literal["last", "mean"] = "last"
     tied_output: bool = False
@@ -99,7 +99,7 @@ class TrainConfig(Frozen):
     """How the weights are found. `batch_size` counts windows of at most `max_length` events."""
 
     epochs: Positive = 12
-    batch_size: Positive = 64
+    batch_size: Positive = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 200

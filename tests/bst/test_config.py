@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from bst.config import Architecture, BSTConfig, ContextFeature, Settings, TrainConfig, read_settings, validated
+from bst.errors import InputError
+
+
+def test_a_width_that_heads_do_not_divide_is_refused_with_the_nearest_that_fit() -> None:
+    with pytest.raises(InputError, match="dim=60 does not divide into num_heads=8; try 56 or 64"):
+        validated(Architecture, {"dim": 60, "num_heads": 8}, "options")
+
+
+def test_all_offences_come_in_one_message() -> None:
+    values = {"model": {"depth": 3}, "training": {"epochs": 0}, "extra": 1}
+    with pytest.raises(InputError) as raised:
+        validated(Settings, values, "train.toml")
+    message = str(raised.value)
+    assert "'model.depth'" in message
+    assert "num_blocks" in message  # the known settings are listed
+    assert "training.epochs=0" in message
+    assert "'extra'" in message
+
+
+def test_settings_are_read_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "train.toml"
+    path.write_text('[model]\nhead_widths = [64, 32]\n[training]\nschedule = "multistep"\nmilestones = [2, 4]\n')
+    settings = read_settings(path)
+    assert settings.model.head_widths == (64, 32)
+    assert settings.training.milestones == (2, 4)
+    assert settings.model.dim == Architecture().dim
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[model\n", "is not TOML"), ("[model]\nthing = 1\n", "there is no setting 'model.thing'")],
+)
+def test_a_bad_settings_file_is_one_line(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "train.toml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_settings(path)
+
+
+def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read the settings .*none\.toml"):
+        read_settings(tmp_path / "none.toml")
+
+
+def test_a_config_survives_json() -> None:
+    config = BSTConfig(num_items=5, context=(ContextFeature(name="gender", num_categories=2, dim=3),))
+    assert validated(BSTConfig, config.model_dump(mode="json"), "config.json") == config
+
+
+@pytest.mark.parametrize("name", ["history", "two words", "class", "scores"])
+def test_a_context_feature_must_be_able_to_name_an_input(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of a model input"):
+        ContextFeature(name=name, num_categories=2, dim=3)
+
+
+def test_a_head_without_width_needs_a_tied_output() -> None:
+    with pytest.raises(ValueError, match=r"head_widths=\[\] needs tied_output"):
+        Architecture(head_widths=())
+
+
+def test_milestones_without_multistep_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"milestones=\[3\] with schedule='cosine'"):
+        TrainConfig(milestones=(3,))

@@ -1,0 +1,126 @@
+import gzip
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bst import DataConfig, InputError, read_interactions
+
+EVENTS = "user_id,item_id,timestamp\n2,30,5\n1,10,9\n1,20,3\n2,10,5\n1,30,3\n"
+
+
+def write(path: Path, content: str = EVENTS) -> Path:
+    path.write_text(content)
+    return path
+
+
+def test_events_come_by_user_and_time_and_ties_keep_the_order_of_the_file(tmp_path: Path) -> None:
+    events = read_interactions(write(tmp_path / "events.csv"), DataConfig()).events
+    assert events.rows() == [(1, 20), (1, 30), (1, 10), (2, 30), (2, 10)]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "csv.gz", "parquet"])
+def test_every_kind_of_table_gives_the_same_events(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"events.{form}"
+    frame = pl.read_csv(write(tmp_path / "plain.csv"))
+    if form == "parquet":
+        frame.write_parquet(path)
+    elif form == "csv.gz":
+        path.write_bytes(gzip.compress(EVENTS.encode()))
+    else:
+        frame.write_csv(path, separator="\t" if form == "tsv" else ",")
+    assert read_interactions(path, DataConfig()).events.rows() == [(1, 20), (1, 30), (1, 10), (2, 30), (2, 10)]
+
+
+def test_columns_can_have_other_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", "who,what,when\n1,a,2\n1,b,1\n")
+    config = DataConfig(user_column="who", item_column="what", time_column="when")
+    assert read_interactions(path, config).events["item"].to_list() == ["b", "a"]
+
+
+def test_dates_are_times(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", "user_id,item_id,timestamp\n1,10,2024-02-01 10:00:00\n1,20,2023-12-31 09:00:00\n")
+    assert read_interactions(path, DataConfig()).events["item"].to_list() == [20, 10]
+
+
+def test_context_comes_from_the_users_and_from_the_events(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.csv", "user_id,item_id,timestamp,shop\n2,3,1,x\n1,3,1,y\n1,3,2,x\n")
+    users = write(tmp_path / "users.csv", "user_id,age\n1,18+\n3,5\n4,7\n2,\n")
+    with pytest.warns(UserWarning, match="'age' has the single value '18\\+'"):
+        found = read_interactions(events, DataConfig(context=("shop", "age")), users)
+    assert found.context_values("shop").to_list() == ["y", "x", "x"]
+    assert found.context_values("age").to_list() == ["18+", None]
+
+
+def test_a_user_who_is_not_in_the_users_table_has_an_unknown_context(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.csv")
+    users = write(tmp_path / "users.csv", "user_id,age\n2,30\n5,40\n")
+    with pytest.warns(UserWarning, match="'age' has the single value 30"):
+        found = read_interactions(events, DataConfig(context=("age",)), users)
+    assert found.context_values("age").to_list() == [None, 30]
+
+
+def test_a_feature_with_a_single_value_is_a_warning(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.csv", "user_id,item_id,timestamp,shop\n2,3,1,x\n1,4,1,x\n")
+    with pytest.warns(UserWarning, match="'shop' has the single value 'x'"):
+        read_interactions(events, DataConfig(context=("shop",)))
+
+
+def test_ids_that_mix_numbers_and_text_can_be_kept_as_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", "user_id,item_id,timestamp\n1,0012,1\n1,B7,2\n")
+    assert read_interactions(path, DataConfig(text_ids=True)).events["item"].to_list() == ["0012", "B7"]
+
+
+HEADER = "user_id,item_id,timestamp\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        (HEADER, "no rows below its header"),
+        ("user_id,timestamp\n1,2\n", "no column 'item_id'; it has user_id, timestamp"),
+        (HEADER + "1,10,1\n1,B7,2\n", "mixes numbers and text, such as '10' and 'B7'.*--text-ids"),
+        (HEADER + "1,007,1\n1,008,2\n", "mixes numbers and text.*--text-ids"),
+        (HEADER + "1,12.0,1\n1,13.0,2\n", "mixes numbers and text"),
+        (HEADER + "1,99999999999999999999,1\n", "beyond 64 bits"),
+        (HEADER + "1,,1\n1,3,2\n", "'item_id' is empty in 1 rows, first in row 0"),
+        (HEADER + "1,3,NaN\n1,4,1.5\n", r"'timestamp' has no time \(empty or NaN\) in 1 rows"),
+        (HEADER + "1,3,\n1,4,1\n", "'timestamp' has no time"),
+        (HEADER + "1,3,soon\n1,4,later\n", "'timestamp' holds 'soon'; times must be numbers or ISO dates"),
+        (HEADER + "1,3\n1,4,5,6\n", "cannot be read as a table"),
+    ],
+)
+def test_bad_tables_are_refused_with_the_value(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        read_interactions(write(tmp_path / "events.csv", content), DataConfig())
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("users", "message"),
+    [
+        ("user_id,age\n1,2\n1,3\n", "user 1 stands there more than once"),
+        ("user_id,age\na,2\nb,3\n", "users are String, in the events Int64"),
+        ("id,age\n1,2\n", "has no column 'user_id'"),
+        ("user_id,age\n7,2\n", "'age' has no value for any user"),
+        ("user_id,height\n1,2\n", r"no column 'age' for a context feature.*user_id, height"),
+    ],
+)
+def test_a_bad_users_table_is_refused(tmp_path: Path, users: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_interactions(write(tmp_path / "e.csv"), DataConfig(context=("age",)), write(tmp_path / "u.csv", users))
+
+
+def test_unknown_kinds_of_files_and_missing_ones_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ends in '\.xlsx'; known: \.csv"):
+        read_interactions(tmp_path / "events.xlsx", DataConfig())
+    with pytest.raises(InputError, match="is not a file"):
+        read_interactions(tmp_path / "events.csv", DataConfig())
+
+
+def test_fractions_are_no_categories(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "timestamp": [1, 2], "price": [1.5, 2.5]})
+    frame.write_parquet(tmp_path / "events.parquet")
+    with pytest.raises(InputError, match="'price' holds fractions such as 1.5"):
+        read_interactions(tmp_path / "events.parquet", DataConfig(context=("price",)))

@@ -1,0 +1,161 @@
+"""What is there to be learnt is learnt, what is not is not, and the books are kept right."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from bst import BST, Architecture, BSTConfig, CheckError, InputError, Sequences, TrainConfig, Trainer, leave_one_out
+from bst.sequences import TrainingWindows
+from bst.trainer import EpochReport, prefix_loss
+from tests.bst.test_sequences import sequences
+
+NUM_ITEMS = 12
+FOLLOWS = 0.8  # of the chain: this often comes the one successor, otherwise any item
+
+
+def markov_chain(follows: float, users: int = 400, length: int = 26, seed: int = 0) -> Sequences:
+    """Items in which each is followed by one other with probability `follows`, and by any item otherwise."""
+    rng = np.random.default_rng(seed)
+    successor = np.roll(np.arange(NUM_ITEMS), 5)
+    steps = np.zeros((users, length), dtype=np.int64)
+    steps[:, 0] = rng.integers(0, NUM_ITEMS, users)
+    for t in range(1, length):
+        random = rng.integers(0, NUM_ITEMS, users)
+        steps[:, t] = np.where(rng.random(users) < follows, successor[steps[:, t - 1]], random)
+    return sequences(*(steps + 1).tolist())
+
+
+def entropy(follows: float) -> float:
+    """Entropy in nats of the next item given the one before: no model's true loss is below it."""
+    other = (1 - follows) / NUM_ITEMS
+    first = follows + other
+    return -first * math.log(first) - (NUM_ITEMS - 1) * other * math.log(other) if other else 0.0
+
+
+def trained(data: Sequences, epochs: int, **sizes: object) -> tuple[Trainer, float, float]:
+    """Train on `data`; give the trainer, the loss on the test targets in nats, and their HR@1."""
+    torch.manual_seed(0)
+    architecture = Architecture(dim=16, num_heads=2, ff_width=32, max_length=16, head_widths=(32,), dropout=0.0)
+    model = BST(BSTConfig(**{**architecture.model_dump(), **sizes}, num_items=NUM_ITEMS))
+    split = leave_one_out(data)
+    config = TrainConfig(epochs=epochs, batch_size=32, learning_rate=5e-3, warmup_steps=10, filter_seen=False)
+    windows = TrainingWindows(data, split.train_stops, 16)
+    trainer = Trainer(model, windows, split.validation, config)
+    trainer.fit()
+    batch = split.test.batch(slice(None), 16)
+    with torch.inference_mode():
+        scores = model(batch.items, batch.context)
+    loss = torch.nn.functional.cross_entropy(scores, batch.targets).item()
+    return trainer, loss, (scores.argmax(dim=1) == batch.targets).float().mean().item()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_markov_chain_is_learnt_close_to_its_entropy(tied: bool) -> None:
+    _, loss, accuracy = trained(markov_chain(FOLLOWS), 8, tied_output=tied)
+    best = entropy(FOLLOWS)
+    assert accuracy > 0.9 * (FOLLOWS + (1 - FOLLOWS) / NUM_ITEMS)
+    # Beyond the noise of 400 targets, a loss below the entropy would be a leak.
+    assert best - 0.2 < loss < best + 0.15
+
+
+def test_mean_pooling_learns_what_a_user_is_fond_of() -> None:
+    rng = np.random.default_rng(0)
+    fond = rng.integers(0, NUM_ITEMS // 3, 400)  # each user takes at random from one of four triples
+    data = sequences(*(fond[:, None] * 3 + rng.integers(1, 4, (400, 20))).tolist())
+    _, loss, _ = trained(data, 6, pooling="mean")
+    assert loss == pytest.approx(math.log(3), abs=0.05)
+
+
+def test_random_items_are_not_learnt() -> None:
+    _, loss, accuracy = trained(markov_chain(0.0), 4)
+    chance, users = 1 / NUM_ITEMS, 400
+    assert abs(accuracy - chance) < 4 * math.sqrt(chance * (1 - chance) / users)
+    assert loss > math.log(NUM_ITEMS) - 0.05
+
+
+def test_the_reported_loss_is_the_mean_over_all_examples() -> None:
+    data = markov_chain(FOLLOWS, users=30)
+    split = leave_one_out(data)
+    torch.manual_seed(0)
+    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,), dropout=0.0))
+    windows = TrainingWindows(data, split.train_stops, 30)
+    config = TrainConfig(epochs=1, batch_size=7, learning_rate=1e-12, weight_decay=0.0, warmup_steps=0)
+    trainer = Trainer(model, windows, split.validation, config)
+    users, first, last = windows.epoch(np.random.default_rng(0))
+    batch = windows.batch(users, first, last)
+    expected, count = prefix_loss(model, batch.items, batch.context, batch.targets)
+    report = trainer.epoch()
+    assert count == windows.num_examples
+    assert report.loss == pytest.approx(expected.item(), rel=1e-5)
+    assert trainer.epoch().loss == pytest.approx(expected.item(), rel=1e-5)  # nothing is carried over
+
+
+def test_the_model_ends_with_the_weights_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = markov_chain(FOLLOWS, users=30)
+    split = leave_one_out(data)
+    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
+    trainer = Trainer(
+        model, TrainingWindows(data, split.train_stops, 30), split.validation, TrainConfig(epochs=3, batch_size=8)
+    )
+    kept: list[tuple[EpochReport, torch.Tensor]] = []
+    trainer.fit(lambda report: kept.append((report, model.output.weight.detach().clone())))
+    best = max(range(3), key=lambda epoch: kept[epoch][0].validation.ndcg_10)
+    assert kept[best][0].best
+    assert torch.equal(model.output.weight, kept[best][1])
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
+    data = markov_chain(FOLLOWS, users=40)
+    first, second = (trained(data, 1)[0].model.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
+    data = markov_chain(FOLLOWS, users=30)
+    split = leave_one_out(data)
+    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
+    config = TrainConfig(epochs=3, batch_size=8)
+    trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
+    good = []
+
+    def spoil(report: EpochReport) -> None:
+        good.append(model.output.weight.detach().clone())
+        model.output.weight.data.fill_(torch.nan)
+
+    with pytest.raises(CheckError, match="the loss is nan in step 1 of epoch 2.*lower learning_rate=0.001"):
+        trainer.fit(spoil)
+    assert torch.equal(model.output.weight, good[0])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "multistep"])
+def test_the_learning_rate_follows_its_schedule(schedule: str) -> None:
+    data = markov_chain(FOLLOWS, users=30)
+    split = leave_one_out(data)
+    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
+    milestones = {"milestones": (2,)} if schedule == "multistep" else {}
+    config = TrainConfig(epochs=4, batch_size=8, warmup_steps=2, learning_rate=1e-3, schedule=schedule, **milestones)
+    trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
+    trainer.fit()
+    rates = [report.learning_rate for report in trainer.reports]
+    if schedule == "constant":
+        assert rates == pytest.approx([1e-3] * 4)
+    elif schedule == "cosine":
+        assert rates == sorted(rates, reverse=True)
+        assert rates[-1] == pytest.approx(0.0, abs=1e-12)
+    else:
+        assert rates == pytest.approx([1e-3, 1e-4, 1e-4, 1e-4])
+
+
+def test_data_without_anything_to_predict_is_refused() -> None:
+    data = sequences([1, 2], [3, 4])
+    split = leave_one_out(data)
+    with pytest.raises(InputError, match="2 training examples and 0 users to validate on"):
+        Trainer(
+            BST(BSTConfig(num_items=4, dim=4, num_heads=1, head_widths=(4,))),
+            TrainingWindows(data, split.train_stops, 5),
+            split.validation,
+            TrainConfig(),
+        )

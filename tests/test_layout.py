@@ -1,0 +1,42 @@
+"""The parts depend on one another in one direction, and each public name is there."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {"bst": {"bst"}, "export": {"bst", "export"}, "bench": {"bst", "export", "bench"}}
+NOT_FOR_BST = {"onnx", "onnxruntime", "onnxscript", "onnx_ir"}
+
+
+def imported_by(package: str) -> set[str]:
+    names: set[str] = set()
+    for path in (ROOT / package).glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_run_one_way(package: str) -> None:
+    assert imported_by(package) & set(MAY_IMPORT) <= MAY_IMPORT[package]
+
+
+def test_training_needs_no_onnx() -> None:
+    assert not imported_by("bst") & NOT_FOR_BST
+
+
+def test_torch_jit_is_touched_in_one_file() -> None:
+    touching = [path.name for path in ROOT.glob("[be][sex]*/*.py") if "torch.jit." in path.read_text()]
+    assert touching == ["torchscript.py"]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_every_public_name_exists(package: str) -> None:
+    module = importlib.import_module(package)
+    assert all(hasattr(module, name) for name in module.__all__)
