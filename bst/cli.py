@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -43,12 +44,17 @@ def build_app() -> typer.Typer:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit: 0 done, 1 a check failed, 2 bad input or misuse (one line on stderr)."""
-    warnings.showwarning = _one_line_warning
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code instead of exiting."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line_warning
+        return _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = build_app()(args=arguments, standalone_mode=False)
     except typer.Abort:
@@ -56,7 +62,7 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Exit as error:
         return error.exit_code
     except typer.TyperException as error:
-        return _fail(f"{error.format_message()} (see --help)", 2)
+        return _fail(f"{error.format_message()}{_given(error, arguments)} (see --help)", 2)
     except InputError as error:
         return _fail(str(error), 2)
     except CheckError as error:
@@ -70,6 +76,15 @@ def run(arguments: list[str] | None = None) -> int:
         name = f"{error.filename}: " if error.filename else ""
         return _fail(f"{name}{error.strerror or error}; nothing half-written was left", 2)
     return code if isinstance(code, int) else 0
+
+
+def _given(error: typer.TyperException, arguments: list[str]) -> str:
+    """Quote the value of the option that an error is about, which the parser leaves out."""
+    names = getattr(getattr(error, "param", None), "opts", [])
+    for option, value in pairwise(arguments):
+        if option in names:
+            return f", got {value!r}"
+    return ""
 
 
 def _fail(message: str, code: int) -> int:

@@ -92,7 +92,9 @@ class _Face(nn.Module):
         super().__init__()
         self.scorer, self.name, self.guard = scorer, name, guard
 
-    def forward(self, items: Tensor, context: Tensor) -> Any:
+    def forward(self, items: Tensor, context: Tensor | None = None) -> Any:
+        if context is None:
+            context = items.new_zeros((items.size(0), 0))
         if self.guard:
             items, context = self.scorer.guard_items(items), self.scorer.guard_context(context)
         return getattr(self.scorer, self.name)(items, context)
@@ -102,21 +104,21 @@ def _index_level(scorer: Scorer, signature: Signature, opset: int) -> ir.Model:
     num_context = scorer.num_categories.size(0)
     guard = signature.inputs[0].name == "items"  # raw ids are in range once they are looked up
     face = _Face(scorer, signature.name, guard).eval()
-    # Sizes above 1, different from one another and below max_length + 1, so that none is taken for another.
-    example = (
-        torch.ones(3, min(2, scorer.max_length), dtype=torch.int64),
-        torch.ones(3, num_context, dtype=torch.int64),
-    )
+    # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
+    example = {"items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64)}
     # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
-    batch, window = torch.export.Dim("batch", min=1), torch.export.Dim("window", min=1, max=scorer.max_length)
-    axes = {"items": {0: batch, 1: window}, "context": {0: batch}}
-    if scorer.max_length == 1:  # nothing to be dynamic about: the cut in front gives one slot
-        axes["items"] = {0: batch}
+    batch = torch.export.Dim("batch", min=1)
+    axes = {"items": {0: batch}}
+    if scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
+        axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
+    if num_context:
+        example["context"] = torch.ones(3, num_context, dtype=torch.int64)
+        axes["context"] = {0: batch}
     with _quiet():
         program = torch.onnx.export(
             face,
-            example,
-            input_names=["items", "context"],
+            kwargs=example,
+            input_names=list(example),
             output_names=[f"inner_{name}" for name in signature.output_names],
             opset_version=opset,
             dynamic_shapes=axes,
@@ -142,8 +144,8 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
         before.append(node)
         return node.outputs[0]
 
-    def constant(name: str, values: Any) -> ir.Value:
-        value = ir.Value(name=name, const_value=ir.tensor(np.asarray(values), name=name))
+    def constant(name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape))
         graph.register_initializer(value)
         return value
 
@@ -154,8 +156,8 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
         return add("LabelEncoder", [value], "ai.onnx.ml", **keys, values_int64s=places, default_int64=0)
 
     items = lookup(outer[0], vocabularies.items) if raw else outer[0]
-    axis, end = constant("bst_axis_1", [1]), constant("bst_end", [np.iinfo(np.int64).max])
-    newest = add("Slice", [items, constant("bst_newest", [-scorer.max_length]), end, axis])
+    axis, end = constant("bst_axis_1", ir.tensor([1])), constant("bst_end", ir.tensor([np.iinfo(np.int64).max]))
+    newest = add("Slice", [items, constant("bst_newest", ir.tensor([-scorer.max_length])), end, axis])
     newest.shape, newest.type = inner_items.shape, inner_items.type
     ir.convenience.replace_all_uses_with(inner_items, newest)
     if raw and len(outer) > 1:
@@ -163,10 +165,8 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
             add("Unsqueeze", [lookup(value, vocabularies.context[str(value.name)]), axis]) for value in outer[1:]
         ]
         ir.convenience.replace_all_uses_with(inner_context[0], add("Concat", columns, axis=1))
-    elif inner_context and len(outer) > 1:
+    elif inner_context:
         ir.convenience.replace_all_uses_with(inner_context[0], outer[1])
-    elif inner_context and inner_context[0].uses():
-        raise CheckError(f"{signature.name}: the graph reads a context that the model does not have")
     graph.insert_before(graph[0], before)
     graph.inputs[:] = outer
 
@@ -186,6 +186,7 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
     model.producer_name = "bst"
     model.producer_version = None
     model.metadata_props["bst.signature"] = signature.model_dump_json()
+    graph.metadata_props.clear()
     for node in graph:
         node.metadata_props.clear()  # stack traces of the machine that exported
     for value in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
@@ -219,10 +220,11 @@ def _share_weights(models: Any, folder: Path) -> None:
                 )
 
 
-def _raw_table(vocabulary: Vocabulary) -> Any:
-    return np.array(
-        [vocabulary.padding, *vocabulary.ids.to_list()], dtype=np.int64 if vocabulary.dtype == "int64" else object
-    )
+def _raw_table(vocabulary: Vocabulary) -> ir.TensorProtocol:
+    values = [vocabulary.padding, *vocabulary.ids.to_list()]
+    if vocabulary.dtype == "int64":
+        return ir.tensor(np.array(values, dtype=np.int64))
+    return ir.StringTensor([str(value).encode() for value in values], shape=ir.Shape([len(values)]))
 
 
 def _value(spec: TensorSpec) -> ir.Value:

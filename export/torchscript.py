@@ -23,7 +23,14 @@ def save_torchscript(model: ServedModel, signatures: tuple[Signature, ...], path
             for name, function in vars(kind).items():
                 if not name.startswith("_") and name != "forward":
                     torch.jit.export(function)  # mark it for compilation; changes nothing else
-        scripted = torch.jit.script(model)
+
+        class Served(torch.nn.Module):
+            """A class of its own for each archive: TorchScript shares compiled methods between modules of one class."""
+
+        archive = Served()
+        for name, child in model.named_children():
+            archive.add_module(name, child)
+        scripted = torch.jit.script(archive.eval())
         for signature in signatures:
             scripted.define(method_source(signature))
         described = json.dumps([signature.model_dump(mode="json") for signature in signatures])

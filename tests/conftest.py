@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bst import Architecture, Dataset, DataConfig, Settings, TrainConfig, read_interactions, train
+from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from export import Manifest, export_bundle
 
 TINY = Architecture(dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4)
@@ -52,7 +52,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Train a tiny model on random events and give its run."""
 
-    def make(name: str, *, text: bool = False, context: tuple[str, ...] = ("gender", "region"), **sizes: object) -> Path:
+    def make(
+        name: str, *, text: bool = False, context: tuple[str, ...] = ("gender", "region"), **sizes: object
+    ) -> Path:
         folder = tmp_path_factory.mktemp(name)
         events, users = write_events(folder / "events.csv", text=text), write_users(folder / "users.csv")
         settings = Settings(

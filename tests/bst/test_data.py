@@ -39,7 +39,9 @@ def test_columns_can_have_other_names(tmp_path: Path) -> None:
 
 
 def test_dates_are_times(tmp_path: Path) -> None:
-    path = write(tmp_path / "events.csv", "user_id,item_id,timestamp\n1,10,2024-02-01 10:00:00\n1,20,2023-12-31 09:00:00\n")
+    path = write(
+        tmp_path / "events.csv", "user_id,item_id,timestamp\n1,10,2024-02-01 10:00:00\n1,20,2023-12-31 09:00:00\n"
+    )
     assert read_interactions(path, DataConfig()).events["item"].to_list() == [20, 10]
 
 
@@ -122,5 +124,5 @@ def test_unknown_kinds_of_files_and_missing_ones_are_named(tmp_path: Path) -> No
 def test_fractions_are_no_categories(tmp_path: Path) -> None:
     frame = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "timestamp": [1, 2], "price": [1.5, 2.5]})
     frame.write_parquet(tmp_path / "events.parquet")
-    with pytest.raises(InputError, match="'price' holds fractions such as 1.5"):
+    with pytest.raises(InputError, match=r"'price' holds fractions such as 1.5"):
         read_interactions(tmp_path / "events.parquet", DataConfig(context=("price",)))

@@ -117,7 +117,7 @@ def test_the_longest_prefix_is_the_row_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["last", "tied", "mean"])
 def test_training_moves_every_item_and_never_the_padding_row(name: str) -> None:
-    model, config = build(name)
+    model, _ = build(name)
     items = torch.arange(1, NUM_ITEMS + 1).reshape(3, 10)
     model.train()
     model(items, torch.ones(3, 2, dtype=torch.int64))[:, 1:].square().sum().backward()

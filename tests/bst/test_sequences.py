@@ -59,7 +59,12 @@ def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) ->
         batch = windows.batch(users, first, last)
         rows, slots = np.nonzero(batch.targets.numpy())
         found = sorted(
-            zip(users[rows].tolist(), batch.items.numpy()[rows, slots].tolist(), batch.targets[rows, slots].tolist(), strict=True)
+            zip(
+                users[rows].tolist(),
+                batch.items.numpy()[rows, slots].tolist(),
+                batch.targets[rows, slots].tolist(),
+                strict=True,
+            )
         )
         expected = sorted(
             (user, history[t - 1], history[t]) for user, history in enumerate(histories) for t in range(1, len(history))
@@ -82,4 +87,12 @@ def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
 
 def test_what_a_history_holds_is_listed_whole() -> None:
     rows, items = leave_one_out(SMALL).test.seen(slice(0, 2))
-    assert list(zip(rows.tolist(), items.tolist(), strict=True)) == [(0, 5), (0, 2), (0, 9), (1, 1), (1, 4), (1, 4), (1, 8)]
+    assert list(zip(rows.tolist(), items.tolist(), strict=True)) == [
+        (0, 5),
+        (0, 2),
+        (0, 9),
+        (1, 1),
+        (1, 4),
+        (1, 4),
+        (1, 8),
+    ]

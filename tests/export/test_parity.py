@@ -1,0 +1,90 @@
+"""The rule of equality: what passes, and that it can fail."""
+
+import numpy as np
+import pytest
+
+from export import Signature, TensorSpec, compare
+
+ALL = Signature(
+    name="all_scores",
+    inputs=(),
+    outputs=(TensorSpec(name="scores", dtype="float32", shape=("batch", 4)),),
+)
+TOP = Signature(
+    name="top_k",
+    inputs=(),
+    outputs=(
+        TensorSpec(name="item_ids", dtype="int64", shape=("batch", 3)),
+        TensorSpec(name="scores", dtype="float32", shape=("batch", 3)),
+    ),
+)
+
+
+def scores(*rows: list[float]) -> dict[str, np.ndarray]:
+    return {"scores": np.array(rows, dtype=np.float32)}
+
+
+def top(ids: list[int], values: list[float]) -> dict[str, np.ndarray]:
+    return {"item_ids": np.array([ids]), **scores(values)}
+
+
+def test_equal_answers_pass_with_no_error() -> None:
+    found = compare(ALL, scores([1, 2, 3, 4]), scores([1, 2, 3, 4]))
+    assert (found.error, found.swaps, found.failure) == (0.0, 0, None)
+
+
+def test_the_error_is_relative_to_the_largest_score() -> None:
+    assert compare(ALL, scores([0, 0, 1, -50]), scores([0, 0, 1.0001, -50])).error == pytest.approx(2e-6, rel=0.05)
+
+
+def test_an_error_beyond_tolerance_fails_and_names_the_row() -> None:
+    found = compare(ALL, scores([1, 2, 3, 4], [1, 2, 3, 4]), scores([1, 2, 3, 4], [1, 2, 3.01, 4]))
+    assert found.worst_row == 1
+    assert found.failure is not None
+    assert "row 1 is off by 2.5" in found.failure
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("side", ["expected", "actual"])
+def test_nan_and_inf_fail_on_either_side(bad: float, side: str) -> None:
+    good, broken = scores([1, 2, 3, 4]), scores([1, 2, bad, 4])
+    found = compare(ALL, *((broken, good) if side == "expected" else (good, broken)))
+    assert found.failure == "NaN or inf in row 0"
+
+
+def test_nan_on_both_sides_fails_too() -> None:
+    assert compare(ALL, scores([np.nan] * 4), scores([np.nan] * 4)).failure is not None
+
+
+def test_a_swap_of_scores_within_the_noise_is_counted_and_allowed() -> None:
+    found = compare(TOP, top([7, 8, 9], [4.0, 3.0, 2.99999]), top([7, 9, 8], [4.0, 3.0, 2.99999]))
+    assert (found.swaps, found.failure) == (2, None)
+
+
+def test_a_swap_of_scores_that_differ_fails() -> None:
+    found = compare(TOP, top([7, 8, 9], [4.0, 3.0, 2.9]), top([7, 9, 8], [4.0, 3.0, 2.9]))
+    assert found.failure is not None
+    assert "place 2" in found.failure
+
+
+def test_another_id_is_allowed_only_level_with_the_last() -> None:
+    expected = top([7, 8, 9], [4.0, 3.0, 2.0])
+    assert compare(TOP, expected, top([7, 8, 5], [4.0, 3.0, 2.0])).failure is None
+    assert compare(TOP, expected, top([7, 5, 9], [4.0, 3.0, 2.0])).failure is not None
+
+
+def test_an_id_that_is_named_twice_fails() -> None:
+    found = compare(TOP, top([7, 8, 9], [4.0, 3.0, 3.0]), top([7, 8, 8], [4.0, 3.0, 3.0]))
+    assert found.failure is not None
+    assert "twice" in found.failure
+
+
+def test_a_ranking_that_differs_in_all_scores_fails_even_where_errors_are_small() -> None:
+    expected = scores([1000.0, 0.02, 0.01, 0.0])
+    assert compare(ALL, expected, scores([1000.0, 0.015, 0.016, 0.0])).failure is None  # within 1e-5 of 1000
+    assert compare(ALL, expected, scores([1000.0, 0.015, 0.016, 0.0]), tolerance=1e-8).failure is not None
+
+
+def test_another_shape_or_a_missing_output_fails() -> None:
+    assert compare(ALL, scores([1, 2, 3, 4]), scores([1, 2, 3])).failure == "scores is [1, 3], not [1, 4]"
+    assert compare(TOP, top([1, 2, 3], [3, 2, 1]), scores([3, 2, 1])).failure == "item_ids is missing, not [1, 3]"

@@ -1,0 +1,279 @@
+"""The command `bst`: what it prints, what it writes, and one line with the value and the remedy when it cannot."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bst import Architecture, DataConfig, TrainConfig
+from bst.cli import ORDER, build_app
+from tests.conftest import SHARED, write_events
+
+Command = Callable[..., tuple[int, str, str]]
+SMALL = "[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\nhead_widths = [24]\n[training]\nepochs = 2\n"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "train.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    """One line on stderr with these words, exit code 2."""
+    code, _, stderr = result
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("warning:")]
+    assert code == 2, stderr
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+def test_the_road_from_a_table_to_a_recommendation(
+    bst_command: Command, tables: tuple[Path, Path], settings: Path, tmp_path: Path
+) -> None:
+    events, users = tables
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    code, out, err = bst_command(
+        "train", events, "--users", users, "--context", "gender,region", "--out", run, "--config", settings
+    )
+    assert (code, err) == (0, "")
+    assert "60 users, 40 items" in out
+    assert re.search(r"1/2 +\d\.\d{4} +0\.\d{4} +0\.\d{4}", out)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert {"loss", "rows_per_s", "validation"} <= set(lines[0])
+
+    test_line = re.search(r"test: +HR@10 (0\.\d{4})", out)
+    assert test_line
+    code, out, _ = bst_command("evaluate", run, events, "--users", users, "--json", tmp_path / "metrics.json")
+    assert code == 0
+    assert f"HR@10 {test_line[1]}" in out.splitlines()[-1]
+    assert json.loads((tmp_path / "metrics.json").read_text())["test"]["num_users"] == 60
+
+    code, out, _ = bst_command("export", run, "--out", bundle, "--k", 5)
+    assert code == 0
+    assert f"wrote {bundle}" in out
+
+    code, out, _ = bst_command("verify", bundle, "--json")
+    assert code == 0
+    assert json.loads(out)["ok"] is True
+
+    answers = []
+    for backend in ("onnxruntime", "torchscript", "eager"):
+        code, out, err = bst_command(
+            "recommend",
+            bundle,
+            "--history",
+            "11,18,5",
+            "--context",
+            "gender=F,region=4",
+            "--backend",
+            backend,
+            "--json",
+        )
+        assert code == 0
+        assert err.strip() == "ignored, not known to the model: 5"
+        answers.append(json.loads(out))
+    assert answers[0]["item_ids"] == answers[1]["item_ids"] == answers[2]["item_ids"]
+    assert answers[0]["scores"] == pytest.approx(answers[2]["scores"], abs=1e-5)
+
+
+def test_short_histories_are_counted_aloud(bst_command: Command, settings: Path, tmp_path: Path) -> None:
+    path = write_events(tmp_path / "events.csv")
+    path.write_text(path.read_text() + "901,11,1\n901,18,2\n902,11,1\n")
+    code, out, _ = bst_command("train", path, "--out", tmp_path / "run", "--config", settings)
+    assert code == 0
+    assert "2 users with fewer than three events are trained on but not predicted for" in out
+
+
+def test_options_go_before_the_settings_file(
+    bst_command: Command, settings: Path, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bst_command("train", tables[0], "--out", tmp_path / "run", "--config", settings, "--epochs", 1, "--seed", 7)
+    training = json.loads((tmp_path / "run" / "config.json").read_text())["training"]
+    assert (training["epochs"], training["seed"]) == (1, 7)
+
+
+def test_a_single_valued_context_feature_is_one_warning(bst_command: Command, settings: Path, tmp_path: Path) -> None:
+    path = write_events(tmp_path / "events.csv")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0] + ",shop", *(line + ",north" for line in lines[1:])]))
+    code, _, err = bst_command("train", path, "--context", "shop", "--out", tmp_path / "run", "--config", settings)
+    assert code == 0
+    assert err == "warning: context feature 'shop' has the single value 'north': it tells the model nothing\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("user,item_id,timestamp\n1,2,3\n", ("'user_id'", "--user-column")),
+        ("user_id,item_id,timestamp\n", ("no rows",)),
+        ("", ("is empty",)),
+        ("user_id,item_id,timestamp\n1,5,1\n1,x5,2\n", ("'5'", "'x5'", "--text-ids")),
+        ("user_id,item_id,timestamp\n1,5,1.5\n1,5,NaN\n", ("'timestamp'", "NaN", "row 1")),
+        ("user_id,item_id,timestamp\n1,5,1\n1,6,2\n", ("0 users to validate on", "three events")),
+    ],
+)
+def test_bad_tables_leave_one_line_and_no_run(
+    bst_command: Command, tmp_path: Path, content: str, words: tuple[str, ...]
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(content)
+    refused(bst_command("train", path, "--out", tmp_path / "run"), *words)
+    assert [one.name for one in tmp_path.iterdir()] == ["events.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--context", "height"), ("'height'", "user_id, item_id, timestamp", "--users")),
+        (("--config", "missing.toml"), ("missing.toml",)),
+        (("--device", "tpu"), ("'tpu'", "available: cpu")),
+        (("--epochs", "0"), ("epochs=0",)),
+        (("--epochs", "many"), ("many",)),
+        (("--item-column", "product"), ("'product'", "user_id, item_id, timestamp")),
+        (("--no-such-option",), ("--no-such-option",)),
+    ],
+)
+def test_bad_options_of_train_are_one_line(
+    bst_command: Command, tables: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(bst_command("train", tables[0], "--out", tmp_path / "run", *options), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("[model]\ndim = 60\nnum_heads = 8\n", ("dim=60", "num_heads=8", "try 56 or 64")),
+        ("[model]\nlayers = 3\n", ("'model.layers'", "num_blocks")),
+        ("[training]\nlearning_rate = -1.0\n", ("training.learning_rate=-1.0",)),
+    ],
+)
+def test_bad_settings_are_one_line(
+    bst_command: Command, tables: tuple[Path, Path], tmp_path: Path, toml: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "train.toml").write_text(toml)
+    refused(bst_command("train", tables[0], "--out", tmp_path / "run", "--config", tmp_path / "train.toml"), *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "export", "demo"])
+def test_what_exists_is_never_written_over(
+    bst_command: Command, command: str, tables: tuple[Path, Path], run_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("precious")
+    source = {"train": [tables[0]], "export": [run_path], "demo": []}[command]
+    refused(bst_command(command, *source, "--out", tmp_path), str(tmp_path), "exists", "--out")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_is_no_run_or_bundle_is_one_line(bst_command: Command, tmp_path: Path) -> None:
+    refused(bst_command("export", tmp_path, "--out", tmp_path / "bundle"), "is not a run", "config.json")
+    for command in (["verify"], ["recommend"], ["bench"]):
+        refused(bst_command(*command, tmp_path), "is not a bundle", "manifest.json")
+
+
+def test_a_truncated_weight_file_is_one_line(bst_command: Command, run_path: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run_path, tmp_path / "run")
+    (copied / "model.safetensors").write_bytes((copied / "model.safetensors").read_bytes()[:1000])
+    refused(bst_command("export", copied, "--out", tmp_path / "bundle"), "model.safetensors", "cut short")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--k", "41"), ("k=41", "40 items")),
+        (("--formats", "onnx,tflite"), ("tflite", "known: onnx, torchscript")),
+        (("--ids", "names"), ("'names'", "known: raw, index")),
+    ],
+)
+def test_bad_options_of_export_are_one_line(
+    bst_command: Command, run_path: Path, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(bst_command("export", run_path, "--out", tmp_path / "bundle", *options), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--history", "11,abc"), ("'abc'", "integers")),
+        (("--history", "99999999999999999999"), ("64 bits",)),
+        (("--context", "height=3"), ("'height=3'", "gender, region")),
+        (("--context", "gender"), ("'gender'", "NAME=VALUE")),
+        (("--context", "region=north"), ("'north'", "integers")),
+        (("--backend", "tensorrt"), ("'tensorrt'", "known: eager, onnxruntime, torchscript")),
+    ],
+)
+def test_bad_options_of_recommend_are_one_line(
+    bst_command: Command, bundle_path: Path, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    refused(bst_command("recommend", bundle_path, *options), *words)
+
+
+def test_a_cold_start_user_gets_recommendations(bst_command: Command, bundle_path: Path) -> None:
+    code, out, err = bst_command("recommend", bundle_path)
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 5
+
+
+def test_a_bundle_that_was_altered_exits_with_one(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(bundle_path, tmp_path / "bundle")
+    (copied / "vocabulary.json").write_text((copied / "vocabulary.json").read_text() + " ")
+    code, out, err = bst_command("verify", copied, "--json")
+    assert code == 1
+    assert json.loads(out)["ok"] is False
+    assert "vocabulary.json is altered" in err
+
+
+def test_every_command_has_help_and_stands_in_the_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    commands = {command.name: command for command in build_app().registered_commands}
+    assert set(commands) == set(ORDER)
+    for name, command in commands.items():
+        assert command.callback is not None
+        assert command.callback.__doc__, name
+        assert f"bst {name}" in readme
+
+
+def test_defaults_are_told_from_the_config(bst_command: Command) -> None:
+    code, out, _ = bst_command("train", "--help")
+    assert code == 0
+    assert f"[default: {TrainConfig().epochs}]" in out
+    assert DataConfig().time_column in out
+    assert Architecture().dim > 0
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "bst", "verify", "nowhere"], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert (
+        found.stderr == "error: nowhere is not a bundle (a folder that `bst export` writes): there is no such folder\n"
+    )
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared MovieLens data is not beside the project")
+def test_real_tables_are_read_as_their_readme_says() -> None:
+    from bst import Dataset, read_interactions
+
+    for name, events, users, items in (("ml-1m", 999_611, 6_040, 3_416), ("ml-100k", 100_000, 943, 1_682)):
+        config = DataConfig(context=("gender", "age", "occupation"))
+        dataset = Dataset.build(
+            read_interactions(SHARED / name / "interactions.csv.gz", config, SHARED / name / "users.csv")
+        )
+        found = (len(dataset.sequences.items), dataset.sequences.num_users, len(dataset.vocabularies.items))
+        assert found == (events, users, items)
+        assert dataset.split.too_short == 0
+        assert (dataset.sequences.context > 0).all()
