@@ -36,8 +36,8 @@ SHOWN_HISTORY = 6
 # Small and short, to be done in minutes; nothing here is tuned. People buy the same things again, so what a household
 # had before stays among the candidates.
 SETTINGS = Settings(
-    model=Architecture(head_widths=(128,), max_length=50),
-    training=TrainConfig(epochs=2, filter_seen=False),
+    model=Architecture(head_widths=(), tied_output=True, dropout=0.1),
+    training=TrainConfig(epochs=3, batch_size=16, learning_rate=3e-3, filter_seen=False),
     data=DataConfig(user_column="household_id", item_column="product_id", time_column="time", context=CONTEXT),
 )
 
@@ -165,7 +165,9 @@ def _write_tables(source: Path, folder: Path, seed: int) -> dict[int, str]:
     households.write_parquet(folder / "households.parquet")
     products = pl.read_parquet(source / "products.parquet").join(shuffled, on="product_id", how="semi")
     name = pl.coalesce("product_type", "product_category", "department").str.to_titlecase()
-    named = products.select("product_id", name=pl.concat_str([name, "package_size"], separator=", ", ignore_nulls=True))
+    store_brand = pl.when(pl.col("brand") == "Private").then(pl.lit("store brand"))
+    full_name = pl.concat_str([name, "package_size", store_brand], separator=", ", ignore_nulls=True)
+    named = products.select("product_id", name=full_name)
     named.write_csv(folder / "products.csv")
     return dict(named.iter_rows())
 

@@ -52,7 +52,7 @@ class Architecture(Frozen):
     context_dim: Positive = 10
     pooling: Literal["last", "mean"] = "last"
     tied_output: bool = False
-    dropout: Fraction = 0.1
+    dropout: Fraction = 0.2
     init_method: Literal["xavier", "kaiming"] = "xavier"
 
     @model_validator(mode="after")
@@ -98,7 +98,7 @@ class DataConfig(Frozen):
 class TrainConfig(Frozen):
     """How the weights are found. `batch_size` counts windows of at most `max_length` events."""
 
-    epochs: Positive = 12
+    epochs: Positive = 16
     batch_size: Positive = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

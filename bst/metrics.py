@@ -57,13 +57,13 @@ def places_of(scores: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         scores: float `[batch, num_items]`, column j is item j + 1; -inf leaves an item out.
-        targets: int64 `[batch]`, indices from 1.
+        targets: int64 `[batch]`; 0 is an item that the model does not know, and comes after all that it knows.
 
     Returns:
         int64 `[batch]`. A model that gives all items the same score, or NaN, gets the last place, not the first.
     """
-    own = scores.gather(1, (targets - 1).unsqueeze(1))
-    return (~(scores < own)).sum(dim=1)
+    own = scores.gather(1, (targets - 1).clamp(min=0).unsqueeze(1))
+    return torch.where(targets > 0, (~(scores < own)).sum(dim=1), scores.size(1) + 1)
 
 
 @torch.inference_mode()

@@ -126,6 +126,8 @@ def require_device(device: str) -> None:
         InputError: names the device and what is there.
     """
     try:
+        if device.split(":")[0] not in ("cpu", "cuda"):
+            raise RuntimeError(device)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         there = "cpu, cuda" if torch.cuda.is_available() else "cpu"

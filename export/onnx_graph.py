@@ -145,7 +145,8 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
         return node.outputs[0]
 
     def constant(name: str, tensor: ir.TensorProtocol) -> ir.Value:
-        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype), shape=ir.Shape(tensor.shape))
+        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
+        value.shape = ir.Shape(tensor.numpy().shape)
         graph.register_initializer(value)
         return value
 

@@ -86,6 +86,18 @@ def test_the_road_from_a_table_to_a_recommendation(
     assert answers[0]["scores"] == pytest.approx(answers[2]["scores"], abs=1e-5)
 
 
+def test_a_run_is_evaluated_on_data_with_items_that_it_does_not_know(
+    bst_command: Command, run_path: Path, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("user_id,gender,region\n1,F,4\n2,M,5\n")
+    events = tmp_path / "events.csv"
+    events.write_text("user_id,item_id,timestamp\n1,11,1\n1,18,2\n1,25,3\n1,5,4\n2,11,1\n2,5,2\n2,18,3\n2,25,4\n")
+    code, out, _ = bst_command("evaluate", run_path, events, "--users", users)
+    assert code == 0
+    assert "2 events of items that the run does not know" in out
+
+
 def test_short_histories_are_counted_aloud(bst_command: Command, settings: Path, tmp_path: Path) -> None:
     path = write_events(tmp_path / "events.csv")
     path.write_text(path.read_text() + "901,11,1\n901,18,2\n902,11,1\n")
