@@ -29,7 +29,8 @@ def bench(
     ),
     threads: Annotated[int, typer.Option(help="Threads of every backend.")] = DEFAULTS.threads,
     signature: Annotated[str, typer.Option(help="What is called: top_k or all_scores.")] = DEFAULTS.signature,
-    rounds: Annotated[int, typer.Option(help="How often the backends take turns.")] = DEFAULTS.rounds,
+    launches: Annotated[int, typer.Option(help="How often every backend starts anew.")] = DEFAULTS.launches,
+    rounds: Annotated[int, typer.Option(help="How often the backends take turns, a launch.")] = DEFAULTS.rounds,
     round_seconds: Annotated[float, typer.Option(help="Time of one backend in one round.")] = DEFAULTS.round_seconds,
     seed: Annotated[int, typer.Option(help="Fixes the inputs and the order.")] = DEFAULTS.seed,
     json_file: Annotated[
@@ -43,6 +44,7 @@ def bench(
         batch_sizes=tuple(dict.fromkeys(_number(one) for one in batch_sizes.split(",") if one.strip())),
         threads=threads,
         signature=signature,
+        launches=launches,
         rounds=rounds,
         round_seconds=round_seconds,
         seed=seed,

@@ -108,7 +108,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
         print("4/5  verify and bench: the golden vectors again, then the same calls on every backend")
         with told_steps() as tell:
             verdicts = list(verify_bundle(stage / "bundle", tell))
-            bench = measure_bundle(stage / "bundle", BenchConfig(rounds=7, round_seconds=0.2), tell)
+            bench = measure_bundle(stage / "bundle", BenchConfig(launches=2, rounds=4, round_seconds=0.2), tell)
         print(f"     {sum(one.cases for one in verdicts)} golden calls replayed; {summary(bench)}")
         print("5/5  page")
         households = _households(stage / "bundle", dataset, names)

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from bench.workers import ALLOCATOR
+
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd")
 
 
@@ -22,6 +24,7 @@ def describe(threads: int) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": threads,
+        "allocator": {name: os.environ.get(name, value) for name, value in ALLOCATOR.items()},
         "load_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "platform": platform.platform(),
         "python": platform.python_version(),

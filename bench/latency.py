@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,18 @@ REFERENCE = "eager"
 
 
 class BenchConfig(Frozen):
-    """What is measured and for how long. `round_seconds` is the time of one backend in one round."""
+    """What is measured and for how long.
+
+    `launches` is how often every backend starts as a new process, `rounds` how often they take turns in each launch,
+    `round_seconds` the time of one backend in one round.
+    """
 
     backends: tuple[str, ...] = tuple(BACKENDS)
     batch_sizes: tuple[int, ...] = (1, 32)
     signature: str = "top_k"
     threads: int = 1
-    rounds: int = 9
+    launches: int = 3
+    rounds: int = 5
     round_seconds: float = 0.25
     seed: int = 0
 
@@ -67,7 +73,7 @@ class Row:
                 "swaps": self.parity.swaps,
                 "failure": self.parity.failure,
             },
-            "samples_us": [samples.round(2).tolist() for samples in self.samples_us],
+            "samples_us": [[calls.round(2).tolist() for calls in rounds] for rounds in self.samples_us],
         }
 
 
@@ -118,16 +124,20 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
     unavailable = {name: reason for name in config.backends if (reason := BACKENDS[name].missing())}
     wanted = dict.fromkeys((REFERENCE, *(name for name in config.backends if name not in unavailable)))
     environment = describe(config.threads)
-    rows: list[Row] = []
-    with ExitStack() as stack:
-        workers = {}
-        for name in wanted:
-            tell(f"starting {name}")
-            task = Task(path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed)
-            workers[name] = Worker(task)
-            stack.callback(workers[name].close)
-        for batch_size in config.batch_sizes:
-            rows += _measure_batch(workers, signature, batch_size, config, bundle.manifest.tolerance, tell)
+    measured = [
+        _Gathered(size, {name: [] for name in wanted}, {name: [] for name in wanted}) for size in config.batch_sizes
+    ]
+    for launch in range(config.launches):
+        with ExitStack() as stack:
+            workers = {}
+            for name in wanted:
+                tell(f"launch {launch + 1} of {config.launches}: starting {name}")
+                task = Task(path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed)
+                workers[name] = Worker(task)
+                stack.callback(workers[name].close)
+            for one in measured:
+                _take_turns(workers, one, config, random.Random(f"{config.seed}-{launch}"), tell)
+    rows = [row for one in measured for row in _rows(one, signature, bundle.manifest.tolerance)]
     return BenchResult(
         bundle=path.name,
         model=bundle.manifest.model.model_dump(mode="json"),
@@ -153,46 +163,57 @@ def check_config(config: BenchConfig) -> None:
         offences.append(f"batch sizes {list(config.batch_sizes)} must be 1 or more")
     if config.threads < 1:
         offences.append(f"threads={config.threads} must be 1 or more")
-    if config.rounds < 3:
-        offences.append(f"rounds={config.rounds} are too few to say how sure a number is; give 3 or more")
+    if config.launches < 1 or config.rounds < 1 or config.launches * config.rounds < 3:
+        offences.append(
+            f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
+            "give 3 rounds or more in all"
+        )
     if not 0 < config.round_seconds <= 600:
         offences.append(f"round_seconds={config.round_seconds} must be above 0 and at most 600")
     if offences:
         raise InputError("; ".join(offences))
 
 
-def _measure_batch(
-    workers: dict[str, Worker], signature: Signature, batch_size: int, config: BenchConfig, tolerance: float, tell: Tell
-) -> list[Row]:
-    answers = {}
+@dataclass
+class _Gathered:
+    """What has been gathered of one batch size so far: by backend, the samples, and the answers of every launch."""
+
+    batch_size: int
+    samples: dict[str, Samples]
+    answers: dict[str, Answers]
+
+
+def _take_turns(
+    workers: dict[str, Worker], gathered: _Gathered, config: BenchConfig, order: random.Random, tell: Tell
+) -> None:
+    size = gathered.batch_size
     for name, worker in workers.items():
-        tell(f"batch {batch_size}: warming up {name}")
-        answers[name] = worker.warm_up(batch_size)
-    samples: dict[str, Samples] = {name: [] for name in workers}
+        tell(f"batch {size}: warming up {name}")
+        gathered.answers[name] += worker.warm_up(size)
+        gathered.samples[name].append([])
     turns = list(workers)
-    shuffled = random.Random(config.seed)
     for number in range(config.rounds):
-        tell(f"batch {batch_size}: round {number + 1} of {config.rounds}")
-        shuffled.shuffle(turns)
+        tell(f"batch {size}: round {number + 1} of {config.rounds}")
+        order.shuffle(turns)
         for name in turns:
-            samples[name].append(workers[name].measure(batch_size, config.round_seconds))
-    rows = []
-    for name in workers:
+            gathered.samples[name][-1].append(workers[name].measure(size, config.round_seconds))
+
+
+def _rows(gathered: _Gathered, signature: Signature, tolerance: float) -> Iterator[Row]:
+    samples, answers, size = gathered.samples, gathered.answers, gathered.batch_size
+    for name in samples:
         latency = Latency.of(samples[name])
         ratio = speedup(samples[REFERENCE], samples[name])
-        rows.append(
-            Row(
-                backend=name,
-                batch_size=batch_size,
-                latency=latency,
-                rows_per_s=batch_size * 1e6 / latency.mean_us,
-                speedup=ratio,
-                verdict="reference" if name == REFERENCE else verdict(ratio),
-                parity=worst_of(signature, answers[REFERENCE], answers[name], tolerance),
-                samples_us=samples[name],
-            )
+        yield Row(
+            backend=name,
+            batch_size=size,
+            latency=latency,
+            rows_per_s=size * 1e6 / latency.mean_us,
+            speedup=ratio,
+            verdict="reference" if name == REFERENCE else verdict(ratio),
+            parity=worst_of(signature, answers[REFERENCE], answers[name], tolerance),
+            samples_us=samples[name],
         )
-    return rows
 
 
 def worst_of(signature: Signature, expected: Answers, actual: Answers, tolerance: float) -> Comparison:

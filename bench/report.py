@@ -99,11 +99,12 @@ def _method(result: BenchResult) -> list[str]:
         section(
             "How it was measured",
             paragraph(
-                f"{config.rounds} rounds of {config.round_seconds} s a backend and batch size, backends in random "
-                "order within a round, each in a process of its own with the same number of threads, after warming up. "
-                "Calls cycle through 32 different inputs: items drawn by Zipf's law, lengths of real held-out users. "
-                "A ratio pairs the medians of the same round; its interval is a bootstrap over rounds. Parity is the "
-                "largest difference to eager on the timed inputs, relative to the largest score."
+                f"{config.launches} launches of {config.rounds} rounds of {config.round_seconds} s a backend and batch "
+                "size, backends in random order within a round, each in a process of its own with the same number of "
+                "threads, after warming up. Calls cycle through 32 different inputs: items drawn by Zipf's law, lengths "
+                "of real held-out users. A ratio pairs the medians of the same round; its interval is a bootstrap over "
+                "launches and rounds. Parity is the largest difference to eager on the timed inputs, relative to the "
+                "largest score."
             ),
             paragraph(f"Model: {model}."),
         ),
@@ -163,7 +164,7 @@ def _curves(result: BenchResult) -> Figure:
     axes: Axes = drawn.add_subplot()
     styles = ["-", "--", ":", "-."]
     for row in result.rows:
-        pooled = sorted(value for samples in row.samples_us for value in samples.tolist())
+        pooled = sorted(value for rounds in row.samples_us for calls in rounds for value in calls.tolist())
         cut = pooled[:: max(len(pooled) // 400, 1)]  # enough points for the eye
         shares = [(place + 1) / len(cut) for place in range(len(cut))]
         style = styles[result.config.batch_sizes.index(row.batch_size) % len(styles)]

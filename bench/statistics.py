@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 NOISY = 0.10  # an IQR above this share of the median makes a measurement doubt itself
 
-Samples = list[NDArray[np.float64]]  # one array a round
+Samples = list[list[NDArray[np.float64]]]  # of each launch, of each round: one number a call
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Latency:
-    """Latency of one backend at one batch size, microseconds a call, over all rounds together.
+    """Latency of one backend at one batch size, microseconds a call, over all launches and rounds together.
 
-    `p50_us` carries an interval over rounds, because samples within a round share whatever disturbed it.
+    `p50_us` carries an interval over launches and rounds, because the calls of a round share whatever disturbed it, and
+    the rounds of a launch share where its memory came to lie.
     """
 
     p50_us: Interval
@@ -39,11 +39,10 @@ class Latency:
     calls: int
 
     @classmethod
-    def of(cls, rounds: Samples) -> Latency:
-        pooled = np.concatenate(rounds)
+    def of(cls, samples: Samples) -> Latency:
+        pooled = np.concatenate([calls for rounds in samples for calls in rounds])
         low, p50, high, p95, p99 = np.percentile(pooled, [25, 50, 75, 95, 99])
-        medians = np.array([np.median(samples) for samples in rounds])
-        bounds = bootstrap(medians)
+        bounds = bootstrap(_medians(samples))
         return cls(
             p50_us=Interval(float(p50), min(bounds.low, float(p50)), max(bounds.high, float(p50))),
             p95_us=float(p95),
@@ -63,8 +62,7 @@ def speedup(base: Samples, other: Samples) -> Interval:
 
     Rounds are paired, since both backends ran in each of them, one right after the other.
     """
-    pairs = zip(base, other, strict=True)
-    return bootstrap(np.array([np.median(before) / np.median(after) for before, after in pairs]))
+    return bootstrap(_medians(base) / _medians(other))
 
 
 def verdict(ratio: Interval) -> str:
@@ -74,11 +72,20 @@ def verdict(ratio: Interval) -> str:
     return "slower" if ratio.high < 1 else "cannot tell"
 
 
-def bootstrap(
-    values: NDArray[np.float64], statistic: Callable[..., NDArray[np.float64]] = np.median, seed: int = 0
-) -> Interval:
-    """Estimate `statistic` of `values` and its interval from resamples with replacement, seeded."""
-    drawn = np.random.default_rng(seed).choice(values, size=(RESAMPLES, len(values)))
+def bootstrap(values: NDArray[np.float64], seed: int = 0) -> Interval:
+    """Median of `values` `[launches, rounds]` with its interval, seeded.
+
+    Launches are drawn with replacement first, then rounds within each (the hierarchical bootstrap of Davison & Hinkley,
+    1997, section 3.8), so that what differs from launch to launch widens the interval.
+    """
+    launches, rounds = values.shape
+    rng = np.random.default_rng(seed)
+    launch = rng.integers(0, launches, (RESAMPLES, launches, 1))
+    drawn = values[launch, rng.integers(0, rounds, (RESAMPLES, launches, rounds))]
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(statistic(drawn, axis=1), [tail, 100 - tail])
-    return Interval(float(statistic(values)), float(low), float(high))
+    low, high = np.percentile(np.median(drawn, axis=(1, 2)), [tail, 100 - tail])
+    return Interval(float(np.median(values)), float(low), float(high))
+
+
+def _medians(samples: Samples) -> NDArray[np.float64]:
+    return np.array([[np.median(calls) for calls in rounds] for rounds in samples])

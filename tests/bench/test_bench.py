@@ -40,7 +40,7 @@ def test_the_command_measures_every_backend_and_writes_what_it_found(
     bst_command: Command, bundle_path: Path, tmp_path: Path
 ) -> None:
     code, out, err = bst_command(
-        "bench", bundle_path, "--rounds", 3, "--round-seconds", 0.02, "--batch-sizes", "1,4",
+        "bench", bundle_path, "--launches", 2, "--rounds", 2, "--round-seconds", 0.02, "--batch-sizes", "1,4",
         "--json", tmp_path / "bench.json", "--html", tmp_path / "bench.html",
     )  # fmt: skip
     assert (code, err) == (0, "")
@@ -48,8 +48,8 @@ def test_the_command_measures_every_backend_and_writes_what_it_found(
     measured = {(row["backend"], row["batch_size"]) for row in record["rows"]}
     assert measured >= {(name, size) for name in ("eager", "torchscript", "onnxruntime") for size in (1, 4)}
     for row in record["rows"]:
-        samples = np.concatenate([np.array(one) for one in row["samples_us"]])
-        assert len(row["samples_us"]) == 3
+        samples = np.concatenate([np.array(calls) for rounds in row["samples_us"] for calls in rounds])
+        assert [len(rounds) for rounds in row["samples_us"]] == [2, 2]
         assert row["p50_us"]["value"] == pytest.approx(np.median(samples), rel=0.01)
         assert row["rows_per_s"] == pytest.approx(row["batch_size"] * 1e6 / samples.mean(), rel=0.01)
         assert row["parity"]["max_error"] <= 1e-5
@@ -79,14 +79,16 @@ def test_a_bundle_that_fails_verification_is_not_timed(bundle_path: Path, tmp_pa
     copied = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     (copied / "onnx" / "weights.bin").write_bytes(b"\0" * 10)
     with pytest.raises(CheckError, match=r"onnx/weights\.bin is altered"):
-        measure_bundle(copied, BenchConfig(rounds=3, round_seconds=0.01))
+        measure_bundle(copied, BenchConfig(launches=1, rounds=3, round_seconds=0.01))
 
 
 def test_a_backend_without_its_device_is_a_line_and_no_crash(
     bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench.workers.torch.cuda, "is_available", lambda: False)
-    config = BenchConfig(backends=("eager-cuda", "onnxruntime"), batch_sizes=(1,), rounds=3, round_seconds=0.01)
+    config = BenchConfig(
+        backends=("eager-cuda", "onnxruntime"), batch_sizes=(1,), launches=1, rounds=3, round_seconds=0.01
+    )
     result = measure_bundle(bundle_path, config)
     assert result.unavailable == {"eager-cuda": "no CUDA device here"}
     assert [row.backend for row in result.rows] == ["onnxruntime"]
@@ -98,7 +100,7 @@ def test_a_backend_without_its_device_is_a_line_and_no_crash(
         ({"backends": ("eager", "tvm")}, "backends tvm not known; known: eager, eager-cuda, torchscript, onnxruntime"),
         ({"batch_sizes": (1, 0)}, r"batch sizes \[1, 0\] must be 1 or more"),
         ({"threads": 0}, "threads=0 must be 1 or more"),
-        ({"rounds": 1}, "rounds=1 are too few"),
+        ({"launches": 2, "rounds": 1}, "launches=2 of rounds=1 are too few"),
         ({"signature": "encode"}, "signature 'encode' is not in the bundle; known: all_scores, top_k"),
     ],
 )
