@@ -6,6 +6,8 @@ Its maker calls the data simulated: good for showing how everything works, not f
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,11 +218,12 @@ def _print_households(households: list[Household]) -> None:
 def _commands(demo: Demo, out: Path) -> list[str]:
     some = demo.dataset.vocabularies.items.ids.to_list()[:2]
     bundle = out / "bundle"
+    bst = "bst" if shutil.which("bst") else sys.argv[0]  # as it was called, where it is not on the path
     return [
-        f"bst recommend {bundle} --history {some[0]},{some[1]} --context age=35-44,household_size=2",
-        f"bst verify {bundle}",
-        f"bst bench {bundle} --signature all_scores --batch-sizes 1,64 --html all.html",
-        "bst train YOUR.csv --users USERS.csv --context COLUMN,COLUMN --out RUN",
+        f"{bst} recommend {bundle} --history {some[0]},{some[1]} --context age=35-44,household_size=2",
+        f"{bst} verify {bundle}",
+        f"{bst} bench {bundle} --signature all_scores --batch-sizes 1,64 --html all.html",
+        f"{bst} train YOUR.csv --users USERS.csv --context COLUMN,COLUMN --out RUN",
     ]
 
 

@@ -101,10 +101,10 @@ def _method(result: BenchResult) -> list[str]:
             paragraph(
                 f"{config.launches} launches of {config.rounds} rounds of {config.round_seconds} s a backend and batch "
                 "size, backends in random order within a round, each in a process of its own with the same number of "
-                "threads, after warming up. Calls cycle through 32 different inputs: items drawn by Zipf's law, lengths "
-                "of real held-out users. A ratio pairs the medians of the same round; its interval is a bootstrap over "
-                "launches and rounds. Parity is the largest difference to eager on the timed inputs, relative to the "
-                "largest score."
+                "threads, after warming up. Calls cycle through 32 different inputs: items drawn by Zipf's law, "
+                "lengths of real held-out users. A ratio pairs the medians of the same round; its interval is a "
+                "bootstrap over launches and rounds. Parity is the largest difference to eager on the timed inputs, "
+                "relative to the largest score."
             ),
             paragraph(f"Model: {model}."),
         ),
