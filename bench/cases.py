@@ -46,15 +46,12 @@ def draw_inputs(bundle: Bundle, batch_size: int, seed: int = 0) -> list[dict[str
 
 
 def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:
-    """Lengths of the histories of the held-out users that the golden vectors of `top_k` hold."""
+    """Lengths of the histories of held-out users: the largest batch of them among the golden vectors of `top_k`."""
     manifest = bundle.manifest
     signature = manifest.signature("top_k")
     padding = manifest.items.padding if manifest.ids == "raw" else 0
-    name = signature.inputs[0].name
-    histories = [
-        one.case.inputs[name][:, -manifest.model.max_length :]
-        for one in read_golden(bundle.path / "golden", signature)
-        if one.case.name.startswith("users_") and one.case.inputs[name].shape[1] >= manifest.model.max_length
-    ]
-    lengths = np.concatenate([(rows != padding).sum(axis=1) for rows in histories])
-    return np.maximum(lengths, 1)
+    name, longest = signature.inputs[0].name, manifest.model.max_length
+    golden = [one.case for one in read_golden(bundle.path / "golden", signature)]
+    histories = [one.inputs[name] for one in golden if one.name.startswith("users_")]
+    whole = [rows for rows in histories if rows.shape[1] == longest] or [one.inputs[name] for one in golden]
+    return np.maximum((max(whole, key=len) != padding).sum(axis=1), 1)

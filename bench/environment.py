@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench.workers import ALLOCATOR
+from bst.checkpoint import library_versions
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd")
 
@@ -27,8 +27,7 @@ def describe(threads: int) -> dict[str, Any]:
         "allocator": {name: os.environ.get(name, value) for name, value in ALLOCATOR.items()},
         "load_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "platform": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("bst", "torch", "numpy", "onnx", "onnxruntime")},
+        "versions": library_versions("onnx", "onnxruntime"),
     }
 
 

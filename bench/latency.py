@@ -16,7 +16,7 @@ from bench.workers import BACKENDS, Answers, Task, Worker
 from bst.config import Frozen
 from bst.console import Tell
 from bst.errors import InputError
-from export import Comparison, Signature, compare, open_bundle, verify_bundle
+from export import Comparison, Manifest, Signature, compare, open_bundle, verify_bundle
 
 SCHEMA_VERSION = 1
 REFERENCE = "eager"
@@ -33,8 +33,8 @@ class BenchConfig(Frozen):
     batch_sizes: tuple[int, ...] = (1, 32)
     signature: str = "top_k"
     threads: int = 1
-    launches: int = 3
-    rounds: int = 5
+    launches: int = 5
+    rounds: int = 3
     round_seconds: float = 0.25
     seed: int = 0
 
@@ -118,7 +118,7 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
     """
     check_config(config)
     bundle = open_bundle(path)
-    signature = bundle.manifest.signature(config.signature)
+    bundle.manifest.signature(config.signature)  # refuses one that is not there
     for _ in verify_bundle(path, tell):
         pass
     unavailable = {name: reason for name in config.backends if (reason := BACKENDS[name].missing())}
@@ -132,12 +132,15 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
             workers = {}
             for name in wanted:
                 tell(f"launch {launch + 1} of {config.launches}: starting {name}")
-                task = Task(path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed)
+                reference_top_k = name == REFERENCE and config.signature == "top_k"
+                task = Task(
+                    path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed, reference_top_k
+                )
                 workers[name] = Worker(task)
                 stack.callback(workers[name].close)
             for one in measured:
-                _take_turns(workers, one, config, random.Random(f"{config.seed}-{launch}"), tell)
-    rows = [row for one in measured for row in _rows(one, signature, bundle.manifest.tolerance)]
+                _take_turns(workers, one, config, bundle.manifest, random.Random(f"{config.seed}-{launch}"), tell)
+    rows = [row for one in measured for row in _rows(one)]
     return BenchResult(
         bundle=path.name,
         model=bundle.manifest.model.model_dump(mode="json"),
@@ -163,10 +166,10 @@ def check_config(config: BenchConfig) -> None:
         offences.append(f"batch sizes {list(config.batch_sizes)} must be 1 or more")
     if config.threads < 1:
         offences.append(f"threads={config.threads} must be 1 or more")
-    if config.launches < 1 or config.rounds < 1 or config.launches * config.rounds < 3:
+    if config.launches < 2 or config.rounds < 1:
         offences.append(
             f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
-            "give 3 rounds or more in all"
+            "give 2 launches or more of 1 round or more"
         )
     if not 0 < config.round_seconds <= 600:
         offences.append(f"round_seconds={config.round_seconds} must be above 0 and at most 600")
@@ -176,21 +179,29 @@ def check_config(config: BenchConfig) -> None:
 
 @dataclass
 class _Gathered:
-    """What has been gathered of one batch size so far: by backend, the samples, and the answers of every launch."""
+    """What has been gathered of one batch size so far: by backend, the samples, and the parity of every launch."""
 
     batch_size: int
     samples: dict[str, Samples]
-    answers: dict[str, Answers]
+    parity: dict[str, list[Comparison]]
 
 
 def _take_turns(
-    workers: dict[str, Worker], gathered: _Gathered, config: BenchConfig, order: random.Random, tell: Tell
+    workers: dict[str, Worker],
+    gathered: _Gathered,
+    config: BenchConfig,
+    manifest: Manifest,
+    order: random.Random,
+    tell: Tell,
 ) -> None:
+    signature, tolerance = manifest.signature(config.signature), manifest.tolerance
     size = gathered.batch_size
+    answers: dict[str, Answers] = {}
     for name, worker in workers.items():
         tell(f"batch {size}: warming up {name}")
-        gathered.answers[name] += worker.warm_up(size)
+        answers[name] = worker.warm_up(size)
         gathered.samples[name].append([])
+        gathered.parity[name].append(worst_of(signature, answers[REFERENCE], answers[name], tolerance))
     turns = list(workers)
     for number in range(config.rounds):
         tell(f"batch {size}: round {number + 1} of {config.rounds}")
@@ -199,8 +210,8 @@ def _take_turns(
             gathered.samples[name][-1].append(workers[name].measure(size, config.round_seconds))
 
 
-def _rows(gathered: _Gathered, signature: Signature, tolerance: float) -> Iterator[Row]:
-    samples, answers, size = gathered.samples, gathered.answers, gathered.batch_size
+def _rows(gathered: _Gathered) -> Iterator[Row]:
+    samples, size = gathered.samples, gathered.batch_size
     for name in samples:
         latency = Latency.of(samples[name])
         ratio = speedup(samples[REFERENCE], samples[name])
@@ -211,13 +222,16 @@ def _rows(gathered: _Gathered, signature: Signature, tolerance: float) -> Iterat
             rows_per_s=size * 1e6 / latency.mean_us,
             speedup=ratio,
             verdict="reference" if name == REFERENCE else verdict(ratio),
-            parity=worst_of(signature, answers[REFERENCE], answers[name], tolerance),
+            parity=_worst(gathered.parity[name]),
             samples_us=samples[name],
         )
 
 
 def worst_of(signature: Signature, expected: Answers, actual: Answers, tolerance: float) -> Comparison:
     """Compare the answers to every timed call; give the worst comparison, with the swaps of all."""
-    compared = [compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)]
+    return _worst([compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)])
+
+
+def _worst(compared: list[Comparison]) -> Comparison:
     worst = max(compared, key=lambda one: (one.failure is not None, one.error))
     return Comparison(worst.error, sum(one.swaps for one in compared), worst.worst_row, worst.failure)

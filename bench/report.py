@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from bench.cases import POOL
 from bench.latency import REFERENCE, BenchResult, Row
 from bench.page import COLOURS, figure, page, paragraph, section, table, text, tiles
 
@@ -89,7 +90,6 @@ def _method(result: BenchResult) -> list[str]:
         ["cores", environment["cores"]],
         ["GPU", environment["gpu"] or "none"],
         ["load at start", environment["load_at_start"]],
-        ["Python", environment["python"]],
         *environment["versions"].items(),
     ]
     model = ", ".join(
@@ -101,9 +101,9 @@ def _method(result: BenchResult) -> list[str]:
             paragraph(
                 f"{config.launches} launches of {config.rounds} rounds of {config.round_seconds} s a backend and batch "
                 "size, backends in random order within a round, each in a process of its own with the same number of "
-                "threads, after warming up. Calls cycle through 32 different inputs: items drawn by Zipf's law, "
-                "lengths of real held-out users. A ratio pairs the medians of the same round; its interval is a "
-                "bootstrap over launches and rounds. Parity is the largest difference to eager on the timed inputs, "
+                f"threads, after warming up. Calls cycle through {POOL} different inputs: items drawn by Zipf's law, "
+                "lengths of real held-out users. A ratio pairs the medians of the same round; intervals are "
+                "Student's over launches. Parity is the largest difference to eager on the timed inputs, "
                 "relative to the largest score."
             ),
             paragraph(f"Model: {model}."),

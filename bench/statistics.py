@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
+# Two-sided 95 % points of Student's t by degrees of freedom, from 1; beyond the table the last is used, a little wide.
+STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 NOISY = 0.10  # an IQR above this share of the median makes a measurement doubt itself
 
 Samples = list[list[NDArray[np.float64]]]  # of each launch, of each round: one number a call
@@ -16,7 +16,7 @@ Samples = list[list[NDArray[np.float64]]]  # of each launch, of each round: one 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the bounds of its 95 % bootstrap interval (Efron & Tibshirani, 1993, percentile method)."""
+    """An estimate with the bounds of its 95 % interval."""
 
     value: float
     low: float
@@ -27,8 +27,8 @@ class Interval:
 class Latency:
     """Latency of one backend at one batch size, microseconds a call, over all launches and rounds together.
 
-    `p50_us` carries an interval over launches and rounds, because the calls of a round share whatever disturbed it, and
-    the rounds of a launch share where its memory came to lie.
+    `p50_us` is the mean over launches of the median of each, with an interval over launches: calls of one launch share
+    where its memory came to lie and are no independent witnesses. The other percentiles are of all calls together.
     """
 
     p50_us: Interval
@@ -41,10 +41,9 @@ class Latency:
     @classmethod
     def of(cls, samples: Samples) -> Latency:
         pooled = np.concatenate([calls for rounds in samples for calls in rounds])
-        low, p50, high, p95, p99 = np.percentile(pooled, [25, 50, 75, 95, 99])
-        bounds = bootstrap(_medians(samples))
+        low, high, p95, p99 = np.percentile(pooled, [25, 75, 95, 99])
         return cls(
-            p50_us=Interval(float(p50), min(bounds.low, float(p50)), max(bounds.high, float(p50))),
+            p50_us=mean_of_launches(np.array([np.median(np.concatenate(rounds)) for rounds in samples])),
             p95_us=float(p95),
             p99_us=float(p99),
             mean_us=float(pooled.mean()),
@@ -58,11 +57,13 @@ class Latency:
 
 
 def speedup(base: Samples, other: Samples) -> Interval:
-    """How many times faster `other` is than `base`: the median over rounds of the ratio of their medians.
+    """How many times faster `other` is than `base`: the geometric mean over launches.
 
-    Rounds are paired, since both backends ran in each of them, one right after the other.
+    Within a launch it is the median over rounds of the ratio of the two medians: both ran in each round.
     """
-    return bootstrap(_medians(base) / _medians(other))
+    ratios = np.log(_medians(base) / _medians(other))
+    logs = mean_of_launches(np.median(ratios, axis=1))
+    return Interval(float(np.exp(logs.value)), float(np.exp(logs.low)), float(np.exp(logs.high)))
 
 
 def verdict(ratio: Interval) -> str:
@@ -72,19 +73,17 @@ def verdict(ratio: Interval) -> str:
     return "slower" if ratio.high < 1 else "cannot tell"
 
 
-def bootstrap(values: NDArray[np.float64], seed: int = 0) -> Interval:
-    """Median of `values` `[launches, rounds]` with its interval, seeded.
+def mean_of_launches(values: NDArray[np.float64]) -> Interval:
+    """Mean of one value a launch, with Student's t interval: honest for few launches, which a bootstrap is not.
 
-    Launches are drawn with replacement first, then rounds within each (the hierarchical bootstrap of Davison & Hinkley,
-    1997, section 3.8), so that what differs from launch to launch widens the interval.
+    Raises:
+        ValueError: there is only one launch, which says nothing of how they differ.
     """
-    launches, rounds = values.shape
-    rng = np.random.default_rng(seed)
-    launch = rng.integers(0, launches, (RESAMPLES, launches, 1))
-    drawn = values[launch, rng.integers(0, rounds, (RESAMPLES, launches, rounds))]
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(np.median(drawn, axis=(1, 2)), [tail, 100 - tail])
-    return Interval(float(np.median(values)), float(low), float(high))
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} launch gives no interval; measure 2 or more")
+    mean = float(values.mean())
+    width = STUDENT_T[min(len(values) - 1, len(STUDENT_T)) - 1] * float(values.std(ddof=1)) / len(values) ** 0.5
+    return Interval(mean, mean - width, mean + width)
 
 
 def _medians(samples: Samples) -> NDArray[np.float64]:

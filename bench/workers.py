@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bench.cases import draw_inputs
 from bst.errors import CheckError, InputError
 from export import Session, open_bundle
+from export.parity import RUNNER_UP, runner_up
 
 WARM_SECONDS = 0.5
 WARM_CALLS = 20
@@ -64,13 +65,17 @@ BACKENDS = {
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker loads: one signature of a bundle in one backend."""
+    """What a worker loads: one signature of a bundle in one backend.
+
+    `with_runner_up` is for the reference of `top_k`, whose answers others are compared with (see `export.compare`).
+    """
 
     bundle: Path
     backend: Backend
     signature: str
     threads: int
     seed: int
+    with_runner_up: bool = False
 
 
 class Worker:
@@ -105,20 +110,26 @@ class Worker:
             self.process.kill()
 
     def _ask(self, *request: Any) -> Any:
-        self.connection.send(request)
+        try:
+            self.connection.send(request)
+        except OSError:
+            raise self._ended() from None
         return self._answer()
 
     def _answer(self) -> Any:
         try:
             kind, value = self.connection.recv()
         except (EOFError, ConnectionResetError):
-            self.process.join(timeout=5)
-            raise CheckError(f"backend {self.task.backend.name} ended with exit code {self.process.exitcode}") from None
+            raise self._ended() from None
         if kind == "bad_input":
             raise InputError(value)
         if kind == "failed":
             raise CheckError(f"backend {self.task.backend.name} failed: {value}")
         return value
+
+    def _ended(self) -> CheckError:
+        self.process.join(timeout=5)
+        return CheckError(f"backend {self.task.backend.name} ended with exit code {self.process.exitcode}")
 
 
 class _Measured:
@@ -144,7 +155,14 @@ class _Measured:
         while calls < WARM_CALLS or time.perf_counter() < until:
             session.run(self._next(batch_size))
             calls += 1
-        return [session.finish(session.run(one)) for one in self.prepared[batch_size]]
+        answers = [session.finish(session.run(one)) for one in self.prepared[batch_size]]
+        if self.task.with_runner_up:
+            backend = self.task.backend
+            scored = self.bundle.session(backend.kind, "all_scores", threads=self.task.threads, device=backend.device)
+            k = self.bundle.manifest.signature("top_k").outputs[0].shape[1]
+            for one, call in zip(answers, inputs, strict=True):
+                one[RUNNER_UP] = runner_up(scored(call)["scores"], int(k))
+        return answers
 
     def measure(self, batch_size: int, seconds: float) -> Samples:
         run, clock = self.session.run, time.perf_counter_ns

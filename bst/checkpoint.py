@@ -29,6 +29,7 @@ from bst.model import BST
 from bst.vocabulary import Vocabularies
 
 SCHEMA_VERSION = 1
+VOCABULARY_FILE = "vocabulary.json"
 WHAT = "a run (a folder that `bst train` writes)"
 
 
@@ -69,8 +70,7 @@ def save_run(path: Path, run: Run) -> None:
     """
     with staged_folder(path, "the run") as stage:
         write_atomically(stage / "config.json", to_json(run.config.model_dump(mode="json")))
-        # One id a line would be prettier and ten times slower to read.
-        write_atomically(stage / "vocabulary.json", json.dumps(run.vocabularies.to_dict(), ensure_ascii=False))
+        write_vocabularies(stage, run.vocabularies)
         rows = {"items": run.heldout.items.contiguous(), "context": run.heldout.context.contiguous()}
         write_atomically(stage / "heldout.safetensors", safetensors.torch.save(rows))
         save_weights(stage, run.model)
@@ -123,21 +123,36 @@ def load_run(path: Path) -> Run:
 def run_hash(path: Path) -> str:
     """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
     digest = hashlib.sha256()
-    for name in ("config.json", "model.safetensors", "vocabulary.json"):
+    for name in ("config.json", "model.safetensors", VOCABULARY_FILE):
         digest.update(hashlib.sha256((path / name).read_bytes()).digest())
     return digest.hexdigest()
 
 
-def library_versions() -> dict[str, str]:
-    names = ("bst", "torch", "numpy", "polars")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+def library_versions(*others: str) -> dict[str, str]:
+    """Versions of Python, of this package and its base, and of `others`."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("bst", "torch", "numpy", *others)}}
+
+
+def read_vocabularies(folder: Path, what: str) -> Vocabularies:
+    """Read `vocabulary.json` of a run or bundle.
+
+    Raises:
+        InputError: the file is missing or damaged; the message names it.
+    """
+    path = folder / VOCABULARY_FILE
+    try:
+        return Vocabularies.from_dict(read_json(path, what))
+    except InputError as error:
+        raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+
+
+def write_vocabularies(folder: Path, vocabularies: Vocabularies) -> None:
+    # One id a line would be prettier and ten times slower to read.
+    write_atomically(folder / VOCABULARY_FILE, json.dumps(vocabularies.to_dict(), ensure_ascii=False))
 
 
 def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
-    try:
-        vocabularies = Vocabularies.from_dict(read_json(path / "vocabulary.json", WHAT))
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path / 'vocabulary.json'} is not a vocabulary; train again") from None
+    vocabularies = read_vocabularies(path, WHAT)
     sizes = {name: len(one) for name, one in vocabularies.context.items()}
     expected = {feature.name: feature.num_categories for feature in config.context}
     if len(vocabularies.items) != config.num_items or list(sizes.items()) != list(expected.items()):

@@ -20,6 +20,8 @@ from bst.training import train as train_dataset
 
 TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
 
+EPOCH_HEAD = f"{'epoch':>7}  {'loss':>7}  {'HR@10':>6}  {'NDCG@10':>7}  {'rows/s':>8}   (validation)"
+
 Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help="Events: CSV or TSV (also .gz), or Parquet.")]
 Users = Annotated[Path | None, typer.Option(help="Table of users, joined for context features that it holds.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
@@ -63,7 +65,7 @@ def train(
     )
     if split.too_short:
         print(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
-    print(f"{'epoch':>7}  {'loss':>7}  {'HR@10':>6}  {'NDCG@10':>7}  {'rows/s':>8}   (validation)")
+    print(EPOCH_HEAD)
     result = train_dataset(
         dataset,
         settings,
@@ -83,12 +85,14 @@ def evaluate(
     users: Users = None,
     keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank also the items that the history holds.")] = False,
     device: Device = "cpu",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the metrics here as well.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Measure a run on the last event of each user, ranking the whole catalogue."""
     require_device(device)
     loaded = load_run(run)
-    dataset = Dataset.build(read_interactions(interactions, loaded.config.data, users), loaded.vocabularies)
+    text_ids = loaded.vocabularies.items.dtype == "string"  # also where the ids of this table look like numbers
+    data = loaded.config.data.model_copy(update={"text_ids": text_ids})
+    dataset = Dataset.build(read_interactions(interactions, data, users), loaded.vocabularies)
     filter_seen = loaded.config.training.filter_seen and not keep_seen
     metrics = {
         name: evaluate_examples(
@@ -97,6 +101,9 @@ def evaluate(
         for name, examples in (("validation", dataset.split.validation), ("test", dataset.split.test))
         if len(examples)
     }
+    if json_output:
+        print(to_json({name: one.to_dict() for name, one in metrics.items()}), end="")
+        return
     unknown = int((dataset.sequences.items == 0).sum())
     print(f"{len(dataset.split.test):,} users, {dataset.split.too_short:,} with fewer than three events left out")
     if unknown:
@@ -104,8 +111,6 @@ def evaluate(
     print("items of the history are " + ("left out" if filter_seen else "ranked like any other"))
     for name, one in metrics.items():
         print(f"{name + ':':<12}{_line(one)}")
-    if json_file:
-        json_file.write_text(to_json({name: one.to_dict() for name, one in metrics.items()}))
 
 
 def print_epoch(report: EpochReport, epochs: int) -> None:

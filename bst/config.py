@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bst.errors import InputError
 
-RESERVED_NAMES = {"history", "items", "context", "candidates", "scores", "item_ids", "item_indices", "user_vector"}
+# Words of the signatures, of the tables, and of the code that is made around a model's inputs.
+SIGNATURE_WORDS = ("history", "items", "context", "candidates", "scores", "item_ids", "item_indices", "user_vector")
+RESERVED_NAMES = frozenset((*SIGNATURE_WORDS, "user", "item", "time", "self", "torch", "Tensor", "List", "Tuple"))
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -23,6 +25,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _check_names(names: tuple[str, ...]) -> None:
+    for name in names:
+        if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED_NAMES:
+            raise ValueError(
+                f"context feature {name!r} cannot be the name of a model input; rename the column to a Python "
+                f"identifier other than {', '.join(sorted(RESERVED_NAMES))}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"context feature {name!r} is named twice; once is enough")
+
+
 class ContextFeature(Frozen):
     """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
 
@@ -32,16 +45,17 @@ class ContextFeature(Frozen):
 
     @model_validator(mode="after")
     def _name_can_be_an_input(self) -> Self:
-        if not self.name.isidentifier() or keyword.iskeyword(self.name) or self.name in RESERVED_NAMES:
-            raise ValueError(
-                f"context feature {self.name!r} cannot be the name of a model input; rename the column to a Python "
-                f"identifier other than {', '.join(sorted(RESERVED_NAMES))}"
-            )
+        _check_names((self.name,))
         return self
 
 
 class Architecture(Frozen):
-    """The sizes that a person chooses; those that the data gives are added by `BSTConfig`."""
+    """The sizes that a person chooses; those that the data gives are added by `BSTConfig`.
+
+    `padding="ignored"` makes a padded slot as good as absent. `"counted"` is for models of the seed notebook, which
+    were trained so: only as attention keys are padded slots hidden; positions count slots from the left, and the mean
+    is over all slots, padded ones included.
+    """
 
     dim: Positive = 64
     num_heads: Positive = 4
@@ -51,6 +65,7 @@ class Architecture(Frozen):
     head_widths: tuple[Positive, ...] = (256,)
     context_dim: Positive = 10
     pooling: Literal["last", "mean"] = "last"
+    padding: Literal["ignored", "counted"] = "ignored"
     tied_output: bool = False
     dropout: Fraction = 0.2
     init_method: Literal["xavier", "kaiming"] = "xavier"
@@ -63,6 +78,8 @@ class Architecture(Frozen):
             raise ValueError(f"dim={self.dim} does not divide into num_heads={self.num_heads}; try {fitting}")
         if not self.head_widths and not self.tied_output:
             raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
+        if self.padding == "counted" and self.pooling != "mean":
+            raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
         return self
 
 
@@ -74,9 +91,7 @@ class BSTConfig(Architecture):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [feature.name for feature in self.context]
-        if len(set(names)) < len(names):
-            raise ValueError(f"context features {names} repeat a name; each needs its own")
+        _check_names(tuple(feature.name for feature in self.context))
         return self
 
     @property
@@ -93,6 +108,14 @@ class DataConfig(Frozen):
     time_column: str = "timestamp"
     context: tuple[str, ...] = ()
     text_ids: bool = False
+
+    @model_validator(mode="after")
+    def _context_is_beside_the_events(self) -> Self:
+        _check_names(self.context)
+        taken = {self.user_column, self.item_column, self.time_column} & set(self.context)
+        if taken:
+            raise ValueError(f"context feature {taken.pop()!r} is a column of the events themselves; leave it out")
+        return self
 
 
 class TrainConfig(Frozen):

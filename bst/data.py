@@ -155,7 +155,7 @@ def _ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
     if numeric.all():
         return _int64(values, path)
     if numeric.any() or values.str.contains(r"^-?[0-9]+(\.0*)?$").any():
-        plain = values.filter(~values.str.contains(r"^[0-9]+$") if numeric.all() else ~numeric)[0]
+        plain = values.filter(~numeric)[0]
         other = values.filter(numeric)[0] if numeric.any() else values[0]
         raise InputError(
             f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; "

@@ -20,6 +20,10 @@ from bst.config import BSTConfig
 class SelfAttention(nn.Module):
     """Multi-head scaled dot-product attention without biases (Vaswani et al., 2017, section 3.2)."""
 
+    # Of a slot that must not be seen. Finite and within float16, so a query that sees nothing gives the mean of all
+    # values and no NaN; exp(-30000) is 0 in every float type, so beside anything visible it has no weight at all.
+    hidden_logit: Final[float] = -30000.0
+
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -32,7 +36,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         query, key, value = self.query_key_value(x).chunk(3, dim=-1)
         logits = (self._heads(query) * self.scale) @ self._heads(key).transpose(-2, -1)  # [B, H, L, L]
-        weights = self.dropout(torch.softmax(logits + hidden, dim=-1))
+        weights = self.dropout(torch.softmax(logits.masked_fill(hidden, self.hidden_logit), dim=-1))
         return self.dense((weights @ self._heads(value)).transpose(1, 2).flatten(2))
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -66,11 +70,9 @@ class BST(nn.Module):
     Dropout is active until `.eval()`, as in any module.
     """
 
-    # Added to the logit of a slot that must not be seen. Finite, so a row that sees nothing stays free of NaN, and
-    # within float16; exp(-30000) is exactly 0 in every float type, so what is hidden has no weight at all.
-    hidden_logit: Final[float] = -30000.0
     tied_output: Final[bool]
     mean_pooling: Final[bool]
+    padding_counts: Final[bool]
     causal: Tensor
     positions: Tensor
 
@@ -78,6 +80,7 @@ class BST(nn.Module):
         super().__init__()
         self.tied_output = config.tied_output
         self.mean_pooling = config.pooling == "mean"
+        self.padding_counts = config.padding == "counted"
         self.embedding_scale = math.sqrt(config.dim)
         self.item_embedding = nn.Embedding(config.num_items + 1, config.dim, padding_idx=0)
         self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
@@ -92,7 +95,7 @@ class BST(nn.Module):
         # constant length, and says so only by refusing max_length itself.
         room = config.max_length + 1
         self.register_buffer("causal", torch.ones(room, room, dtype=torch.bool).tril(), persistent=False)
-        self.register_buffer("positions", sinusoidal_positions(room, config.dim), persistent=False)
+        self.register_buffer("positions", sinusoidal_positions(room, config.dim))
         _initialise(self, config.init_method)
 
     def forward(self, items: Tensor, context: Tensor) -> Tensor:
@@ -110,13 +113,14 @@ class BST(nn.Module):
     def user_vectors(self, items: Tensor, context: Tensor) -> Tensor:
         """Encode each row of `items` `[B, L]` and `context` `[B, C]` (see `forward`) as a vector `[B, user_width]`."""
         real = items > 0
-        after = _real_items_after(real)
-        if self.mean_pooling:  # noqa: SIM108
-            weights = real / real.sum(dim=1, keepdim=True).clamp(min=1)
+        places = self._places(real)
+        states = self._encode(items, real, places)
+        if self.mean_pooling:
+            weights = self._pooled_slots(real).to(states.dtype)
+            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
         else:
-            weights = real & (after == 0)
-        states = self._encode(items, real, after)
-        pooled = (weights.to(states.dtype).unsqueeze(1) @ states).squeeze(1)  # [B, D]
+            weights = (real & (places == 0)).to(states.dtype)
+        pooled = (weights.unsqueeze(1) @ states).squeeze(1)  # [B, D]
         return self.head(self._with_context(pooled, context))
 
     def prefix_vectors(self, items: Tensor, context: Tensor) -> Tensor:
@@ -131,9 +135,9 @@ class BST(nn.Module):
             positions count from the newest item of the whole row. Undefined where `items` is 0.
         """
         real = items > 0
-        states = self._encode(items, real, _real_items_after(real))
+        states = self._encode(items, real, self._places(real))
         if self.mean_pooling:
-            seen = real.unsqueeze(-1).to(states.dtype)
+            seen = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
             states = (states * seen).cumsum(dim=1) / seen.cumsum(dim=1).clamp(min=1)
         return self.head(self._with_context(states, context))
 
@@ -144,11 +148,19 @@ class BST(nn.Module):
         else:
             return self.output(user_vectors)
 
-    def _encode(self, items: Tensor, real: Tensor, after: Tensor) -> Tensor:
+    def _places(self, real: Tensor) -> Tensor:
+        """Row of the position table for each slot: how many real items follow it, int64 `[B, L]`, 0 at the newest."""
+        if self.padding_counts:
+            return torch.ones_like(real).cumsum(dim=1) - 1  # slots from the left, as the notebook has it
+        return real.sum(dim=1, keepdim=True) - real.cumsum(dim=1)
+
+    def _pooled_slots(self, real: Tensor) -> Tensor:
+        return torch.ones_like(real) if self.padding_counts else real
+
+    def _encode(self, items: Tensor, real: Tensor, places: Tensor) -> Tensor:
         length = items.size(1)
-        x = self.item_embedding(items) * self.embedding_scale + F.embedding(after, self.positions)  # [B, L, D]
-        visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
-        hidden = (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L, L]
+        x = self.item_embedding(items) * self.embedding_scale + F.embedding(places, self.positions)  # [B, L, D]
+        hidden = ~(self.causal[:length, :length] & real.unsqueeze(1)).unsqueeze(1)  # [B, 1, L, L]
         x = self.dropout(x)
         for cell in self.cells:
             x = cell(x, hidden)
@@ -171,11 +183,6 @@ def sinusoidal_positions(length: int, dim: int) -> Tensor:
     rates = torch.pow(10000.0, -torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     table = torch.stack((torch.sin(steps * rates), torch.cos(steps * rates)), dim=-1).flatten(1)
     return table[:, :dim].to(torch.float32)
-
-
-def _real_items_after(real: Tensor) -> Tensor:
-    """Count the real items that follow each slot: int64 `[B, L]` from bool `[B, L]`; 0 at the newest real item."""
-    return real.sum(dim=1, keepdim=True) - real.cumsum(dim=1)
 
 
 def _head(config: BSTConfig) -> nn.Sequential:

@@ -71,7 +71,10 @@ def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequ
     per_event = any(name not in users.columns for name in interactions.context)
     context = np.zeros((len(events) if per_event else len(users), len(interactions.context)), dtype=np.int32)
     for column, name in enumerate(interactions.context):
-        indices = vocabularies.context[name].indices(interactions.context_values(name))
+        vocabulary = vocabularies.context[name]
+        # Whether a feature looks like numbers or text may differ from file to file; what the vocabulary holds decides.
+        values = interactions.context_values(name).cast(vocabulary.ids.dtype, strict=False)
+        indices = vocabulary.indices(values)
         spread = per_event and name in users.columns
         context[:, column] = np.repeat(indices, counts) if spread else indices
     return Sequences(vocabularies.items.indices(events["item"]).astype(np.int32), offsets, context)
@@ -127,10 +130,14 @@ class TrainingWindows:
     def num_examples(self) -> int:
         return int(self._inputs().sum())
 
+    @property
+    def num_windows(self) -> int:
+        return int(self._windows().sum())
+
     def epoch(self, rng: np.random.Generator) -> tuple[Index, Index, Index]:
         """Draw the windows of one epoch in random order: users, first and one past the last input position."""
         inputs, length = self._inputs(), self.max_length
-        windows = -(-inputs // length)
+        windows = self._windows()
         shift = rng.integers(0, windows * length - inputs + 1)
         users = np.repeat(np.arange(len(inputs)), windows)
         nth = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
@@ -149,6 +156,9 @@ class TrainingWindows:
         return Batch(
             _int64(np.where(real, items[slots], 0)), _int64(context), _int64(np.where(real, items[following], 0))
         )
+
+    def _windows(self) -> Index:
+        return -(-self._inputs() // self.max_length)
 
     def _inputs(self) -> Index:
         return np.maximum(self.stops - self.sequences.offsets[:-1] - 1, 0)

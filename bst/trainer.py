@@ -81,7 +81,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.steps_per_epoch = -(-len(windows.epoch(np.random.default_rng(0))[0]) // config.batch_size)
+        self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
         self.scheduler = _scheduler(self.optimizer, config, self.steps_per_epoch)
         self.reports: list[EpochReport] = []
 
@@ -115,10 +115,11 @@ class Trainer:
         for step in self.progress(range(self.steps_per_epoch), self.steps_per_epoch):
             chosen = slice(step * self.config.batch_size, (step + 1) * self.config.batch_size)
             loss, count, norm = self._step(self.windows.batch(*(part[chosen] for part in drawn)))
-            if not math.isfinite(loss):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise CheckError(
-                    f"the loss is {loss} in step {step + 1} of epoch {len(self.reports) + 1}; "
-                    f"the best weights before are kept; lower learning_rate={self.config.learning_rate}"
+                    f"the loss is {loss} and the gradient norm {norm} in step {step + 1} of epoch "
+                    f"{len(self.reports) + 1}; the best weights before are kept; "
+                    f"lower learning_rate={self.config.learning_rate}"
                 )
             total_loss, rows = total_loss + loss * count, rows + count
             norms.append(norm)

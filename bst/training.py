@@ -90,7 +90,7 @@ def train(
                 model=config,
                 training=settings.training,
                 data=settings.data,
-                versions=library_versions(),
+                versions=library_versions("polars"),
             )
             heldout = _heldout(dataset.split.test, config.max_length, settings.training.seed)
             save_run(out, Run(model, run_config, dataset.vocabularies, heldout, lines))
@@ -135,6 +135,6 @@ def require_device(device: str) -> None:
 
 
 def _heldout(examples: Examples, max_length: int, seed: int) -> Heldout:
-    rows = np.sort(np.random.default_rng(seed).permutation(len(examples))[:HELDOUT_ROWS])
+    rows = np.random.default_rng(seed).permutation(len(examples))[:HELDOUT_ROWS]
     batch = examples.batch(rows, max_length)
     return Heldout(torch.nn.functional.pad(batch.items, (max_length - batch.items.size(1), 0)), batch.context)

@@ -76,6 +76,8 @@ class Vocabulary:
         Raises:
             InputError: the ids are not sorted and distinct, or not of the type that is stated.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(f"a vocabulary is {type(values).__name__}, not a table of dtype and ids")
         dtype = {"int64": pl.Int64, "string": pl.String}.get(values.get("dtype", ""))
         if dtype is None:
             raise InputError(f"a vocabulary of dtype {values.get('dtype')!r} is not known; known: int64, string")
@@ -111,5 +113,12 @@ class Vocabularies:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Vocabularies:
+        """Rebuild what `to_dict` gave.
+
+        Raises:
+            InputError: a vocabulary is missing or damaged.
+        """
+        if not isinstance(values, Mapping) or not {"items", "context"} <= set(values):
+            raise InputError("there are no vocabularies `items` and `context` in it")
         context = {name: Vocabulary.from_dict(one) for name, one in values["context"].items()}
         return cls(Vocabulary.from_dict(values["items"]), context)

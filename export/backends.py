@@ -174,8 +174,10 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
     for spec in signature.inputs:
         if spec.name in inputs:
             array = np.asarray(inputs[spec.name])
-            arrays[spec.name] = array.astype(np.int64 if spec.dtype == "int64" else object)
-            offences += _offences(spec, array, sizes)
+            found = _offences(spec, array, sizes)
+            offences += found
+            if not found:
+                arrays[spec.name] = array.astype(np.int64 if spec.dtype == "int64" else object)
     if offences:
         stated = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in signature.inputs)
         raise InputError(f"{signature.name}: {'; '.join(offences)}; it takes {stated}")
@@ -187,6 +189,8 @@ def _offences(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> list[str
     texts = array.dtype.kind in "UO" and all(isinstance(value, str) for value in array.flat)
     if not (integers if spec.dtype == "int64" else texts):
         return [f"{spec.name} holds {array.dtype}, not {spec.dtype}"]
+    if spec.dtype == "int64" and array.size and int(array.max()) > np.iinfo(np.int64).max:
+        return [f"{spec.name} holds {array.max()}, beyond int64"]
     if array.ndim != len(spec.shape) or (array.size == 0 and 0 not in spec.shape):
         return [f"{spec.name} has shape {list(array.shape)}"]
     for axis, size in zip(spec.shape, array.shape, strict=True):

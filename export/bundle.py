@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bst.checkpoint import Run, load_run, run_hash
+from bst.checkpoint import Run, library_versions, load_run, read_vocabularies, run_hash, write_vocabularies
 from bst.console import Tell
-from bst.errors import InputError
-from bst.files import read_json, require_new, staged_folder, to_json
+from bst.errors import CheckError, InputError
+from bst.files import require_new, staged_folder, to_json
 from bst.vocabulary import Vocabularies, Vocabulary
-from export.backends import Session, eager_session, open_format, rebuild_eager, serve
+from export.backends import Session, eager_session, k_of, open_format, rebuild_eager, serve
 from export.card import write_card
 from export.golden import Case, GoldenCase, cases, read_golden, worth_storing, write_golden
 from export.manifest import (
     FORMATS,
     MANIFEST_FILE,
     SCHEMA_VERSION,
+    WHAT,
     Format,
     Manifest,
     ParityRecord,
     VocabularyFacts,
     check_files,
-    library_versions,
     list_files,
     read_manifest,
 )
 from export.onnx_graph import DEFAULT_OPSET, check_onnx, save_onnx
-from export.parity import TOLERANCE, compare, require_parity
+from export.parity import RUNNER_UP, TOLERANCE, compare, require_parity, runner_up
 from export.scorer import ServedModel
 from export.signatures import Ids, Signature, build_signatures
 from export.torchscript import save_torchscript
 
 DEFAULT_K = 10
-VOCABULARY_FILE = "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,7 @@ def open_bundle(path: Path) -> Bundle:
         InputError: the path is not a bundle.
     """
     manifest = read_manifest(path)
-    vocabularies = Vocabularies.from_dict(read_json(path / VOCABULARY_FILE, "a bundle"))
-    return Bundle(path, manifest, vocabularies)
+    return Bundle(path, manifest, read_vocabularies(path, WHAT))
 
 
 def export_bundle(
@@ -117,7 +114,7 @@ def export_bundle(
     served = serve(run.model, run.config.model, run.vocabularies if ids == "raw" else None, k)
     with staged_folder(out, "the bundle") as stage:
         _write_formats(stage, served, signatures, run, formats, opset, tell)
-        (stage / VOCABULARY_FILE).write_text(json.dumps(run.vocabularies.to_dict(), ensure_ascii=False))
+        write_vocabularies(stage, run.vocabularies)
         draft = Manifest(
             schema_version=SCHEMA_VERSION,
             ids=ids,
@@ -131,7 +128,7 @@ def export_bundle(
             parity=(),
             opset=opset,
             run_sha256=run_hash(run_path),
-            versions=library_versions(),
+            versions=library_versions("onnx", "onnxscript", "onnxruntime"),
         )
         parity = tuple(_prove(stage, draft, served, signature, run, tell) for signature in signatures)
         manifest = draft.model_copy(update={"parity": tuple(record for records in parity for record in records)})
@@ -160,12 +157,13 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
         InputError: the path is not a bundle.
         CheckError: a file is missing or altered, or an answer differs; the message names the worst row.
     """
-    bundle = open_bundle(path)
-    manifest = bundle.manifest
+    manifest = read_manifest(path)
     tell("checking files")
     check_files(path, manifest)
     for signature in manifest.signatures:
         golden = read_golden(path / "golden", signature)
+        if not golden:
+            raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
         for form in manifest.formats:
             tell(f"replaying {signature.name} in {form}")
             if form == "onnx":
@@ -204,12 +202,12 @@ def _prove(
     stage: Path, manifest: Manifest, served: ServedModel, signature: Signature, run: Run, tell: Tell
 ) -> list[ParityRecord]:
     """Compare every format with eager, call by call; write the golden vectors of the signature."""
-    golden = [
-        GoldenCase(case, outputs)
-        for case, outputs in _answers(
-            served, signature, cases(run.config.model, run.vocabularies, run.heldout, manifest.ids)
-        )
-    ]
+    every = list(cases(run.config.model, run.vocabularies, run.heldout, manifest.ids))
+    golden = [GoldenCase(case, outputs) for case, outputs in _answers(served, signature, iter(every))]
+    if signature.name == "top_k":
+        scored = _answers(served, manifest.signature("all_scores"), iter(every))
+        for one, (_, outputs) in zip(golden, scored, strict=True):
+            one.outputs[RUNNER_UP] = runner_up(outputs["scores"], k_of(manifest.signatures))
     tell(f"comparing {signature.name} with float64")
     truth = [
         outputs["scores"]
@@ -241,7 +239,7 @@ def _prove(
                 swaps=swaps,
             )
         )
-    write_golden(stage / "golden", signature, [one for one in golden if worth_storing(signature, one.case.inputs)])
+    write_golden(stage / "golden", signature, [one for one in golden if worth_storing(signature, one.case)])
     return records
 
 

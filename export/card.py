@@ -38,8 +38,9 @@ Model: dim {model.dim}, {model.num_blocks} blocks, {model.num_heads} heads, hist
 |---|---|---|
 {_signature_rows(manifest)}
 
-Axes in words take any size from 1 up. Fill unused slots of a history with `{padding!r}`, at any position: they are
-ignored, as are ids that the model does not know. {_context_sentence(manifest)}
+Axes in words take any size from 1 up; of a history longer than {model.max_length} slots the newest are read. Fill
+unused slots with `{padding!r}`, at any position: they are ignored, as are ids that the model does not know.
+{_context_sentence(manifest)}
 Column j of `all_scores` is the item with index j + 1; `vocabulary.json` lists the ids in that order.
 
 ## Call it
@@ -59,9 +60,26 @@ Largest difference divided by the largest score, over the named edge cases and h
 |---|---|---|---|---|---|---|---|
 {parity}
 
-Made with {versions}; ONNX opset {manifest.opset}. TorchScript is deprecated in torch 2.13 and later: it loads today,
-and new integrations do better with the ONNX files.
+Made with {versions}.
+{_format_sentences(manifest)}
 """
+
+
+def _format_sentences(manifest: Manifest) -> str:
+    sentences = {
+        "onnx": f"ONNX: opset {manifest.opset}, plain operators and ai.onnx.ml LabelEncoder.",
+        "torchscript": "TorchScript is deprecated in torch 2.13 and later: it loads today, and may not tomorrow.",
+    }
+    return "\n".join(sentences[form] for form in manifest.formats)
+
+
+def _torchscript_snippet(top_k: Signature, outputs: str) -> str:
+    names = ", ".join(spec.name for spec in top_k.inputs)
+    return (
+        "import torch\n"
+        'model = torch.jit.load("torchscript/model.pt")\n'
+        f"{outputs} = model.top_k({names})  # tensors of int64, lists of text"
+    )
 
 
 def _signature_rows(manifest: Manifest) -> str:
@@ -99,6 +117,8 @@ def _python_snippet(manifest: Manifest, top_k: Signature) -> str:
         )
         feeds.append(f'    "{spec.name}": np.array({value}, dtype={dtype}),')
     outputs = ", ".join(top_k.output_names)
+    if "onnx" not in manifest.formats:
+        return _torchscript_snippet(top_k, outputs)
     return "\n".join(
         [
             "import numpy as np, onnxruntime",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -92,9 +93,10 @@ def recommend(
     opened = open_bundle(bundle)
     inputs, strangers = _one_user(opened, history, context or [])
     if strangers:
-        Console(stderr=True).print(f"ignored, not known to the model: {', '.join(strangers)}", soft_wrap=True)
+        print(f"ignored, not known to the model: {', '.join(strangers)}", file=sys.stderr)
     answer = opened.session(backend, "top_k")(inputs)
-    found = answer[opened.manifest.signature("top_k").outputs[0].name][0].tolist()
+    indices_or_ids = answer[opened.manifest.signature("top_k").outputs[0].name][0]
+    found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()
     scores = [float(score) for score in answer["scores"][0]]
     if json_output:
         print(json.dumps({"item_ids": found, "scores": scores}))

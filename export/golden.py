@@ -22,11 +22,13 @@ from bst.config import BSTConfig
 from bst.errors import InputError
 from bst.files import read_json
 from bst.vocabulary import Vocabularies, Vocabulary
+from export.parity import RUNNER_UP
 from export.signatures import Ids, Signature
 
 Array = NDArray[Any]
 BATCH_SIZES = (1, 3, 64)
 GOLDEN_NUMBERS = 60_000  # a call with more output than this is compared at export but not stored
+ALWAYS_STORED = ("empty", "full", "unknown_ids")
 OUT_OF_RANGE = 10**6
 
 
@@ -40,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True)
 class GoldenCase:
-    """A recorded call: the case and what eager float32 answered."""
+    """A recorded call: the case and what eager float32 answered, for `top_k` with the runner-up (see `compare`)."""
 
     case: Case
     outputs: dict[str, Array]
@@ -75,7 +77,7 @@ def write_golden(folder: Path, signature: Signature, golden: list[GoldenCase]) -
     values = {
         "signature": signature.model_dump(mode="json"),
         "cases": [
-            {"name": one.case.name, "inputs": _listed(one.case.inputs), "outputs": _listed(one.outputs)}
+            {"name": one.case.name, "inputs": _listed(one.case.inputs), "outputs": _listed(_finite(one.outputs))}
             for one in golden
         ],
     }
@@ -83,7 +85,8 @@ def write_golden(folder: Path, signature: Signature, golden: list[GoldenCase]) -
     for number, one in enumerate(golden):
         data_set = folder / signature.name / f"test_data_set_{number}"
         data_set.mkdir(parents=True)
-        for kind, arrays in (("input", one.case.inputs), ("output", one.outputs)):
+        outputs = {name: one.outputs[name] for name in signature.output_names}
+        for kind, arrays in (("input", one.case.inputs), ("output", outputs)):
             for place, (name, array) in enumerate(arrays.items()):
                 tensor = numpy_helper.from_array(array, name)
                 onnx.save_tensor(tensor, str(data_set / f"{kind}_{place}.pb"))
@@ -100,7 +103,10 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
     dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
 
     def arrays(specs: Any, given: Any) -> dict[str, Array]:
-        return {spec.name: np.array(given[spec.name], dtype=dtypes[spec.dtype]) for spec in specs}
+        found = {spec.name: np.array(given[spec.name], dtype=dtypes[spec.dtype]) for spec in specs}
+        if RUNNER_UP in given:
+            found[RUNNER_UP] = np.array(given[RUNNER_UP], dtype=np.float32)
+        return found
 
     try:
         return [
@@ -113,10 +119,11 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
         raise InputError(f"{path} is not a file of golden vectors ({error}); export again") from None
 
 
-def worth_storing(signature: Signature, inputs: dict[str, Array]) -> bool:
-    """Whether the outputs of a call are few enough to travel with the bundle."""
-    batch = len(next(iter(inputs.values())))
-    return batch * sum(int(spec.shape[1]) for spec in signature.outputs) <= GOLDEN_NUMBERS
+def worth_storing(signature: Signature, case: Case) -> bool:
+    """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others if their outputs are few."""
+    batch = len(next(iter(case.inputs.values())))
+    few = batch * sum(int(spec.shape[1]) for spec in signature.outputs) <= GOLDEN_NUMBERS
+    return few or case.name in ALWAYS_STORED
 
 
 def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
@@ -172,6 +179,11 @@ def _stranger(vocabulary: Vocabulary, *, negative: bool) -> int | str:
     taken = {vocabulary.padding, *vocabulary.ids.to_list()}
     stranger: int | str = next(one for one in candidates if one not in taken)
     return stranger
+
+
+def _finite(outputs: dict[str, Array]) -> dict[str, Array]:
+    """Leave out a runner-up that is not there: JSON knows no infinity."""
+    return {name: array for name, array in outputs.items() if name != RUNNER_UP or np.isfinite(array).all()}
 
 
 def _listed(arrays: dict[str, Array]) -> dict[str, Any]:

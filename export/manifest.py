@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -125,10 +124,6 @@ def check_files(bundle: Path, manifest: Manifest) -> None:
     ]
     if offences:
         raise CheckError(f"{bundle}: {'; '.join(offences)}; export again or restore the files")
-
-
-def library_versions() -> dict[str, str]:
-    return {name: version(name) for name in ("bst", "torch", "numpy", "onnx", "onnxscript", "onnxruntime")}
 
 
 def _sha256(path: Path) -> str:

@@ -133,14 +133,16 @@ def _index_level(scorer: Scorer, signature: Signature, opset: int) -> ir.Model:
 def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabularies: Vocabularies) -> None:
     """Replace the inputs and outputs of an index-level graph by those of `signature`."""
     graph = model.graph
+    for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
+        value.name = f"model/{value.name}"  # no input can be named so: a context feature is an identifier
     inner_items, *inner_context = graph.inputs
     outer = [_value(spec) for spec in signature.inputs]
     raw = signature.inputs[0].name == "history"
     before: list[ir.Node] = []
 
     def add(op: str, inputs: list[ir.Value], domain: str = "", **attributes: Any) -> ir.Value:
-        node = ir.node(op, inputs, attributes, domain=domain, name=f"bst_{op}_{len(before)}")
-        node.outputs[0].name = f"bst_{op.lower()}_{len(before)}"
+        node = ir.node(op, inputs, attributes, domain=domain, name=f"bst/{op}_{len(before)}")
+        node.outputs[0].name = f"bst/{op.lower()}_{len(before)}"
         before.append(node)
         return node.outputs[0]
 
@@ -157,8 +159,8 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
         return add("LabelEncoder", [value], "ai.onnx.ml", **keys, values_int64s=places, default_int64=0)
 
     items = lookup(outer[0], vocabularies.items) if raw else outer[0]
-    axis, end = constant("bst_axis_1", ir.tensor([1])), constant("bst_end", ir.tensor([np.iinfo(np.int64).max]))
-    newest = add("Slice", [items, constant("bst_newest", ir.tensor([-scorer.max_length])), end, axis])
+    axis, end = constant("bst/axis_1", ir.tensor([1])), constant("bst/end", ir.tensor([np.iinfo(np.int64).max]))
+    newest = add("Slice", [items, constant("bst/newest", ir.tensor([-scorer.max_length])), end, axis])
     newest.shape, newest.type = inner_items.shape, inner_items.type
     ir.convenience.replace_all_uses_with(inner_items, newest)
     if raw and len(outer) > 1:
@@ -176,10 +178,10 @@ def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabular
         inner, value = graph.outputs[place], _value(spec)
         if spec.name == "item_ids":
             # Row 0 stands for padding, so that an index is a row.
-            table = constant("item_ids_by_index", _raw_table(vocabularies.items))
-            node = ir.node("Gather", [table, inner], {"axis": 0}, outputs=[value], name="bst_item_ids")
+            table = constant("bst/item_ids_by_index", _raw_table(vocabularies.items))
+            node = ir.node("Gather", [table, inner], {"axis": 0}, outputs=[value], name="bst/item_ids")
         else:
-            node = ir.node("Identity", [inner], outputs=[value], name=f"bst_{spec.name}")
+            node = ir.node("Identity", [inner], outputs=[value], name=f"bst/{spec.name}")
         after.append(node)
         graph.outputs[place] = value
     graph.extend(after)

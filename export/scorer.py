@@ -106,12 +106,10 @@ class TextIds(nn.Module):
 
     def raw(self, indices: Tensor) -> List[List[str]]:  # noqa: UP006
         """Give the ids of `indices` (from 1), int64 `[batch, n]`, as rows of text."""
+        rows: List[List[int]] = indices.tolist()  # noqa: UP006
         found: List[List[str]] = []  # noqa: UP006
-        for row in indices:
-            texts: List[str] = []  # noqa: UP006
-            for index in row:
-                texts.append(self.ids[int(index) - 1])  # noqa: PERF401  TorchScript
-            found.append(texts)
+        for row in rows:
+            found.append([self.ids[index - 1] for index in row])  # noqa: PERF401  TorchScript
         return found
 
 
@@ -154,14 +152,15 @@ def method_source(signature: Signature) -> str:
     else:
         lookup, read_context = "self.scorer.guard_items(items)", "self.scorer.guard_context(context)"
     if not context:
-        read_context = "indices.new_zeros([indices.size(0), 0])"
+        read_context = "bst_items.new_zeros([bst_items.size(0), 0])"
     results = {"all_scores": "Tensor", "top_k": "Tuple[Tensor, Tensor]"}
-    answer = f"return self.scorer.{signature.name}(indices, categories)"
+    answer = f"return self.scorer.{signature.name}(bst_items, bst_context)"
     if raw_ids and signature.name == "top_k":
-        answer = "found, scores = self.scorer.top_k(indices, categories)\nreturn self.item_ids.raw(found), scores"
+        answer = "bst_found, bst_scores = self.scorer.top_k(bst_items, bst_context)\n"
+        answer += "return self.item_ids.raw(bst_found), bst_scores"
         if first.dtype == "string":
             results["top_k"] = "Tuple[List[List[str]], Tensor]"
-    body = f"indices = self.scorer.newest({lookup})\ncategories = {read_context}\n{answer}\n"
+    body = f"bst_items = self.scorer.newest({lookup})\nbst_context = {read_context}\n{answer}\n"
     return f"def {signature.name}(self, {arguments}) -> {results[signature.name]}:\n{textwrap.indent(body, '    ')}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bst import Architecture, DataConfig, TrainConfig
+from bst import DataConfig, TrainConfig
 from bst.cli import ORDER, build_app
 from tests.conftest import SHARED, write_events
 
@@ -53,10 +53,12 @@ def test_the_road_from_a_table_to_a_recommendation(
 
     test_line = re.search(r"test: +HR@10 (0\.\d{4})", out)
     assert test_line
-    code, out, _ = bst_command("evaluate", run, events, "--users", users, "--json", tmp_path / "metrics.json")
+    code, out, _ = bst_command("evaluate", run, events, "--users", users)
     assert code == 0
     assert f"HR@10 {test_line[1]}" in out.splitlines()[-1]
-    assert json.loads((tmp_path / "metrics.json").read_text())["test"]["num_users"] == 60
+    code, out, _ = bst_command("evaluate", run, events, "--users", users, "--json")
+    assert code == 0
+    assert json.loads(out)["test"]["num_users"] == 60
 
     code, out, _ = bst_command("export", run, "--out", bundle, "--k", 5)
     assert code == 0
@@ -233,6 +235,31 @@ def test_bad_options_of_recommend_are_one_line(
     refused(bst_command("recommend", bundle_path, *options), *words)
 
 
+def test_a_bundle_of_indices_still_recommends_raw_ids(bst_command: Command, run_path: Path, tmp_path: Path) -> None:
+    bst_command("export", run_path, "--out", tmp_path / "raw", "--k", 5)
+    bst_command("export", run_path, "--out", tmp_path / "index", "--k", 5, "--ids", "index")
+    ask = ("--history", "11,18", "--context", "gender=F", "--json")
+    raw, index = (json.loads(bst_command("recommend", tmp_path / kind, *ask)[1]) for kind in ("raw", "index"))
+    assert raw["item_ids"] == index["item_ids"]
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ("item", "'item' cannot be the name"),
+        ("zip-code", "'zip-code' cannot be the name"),
+        ("item_id", "'item_id' is a column of the events themselves"),
+        ("gender,gender", "'gender' is named twice"),
+    ],
+)
+def test_context_names_are_refused_before_any_data_is_read(
+    bst_command: Command, tables: tuple[Path, Path], tmp_path: Path, context: str, words: str
+) -> None:
+    refused(
+        bst_command("train", tables[0], "--users", tables[1], "--context", context, "--out", tmp_path / "run"), words
+    )
+
+
 def test_a_cold_start_user_gets_recommendations(bst_command: Command, bundle_path: Path) -> None:
     code, out, err = bst_command("recommend", bundle_path)
     assert (code, err) == (0, "")
@@ -263,7 +290,6 @@ def test_defaults_are_told_from_the_config(bst_command: Command) -> None:
     assert code == 0
     assert f"[default: {TrainConfig().epochs}]" in out
     assert DataConfig().time_column in out
-    assert Architecture().dim > 0
 
 
 def test_the_module_runs_as_the_command_does() -> None:

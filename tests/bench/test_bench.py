@@ -50,7 +50,8 @@ def test_the_command_measures_every_backend_and_writes_what_it_found(
     for row in record["rows"]:
         samples = np.concatenate([np.array(calls) for rounds in row["samples_us"] for calls in rounds])
         assert [len(rounds) for rounds in row["samples_us"]] == [2, 2]
-        assert row["p50_us"]["value"] == pytest.approx(np.median(samples), rel=0.01)
+        medians = [np.median(np.concatenate([np.array(calls) for calls in rounds])) for rounds in row["samples_us"]]
+        assert row["p50_us"]["value"] == pytest.approx(np.mean(medians), rel=0.01)
         assert row["rows_per_s"] == pytest.approx(row["batch_size"] * 1e6 / samples.mean(), rel=0.01)
         assert row["parity"]["max_error"] <= 1e-5
         assert row["parity"]["failure"] is None
@@ -79,7 +80,7 @@ def test_a_bundle_that_fails_verification_is_not_timed(bundle_path: Path, tmp_pa
     copied = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     (copied / "onnx" / "weights.bin").write_bytes(b"\0" * 10)
     with pytest.raises(CheckError, match=r"onnx/weights\.bin is altered"):
-        measure_bundle(copied, BenchConfig(launches=1, rounds=3, round_seconds=0.01))
+        measure_bundle(copied, BenchConfig(launches=2, rounds=1, round_seconds=0.01))
 
 
 def test_a_backend_without_its_device_is_a_line_and_no_crash(
@@ -87,7 +88,7 @@ def test_a_backend_without_its_device_is_a_line_and_no_crash(
 ) -> None:
     monkeypatch.setattr(bench.workers.torch.cuda, "is_available", lambda: False)
     config = BenchConfig(
-        backends=("eager-cuda", "onnxruntime"), batch_sizes=(1,), launches=1, rounds=3, round_seconds=0.01
+        backends=("eager-cuda", "onnxruntime"), batch_sizes=(1,), launches=2, rounds=1, round_seconds=0.01
     )
     result = measure_bundle(bundle_path, config)
     assert result.unavailable == {"eager-cuda": "no CUDA device here"}
@@ -100,7 +101,7 @@ def test_a_backend_without_its_device_is_a_line_and_no_crash(
         ({"backends": ("eager", "tvm")}, "backends tvm not known; known: eager, eager-cuda, torchscript, onnxruntime"),
         ({"batch_sizes": (1, 0)}, r"batch sizes \[1, 0\] must be 1 or more"),
         ({"threads": 0}, "threads=0 must be 1 or more"),
-        ({"launches": 2, "rounds": 1}, "launches=2 of rounds=1 are too few"),
+        ({"launches": 1}, "launches=1 of rounds=3 are too few"),
         ({"signature": "encode"}, "signature 'encode' is not in the bundle; known: all_scores, top_k"),
     ],
 )
@@ -129,6 +130,16 @@ def test_bad_options_are_one_line_before_any_measuring(
     assert words in err
 
 
-def test_more_threads_than_cores_is_a_warning(bst_command: Command, bundle_path: Path) -> None:
-    _, _, err = bst_command("bench", bundle_path, "--threads", 4096, "--backends", "onnxruntime,nope")
-    assert "error: backends nope" in err
+def test_more_threads_than_cores_is_a_warning(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
+    _, _, err = bst_command("bench", bundle_path, "--threads", 4096, "--html", tmp_path / "no" / "such.html")
+    assert "warning: 4096 threads on" in err
+    assert "such.html cannot be written" in err
+
+
+def test_a_dead_backend_is_an_error_and_not_silence(bundle_path: Path) -> None:
+    worker = bench.workers.Worker(bench.workers.Task(bundle_path, bench.workers.BACKENDS["onnxruntime"], "top_k", 1, 0))
+    worker.process.kill()
+    worker.process.join()
+    with pytest.raises(CheckError, match="backend onnxruntime ended with exit code -9"):
+        worker.warm_up(1)
+    worker.close()

@@ -125,7 +125,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
         good.append(model.output.weight.detach().clone())
         model.output.weight.data.fill_(torch.nan)
 
-    with pytest.raises(CheckError, match=r"the loss is nan in step 1 of epoch 2.*lower learning_rate=0.001"):
+    with pytest.raises(
+        CheckError, match=r"the loss is nan and the gradient norm nan in step 1 of epoch 2.*lower learning_rate=0.001"
+    ):
         trainer.fit(spoil)
     assert torch.equal(model.output.weight, good[0])
 

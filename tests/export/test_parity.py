@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from export import Signature, TensorSpec, compare
+from export.parity import runner_up
 
 ALL = Signature(
     name="all_scores",
@@ -67,10 +68,26 @@ def test_a_swap_of_scores_that_differ_fails() -> None:
     assert "place 2" in found.failure
 
 
-def test_another_id_is_allowed_only_level_with_the_last() -> None:
-    expected = top([7, 8, 9], [4.0, 3.0, 2.0])
-    assert compare(TOP, expected, top([7, 8, 5], [4.0, 3.0, 2.0])).failure is None
-    assert compare(TOP, expected, top([7, 5, 9], [4.0, 3.0, 2.0])).failure is not None
+def test_an_id_that_is_not_listed_fails_unless_the_runner_up_is_level() -> None:
+    expected, other = top([7, 8, 9], [4.0, 3.0, 2.0]), top([7, 8, 5], [4.0, 3.0, 2.0])
+    assert compare(TOP, expected, other).failure is not None
+    assert compare(TOP, {**expected, "runner_up": np.array([1.9])}, other).failure is not None
+    level = {**expected, "runner_up": np.array([1.99999])}
+    assert compare(TOP, level, other).failure is None
+    assert compare(TOP, level, top([7, 5, 9], [4.0, 3.0, 2.0])).failure is not None
+
+
+def test_a_single_best_id_that_is_wrong_fails() -> None:
+    one = Signature(
+        name="top_k", inputs=(), outputs=tuple(spec.model_copy(update={"shape": ("batch", 1)}) for spec in TOP.outputs)
+    )
+    assert compare(one, top([7], [4.0]), top([999], [4.0])).failure is not None
+
+
+def test_the_runner_up_is_the_best_score_below_the_list() -> None:
+    found = runner_up(np.array([[5.0, 1.0, 4.0, 3.0], [2.0, 2.0, 2.0, 1.0]]), 2)
+    assert found.tolist() == [3.0, 2.0]
+    assert runner_up(np.ones((1, 2)), 2).tolist() == [-np.inf]
 
 
 def test_an_id_that_is_named_twice_fails() -> None:
