@@ -1,4 +1,4 @@
-"""`bst train` and `bst evaluate`."""
+"""`bst train`, `bst evaluate` and `bst import-notebook`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bst.data import read_interactions
 from bst.files import require_new, to_json
 from bst.metrics import RankingMetrics
 from bst.metrics import evaluate as evaluate_examples
+from bst.notebook import import_notebook as import_from_notebook
 from bst.trainer import EpochReport
 from bst.training import Dataset, require_device
 from bst.training import train as train_dataset
@@ -50,7 +51,7 @@ def train(
         read_settings(config) if config else Settings(),
         training={"epochs": epochs, "seed": seed},
         data={
-            "context": tuple(name.strip() for name in context.split(",") if name.strip()) or None,
+            "context": _listed(context) or None,
             "user_column": user_column,
             "item_column": item_column,
             "time_column": time_column,
@@ -113,6 +114,26 @@ def evaluate(
         print(f"{name + ':':<12}{_line(one)}")
 
 
+def import_notebook(
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="What torch.save(model.state_dict(), path) wrote.")
+    ],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The notebook's config, as JSON or the .py file.")],
+    out: Annotated[Path, typer.Option(help="The run to write; must not exist.")],
+    context: Annotated[
+        str, typer.Option(help="Names of the context features, in order.  [default: context_0,...]")
+    ] = "",
+) -> None:
+    """Turn a model of the seed notebook into a run that scores as the notebook does."""
+    require_new(out, "the run")
+    run = import_from_notebook(weights, config, out, _listed(context))
+    model = run.config.model
+    print(
+        f"{model.num_items:,} items, dim {model.dim}, {model.num_blocks} blocks, {len(model.context)} context features"
+    )
+    print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
+
+
 def print_epoch(report: EpochReport, epochs: int) -> None:
     metrics = report.validation
     print(
@@ -127,6 +148,10 @@ def _line(metrics: RankingMetrics) -> str:
         f"HR@10 {metrics.hr_10:.4f}  NDCG@10 {metrics.ndcg_10:.4f}  HR@1 {metrics.hr_1:.4f}  MRR {metrics.mrr:.4f}"
         f"  ({metrics.num_users:,} users)"
     )
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _merged(settings: Settings, **tables: dict[str, Any]) -> Settings:

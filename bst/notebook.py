@@ -22,7 +22,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from bst.checkpoint import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
-from bst.config import BSTConfig, ContextFeature, DataConfig, Frozen, TrainConfig, validated
+from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig, validated
 from bst.errors import InputError
 from bst.model import BST
 from bst.vocabulary import Vocabularies, Vocabulary
@@ -280,6 +280,3 @@ def _rows(config: BSTConfig) -> Heldout:
     context = [rng.integers(0, feature.num_categories + 1, GOLDEN_ROWS) for feature in config.context]
     columns = np.stack(context, axis=1) if context else np.zeros((GOLDEN_ROWS, 0), dtype=np.int64)
     return Heldout(torch.from_numpy(items), torch.from_numpy(columns))
-
-
-__all__ = ["ContextFeature", "NotebookConfig", "import_notebook", "notebook_positions", "read_notebook_config"]

@@ -275,6 +275,19 @@ def test_a_bundle_that_was_altered_exits_with_one(bst_command: Command, bundle_p
     assert "vocabulary.json is altered" in err
 
 
+def test_a_notebook_checkpoint_that_does_not_fit_is_one_line(bst_command: Command, tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"item_embed.weight": torch.zeros(3, 4)}, tmp_path / "best")
+    table = {"num_embeddings": 5, "embedding_dim": 4}
+    trans = {"input_size": 4, "hidden_size": 4, "n_layers": 1, "n_heads": 2}
+    config = {"item_embed": table, "trans": trans, "context_features": [], "max_seq_len": 3}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    result = bst_command("import-notebook", tmp_path / "best", tmp_path / "config.json", "--out", tmp_path / "run")
+    refused(result, "item_embed.weight is [3, 4], the config says [5, 4]", "mlp.2.bias is missing")
+    assert not (tmp_path / "run").exists()
+
+
 def test_every_command_has_help_and_stands_in_the_readme() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     commands = {command.name: command for command in build_app().registered_commands}

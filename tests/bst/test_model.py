@@ -134,7 +134,7 @@ def test_attention_is_scaled_by_the_square_root_of_the_head_width() -> None:
     x = torch.randn(2, 5, config.dim)
     query, key, value = (attention._heads(part) for part in attention.query_key_value(x).chunk(3, dim=-1))
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-    found = attention(x, torch.zeros(2, 1, 5, 5, dtype=torch.bool))
+    found = attention(x, torch.zeros(2, 1, 5, 5))
     assert torch.allclose(found, attention.dense(expected.transpose(1, 2).flatten(2)), atol=1e-6)
 
 
