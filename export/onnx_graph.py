@@ -1,7 +1,6 @@
 """ONNX: each signature as a graph of plain operators, all graphs over one file of weights.
 
-torch gives the index-level graph; what torch cannot say is put around it here: the cut to the newest items, and the
-lookup of raw ids (`ai.onnx.ml` LabelEncoder) in front and behind.
+torch gives the index-level graph; what torch cannot say is put around it by `export.onnx_frame`.
 """
 
 from __future__ import annotations
@@ -14,28 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
 from bst.errors import CheckError, InputError
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.vocabulary import Vocabularies
+from export.onnx_frame import DTYPES, put_frame
 from export.scorer import Scorer
 from export.signatures import Dtype, Signature, TensorSpec
 
 DEFAULT_OPSET = 20
 OPSETS = (18, 20, 23)
-ML_OPSET = 3  # LabelEncoder with int64 and string keys
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
-DTYPES: dict[Dtype, ir.DataType] = {
-    "int64": ir.DataType.INT64,
-    "float32": ir.DataType.FLOAT,
-    "string": ir.DataType.STRING,
-}
 
 
 def save_onnx(
@@ -57,7 +50,7 @@ def save_onnx(
     models = {}
     for signature in signatures:
         model = _index_level(scorer, signature, opset)
-        _put_around(model, signature, scorer, vocabularies)
+        put_frame(model, signature, scorer.max_length, vocabularies)
         models[signature.name] = model
     _share_weights(models.values(), folder)
     for signature in signatures:
@@ -130,72 +123,6 @@ def _index_level(scorer: Scorer, signature: Signature, opset: int) -> ir.Model:
     return program.model
 
 
-def _put_around(model: ir.Model, signature: Signature, scorer: Scorer, vocabularies: Vocabularies) -> None:
-    """Replace the inputs and outputs of an index-level graph by those of `signature`."""
-    graph = model.graph
-    for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
-        value.name = f"model/{value.name}"  # no input can be named so: a context feature is an identifier
-    inner_items, *inner_context = graph.inputs
-    outer = [_value(spec) for spec in signature.inputs]
-    raw = signature.inputs[0].name == "history"
-    before: list[ir.Node] = []
-
-    def add(op: str, inputs: list[ir.Value], domain: str = "", **attributes: Any) -> ir.Value:
-        node = ir.node(op, inputs, attributes, domain=domain, name=f"bst/{op}_{len(before)}")
-        node.outputs[0].name = f"bst/{op.lower()}_{len(before)}"
-        before.append(node)
-        return node.outputs[0]
-
-    def constant(name: str, tensor: ir.TensorProtocol) -> ir.Value:
-        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
-        value.shape = ir.Shape(tensor.numpy().shape)
-        graph.register_initializer(value)
-        return value
-
-    def lookup(value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
-        kind = "ints" if vocabulary.dtype == "int64" else "strings"
-        keys = {f"keys_{'int64s' if kind == 'ints' else kind}": vocabulary.ids.to_list()}
-        places = list(range(1, len(vocabulary) + 1))
-        return add("LabelEncoder", [value], "ai.onnx.ml", **keys, values_int64s=places, default_int64=0)
-
-    items = lookup(outer[0], vocabularies.items) if raw else outer[0]
-    axis, end = constant("bst/axis_1", ir.tensor([1])), constant("bst/end", ir.tensor([np.iinfo(np.int64).max]))
-    newest = add("Slice", [items, constant("bst/newest", ir.tensor([-scorer.max_length])), end, axis])
-    newest.shape, newest.type = inner_items.shape, inner_items.type
-    ir.convenience.replace_all_uses_with(inner_items, newest)
-    if raw and len(outer) > 1:
-        columns = [
-            add("Unsqueeze", [lookup(value, vocabularies.context[str(value.name)]), axis]) for value in outer[1:]
-        ]
-        ir.convenience.replace_all_uses_with(inner_context[0], add("Concat", columns, axis=1))
-    elif inner_context:
-        ir.convenience.replace_all_uses_with(inner_context[0], outer[1])
-    graph.insert_before(graph[0], before)
-    graph.inputs[:] = outer
-
-    after: list[ir.Node] = []
-    for place, spec in enumerate(signature.outputs):
-        inner, value = graph.outputs[place], _value(spec)
-        if spec.name == "item_ids":
-            # Row 0 stands for padding, so that an index is a row.
-            table = constant("bst/item_ids_by_index", _raw_table(vocabularies.items))
-            node = ir.node("Gather", [table, inner], {"axis": 0}, outputs=[value], name="bst/item_ids")
-        else:
-            node = ir.node("Identity", [inner], outputs=[value], name=f"bst/{spec.name}")
-        after.append(node)
-        graph.outputs[place] = value
-    graph.extend(after)
-    model.opset_imports["ai.onnx.ml"] = ML_OPSET
-    model.producer_name = "bst"
-    model.producer_version = None
-    model.metadata_props["bst.signature"] = signature.model_dump_json()
-    graph.metadata_props.clear()
-    for node in graph:
-        node.metadata_props.clear()  # stack traces of the machine that exported
-    for value in (*graph.inputs, *graph.outputs, *graph.initializers.values()):
-        value.metadata_props.clear()
-
-
 def _share_weights(models: Any, folder: Path) -> None:
     """Move every large initializer into one file, equal ones once, and make the models point there."""
     placed: dict[tuple[Any, ...], tuple[int, int]] = {}
@@ -221,17 +148,6 @@ def _share_weights(models: Any, folder: Path) -> None:
                     name=str(value.name),
                     base_dir=folder,
                 )
-
-
-def _raw_table(vocabulary: Vocabulary) -> ir.TensorProtocol:
-    values = [vocabulary.padding, *vocabulary.ids.to_list()]
-    if vocabulary.dtype == "int64":
-        return ir.tensor(np.array(values, dtype=np.int64))
-    return ir.StringTensor([str(value).encode() for value in values], shape=ir.Shape([len(values)]))
-
-
-def _value(spec: TensorSpec) -> ir.Value:
-    return ir.Value(name=spec.name, type=ir.TensorType(DTYPES[spec.dtype]), shape=ir.Shape(spec.shape))
 
 
 def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
