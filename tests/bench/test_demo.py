@@ -50,7 +50,6 @@ def test_the_whole_road_ends_in_a_page(
     monkeypatch.setattr(bench.demo, "_source", lambda: source)
     monkeypatch.setattr(bench.demo, "BENCH", short)
     monkeypatch.setattr(bench.demo, "SETTINGS", settings)
-    monkeypatch.setattr("export.bundle.DEFAULT_K", 3)
     monkeypatch.setattr(bench.demo, "export_bundle", lambda run, out, tell: export_of_three(run, out))
     run_demo(tmp_path / "demo")
     page = (tmp_path / "demo" / "index.html").read_text()
