@@ -1,7 +1,7 @@
 """A trainable Behaviour Sequence Transformer: data, model, training, and the run that it leaves behind."""
 
 from bst.checkpoint import Run, load_run, save_run
-from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig, read_settings
+from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig
 from bst.data import Interactions, read_interactions
 from bst.errors import CheckError, InputError
 from bst.metrics import RankingMetrics, evaluate
@@ -9,6 +9,7 @@ from bst.model import BST
 from bst.sequences import Sequences, leave_one_out, to_sequences
 from bst.trainer import Trainer
 from bst.training import Dataset, train
+from bst.validation import read_settings
 from bst.vocabulary import Vocabularies, Vocabulary
 
 __all__ = [

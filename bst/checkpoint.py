@@ -22,10 +22,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig, validated
+from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.errors import InputError
 from bst.files import read_json, staged_folder, to_json, write_atomically
 from bst.model import BST
+from bst.validation import validated
 from bst.vocabulary import Vocabularies
 
 SCHEMA_VERSION = 1

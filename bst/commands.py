@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from bst.checkpoint import load_run
-from bst.config import Architecture, DataConfig, Settings, TrainConfig, read_settings, validated
+from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.console import progress_bar
 from bst.data import read_interactions
 from bst.files import require_new, to_json
@@ -18,6 +18,7 @@ from bst.notebook import import_notebook as import_from_notebook
 from bst.trainer import EpochReport
 from bst.training import Dataset, require_device
 from bst.training import train as train_dataset
+from bst.validation import read_settings, validated
 
 TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import keyword
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from bst.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
 SIGNATURE_WORDS = ("history", "items", "context", "candidates", "scores", "item_ids", "item_indices", "user_vector")
@@ -149,59 +145,3 @@ class Settings(Frozen):
     model: Architecture = Architecture()
     training: TrainConfig = TrainConfig()
     data: DataConfig = DataConfig()
-
-
-T = TypeVar("T", bound=BaseModel)
-
-
-def validated(kind: type[T], values: object, source: str) -> T:
-    """Build `kind` from plain JSON or TOML values.
-
-    Raises:
-        InputError: names `source` and every offending key at once, with the known keys where one is unknown.
-    """
-    try:
-        # Strict everywhere but here: JSON and TOML know lists where the values hold tuples.
-        return kind.model_validate(_tupled(values))
-    except ValidationError as error:
-        raise InputError(f"{source}: " + "; ".join(_offence(kind, item) for item in error.errors())) from None
-
-
-def read_settings(path: Path) -> Settings:
-    """Read a TOML file of settings.
-
-    Raises:
-        InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
-    """
-    try:
-        return validated(Settings, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-
-
-def _tupled(value: object) -> Any:
-    if isinstance(value, list):
-        return tuple(_tupled(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _tupled(item) for key, item in value.items()}
-    return value
-
-
-def _offence(kind: type[BaseModel], error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _fields_at(kind, error["loc"][:-1])
-        return f"there is no setting {where!r}; known: {', '.join(known)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}={error['input']!r}: {message}" if where and error["type"] != "value_error" else message
-
-
-def _fields_at(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    for part in path:
-        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        kind = annotation
-    return list(kind.model_fields)

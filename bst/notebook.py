@@ -22,9 +22,10 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from bst.checkpoint import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
-from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig, validated
+from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.errors import InputError
 from bst.model import BST
+from bst.validation import validated
 from bst.vocabulary import Vocabularies, Vocabulary
 
 HEAD_WIDTH = 1024  # hard-coded in the notebook, as is the slope of LeakyReLU

@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from bst.config import BSTConfig, Frozen, validated
+from bst.config import BSTConfig, Frozen
 from bst.errors import CheckError, InputError
 from bst.files import read_json
+from bst.validation import validated
 from export.signatures import Ids, Signature
 
 SCHEMA_VERSION = 1
