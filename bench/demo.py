@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.demo_page import Demo, Household, demo_page
 from bench.latency import BenchConfig, BenchResult, measure_bundle
 from bench.report import html_page, summary
-from bst.commands import EPOCH_HEAD, print_epoch
+from bst.commands import EPOCH_HEAD, epoch_line
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.console import progress_bar, told_steps
 from bst.data import read_interactions
@@ -92,7 +92,7 @@ def _train(dataset: Dataset, out: Path, seed: int) -> tuple[TrainingResult, list
 
     def on_epoch(report: EpochReport) -> None:
         reports.append(report)
-        print_epoch(report, SETTINGS.training.epochs)
+        print(epoch_line(report, SETTINGS.training.epochs), flush=True)
 
     settings = SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"seed": seed})})
     result = train(dataset, settings, out, progress=progress_bar, on_epoch=on_epoch)

@@ -1,10 +1,13 @@
 """The run: a folder that holds a trained model and what is needed to use it, without pickle.
 
-config.json          settings of model, training and data, sizes, versions
-model.safetensors    weights of the best epoch so far
-vocabulary.json      raw ids of items and categories, in the order of their indices
-heldout.safetensors  histories and contexts of some held-out users, for golden vectors and measuring
-metrics.jsonl        a line an epoch
+config.json           settings of model, training and data, sizes, versions
+model.safetensors     weights of the best epoch so far; not there before the first epoch has ended
+vocabulary.json       raw ids of items and categories, in the order of their indices
+heldout.safetensors   histories and contexts of some held-out users, for golden vectors and measuring
+metrics.jsonl         a line an epoch
+training.safetensors  what `--resume` needs (see `bst/training_state.py`)
+learning_curve.svg    loss and validation metrics by epoch, when training has ended
+tensorboard/          on request
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,10 +31,12 @@ from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.errors import InputError
 from bst.files import read_json, staged_folder, to_json, write_atomically
 from bst.model import BST
+from bst.training_state import STATE_FILE
 from bst.validation import validated
 from bst.vocabulary import Vocabularies
 
 SCHEMA_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
 WHAT = "a run (a folder that `bst train` writes)"
 
@@ -69,19 +76,30 @@ def save_run(path: Path, run: Run) -> None:
     Raises:
         InputError: the path exists or cannot be written.
     """
-    with staged_folder(path, "the run") as stage:
-        write_atomically(stage / "config.json", to_json(run.config.model_dump(mode="json")))
-        write_vocabularies(stage, run.vocabularies)
-        rows = {"items": run.heldout.items.contiguous(), "context": run.heldout.context.contiguous()}
-        write_atomically(stage / "heldout.safetensors", safetensors.torch.save(rows))
+    with staged_run(path, run.config, run.vocabularies, run.heldout) as stage:
         save_weights(stage, run.model)
         save_metrics(stage, run.metrics)
+
+
+@contextmanager
+def staged_run(path: Path, config: RunConfig, vocabularies: Vocabularies, heldout: Heldout) -> Iterator[Path]:
+    """Yield a folder that holds what stays the same in a run, and becomes `path` when the block ends well.
+
+    Raises:
+        InputError: the path exists or cannot be written.
+    """
+    with staged_folder(path, "the run") as stage:
+        write_atomically(stage / "config.json", to_json(config.model_dump(mode="json")))
+        write_vocabularies(stage, vocabularies)
+        rows = {"items": heldout.items.contiguous(), "context": heldout.context.contiguous()}
+        write_atomically(stage / "heldout.safetensors", safetensors.torch.save(rows))
+        yield stage
 
 
 def save_weights(path: Path, model: BST) -> None:
     """Replace the weights of the run at `path`, atomically."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomically(path / "model.safetensors", safetensors.torch.save(state))
+    write_atomically(path / WEIGHTS_FILE, safetensors.torch.save(state))
 
 
 def save_metrics(path: Path, metrics: tuple[dict[str, Any], ...]) -> None:
@@ -96,18 +114,9 @@ def load_run(path: Path) -> Run:
         InputError: the folder is not a run, is of a later schema, or a file in it is missing, cut short or does not
             fit the others; the message names the file.
     """
-    if not path.is_dir():
-        raise InputError(f"{path} is not {WHAT}: there is no such folder")
-    values = read_json(path / "config.json", WHAT)
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    if found != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again"
-        )
-    config = validated(RunConfig, values, str(path / "config.json"))
+    config = read_run_config(path)
     vocabularies = _read_vocabularies(path, config.model)
-    model = BST(config.model)
-    _load_weights(model, _read_tensors(path / "model.safetensors"), path)
+    model = load_weights(path, BST(config.model))
     rows = _read_tensors(path / "heldout.safetensors")
     try:
         heldout = Heldout(rows["items"], rows["context"])
@@ -121,10 +130,31 @@ def load_run(path: Path) -> Run:
     return Run(model.eval(), config, vocabularies, heldout, metrics)
 
 
+def read_run_config(path: Path) -> RunConfig:
+    """Read the settings of a run; raises as `load_run` does."""
+    if not path.is_dir():
+        raise InputError(f"{path} is not {WHAT}: there is no such folder")
+    values = read_json(path / "config.json", WHAT)
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if found != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again"
+        )
+    return validated(RunConfig, values, str(path / "config.json"))
+
+
+def load_weights(path: Path, model: BST) -> BST:
+    """Load the best weights of the run `path` into `model`, and give it back; raises as `load_run` does."""
+    if not (path / WEIGHTS_FILE).exists() and (path / STATE_FILE).exists():
+        raise InputError(f"{path} has no {WEIGHTS_FILE} yet: its first epoch was not finished; go on with --resume")
+    _fit_weights(model, _read_tensors(path / WEIGHTS_FILE), path)
+    return model
+
+
 def run_hash(path: Path) -> str:
     """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
     digest = hashlib.sha256()
-    for name in ("config.json", "model.safetensors", VOCABULARY_FILE):
+    for name in ("config.json", WEIGHTS_FILE, VOCABULARY_FILE):
         digest.update(hashlib.sha256((path / name).read_bytes()).digest())
     return digest.hexdigest()
 
@@ -173,7 +203,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} is damaged or cut short ({error}); restore it or train again") from None
 
 
-def _load_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
+def _fit_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
     expected = model.state_dict()
     offences = [f"{name} is missing" for name in expected if name not in weights]
     offences += [f"{name} is not part of the model" for name in weights if name not in expected]
@@ -184,5 +214,5 @@ def _load_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
     ]
     offences += [f"{name} holds NaN or inf" for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if offences:
-        raise InputError(f"{path / 'model.safetensors'} does not fit config.json: {'; '.join(offences)}")
+        raise InputError(f"{path / WEIGHTS_FILE} does not fit config.json: {'; '.join(offences)}")
     model.load_state_dict(weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -88,7 +89,8 @@ def _given(error: typer.TyperException, arguments: list[str]) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # processes that torchrun started meet the same error together
+        print("error:", " ".join(message.split()), file=sys.stderr)
     return code
 
 

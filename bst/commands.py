@@ -16,9 +16,10 @@ from bst.metrics import RankingMetrics
 from bst.metrics import evaluate as evaluate_examples
 from bst.notebook import import_notebook as import_from_notebook
 from bst.trainer import EpochReport
-from bst.training import Dataset, require_device
+from bst.training import Dataset
 from bst.training import train as train_dataset
 from bst.validation import read_settings, validated
+from bst.world import World, joined_world, require_device
 
 TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
 
@@ -44,10 +45,19 @@ def train(
     text_ids: Annotated[
         bool, typer.Option("--text-ids", help="Keep ids as text, also where they look like numbers.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run if it is there, from its last checkpoint.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write scalars into the run's folder tensorboard besides.")
+    ] = False,
 ) -> None:
-    """Train a model on a table of interactions and write a run."""
-    require_new(out, "the run")
-    require_device(device)
+    """Train a model on a table of interactions and write a run.
+
+    Several processes share the work when torchrun starts them: torchrun --nproc-per-node 2 -m bst train ...
+    """
+    if not resume:
+        require_new(out, "the run")
     settings = _merged(
         read_settings(config) if config else Settings(),
         training={"epochs": epochs, "seed": seed},
@@ -59,26 +69,32 @@ def train(
             "text_ids": text_ids or None,
         },
     )
-    dataset = Dataset.build(read_interactions(interactions, settings.data, users))
-    sequences, split = dataset.sequences, dataset.split
-    print(
-        f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} items; "
-        f"predicting for {len(split.test):,} users"
-    )
-    if split.too_short:
-        print(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
-    print(EPOCH_HEAD)
-    result = train_dataset(
-        dataset,
-        settings,
-        out,
-        device=device,
-        progress=progress_bar,
-        on_epoch=lambda report: print_epoch(report, settings.training.epochs),
-    )
-    print(f"validation, best epoch: {_line(result.validation)}")
-    print(f"test:                   {_line(result.test)}")
-    print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
+    with joined_world(device) as world:
+        say = print if world.is_first else _silent
+        dataset = Dataset.build(read_interactions(interactions, settings.data, users))
+        sequences, split = dataset.sequences, dataset.split
+        say(
+            f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} "
+            f"items; predicting for {len(split.test):,} users"
+        )
+        if split.too_short:
+            say(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
+        if settings.training.samples_negatives(len(dataset.vocabularies.items)):
+            say(f"sampled softmax: every target against {settings.training.num_negatives:,} items drawn a step")
+        say(EPOCH_HEAD)
+        result = train_dataset(
+            dataset,
+            settings,
+            out,
+            world=world,
+            resume=resume,
+            tensorboard=tensorboard,
+            progress=progress_bar if world.is_first else None,
+            on_epoch=lambda report: say(epoch_line(report, settings.training.epochs), flush=True),
+        )
+        say(f"validation, best epoch: {_line(result.validation)}")
+        say(f"test:                   {_line(result.test)}")
+        say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
 def evaluate(
@@ -98,7 +114,11 @@ def evaluate(
     filter_seen = loaded.config.training.filter_seen and not keep_seen
     metrics = {
         name: evaluate_examples(
-            loaded.model.to(device), examples, loaded.config.model.max_length, filter_seen=filter_seen, device=device
+            loaded.model.to(device),
+            examples,
+            loaded.config.model.max_length,
+            filter_seen=filter_seen,
+            world=World(device=device),
         )
         for name, examples in (("validation", dataset.split.validation), ("test", dataset.split.test))
         if len(examples)
@@ -135,12 +155,12 @@ def import_notebook(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-def print_epoch(report: EpochReport, epochs: int) -> None:
+def epoch_line(report: EpochReport, epochs: int) -> str:
+    """One epoch in the columns of `EPOCH_HEAD`."""
     metrics = report.validation
-    print(
+    return (
         f"{report.epoch:>3}/{epochs:<3}  {report.loss:7.4f}  {metrics.hr_10:6.4f}  {metrics.ndcg_10:7.4f}  "
-        f"{report.rows_per_s:8,.0f}{'   best' if report.best else ''}",
-        flush=True,
+        f"{report.rows_per_s:8,.0f}{'   best' if report.best else ''}"
     )
 
 
@@ -149,6 +169,10 @@ def _line(metrics: RankingMetrics) -> str:
         f"HR@10 {metrics.hr_10:.4f}  NDCG@10 {metrics.ndcg_10:.4f}  HR@1 {metrics.hr_1:.4f}  MRR {metrics.mrr:.4f}"
         f"  ({metrics.num_users:,} users)"
     )
+
+
+def _silent(*words: object, flush: bool = False) -> None:
+    """Print nothing, in the processes that leave it to the first one."""
 
 
 def _listed(names: str) -> tuple[str, ...]:

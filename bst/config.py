@@ -11,7 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SIGNATURE_WORDS = ("history", "items", "context", "candidates", "scores", "item_ids", "item_indices", "user_vector")
 RESERVED_NAMES = frozenset((*SIGNATURE_WORDS, "user", "item", "time", "self", "torch", "Tensor", "List", "Tuple"))
 
+# Beyond this many items a full softmax is not practical on a CPU.
+FULL_SOFTMAX_ITEMS = 50_000
+
 Positive = Annotated[int, Field(ge=1)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -115,19 +119,40 @@ class DataConfig(Frozen):
 
 
 class TrainConfig(Frozen):
-    """How the weights are found. `batch_size` counts windows of at most `max_length` events."""
+    """How the weights are found.
+
+    Attributes:
+        batch_size: windows of at most `max_length` events a step, over all processes together.
+        loss: `full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
+            `num_negatives` others that a batch shares; `auto` is the full one up to `FULL_SOFTMAX_ITEMS` items.
+        weight_decay: of matrices only: embeddings, norms and biases do not decay.
+        warmup_steps: linear, at most half of all steps. `milestones` count epochs.
+        clipping: of the total gradient norm, to `clip_norm` if `fixed`; `adaptive_epoch` starts there and takes the
+            mean plus the standard deviation of the epoch before, `adaptive_total` the mean of all epochs before.
+        precision: `bfloat16` computes under autocast, with weights and optimiser in float32.
+        compile: train through `torch.compile`.
+        patience: stop after this many epochs in a row without a better validation NDCG@10; never, if not given.
+        checkpoint_seconds: how much work a kill can cost; every epoch ends in a checkpoint besides.
+    """
 
     epochs: Positive = 16
     batch_size: Positive = 32
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
+    num_negatives: Positive = 4096
+    learning_rate: Above0 = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
     milestones: tuple[Positive, ...] = ()
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
-    clip_norm: Annotated[float, Field(gt=0)] | None = 5.0
+    clipping: Literal["off", "fixed", "adaptive_epoch", "adaptive_total"] = "fixed"
+    clip_norm: Above0 = 5.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    patience: Positive | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 300.0
     filter_seen: bool = True
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")
     def _milestones_go_with_multistep(self) -> Self:
@@ -137,6 +162,9 @@ class TrainConfig(Frozen):
                 "milestones (counted in epochs) belong to schedule='multistep', which needs at least one"
             )
         return self
+
+    def samples_negatives(self, num_items: int) -> bool:
+        return self.loss == "sampled_softmax" or (self.loss == "auto" and num_items > FULL_SOFTMAX_ITEMS)
 
 
 class Settings(Frozen):

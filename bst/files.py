@@ -65,6 +65,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         raise
 
 
+def remove_leftovers(target: Path) -> None:
+    """Remove what writers of `target` (a folder or file), or of files in it, left half-done when they were killed."""
+    beside = target.absolute().parent.glob(f".{target.name}.partial-*")
+    inside = target.glob(".*.partial-*") if target.is_dir() else ()
+    for left in [*beside, *inside]:
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
 def read_json(path: Path, what: str) -> Any:
     """Read a JSON file.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bst.model import BST
 from bst.sequences import Examples
+from bst.world import World
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,26 @@ def places_of(scores: Tensor, targets: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(
-    model: BST, examples: Examples, max_length: int, *, filter_seen: bool, device: str, batch_size: int = 512
+    model: BST,
+    examples: Examples,
+    max_length: int,
+    *,
+    filter_seen: bool,
+    world: World | None = None,
+    batch_size: int = 512,
 ) -> RankingMetrics:
     """Rank the whole catalogue for every example and measure where its target came.
 
     With `filter_seen`, items of the user's whole history are left out, except the target itself. The model is put in
-    evaluation mode for the time being and back afterwards.
+    evaluation mode for the time being and back afterwards. The processes of `world` share the work, and each gets the
+    same metrics.
     """
+    world = world or World()
+    device = world.device
     was_training = model.training
     model.eval()
-    places = [np.zeros(0, dtype=np.int64)]
-    for rows in _chunks(len(examples), batch_size):
+    places = torch.zeros(len(examples), dtype=torch.int64, device=device)
+    for rows in list(_chunks(len(examples), batch_size))[world.rank :: world.size]:
         batch = examples.batch(rows, max_length)
         targets = batch.targets.to(device)
         scores = model.item_scores(model.user_vectors(batch.items.to(device), batch.context.to(device)))
@@ -86,9 +96,9 @@ def evaluate(
             row, item = (part.to(device) for part in examples.seen(rows))
             known = (item > 0) & (item != targets[row])
             scores[row[known], item[known] - 1] = -torch.inf
-        places.append(places_of(scores, targets).cpu().numpy())
+        places[rows] = places_of(scores, targets)
     model.train(was_training)
-    return RankingMetrics.from_places(np.concatenate(places))
+    return RankingMetrics.from_places(world.sum(places).cpu().numpy())
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:

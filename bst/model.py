@@ -155,6 +155,13 @@ class BST(nn.Module):
         else:
             return self.output(user_vectors)
 
+    def output_rows(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights `[n, user_width]` and biases `[n]` of the output layer for item indices `[n]`, int64 from 1."""
+        if self.tied_output:
+            return F.embedding(items, self.item_embedding.weight), self.output_bias[items]
+        else:
+            return F.embedding(items - 1, self.output.weight), self.output.bias[items - 1]
+
     def _places(self, real: Tensor) -> Tensor:
         """Row of the position table for each slot: how many real items follow it, int64 `[B, L]`, 0 at the newest."""
         if self.padding_counts:

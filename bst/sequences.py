@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bst.data import Interactions
+from bst.errors import InputError
 from bst.vocabulary import Index, Vocabularies, Vocabulary
 
 
@@ -32,6 +34,31 @@ class Sequences:
     items: NDArray[np.int32]
     offsets: Index
     context: NDArray[np.int32]
+
+    @classmethod
+    def from_histories(
+        cls, histories: Iterable[Sequence[int]], context: Iterable[Sequence[int]] | None = None
+    ) -> Sequences:
+        """Join histories of item indices (oldest first), with one row of category indices a user in `context`.
+
+        Raises:
+            InputError: an index is negative or no whole number, a history is empty, or rows are missing or uneven.
+        """
+        rows = [np.asarray(history) for history in histories]
+        for user, row in enumerate(rows):
+            if row.ndim != 1 or not len(row) or row.dtype.kind not in "iu" or row.min() < 1:
+                raise InputError(f"history {user} is {row.tolist()!r}; give at least one item index, each 1 or more")
+        columns = [tuple(row) for row in context] if context is not None else [()] * len(rows)
+        if len(columns) != len(rows) or len({len(row) for row in columns}) > 1:
+            widths = sorted({len(row) for row in columns})
+            raise InputError(
+                f"{len(columns)} rows of context, {widths} wide, for {len(rows)} histories; give one each, of one width"
+            )
+        offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
+        values = np.array(columns, dtype=np.int32).reshape(len(rows), -1 if rows and columns[0] else 0)
+        if values.size and values.min() < 0:
+            raise InputError(f"a category index is {values.min()}; 0 is the unknown category, known ones follow")
+        return cls(np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32), offsets, values)
 
     @property
     def num_users(self) -> int:
@@ -134,6 +161,14 @@ class TrainingWindows:
     def num_windows(self) -> int:
         return int(self._windows().sum())
 
+    def item_counts(self, num_items: int) -> Index:
+        """How often each item occurs in what is trained on, int64 `[num_items]`, entry j is item j + 1."""
+        counts = np.bincount(self.sequences.items, minlength=num_items + 1)
+        held_out = self.sequences.offsets[1:] - self.stops
+        for nth in range(held_out.max(initial=0)):
+            counts -= np.bincount(self.sequences.items[self.stops[held_out > nth] + nth], minlength=num_items + 1)
+        return counts[1:]
+
     def epoch(self, rng: np.random.Generator) -> tuple[Index, Index, Index]:
         """Draw the windows of one epoch in random order: users, first and one past the last input position."""
         inputs, length = self._inputs(), self.max_length
@@ -188,6 +223,31 @@ def leave_one_out(sequences: Sequences) -> Split:
         test=Examples(sequences, users, ends[users] - 1),
         too_short=int((~enough).sum()),
     )
+
+
+def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
+    """Make the rows that `BST` reads, of histories of item indices (lists, tuples, arrays or tensors).
+
+    Each is cut to its newest `max_length` and padded on the left with 0 to the longest of them (at least 1)::
+
+        [[5, 2, 9], [7]]  ->  [[5, 2, 9],
+                               [0, 0, 7]]
+
+    Returns int64 `[len(histories), length]`; the histories themselves are left as they are.
+
+    Raises:
+        InputError: `max_length` is below 1, or a history is not one row of whole numbers.
+    """
+    if max_length < 1:
+        raise InputError(f"max_length={max_length}; give 1 or more")
+    rows = [np.asarray(history)[-max_length:] for history in histories]
+    for place, row in enumerate(rows):
+        if row.ndim != 1 or (len(row) and row.dtype.kind not in "iu"):
+            raise InputError(f"history {place} is {row.tolist()!r}, not one row of item indices")
+    padded = np.zeros((len(rows), max((len(row) for row in rows), default=1) or 1), dtype=np.int64)
+    for line, row in zip(padded, rows, strict=True):
+        line[len(line) - len(row) :] = row
+    return torch.from_numpy(padded)
 
 
 def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:

@@ -1,25 +1,37 @@
-"""The training loop: all prefixes of all histories against the full catalogue, best epoch kept."""
+"""The training loop: all prefixes of all histories, in one process or several, from any moment on; best epoch kept."""
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from bst.config import TrainConfig
 from bst.errors import CheckError, InputError
+from bst.loss import NegativeSampler, PrefixLoss
 from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
+from bst.optimization import GradientClipper, learning_rate, parameter_groups
 from bst.sequences import Batch, Examples, TrainingWindows
+from bst.training_state import (
+    TrainingState,
+    optimizer_tensors,
+    random_states,
+    restore_optimizer,
+    set_random_state,
+)
+from bst.world import World
 
 Progress = Callable[[Iterable[int], int], Iterable[int]]
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,8 +42,9 @@ class EpochReport:
         epoch: from 1.
         loss: mean cross-entropy in nats over all training examples, dropout active.
         rows_per_s: training examples (one prediction each) a second, data cutting included, validation not.
-        gradient_norm: mean over steps of the total norm before clipping.
-        learning_rate: at the end of the epoch.
+        gradient_norm, gradient_norm_std: mean and standard deviation over steps of the total norm before clipping.
+        clip_norm: what it was clipped to; None where clipping is off.
+        learning_rate: of the last step.
         validation: full-ranking metrics on the validation targets.
         best: whether no epoch before had a higher NDCG@10.
     """
@@ -40,6 +53,8 @@ class EpochReport:
     loss: float
     rows_per_s: float
     gradient_norm: float
+    gradient_norm_std: float
+    clip_norm: float | None
     learning_rate: float
     validation: RankingMetrics
     best: bool
@@ -47,16 +62,37 @@ class EpochReport:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> EpochReport:
+        """Rebuild what `to_dict` gave."""
+        return cls(**{**values, "validation": RankingMetrics(**values["validation"])})
+
+
+@dataclass
+class Tally:
+    """The epoch in hand: steps done (the length of `norms`), examples, sum of their losses, seconds spent."""
+
+    rows: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    norms: list[float] = field(default_factory=list)
+
 
 class Trainer:
     """Trains `model` in place; `fit` is the whole of it, `epoch` one pass.
 
+    The same seed, data, settings, machine, number of threads and of processes give the same weights to the bit, with
+    or without a `state` saved and restored on the way.
+
     Args:
-        model: moved to `device`.
-        windows: what is learnt from.
+        model: moved to the device of `world`.
+        windows: what is learnt from; the same in every process.
         validation: what decides which epoch is the best.
-        device: as torch names it, `cpu` or `cuda`.
+        world: the processes that share each batch; this one alone unless given.
         progress: wraps the step numbers of an epoch, to show how far it is.
+
+    Raises:
+        InputError: there is nothing to train on or to validate with, or a batch cannot be shared evenly.
     """
 
     def __init__(
@@ -66,121 +102,182 @@ class Trainer:
         validation: Examples,
         config: TrainConfig,
         *,
-        device: str = "cpu",
+        world: World | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if not windows.num_examples or not len(validation):
-            raise InputError(
-                f"{windows.num_examples} training examples and {len(validation)} users to validate on; "
-                "training needs users with three events or more"
-            )
-        self.model = model.to(device)
-        self.windows, self.validation, self.config, self.device = windows, validation, config, device
+        self.world = world or World()
+        _require_trainable(windows, validation, config, self.world)
+        self.model = model.to(self.world.device)
+        self.windows, self.validation, self.config = windows, validation, config
         self.progress: Progress = progress or (lambda steps, total: steps)
-        self.rng = np.random.default_rng(config.seed)
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        self.loss = self._wrapped(PrefixLoss(self.model, self._sampler()).to(self.world.device))
+        self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
+        self.clipper = GradientClipper(config)
         self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
-        self.scheduler = _scheduler(self.optimizer, config, self.steps_per_epoch)
         self.reports: list[EpochReport] = []
+        self.best = self._weights()
+        self.rng = np.random.default_rng(config.seed)
+        self.epoch_rng = self.rng.bit_generator.state
+        self.tally = Tally()
+        if not self.world.is_first:
+            torch.manual_seed(config.seed + self.world.rank)  # or every process would drop the same units
 
-    def fit(self, on_epoch: Callable[[EpochReport], None] = lambda report: None) -> RankingMetrics:
-        """Train `config.epochs` epochs and leave the best weights in the model.
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or `patience` is at its end."""
+        if len(self.reports) >= self.config.epochs:
+            return True
+        last_best = max((report.epoch for report in self.reports if report.best), default=0)
+        return self.config.patience is not None and len(self.reports) - last_best >= self.config.patience
 
-        Calls `on_epoch` after each, while the model holds that epoch's weights. Returns the best epoch's validation
-        metrics.
+    def fit(
+        self,
+        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+        on_checkpoint: Callable[[TrainingState], None] = lambda state: None,
+    ) -> RankingMetrics:
+        """Train until `finished` and leave the best weights in the model.
+
+        Calls `on_epoch` after each epoch, while the model holds that epoch's weights, then `on_checkpoint`; and
+        `on_checkpoint` besides whenever `checkpoint_seconds` have passed. Returns the best epoch's validation metrics.
 
         Raises:
             CheckError: the loss became NaN or infinite; the weights are those of the best epoch before.
         """
-        best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         try:
-            for _ in range(self.config.epochs):
-                report = self.epoch()
-                if report.best:
-                    best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-                on_epoch(report)
+            while not self.finished:
+                on_epoch(self.epoch(on_checkpoint))
+                on_checkpoint(self.state())
         finally:
-            self.model.load_state_dict(best)
+            self.model.load_state_dict(self.best)
             self.model.eval()
         return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg_10)
 
-    def epoch(self) -> EpochReport:
-        """Pass over every training example once, then validate. See `fit` for what raises."""
+    def epoch(self, on_checkpoint: Callable[[TrainingState], None] = lambda state: None) -> EpochReport:
+        """Pass over what is left of the epoch in hand, then validate. See `fit` for what raises."""
         self.model.train()
         drawn = self.windows.epoch(self.rng)
-        total_loss, rows, norms = 0.0, 0, []
-        started = time.perf_counter()
-        for step in self.progress(range(self.steps_per_epoch), self.steps_per_epoch):
+        started = saved = time.perf_counter()
+        for step in self.progress(range(len(self.tally.norms), self.steps_per_epoch), self.steps_per_epoch):
             chosen = slice(step * self.config.batch_size, (step + 1) * self.config.batch_size)
-            loss, count, norm = self._step(self.windows.batch(*(part[chosen] for part in drawn)))
-            if not (math.isfinite(loss) and math.isfinite(norm)):
-                raise CheckError(
-                    f"the loss is {loss} and the gradient norm {norm} in step {step + 1} of epoch "
-                    f"{len(self.reports) + 1}; the best weights before are kept; "
-                    f"lower learning_rate={self.config.learning_rate}"
-                )
-            total_loss, rows = total_loss + loss * count, rows + count
-            norms.append(norm)
-        seconds = time.perf_counter() - started
+            due = time.perf_counter() - saved >= self.config.checkpoint_seconds
+            due = self._step(self.windows.batch(*(part[chosen] for part in drawn)), step, due)
+            now = time.perf_counter()
+            self.tally.seconds, started = self.tally.seconds + now - started, now
+            if due and step + 1 < self.steps_per_epoch:
+                on_checkpoint(self.state())
+                started = saved = time.perf_counter()
+        return self._end_epoch()
+
+    def state(self) -> TrainingState:
+        """Take down this moment; all processes call it together, and each gets the whole."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
+        for kind, random in random_states(self.world.device).items():
+            tensors |= {f"random.{kind}.{rank}": one for rank, one in enumerate(self.world.gather(random))}
+        tensors["norms"] = torch.tensor(self.tally.norms, dtype=torch.float64)
+        values = {
+            "reports": [report.to_dict() for report in self.reports],
+            "epoch_rng": self.epoch_rng,
+            "tally": {"rows": self.tally.rows, "loss": self.tally.loss, "seconds": self.tally.seconds},
+            "clipper": {"value": self.clipper.value, "total": self.clipper.total, "count": self.clipper.count},
+        }
+        return TrainingState(tensors, values)
+
+    def restore(self, state: TrainingState, best: Weights | None) -> None:
+        """Go back to the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
+        self.model.load_state_dict(state.part("model"))
+        restore_optimizer(self.optimizer, state.part("optimizer"))
+        self.best = best if best is not None else self.best
+        for kind in random_states(self.world.device):
+            set_random_state(kind, self.world.device, state.tensors[f"random.{kind}.{self.world.rank}"])
+        self.reports = [EpochReport.from_dict(values) for values in state.values["reports"]]
+        self.epoch_rng = self.rng.bit_generator.state = state.values["epoch_rng"]
+        self.tally = Tally(**state.values["tally"], norms=state.tensors["norms"].tolist())
+        for name, value in state.values["clipper"].items():
+            setattr(self.clipper, name, value)
+
+    def _step(self, batch: Batch, step: int, due: bool) -> bool:
+        """Learn from one batch; returns whether the first process says that a checkpoint is due."""
+        rank, size, device = self.world.rank, self.world.size, self.world.device
+        count = int((batch.targets > 0).sum())
+        share = (part[rank::size].to(device) for part in (batch.items, batch.context, batch.targets))
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            loss = self.loss(*share)
+        self.optimizer.zero_grad()
+        (loss * (size / max(count, 1))).backward()  # the gradients are averaged over the processes
+        norm = self.clipper.clip(self.model.parameters()).item()
+        told = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
+        total, due = told[0].item(), bool(told[1].item())
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise CheckError(
+                f"the loss is {total / max(count, 1)} and the gradient norm {norm} in step {step + 1} of epoch "
+                f"{len(self.reports) + 1}; the best weights before are kept; "
+                f"lower learning_rate={self.config.learning_rate}"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(step)
+        self.optimizer.step()
+        self.tally.loss, self.tally.rows = self.tally.loss + total, self.tally.rows + count
+        self.tally.norms.append(norm)
+        return due
+
+    def _end_epoch(self) -> EpochReport:
         metrics = evaluate(
             self.model,
             self.validation,
             self.windows.max_length,
             filter_seen=self.config.filter_seen,
-            device=self.device,
+            world=self.world,
         )
+        tally, self.tally = self.tally, Tally()
         report = EpochReport(
             epoch=len(self.reports) + 1,
-            loss=total_loss / rows,
-            rows_per_s=rows / seconds,
-            gradient_norm=float(np.mean(norms)),
-            learning_rate=float(self.scheduler.get_last_lr()[0]),
+            loss=tally.loss / max(tally.rows, 1),
+            rows_per_s=tally.rows / tally.seconds,
+            gradient_norm=float(np.mean(tally.norms)),
+            gradient_norm_std=float(np.std(tally.norms)),
+            clip_norm=None if self.config.clipping == "off" else self.clipper.value,
+            learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             validation=metrics,
             best=all(metrics.ndcg_10 > earlier.validation.ndcg_10 for earlier in self.reports),
         )
+        self.clipper.end_epoch(tally.norms)
         self.reports.append(report)
+        self.epoch_rng = self.rng.bit_generator.state
+        if report.best:
+            self.best = self._weights()
         return report
 
-    def _step(self, batch: Batch) -> tuple[float, int, float]:
-        items, context, targets = (part.to(self.device) for part in (batch.items, batch.context, batch.targets))
-        loss, count = prefix_loss(self.model, items, context, targets)
-        self.optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm or math.inf)
-        self.optimizer.step()
-        self.scheduler.step()
-        return loss.item(), count, norm.item()
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.config, len(self.reports) * self.steps_per_epoch + step, self.steps_per_epoch)
+
+    def _weights(self) -> Weights:
+        return copy.deepcopy(self.model.state_dict())
+
+    def _sampler(self) -> NegativeSampler | None:
+        num_items = self.model.item_embedding.num_embeddings - 1
+        if not self.config.samples_negatives(num_items):
+            return None
+        return NegativeSampler(self.windows.item_counts(num_items), self.config.num_negatives)
+
+    def _wrapped(self, loss: nn.Module) -> nn.Module:
+        if self.config.compile:
+            loss.compile(dynamic=True)
+        if self.world.size == 1:
+            return loss
+        devices = [torch.device(self.world.device)] if self.world.device != "cpu" else None
+        return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False)
 
 
-def prefix_loss(model: BST, items: Tensor, context: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    """Mean cross-entropy (nats) of the full softmax over all prefixes of a training batch, and how many there are.
-
-    `items` and `targets` are int64 `[batch, length]`, `context` int64 `[batch, length, num_context]`; slots whose
-    target is 0 do not count.
-    """
-    wanted = targets > 0
-    vectors = model.prefix_vectors(items, context)[wanted]
-    return F.cross_entropy(model.item_scores(vectors), targets[wanted] - 1), int(wanted.sum())
-
-
-def _scheduler(
-    optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    lr = torch.optim.lr_scheduler
-    total = config.epochs * steps_per_epoch
-    warmup = min(config.warmup_steps, total // 2)
-    main: lr.LRScheduler
-    if config.schedule == "cosine":
-        main = lr.CosineAnnealingLR(optimizer, T_max=max(total - warmup, 1))
-    elif config.schedule == "multistep":
-        steps = [max(epoch * steps_per_epoch - warmup, 1) for epoch in config.milestones]
-        main = lr.MultiStepLR(optimizer, milestones=steps, gamma=config.gamma)
-    else:
-        main = lr.ConstantLR(optimizer, factor=1.0)
-    if not warmup:
-        return main
-    return lr.SequentialLR(
-        optimizer, [lr.LinearLR(optimizer, start_factor=1.0 / (warmup + 1), total_iters=warmup), main], [warmup]
-    )
+def _require_trainable(windows: TrainingWindows, validation: Examples, config: TrainConfig, world: World) -> None:
+    if not windows.num_examples or not len(validation):
+        raise InputError(
+            f"{windows.num_examples} training examples and {len(validation)} users to validate on; "
+            "training needs users with three events or more"
+        )
+    if config.batch_size % world.size:
+        fitting = max(config.batch_size // world.size, 1) * world.size
+        raise InputError(
+            f"batch_size={config.batch_size} does not divide among {world.size} processes; "
+            f"try batch_size={fitting} or {fitting + world.size}"
+        )

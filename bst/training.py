@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from bst.checkpoint import (
-    SCHEMA_VERSION,
-    Heldout,
-    Run,
-    RunConfig,
-    library_versions,
-    save_metrics,
-    save_run,
-    save_weights,
-)
+from bst.checkpoint import SCHEMA_VERSION, Heldout, RunConfig, library_versions
 from bst.config import BSTConfig, ContextFeature, Settings
 from bst.data import Interactions
-from bst.errors import InputError
 from bst.files import require_new
+from bst.learning_curve import require_tensorboard
 from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
+from bst.run_log import RunLog
 from bst.sequences import Examples, Sequences, Split, TrainingWindows, fit_vocabularies, leave_one_out, to_sequences
 from bst.trainer import EpochReport, Progress, Trainer
+from bst.training_state import data_digest
 from bst.vocabulary import Vocabularies
+from bst.world import World
 
 HELDOUT_ROWS = 512
 
@@ -61,51 +58,60 @@ def train(
     settings: Settings,
     out: Path,
     *,
-    device: str = "cpu",
+    world: World | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
     progress: Progress | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
 ) -> TrainingResult:
     """Train a model on `dataset` and write it as the run `out`.
 
-    The run appears after the first epoch and is whole from then on: weights and metrics are replaced atomically, the
-    weights only by better ones. The same seed, data, machine and number of threads give the same weights.
+    The run appears before the first step and every file of it is replaced atomically, the weights only by better
+    ones. Killed at any moment and called again with `resume`, it ends with the weights that it would have had, to the
+    bit, and writes the same metrics but for the speed. `resume` of a run that is not there starts it, and of one that
+    is finished measures it.
+
+    Args:
+        world: the processes that train together (see `joined_world`); all call this, the first one writes.
+        tensorboard: write scalars into `out/tensorboard` besides.
 
     Raises:
-        InputError: `out` exists, the device is not there, or there is nothing to train on.
-        CheckError: the loss became NaN; what the run holds stays.
+        InputError: `out` exists (or, with `resume`, is no run of these settings and data), or there is nothing to
+            train on.
+        CheckError: the loss became NaN or infinite; what the run holds stays.
     """
-    require_new(out, "the run")
-    require_device(device)
+    world = world or World()
+    resuming = resume and out.exists()
+    if not resuming:
+        require_new(out, "the run")
+    if tensorboard:
+        require_tensorboard()
     torch.manual_seed(settings.training.seed)
-    config = model_config(settings, dataset.vocabularies)
-    model = BST(config)
-    windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.max_length)
-    trainer = Trainer(model, windows, dataset.split.validation, settings.training, device=device, progress=progress)
+    config = RunConfig(
+        schema_version=SCHEMA_VERSION,
+        model=model_config(settings, dataset.vocabularies),
+        training=settings.training,
+        data=settings.data,
+        versions=library_versions("polars"),
+    )
+    model = BST(config.model)
+    windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.model.max_length)
+    trainer = Trainer(model, windows, dataset.split.validation, settings.training, world=world, progress=progress)
+    log = RunLog(out, trainer, _origin(dataset, world), tensorboard)
+    if resuming:
+        log.resume(config)
+    else:
+        heldout = _heldout(dataset.split.test, config.model.max_length, settings.training.seed)
+        log.start(config, dataset.vocabularies, heldout)
 
-    def keep(report: EpochReport) -> None:
-        lines = tuple(one.to_dict() for one in trainer.reports)
-        if report.epoch == 1:
-            run_config = RunConfig(
-                schema_version=SCHEMA_VERSION,
-                model=config,
-                training=settings.training,
-                data=settings.data,
-                versions=library_versions("polars"),
-            )
-            heldout = _heldout(dataset.split.test, config.max_length, settings.training.seed)
-            save_run(out, Run(model, run_config, dataset.vocabularies, heldout, lines))
-        elif report.best:
-            save_weights(out, model)
-        save_metrics(out, lines)
+    def end_epoch(report: EpochReport) -> None:
+        log.keep(report)
         on_epoch(report)
 
-    validation = trainer.fit(keep)
+    validation = trainer.fit(end_epoch, log.checkpoint)
+    log.end()
     test = evaluate(
-        model,
-        dataset.split.test,
-        config.max_length,
-        filter_seen=settings.training.filter_seen,
-        device=device,
+        model, dataset.split.test, config.model.max_length, filter_seen=settings.training.filter_seen, world=world
     )
     return TrainingResult(validation, test)
 
@@ -119,19 +125,17 @@ def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
     return BSTConfig(**settings.model.model_dump(), num_items=len(vocabularies.items), context=context)
 
 
-def require_device(device: str) -> None:
-    """Refuse a device that torch cannot use here.
-
-    Raises:
-        InputError: names the device and what is there.
-    """
-    try:
-        if device.split(":")[0] not in ("cpu", "cuda"):
-            raise RuntimeError(device)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        there = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        raise InputError(f"device {device!r} is not available here; available: {there}") from None
+def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
+    """Say what, beside the settings, decides the weights to the bit."""
+    sequences = dataset.sequences
+    return {
+        "data_sha256": data_digest(sequences.items, sequences.offsets, sequences.context),
+        "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
+        "torch": torch.__version__,
+        "device": torch.device(world.device).type,
+        "threads": torch.get_num_threads(),
+        "processes": world.size,
+    }
 
 
 def _heldout(examples: Examples, max_length: int, seed: int) -> Heldout:

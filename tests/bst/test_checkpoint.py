@@ -29,7 +29,7 @@ def test_a_run_survives_being_saved_again(run_path: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_holds_no_pickle(run_path: Path) -> None:
-    assert {path.suffix for path in run_path.iterdir()} == {".json", ".jsonl", ".safetensors"}
+    assert {path.suffix for path in run_path.iterdir()} == {".json", ".jsonl", ".safetensors", ".svg"}
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ class Fixed(BST):
 def test_items_of_the_history_are_left_out_but_never_the_target() -> None:
     model = Fixed(BSTConfig(num_items=10, dim=4, num_heads=1, max_length=2, head_widths=(4,)))
     examples = leave_one_out(sequences([9, 10, 1, 8], [3, 4, 10, 10])).test
-    kept = evaluate(model, examples, 2, filter_seen=False, device="cpu")
-    filtered = evaluate(model, examples, 2, filter_seen=True, device="cpu")
+    kept = evaluate(model, examples, 2, filter_seen=False)
+    filtered = evaluate(model, examples, 2, filter_seen=True)
     assert kept.mrr == pytest.approx((1 / 3 + 1) / 2)
     assert filtered.mrr == pytest.approx((1 + 1) / 2)  # 9 and 10 were seen, also beyond the two that the model reads
     assert model.training

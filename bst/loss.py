@@ -1,0 +1,79 @@
+"""What is minimised: the cross-entropy of every prefix of every window, over the catalogue or a sample of it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bst.model import BST
+
+COUNT_POWER = 0.75
+
+
+class PrefixLoss(nn.Module):
+    """The loss as a module around `model`, so that what wraps modules (several processes, a compiler) can wrap it.
+
+    Without `sampler` it is the cross-entropy of the full softmax. With it, the softmax runs over the target and the
+    items drawn, which all examples of a batch share. A drawn item's score is lowered by the logarithm of how often it
+    was to be expected in the draw (the logQ correction of Bengio & Senecal, 2008), which makes the denominator an
+    unbiased estimate of the full one. The target is not drawn, so it is not corrected, and a draw that hits it is
+    left out (Khrylchenko et al., 2025).
+    """
+
+    def __init__(self, model: BST, sampler: NegativeSampler | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.sampler = sampler
+
+    def forward(self, items: Tensor, context: Tensor, targets: Tensor) -> Tensor:
+        """Sum, in nats, over the prefixes of a training batch (see `Batch`); slots whose target is 0 do not count.
+
+        Returns a float32 scalar.
+        """
+        wanted = targets > 0
+        vectors = self.model.prefix_vectors(items, context)[wanted]
+        if self.sampler is None:
+            return F.cross_entropy(self.model.item_scores(vectors).float(), targets[wanted] - 1, reduction="sum")
+        return self._sampled(vectors, targets[wanted], self.sampler.draw())
+
+    def _sampled(self, vectors: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
+        assert self.sampler is not None
+        weight, bias = self.model.output_rows(targets)
+        own = (vectors * weight).sum(dim=1).float() + bias  # [N]
+        others = F.linear(vectors, *self.model.output_rows(drawn)).float() - self.sampler.log_expected[drawn - 1]
+        others = others.masked_fill(targets.unsqueeze(1) == drawn, -math.inf)  # [N, num_negatives]
+        return (torch.logaddexp(own, others.logsumexp(dim=1)) - own).sum()
+
+
+class NegativeSampler(nn.Module):
+    """Draws items with replacement, with a probability that grows with their count to the power 0.75.
+
+    The power is that of Mikolov et al. (2013); an item that never occurs counts as occurring once.
+
+    Args:
+        counts: occurrences `[num_items]`, entry j is item j + 1.
+        num_negatives: size of a draw.
+    """
+
+    cumulative: Tensor
+    log_expected: Tensor
+
+    def __init__(self, counts: NDArray[np.int64], num_negatives: int) -> None:
+        super().__init__()
+        weights = np.maximum(counts, 1).astype(np.float64) ** COUNT_POWER
+        probabilities = weights / weights.sum()
+        self.num_negatives = num_negatives
+        self.register_buffer("cumulative", torch.from_numpy(np.cumsum(probabilities)))
+        expected = torch.from_numpy(np.log(probabilities * num_negatives))
+        self.register_buffer("log_expected", expected.to(torch.float32))
+
+    def draw(self) -> Tensor:
+        """Item indices, int64 `[num_negatives]`, from 1, by torch's random numbers of the device."""
+        # float64: steps of float32 are wider than the probabilities of a million items.
+        at = torch.rand(self.num_negatives, dtype=torch.float64, device=self.cumulative.device)
+        return torch.searchsorted(self.cumulative, at, right=True).clamp(max=len(self.cumulative) - 1) + 1

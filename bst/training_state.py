@@ -1,0 +1,102 @@
+"""What a resume needs, in one file of the run: `training.safetensors`, replaced atomically, without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from bst.errors import InputError
+from bst.files import write_atomically
+
+STATE_FILE = "training.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A moment between two steps of training.
+
+    Attributes:
+        tensors: weights (`model.`), optimiser (`optimizer.`), random numbers of each process (`random.`) and the
+            gradient norms of the epoch in hand.
+        values: plain values: the counters of the epoch in hand, the reports of those before, the random numbers that
+            drew its windows.
+    """
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Tensors whose name begins with `prefix` and a point, under the rest of their names."""
+        start = prefix + "."
+        return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+
+def save_state(run: Path, state: TrainingState) -> None:
+    """Replace the state in the folder `run`, atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
+    write_atomically(run / STATE_FILE, safetensors.torch.save(tensors, {"values": json.dumps(state.values)}))
+
+
+def load_state(run: Path) -> TrainingState:
+    """Read the state in the folder `run`.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = run / STATE_FILE
+    if not path.is_file():
+        raise InputError(f"{run} cannot be resumed: it holds no {STATE_FILE}; train again with another --out")
+    try:
+        with safe_open(path, framework="pt") as opened:
+            values = json.loads(opened.metadata()["values"])
+            return TrainingState({name: opened.get_tensor(name) for name in opened.keys()}, values)  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); train again with another --out") from None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten the moments of an optimiser, `<number of the parameter>.<name>`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": tensor for number, one in state.items() for name, tensor in one.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def data_digest(*arrays: NDArray[Any]) -> str:
+    """sha256 over arrays, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def random_states(device: str) -> dict[str, Tensor]:
+    """States of torch's random numbers on the CPU and, if `device` is another, there: uint8 tensors on the CPU."""
+    on_cuda = {} if device == "cpu" else {"cuda": torch.cuda.get_rng_state(device)}
+    return {"cpu": torch.get_rng_state(), **on_cuda}
+
+
+def set_random_state(kind: str, device: str, state: Tensor) -> None:
+    """Put back one state that `random_states` gave."""
+    if kind == "cpu":
+        torch.set_rng_state(state)
+    else:
+        torch.cuda.set_rng_state(state, device)

@@ -1,0 +1,206 @@
+"""A training that was interrupted ends as if it had not been."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from bst import Dataset, InputError, Settings, TrainConfig, load_run, read_interactions, train
+from bst.training_state import STATE_FILE, TrainingState, load_state, save_state
+from tests.conftest import TINY, write_events
+
+TRAINING = TrainConfig(epochs=3, batch_size=8, clipping="adaptive_epoch", loss="sampled_softmax", num_negatives=16)
+SETTINGS = Settings(model=TINY, training=TRAINING)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    path = write_events(tmp_path_factory.mktemp("events") / "events.csv")
+    return Dataset.build(read_interactions(path, SETTINGS.data))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("undisturbed") / "run"
+    train(dataset, SETTINGS, path)
+    return path
+
+
+class Killed(BaseException):
+    """Stands for a kill between two steps."""
+
+
+def with_checkpoints_at_every_step(settings: Settings) -> Settings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"checkpoint_seconds": 0.0})})
+
+
+def interrupted(dataset: Dataset, settings: Settings, out: Path, saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until the state has been saved `saves` times."""
+    left = iter(range(saves))
+
+    def save_and_die(run: Path, state: TrainingState) -> None:
+        save_state(run, state)
+        if next(left, None) is None:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bst.run_log.save_state", save_and_die)
+        with pytest.raises(Killed):
+            train(dataset, settings, out, resume=True)
+
+
+def same_but_for_speed(first: Path, second: Path) -> None:
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+    assert (first / "learning_curve.svg").read_bytes() == (second / "learning_curve.svg").read_bytes()
+    a, b = (load_state(path).tensors for path in (first, second))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    lines = [
+        [{**json.loads(line), "rows_per_s": 0} for line in (path / "metrics.jsonl").read_text().splitlines()]
+        for path in (first, second)
+    ]
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 3
+
+
+@pytest.mark.parametrize("saves", [1, 4, 8, 17])
+def test_an_interrupted_training_ends_with_the_same_weights_to_the_bit(
+    dataset: Dataset, undisturbed: Path, tmp_path: Path, saves: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = with_checkpoints_at_every_step(SETTINGS)
+    interrupted(dataset, settings, tmp_path / "run", saves, monkeypatch)
+    interrupted(dataset, settings, tmp_path / "run", 2, monkeypatch)  # and once more, a little later
+    train(dataset, settings, tmp_path / "run", resume=True)
+    same_but_for_speed(undisturbed, tmp_path / "run")
+
+
+def test_a_kill_between_weights_and_state_loses_nothing(dataset: Dataset, undisturbed: Path, tmp_path: Path) -> None:
+    """The weights of an epoch are there already, the state is that of the epoch before."""
+    states = []
+    train(dataset, SETTINGS, tmp_path / "run", on_epoch=lambda report: states.append(load_state(tmp_path / "run")))
+    save_state(tmp_path / "run", states[-1])
+    (tmp_path / "run" / ".model.safetensors.partial-x").write_bytes(b"half a file")
+    train(dataset, SETTINGS, tmp_path / "run", resume=True)
+    same_but_for_speed(undisturbed, tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_a_finished_run_is_only_measured_again(dataset: Dataset, undisturbed: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    again = train(dataset, SETTINGS, copied, resume=True, on_epoch=lambda report: pytest.fail("trained again"))
+    assert again.validation.to_dict() == max(
+        (line["validation"] for line in load_run(undisturbed).metrics), key=lambda one: one["ndcg_10"]
+    )
+    same_but_for_speed(undisturbed, copied)
+
+
+def test_resume_of_a_run_that_is_not_there_starts_it(dataset: Dataset, undisturbed: Path, tmp_path: Path) -> None:
+    train(dataset, SETTINGS, tmp_path / "run", resume=True)
+    same_but_for_speed(undisturbed, tmp_path / "run")
+
+
+def test_a_run_without_a_finished_epoch_says_so(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(dataset, with_checkpoints_at_every_step(SETTINGS), tmp_path / "run", 2, monkeypatch)
+    with pytest.raises(InputError, match=r"no model\.safetensors yet: its first epoch was not finished; .*--resume"):
+        load_run(tmp_path / "run")
+
+
+def test_resume_with_other_settings_names_every_difference(dataset: Dataset, undisturbed: Path) -> None:
+    other = Settings(model=TINY.model_copy(update={"dropout": 0.5}), training=TRAINING.model_copy(update={"epochs": 9}))
+    with pytest.raises(
+        InputError, match=r"model\.dropout is 0\.5, in the run 0\.2; training\.epochs is 9, in the run 3; give those"
+    ):
+        train(dataset, other, undisturbed, resume=True)
+
+
+def test_resume_with_other_data_is_refused(undisturbed: Path, tmp_path: Path) -> None:
+    path = write_events(tmp_path / "events.csv", seed=1)
+    other = Dataset.build(read_interactions(path, SETTINGS.data))
+    with pytest.raises(InputError, match=r"was trained on other data \(events, users or context differ\)"):
+        train(other, SETTINGS, undisturbed, resume=True)
+
+
+def test_resume_with_other_ids_is_refused(undisturbed: Path, tmp_path: Path) -> None:
+    """The same events under other names would give a model that answers with the wrong items."""
+    path = write_events(tmp_path / "events.csv")
+    renamed = pl.read_csv(path).with_columns(pl.col("item_id") + 1000)
+    renamed.write_csv(path)
+    other = Dataset.build(read_interactions(path, SETTINGS.data))
+    with pytest.raises(InputError, match=r"was trained on other data \(ids differ\)"):
+        train(other, SETTINGS, undisturbed, resume=True)
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_a_run_whose_state_is_gone_cannot_be_resumed(
+    dataset: Dataset, undisturbed: Path, tmp_path: Path, damage: str
+) -> None:
+    copied = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    content = (copied / STATE_FILE).read_bytes()
+    (copied / STATE_FILE).unlink()
+    if damage == "short":
+        (copied / STATE_FILE).write_bytes(content[:500])
+    with pytest.raises(InputError, match=r"training\.safetensors.*another --out"):
+        train(dataset, SETTINGS, copied, resume=True)
+    load_run(copied)  # the model itself is whole
+
+
+def test_another_number_of_threads_is_said_aloud(dataset: Dataset, undisturbed: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    state = load_state(copied)
+    origin = {**state.values["origin"], "threads": 77}
+    save_state(copied, TrainingState(state.tensors, {**state.values, "origin": origin}))
+    with pytest.warns(UserWarning, match=f"begun with threads 77, now {torch.get_num_threads()}: .* to the bit"):
+        train(dataset, SETTINGS, copied, resume=True)
+
+
+def test_a_full_disk_keeps_what_was_whole(
+    dataset: Dataset, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = with_checkpoints_at_every_step(SETTINGS)
+    interrupted(dataset, settings, tmp_path / "run", 9, monkeypatch)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+    def no_space(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", no_space)
+        with pytest.raises(OSError, match="No space left on device"):
+            train(dataset, settings, tmp_path / "run", resume=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+    train(dataset, settings, tmp_path / "run", resume=True)
+    same_but_for_speed(undisturbed, tmp_path / "run")
+
+
+def test_kill_9_at_any_moment_and_resume(tmp_path: Path, bst_command: Callable[..., tuple[int, str, str]]) -> None:
+    """Real processes, each killed some time after its first checkpoint; the last one comes through."""
+    events, settings = write_events(tmp_path / "events.csv", users=300), tmp_path / "train.toml"
+    settings.write_text(
+        "[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\nhead_widths = [24]\n"
+        "[training]\nepochs = 4\nbatch_size = 4\ncheckpoint_seconds = 0.0\n"
+    )
+    arguments = ["train", str(events), "--config", str(settings), "--resume", "--out"]
+    assert bst_command(*arguments, tmp_path / "whole")[0] == 0
+    state = tmp_path / "run" / STATE_FILE
+    command = [sys.executable, "-m", "bst", *arguments, str(tmp_path / "run")]
+    for seconds in (0.013, 0.2, 0.47):
+        before = state.read_bytes() if state.exists() else b""
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not (state.exists() and state.read_bytes() != before):
+            time.sleep(0.002)
+        time.sleep(seconds)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
+    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run")]
+    assert same[0] == same[1]
