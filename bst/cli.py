@@ -89,10 +89,15 @@ def _given(error: typer.TyperException, arguments: list[str]) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # processes that torchrun started meet the same error together
-        print("error:", " ".join(message.split()), file=sys.stderr)
+    _tell("error", message)
     return code
 
 
 def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("warning:", " ".join(str(message).split()), file=sys.stderr)
+    _tell("warning", str(message))
+
+
+def _tell(kind: str, message: str) -> None:
+    """Print one line. Of the processes that torchrun starts, all meet the same trouble, and one tells of it."""
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"{kind}:", " ".join(message.split()), file=sys.stderr)

@@ -50,7 +50,7 @@ class PrefixLoss(nn.Module):
         return (torch.logaddexp(own, others.logsumexp(dim=1)) - own).sum()
 
 
-class NegativeSampler(nn.Module):
+class NegativeSampler:
     """Draws items with replacement, with a probability that grows with their count to the power 0.75.
 
     The power is that of Mikolov et al. (2013); an item that never occurs counts as occurring once.
@@ -58,19 +58,15 @@ class NegativeSampler(nn.Module):
     Args:
         counts: occurrences `[num_items]`, entry j is item j + 1.
         num_negatives: size of a draw.
+        device: where the draws are wanted.
     """
 
-    cumulative: Tensor
-    log_expected: Tensor
-
-    def __init__(self, counts: NDArray[np.int64], num_negatives: int) -> None:
-        super().__init__()
+    def __init__(self, counts: NDArray[np.int64], num_negatives: int, device: str = "cpu") -> None:
         weights = np.maximum(counts, 1).astype(np.float64) ** COUNT_POWER
         probabilities = weights / weights.sum()
         self.num_negatives = num_negatives
-        self.register_buffer("cumulative", torch.from_numpy(np.cumsum(probabilities)))
-        expected = torch.from_numpy(np.log(probabilities * num_negatives))
-        self.register_buffer("log_expected", expected.to(torch.float32))
+        self.cumulative = torch.from_numpy(np.cumsum(probabilities)).to(device)
+        self.log_expected = torch.from_numpy(np.log(probabilities * num_negatives)).to(device, torch.float32)
 
     def draw(self) -> Tensor:
         """Item indices, int64 `[num_negatives]`, from 1, by torch's random numbers of the device."""

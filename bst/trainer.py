@@ -110,7 +110,7 @@ class Trainer:
         self.model = model.to(self.world.device)
         self.windows, self.validation, self.config = windows, validation, config
         self.progress: Progress = progress or (lambda steps, total: steps)
-        self.loss = self._wrapped(PrefixLoss(self.model, self._sampler()).to(self.world.device))
+        self.loss = self._wrapped(PrefixLoss(self.model, self._sampler()))
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
         self.clipper = GradientClipper(config)
         self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
@@ -258,7 +258,8 @@ class Trainer:
         num_items = self.model.item_embedding.num_embeddings - 1
         if not self.config.samples_negatives(num_items):
             return None
-        return NegativeSampler(self.windows.item_counts(num_items), self.config.num_negatives)
+        counts = self.windows.item_counts(num_items)
+        return NegativeSampler(counts, self.config.num_negatives, self.world.device)
 
     def _wrapped(self, loss: nn.Module) -> nn.Module:
         if self.config.compile:
@@ -266,7 +267,7 @@ class Trainer:
         if self.world.size == 1:
             return loss
         devices = [torch.device(self.world.device)] if self.world.device != "cpu" else None
-        return DistributedDataParallel(loss, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(loss, device_ids=devices)
 
 
 def _require_trainable(windows: TrainingWindows, validation: Examples, config: TrainConfig, world: World) -> None:
