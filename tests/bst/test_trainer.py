@@ -134,23 +134,70 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
     assert torch.equal(model.output.weight, good[0])
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "multistep"])
-def test_the_learning_rate_follows_its_schedule(schedule: str) -> None:
-    data = markov_chain(FOLLOWS, users=30)
+def small_trainer(users: int = 30, **training: object) -> Trainer:
+    data = markov_chain(FOLLOWS, users=users)
     split = leave_one_out(data)
+    torch.manual_seed(0)
     model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
-    milestones = {"milestones": (2,)} if schedule == "multistep" else {}
-    config = TrainConfig(epochs=4, batch_size=8, warmup_steps=2, learning_rate=1e-3, schedule=schedule, **milestones)
-    trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
+    config = TrainConfig(**{"epochs": 4, "batch_size": 8, "warmup_steps": 2, "filter_seen": False, **training})
+    return Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
+
+
+def test_the_reported_learning_rate_is_the_one_of_the_last_step() -> None:
+    trainer = small_trainer(schedule="multistep", milestones=(2,), learning_rate=1e-3)
+    used: list[set[float]] = []
+    trainer.fit(lambda report: used.append({group["lr"] for group in trainer.optimizer.param_groups}))
+    assert [report.learning_rate for report in trainer.reports] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
+    assert used == [{report.learning_rate} for report in trainer.reports]
+
+
+def test_adaptive_clipping_starts_at_the_given_value_and_then_follows_the_epoch_before() -> None:
+    trainer = small_trainer(clipping="adaptive_epoch", clip_norm=0.5)
     trainer.fit()
-    rates = [report.learning_rate for report in trainer.reports]
-    if schedule == "constant":
-        assert rates == pytest.approx([1e-3] * 4)
-    elif schedule == "cosine":
-        assert rates == sorted(rates, reverse=True)
-        assert rates[-1] == pytest.approx(0.0, abs=1e-12)
-    else:
-        assert rates == pytest.approx([1e-3, 1e-4, 1e-4, 1e-4])
+    first, second, *_ = trainer.reports
+    assert first.clip_norm == 0.5
+    assert second.clip_norm == pytest.approx(first.gradient_norm + first.gradient_norm_std)
+
+
+def test_patience_ends_a_training_that_no_longer_gets_better() -> None:
+    trainer = small_trainer(epochs=50, patience=3, learning_rate=1e-9)  # learns nothing, so no epoch beats the first
+    trainer.fit()
+    assert len(trainer.reports) == 4
+    assert [report.best for report in trainer.reports] == [True, False, False, False]
+
+
+def test_without_patience_every_epoch_is_trained() -> None:
+    trainer = small_trainer(epochs=6, learning_rate=1e-9)
+    trainer.fit()
+    assert len(trainer.reports) == 6
+
+
+@pytest.mark.parametrize("changed", [{"precision": "bfloat16"}, {"loss": "sampled_softmax", "num_negatives": 200}])
+def test_quicker_ways_to_train_learn_the_same(changed: dict[str, object]) -> None:
+    """Within what bfloat16 and a sample cost: the weights stay float32 and the loss comes down as far."""
+    plain, quick = (small_trainer(users=200, learning_rate=5e-3, **options) for options in ({}, changed))
+    for trainer in (plain, quick):
+        trainer.fit()
+    assert quick.model.output.weight.dtype == torch.float32
+    assert plain.reports[-1].loss < 0.8 * plain.reports[0].loss
+    assert quick.reports[-1].loss == pytest.approx(plain.reports[-1].loss, rel=0.1)
+    assert not torch.equal(quick.model.output.weight, plain.model.output.weight)
+
+
+def test_means_over_long_prefixes_survive_bfloat16() -> None:
+    """A running sum in bfloat16 would stand still after some hundred items."""
+    torch.manual_seed(0)
+    config = BSTConfig(
+        num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=600, head_widths=(8,), pooling="mean", dropout=0.0
+    )
+    model = BST(config)
+    items = torch.randint(1, NUM_ITEMS + 1, (1, 600))
+    context = torch.zeros(1, 600, 0, dtype=torch.int64)
+    with torch.no_grad():
+        expected = model.prefix_vectors(items, context)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model.prefix_vectors(items, context)
+    assert (found - expected).abs().max() < 0.03 * expected.abs().max()
 
 
 def test_data_without_anything_to_predict_is_refused() -> None:
