@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bst.config import DataConfig
 from bst.errors import InputError
@@ -55,16 +59,17 @@ def read_interactions(path: Path, config: DataConfig, users_path: Path | None = 
     raw = table.read((*named, *per_event), text=(config.user_column, config.item_column, *per_event))
     if raw.is_empty():
         raise InputError(f"{path} holds no rows below its header; give a table with at least one event")
-    events = pl.DataFrame(
-        {
-            "user": _ids(raw[config.user_column], path, config.text_ids),
-            "item": _ids(raw[config.item_column], path, config.text_ids),
-            "time": _times(raw[config.time_column], path),
-            **{name: _categories(raw[name], path) for name in per_event},
-        }
-    )
-    events = events.sort("user", "time", maintain_order=True).drop("time")
-    users = events.select("user").unique(maintain_order=True)
+    columns = {
+        "user": _ids(raw[config.user_column], path, config.text_ids),
+        "item": _ids(raw[config.item_column], path, config.text_ids),
+        **{name: _categories(raw[name], path) for name in per_event},
+    }
+    order = _chronological(columns["user"], _times(raw[config.time_column], path))
+    del raw
+    for name in columns:  # one after the other, so that at most one column is held twice
+        columns[name] = columns[name].gather(order)
+    events = pl.DataFrame(columns)
+    users = events["user"].rle().struct.field("value").alias("user").to_frame()
     if context_table:
         users = _join_users(users, context_table, config, per_user)
     interactions = Interactions(events, users, config.context)
@@ -90,7 +95,8 @@ class _Table:
             raise InputError(f"{path} ends in {path.suffix or 'nothing'!r}; known: .csv, .tsv (also .gz), .parquet")
         if not path.is_file():
             raise InputError(f"{path} is not a file; give the path of a table")
-        self.columns = self._load(n_rows=0).columns
+        with self._refusing():
+            self.columns = self._scan().collect_schema().names()
 
     def require(self, columns: tuple[str, ...]) -> None:
         missing = [name for name in columns if name not in self.columns]
@@ -101,29 +107,54 @@ class _Table:
             )
 
     def read(self, columns: tuple[str, ...], text: tuple[str, ...]) -> pl.DataFrame:
-        """Read `columns`; in a text file those in `text` stay as they are written."""
-        return self._load(columns=list(dict.fromkeys(columns)), text=text)
+        """Read `columns`; in a text file those in `text` stay as they are written, unless all are plain integers.
 
-    def _load(
-        self, n_rows: int | None = None, columns: list[str] | None = None, text: tuple[str, ...] = ()
-    ) -> pl.DataFrame:
-        try:
+        A pass over the file in pieces finds the columns of integers first, so that neither their text nor a guess at
+        types from all rows is ever held.
+        """
+        wanted = list(dict.fromkeys(columns))
+        with self._refusing():
             if self.separator is None:
-                return pl.read_parquet(self.path, n_rows=n_rows, columns=columns)
-            return pl.read_csv(
-                self.path,
-                separator=self.separator,
-                n_rows=n_rows,
-                columns=columns,
-                schema_overrides=dict.fromkeys(text, pl.String),
-                infer_schema_length=None,
-                try_parse_dates=True,
-            )
+                return self._scan().select(wanted).collect(engine="streaming")
+            integers = self._integer_columns(wanted)
+            known = {name: pl.Int64 if name in integers else pl.String for name in {*text, *integers}}
+            guess = set(wanted) - set(known)
+            return self._scan(known, None if guess else 0).select(wanted).collect(engine="streaming")
+
+    def _integer_columns(self, names: list[str]) -> set[str]:
+        """Name those of which every value is an integer as a computer writes it, within 64 bits."""
+        plain = pl.col(names).str.contains(CANONICAL_INTEGER) & pl.col(names).cast(pl.Int64, strict=False).is_not_null()
+        found = self._scan(infer_schema_length=0).select(plain.fill_null(False).all()).collect(engine="streaming")
+        return {name for name in names if found[name][0]}
+
+    def _scan(
+        self, known: Mapping[str, type[pl.DataType]] | None = None, infer_schema_length: int | None = 0
+    ) -> pl.LazyFrame:
+        if self.separator is None:
+            return pl.scan_parquet(self.path)
+        return pl.scan_csv(
+            self.path,
+            separator=self.separator,
+            schema_overrides=dict(known or {}),
+            infer_schema_length=infer_schema_length,
+            try_parse_dates=infer_schema_length is None,
+        )
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
         except pl.exceptions.NoDataError:
             raise InputError(f"{self.path} is empty; give a table with a header and at least one event") from None
         except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"{self.path} cannot be read as a table: {first_line}") from None
+
+
+def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
+    """Order of the rows by user, then time; rows that tie keep the order they have."""
+    codes = users.rank("dense") if users.dtype == pl.String else users
+    return np.lexsort((times.to_physical().to_numpy(), codes.to_numpy()))
 
 
 def _require_context(names: list[str], tables: list[_Table]) -> None:

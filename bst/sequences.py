@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 from bst.data import Interactions
 from bst.errors import InputError
 from bst.vocabulary import Index, Vocabularies, Vocabulary
+
+PIECE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def fit_vocabularies(interactions: Interactions) -> Vocabularies:
 def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequences:
     """Turn interactions into indices; an item or category that the vocabularies do not hold becomes 0."""
     events, users = interactions.events, interactions.users
-    counts = events.group_by("user", maintain_order=True).len()["len"].to_numpy()
+    counts = events["user"].rle().struct.field("len").to_numpy()
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     per_event = any(name not in users.columns for name in interactions.context)
     context = np.zeros((len(events) if per_event else len(users), len(interactions.context)), dtype=np.int32)
@@ -101,10 +104,18 @@ def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequ
         vocabulary = vocabularies.context[name]
         # Whether a feature looks like numbers or text may differ from file to file; what the vocabulary holds decides.
         values = interactions.context_values(name).cast(vocabulary.ids.dtype, strict=False)
-        indices = vocabulary.indices(values)
+        indices = _indices(values, vocabulary)
         spread = per_event and name in users.columns
         context[:, column] = np.repeat(indices, counts) if spread else indices
-    return Sequences(vocabularies.items.indices(events["item"]).astype(np.int32), offsets, context)
+    return Sequences(_indices(events["item"], vocabularies.items), offsets, context)
+
+
+def _indices(values: pl.Series, vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """Look many values up, a piece at a time, so that only the result is as long as they are."""
+    found = np.empty(len(values), dtype=np.int32)
+    for start in range(0, len(values), PIECE):
+        found[start : start + PIECE] = vocabulary.indices(values.slice(start, PIECE))
+    return found
 
 
 @dataclass(frozen=True)
