@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bst.config import TrainConfig
 
@@ -43,28 +43,26 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 class GradientClipper:
-    """Clips to `value`, and moves `value` when an epoch ends if the rule is adaptive.
+    """Clips the total gradient norm to `value`, and moves `value` when an epoch ends if the rule is adaptive.
 
     Attributes:
         value: the total norm to which larger gradients are scaled down; infinite where clipping is off.
-        total, count: sum and number of the norms of all finished epochs.
+        norms: the total norm of every step so far, before it was clipped.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.rule = config.clipping
         self.value = math.inf if config.clipping == "off" else config.clip_norm
-        self.total, self.count = 0.0, 0
+        self.norms: list[float] = []
 
-    def clip(self, parameters: Iterable[nn.Parameter]) -> Tensor:
+    def clip(self, parameters: Iterable[nn.Parameter]) -> float:
         """Scale the gradients of `parameters` down to `value` in place, and give their total L2 norm before that."""
-        return torch.nn.utils.clip_grad_norm_(parameters, self.value)
+        self.norms.append(torch.nn.utils.clip_grad_norm_(parameters, self.value).item())
+        return self.norms[-1]
 
-    def end_epoch(self, norms: Sequence[float]) -> None:
-        """Take in the total norms of an epoch's steps. An epoch without steps changes nothing."""
-        if not norms:
-            return
-        self.total, self.count = self.total + math.fsum(norms), self.count + len(norms)
-        if self.rule == "adaptive_epoch":
-            self.value = float(np.mean(norms) + np.std(norms))
-        elif self.rule == "adaptive_total":
-            self.value = self.total / self.count
+    def end_epoch(self, steps: int) -> None:
+        """Let the value follow the norms, the last `steps` of which are the epoch's. Without steps it stays."""
+        if self.rule == "adaptive_epoch" and steps:
+            self.value = float(np.mean(self.norms[-steps:]) + np.std(self.norms[-steps:]))
+        elif self.rule == "adaptive_total" and self.norms:
+            self.value = float(np.mean(self.norms))

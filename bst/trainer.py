@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -70,12 +70,12 @@ class EpochReport:
 
 @dataclass
 class Tally:
-    """The epoch in hand: steps done (the length of `norms`), examples, sum of their losses, seconds spent."""
+    """The epoch in hand so far: steps, examples, sum of their losses, seconds spent."""
 
+    steps: int = 0
     rows: int = 0
     loss: float = 0.0
     seconds: float = 0.0
-    norms: list[float] = field(default_factory=list)
 
 
 class Trainer:
@@ -157,7 +157,7 @@ class Trainer:
         self.model.train()
         drawn = self.windows.epoch(self.rng)
         started = saved = time.perf_counter()
-        for step in self.progress(range(len(self.tally.norms), self.steps_per_epoch), self.steps_per_epoch):
+        for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
             chosen = slice(step * self.config.batch_size, (step + 1) * self.config.batch_size)
             due = time.perf_counter() - saved >= self.config.checkpoint_seconds
             due = self._step(self.windows.batch(*(part[chosen] for part in drawn)), step, due)
@@ -174,12 +174,12 @@ class Trainer:
         tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
         for kind, random in random_states(self.world.device).items():
             tensors |= {f"random.{kind}.{rank}": one for rank, one in enumerate(self.world.gather(random))}
-        tensors["norms"] = torch.tensor(self.tally.norms, dtype=torch.float64)
+        tensors["gradient_norms"] = torch.tensor(self.clipper.norms, dtype=torch.float64)
         values = {
             "reports": [report.to_dict() for report in self.reports],
             "epoch_rng": self.epoch_rng,
-            "tally": {"rows": self.tally.rows, "loss": self.tally.loss, "seconds": self.tally.seconds},
-            "clipper": {"value": self.clipper.value, "total": self.clipper.total, "count": self.clipper.count},
+            "tally": asdict(self.tally),
+            "clip_value": self.clipper.value,
         }
         return TrainingState(tensors, values)
 
@@ -192,9 +192,8 @@ class Trainer:
             set_random_state(kind, self.world.device, state.tensors[f"random.{kind}.{self.world.rank}"])
         self.reports = [EpochReport.from_dict(values) for values in state.values["reports"]]
         self.epoch_rng = self.rng.bit_generator.state = state.values["epoch_rng"]
-        self.tally = Tally(**state.values["tally"], norms=state.tensors["norms"].tolist())
-        for name, value in state.values["clipper"].items():
-            setattr(self.clipper, name, value)
+        self.tally = Tally(**state.values["tally"])
+        self.clipper.value, self.clipper.norms = state.values["clip_value"], state.tensors["gradient_norms"].tolist()
 
     def _step(self, batch: Batch, step: int, due: bool) -> bool:
         """Learn from one batch; returns whether the first process says that a checkpoint is due."""
@@ -205,7 +204,7 @@ class Trainer:
             loss = self.loss(*share)
         self.optimizer.zero_grad()
         (loss * (size / max(count, 1))).backward()  # the gradients are averaged over the processes
-        norm = self.clipper.clip(self.model.parameters()).item()
+        norm = self.clipper.clip(self.model.parameters())
         told = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
         total, due = told[0].item(), bool(told[1].item())
         if not (math.isfinite(total) and math.isfinite(norm)):
@@ -217,8 +216,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step)
         self.optimizer.step()
-        self.tally.loss, self.tally.rows = self.tally.loss + total, self.tally.rows + count
-        self.tally.norms.append(norm)
+        self.tally.steps += 1
+        self.tally.rows += count
+        self.tally.loss += total
         return due
 
     def _end_epoch(self) -> EpochReport:
@@ -230,18 +230,19 @@ class Trainer:
             world=self.world,
         )
         tally, self.tally = self.tally, Tally()
+        norms = self.clipper.norms[-tally.steps :]
         report = EpochReport(
             epoch=len(self.reports) + 1,
             loss=tally.loss / max(tally.rows, 1),
             rows_per_s=tally.rows / tally.seconds,
-            gradient_norm=float(np.mean(tally.norms)),
-            gradient_norm_std=float(np.std(tally.norms)),
+            gradient_norm=float(np.mean(norms)),
+            gradient_norm_std=float(np.std(norms)),
             clip_norm=None if self.config.clipping == "off" else self.clipper.value,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             validation=metrics,
             best=all(metrics.ndcg_10 > earlier.validation.ndcg_10 for earlier in self.reports),
         )
-        self.clipper.end_epoch(tally.norms)
+        self.clipper.end_epoch(tally.steps)
         self.reports.append(report)
         self.epoch_rng = self.rng.bit_generator.state
         if report.best:

@@ -26,8 +26,8 @@ class TrainingState:
     """A moment between two steps of training.
 
     Attributes:
-        tensors: weights (`model.`), optimiser (`optimizer.`), random numbers of each process (`random.`) and the
-            gradient norms of the epoch in hand.
+        tensors: weights (`model.`), optimiser (`optimizer.`), random numbers of each process (`random.`), and
+            `gradient_norms`, float64 `[steps]`, of every step so far.
         values: plain values: the counters of the epoch in hand, the reports of those before, the random numbers that
             drew its windows.
     """

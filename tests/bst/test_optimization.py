@@ -76,7 +76,7 @@ def gradients(*values: float) -> list[nn.Parameter]:
 def test_the_norm_is_that_of_all_gradients_together(rule: str) -> None:
     clipper = GradientClipper(TrainConfig(clipping=rule, clip_norm=1.0))
     parameters = gradients(3.0, 4.0)
-    assert clipper.clip(parameters).item() == pytest.approx(5.0)
+    assert clipper.clip(parameters) == pytest.approx(5.0)
     after = math.hypot(*(parameter.grad.item() for parameter in parameters if parameter.grad is not None))
     assert after == pytest.approx(5.0 if rule == "off" else 1.0, rel=1e-4)
 
@@ -87,7 +87,10 @@ def test_adaptive_values_follow_the_norms() -> None:
     fixed = GradientClipper(TrainConfig(clip_norm=1.0))
     for norms in ([1.0, 3.0], [5.0, 7.0, 9.0]):
         for clipper in (epoch, total, fixed):
-            clipper.end_epoch(norms)
+            for norm in norms:
+                clipper.clip(gradients(norm))
+            clipper.end_epoch(len(norms))
+    assert total.norms == [1, 3, 5, 7, 9]
     assert epoch.value == pytest.approx(np.mean([5, 7, 9]) + np.std([5, 7, 9]))
     assert total.value == pytest.approx(5.0)
     assert fixed.value == 1.0
@@ -97,5 +100,5 @@ def test_adaptive_values_follow_the_norms() -> None:
 def test_an_epoch_without_steps_leaves_the_value_as_it_was(rule: str) -> None:
     """The notebook's clipper would give NaN here, and the next step NaN weights."""
     clipper = GradientClipper(TrainConfig(clipping=rule, clip_norm=2.0))
-    clipper.end_epoch([])
+    clipper.end_epoch(0)
     assert clipper.value == 2.0
