@@ -42,23 +42,24 @@ class Sequences:
     def from_histories(
         cls, histories: Iterable[Sequence[int]], context: Iterable[Sequence[int]] | None = None
     ) -> Sequences:
-        """Join histories of item indices (oldest first), with one row of category indices a user in `context`.
+        """Join histories of item indices, oldest first; `context` holds a row of category indices a user, or an event.
 
         Raises:
             InputError: an index is negative or no whole number, a history is empty, or rows are missing or uneven.
         """
         rows = [np.asarray(history) for history in histories]
         for user, row in enumerate(rows):
-            if row.ndim != 1 or not len(row) or row.dtype.kind not in "iu" or row.min() < 1:
+            if row.ndim != 1 or row.dtype.kind not in "iu" or row.min(initial=1) < 1:
                 raise InputError(f"history {user} is {row.tolist()!r}; give at least one item index, each 1 or more")
         columns = [tuple(row) for row in context] if context is not None else [()] * len(rows)
-        if len(columns) != len(rows) or len({len(row) for row in columns}) > 1:
-            widths = sorted({len(row) for row in columns})
-            raise InputError(
-                f"{len(columns)} rows of context, {widths} wide, for {len(rows)} histories; give one each, of one width"
-            )
         offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
-        values = np.array(columns, dtype=np.int32).reshape(len(rows), -1 if rows and columns[0] else 0)
+        widths = sorted({len(row) for row in columns})
+        if len(columns) not in (len(rows), offsets[-1]) or len(widths) > 1:
+            raise InputError(
+                f"{len(columns)} rows of context, {widths} wide, for {len(rows)} histories of {offsets[-1]} events; "
+                "give one a history or one an event, all of one width"
+            )
+        values = np.array(columns, dtype=np.int32).reshape(len(columns), *widths or [0])
         if values.size and values.min() < 0:
             raise InputError(f"a category index is {values.min()}; 0 is the unknown category, known ones follow")
         return cls(np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32), offsets, values)

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
+import torch
 
-from bst import Sequences, leave_one_out
-from bst.sequences import TrainingWindows
+from bst import InputError, Sequences, leave_one_out
+from bst.sequences import TrainingWindows, left_pad
 
 
 def sequences(*histories: list[int], context: list[list[int]] | None = None) -> Sequences:
-    flat = np.array([item for history in histories for item in history], dtype=np.int32)
-    offsets = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
-    values = np.array(context if context is not None else np.zeros((len(histories), 0)), dtype=np.int32)
-    return Sequences(flat, offsets, values)
+    return Sequences.from_histories(histories, context)
 
 
 SMALL = sequences([5, 2, 9, 4], [7, 7], [1, 4, 4, 8, 3], context=[[1], [2], [3]])
@@ -98,3 +96,52 @@ def test_what_a_history_holds_is_listed_whole() -> None:
         (1, 4),
         (1, 8),
     ]
+
+
+def test_histories_are_joined_one_after_another() -> None:
+    joined = Sequences.from_histories([[5, 2], (7,), np.array([1, 4]), torch.tensor([8])], [[1], [0], [2], [3]])
+    assert joined.items.tolist() == [5, 2, 7, 1, 4, 8]
+    assert joined.offsets.tolist() == [0, 2, 3, 5, 6]
+    assert joined.context.tolist() == [[1], [0], [2], [3]]
+    assert Sequences.from_histories([[3]]).context.shape == (1, 0)
+    assert Sequences.from_histories([]).num_users == 0
+
+
+@pytest.mark.parametrize(
+    ("histories", "context", "message"),
+    [
+        ([[1, 0]], None, r"history 0 is \[1, 0\]"),
+        ([[1], []], None, r"history 1 is \[\]"),
+        ([[1.5]], None, r"history 0 is \[1\.5\]"),
+        ([["a"]], None, r"history 0 is \['a'\]"),
+        ([[1, 5], [2]], [[1]], "1 rows of context, .* for 2 histories of 3 events"),
+        ([[1], [2]], [[1], [1, 2]], r"\[1, 2\] wide"),
+        ([[1]], [[-1]], "category index is -1"),
+    ],
+)
+def test_histories_that_mean_nothing_are_refused(histories: object, context: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Sequences.from_histories(histories, context)  # type: ignore[arg-type]
+
+
+def test_left_pad_takes_every_kind_of_history_and_changes_none() -> None:
+    histories = [[5, 2, 9], (7,), np.array([1, 2, 3, 4, 5]), torch.tensor([6, 8]), []]
+    padded = left_pad(histories, 4)
+    assert padded.tolist() == [[0, 5, 2, 9], [0, 0, 0, 7], [2, 3, 4, 5], [0, 0, 6, 8], [0, 0, 0, 0]]
+    assert padded.dtype == torch.int64
+    assert histories[0] == [5, 2, 9]
+    assert left_pad([[]], 3).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("histories", "length", "message"),
+    [([[1]], 0, "max_length=0"), ([[[1]]], 3, "history 0"), ([[1], [2.5]], 3, r"history 1 is \[2\.5\]")],
+)
+def test_left_pad_refuses_what_is_no_history(histories: object, length: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        left_pad(histories, length)  # type: ignore[arg-type]
+
+
+def test_items_are_counted_where_they_are_trained_on() -> None:
+    windows = TrainingWindows(SMALL, leave_one_out(SMALL).train_stops, 10)
+    assert windows.item_counts(9).tolist() == [1, 1, 0, 2, 1, 0, 2, 0, 0]
