@@ -74,6 +74,7 @@ def train(
     Args:
         world: the processes that train together (see `joined_world`); all call this, the first one writes.
         tensorboard: write scalars into `out/tensorboard` besides.
+        on_epoch: is told of every epoch when it has ended; of those before a resume, once again.
 
     Raises:
         InputError: `out` exists (or, with `resume`, is no run of these settings and data), or there is nothing to
@@ -100,6 +101,8 @@ def train(
     log = RunLog(out, trainer, _origin(dataset, world), tensorboard)
     if resuming:
         log.resume(config)
+        for report in trainer.reports:
+            on_epoch(report)
     else:
         heldout = _heldout(dataset.split.test, config.model.max_length, settings.training.seed)
         log.start(config, dataset.vocabularies, heldout)

@@ -125,6 +125,65 @@ def test_a_single_valued_context_feature_is_one_warning(bst_command: Command, se
     assert err == "warning: context feature 'shop' has the single value 'north': it tells the model nothing\n"
 
 
+def test_resume_goes_on_and_shows_the_epochs_before(
+    bst_command: Command, settings: Path, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    command = ("train", tables[0], "--out", tmp_path / "run", "--config", settings, "--resume")
+    code, first, _ = bst_command(*command)
+    assert code == 0
+    code, again, _ = bst_command(*command)
+    assert code == 0
+    assert again == first
+    refused(bst_command(*command, "--seed", 5), "training.seed is 5, in the run 0", "another --out")
+    refused(bst_command(*command, "--context", "gender", "--users", tables[1]), "data.context is", "in the run []")
+    refused(bst_command(*command[:-1]), "exists")
+
+
+def test_resume_of_a_folder_that_is_no_run_is_one_line(
+    bst_command: Command, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_text("precious")
+    refused(bst_command("train", tables[0], "--out", tmp_path, "--resume"), "is not a run", "config.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_loss_that_is_not_finite_is_one_line_and_the_run_stays(
+    bst_command: Command, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config = tmp_path / "train.toml"
+    config.write_text(SMALL + "learning_rate = 1e30\nwarmup_steps = 0\nclipping = 'off'\n")
+    code, _, err = bst_command("train", tables[0], "--out", tmp_path / "run", "--config", config)
+    assert code == 1
+    assert re.match(r"error: the loss is .* in step \d+ of epoch 1; .* lower learning_rate=1e\+30\n$", err)
+    refused(bst_command("export", tmp_path / "run", "--out", tmp_path / "bundle"), "no model.safetensors yet")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the reader, which imports what protobuf deprecates
+def test_tensorboard_shows_every_epoch(
+    bst_command: Command, settings: Path, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = tmp_path / "run"
+    assert bst_command("train", tables[0], "--out", run, "--config", settings, "--tensorboard")[0] == 0
+    found = EventAccumulator(str(run / "tensorboard")).Reload()
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    losses = found.Scalars("training/loss")
+    assert [(one.step, one.value) for one in losses] == [(line["epoch"], pytest.approx(line["loss"])) for line in lines]
+    assert [one.value for one in found.Scalars("validation/hr_10")] == [
+        pytest.approx(line["validation"]["hr_10"]) for line in lines
+    ]
+
+
+def test_without_tensorboard_the_option_names_the_package(
+    bst_command: Command, tables: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bst.learning_curve.find_spec", lambda name: None)
+    result = bst_command("train", tables[0], "--out", tmp_path / "run", "--tensorboard")
+    refused(result, "needs the package tensorboard", "pip install 'bst[tensorboard]'")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

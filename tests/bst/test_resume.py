@@ -93,9 +93,14 @@ def test_a_kill_between_weights_and_state_loses_nothing(dataset: Dataset, undist
     assert not list((tmp_path / "run").glob(".*"))
 
 
-def test_a_finished_run_is_only_measured_again(dataset: Dataset, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_only_measured_again(
+    dataset: Dataset, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bst.trainer.Trainer.epoch", lambda self: pytest.fail("trained again"))
+    told: list[int] = []
     copied = Path(shutil.copytree(undisturbed, tmp_path / "run"))
-    again = train(dataset, SETTINGS, copied, resume=True, on_epoch=lambda report: pytest.fail("trained again"))
+    again = train(dataset, SETTINGS, copied, resume=True, on_epoch=lambda report: told.append(report.epoch))
+    assert told == [1, 2, 3]
     assert again.validation.to_dict() == max(
         (line["validation"] for line in load_run(undisturbed).metrics), key=lambda one: one["ndcg_10"]
     )

@@ -1,0 +1,32 @@
+"""What the README shows runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_training_from_lists_runs_as_shown() -> None:
+    (block,) = [code for code in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "Trainer(" in code]
+    *statements, last = block.strip().splitlines()
+    names: dict[str, object] = {}
+    exec("\n".join(statements), names)
+    scores = eval(last.split("#")[0], names)
+    assert isinstance(scores, torch.Tensor)
+    assert f"scores {list(scores.shape)}" in last
+
+
+def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
+    from bst import read_settings
+
+    (block,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "train.toml").write_text(block)
+    assert read_settings(tmp_path / "train.toml").model.tied_output
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_link_leads_somewhere(path: str) -> None:
+    assert (Path(__file__).parents[1] / path).exists()
