@@ -38,7 +38,7 @@ SHOWN_HISTORY = 6
 # had before stays among the candidates.
 BENCH = BenchConfig(launches=3, rounds=3, round_seconds=0.2)
 SETTINGS = Settings(
-    model=Architecture(head_widths=(), tied_output=True, dropout=0.1),
+    model=Architecture(dim=64, head_widths=(), dropout=0.1),
     training=TrainConfig(epochs=3, batch_size=16, learning_rate=3e-3, filter_seen=False),
     data=DataConfig(user_column="household_id", item_column="product_id", time_column="time", context=CONTEXT),
 )

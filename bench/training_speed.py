@@ -5,7 +5,7 @@ turns. A row is one prediction that was learnt from. The first round warms up an
 is taken within each round, and its interval over rounds.
 
 bst       this project's defaults
-tied      the sizes of SASRec: output tied to the item embedding, no hidden layer
+tied      the sizes of SASRec: dim 64, no hidden layer
 bfloat16  `tied` under autocast
 sampled   `tied` with a sampled softmax of 512 items
 apart     `tied`, but every prefix is a row of its own, as where a data set is stored prefix by prefix
@@ -42,7 +42,7 @@ from bst.training import model_config
 
 USERS = 400
 PREFIXES_A_STEP = 256
-TIED = {"tied_output": True, "head_widths": ()}
+TIED: dict[str, Any] = {"dim": 64, "head_widths": ()}
 REPLAY_WORKER = Path(__file__).with_name("replay_worker.py")
 
 
@@ -177,7 +177,7 @@ def _save_windows(path: Path, dataset: Dataset, max_length: int) -> None:
         items=F.pad(batch.items, padding).numpy(),
         targets=F.pad(batch.targets, padding).numpy(),
         num_items=len(dataset.vocabularies.items),
-        sizes=json.dumps({**Architecture().model_dump(), "batch_size": TrainConfig().batch_size}),
+        sizes=json.dumps({**Architecture(**TIED).model_dump(), "batch_size": TrainConfig().batch_size}),
     )
 
 

@@ -57,7 +57,7 @@ class Architecture(Frozen):
     is over all slots, padded ones included.
     """
 
-    dim: Positive = 64
+    dim: Positive = 128
     num_heads: Positive = 4
     num_blocks: Positive = 2
     ff_width: Positive = 256
@@ -66,8 +66,8 @@ class Architecture(Frozen):
     context_dim: Positive = 10
     pooling: Literal["last", "mean"] = "last"
     padding: Literal["ignored", "counted"] = "ignored"
-    tied_output: bool = False
-    dropout: Fraction = 0.2
+    tied_output: bool = True
+    dropout: Fraction = 0.3
     init_method: Literal["xavier", "kaiming"] = "xavier"
 
     @model_validator(mode="after")

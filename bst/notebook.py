@@ -145,6 +145,7 @@ def bst_config(stated: NotebookConfig, names: tuple[str, ...]) -> BSTConfig:
         "ff_width": encoder.hidden_size,
         "max_length": stated.max_seq_len,
         "head_widths": (HEAD_WIDTH,),
+        "tied_output": False,
         "pooling": "mean",
         "padding": "counted",
         "context": [

@@ -13,7 +13,9 @@ import pytest
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from export import Manifest, export_bundle
 
-TINY = Architecture(dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4)
+TINY = Architecture(
+    dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
+)
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 

@@ -61,7 +61,7 @@ def test_a_context_feature_must_be_able_to_name_an_input(name: str) -> None:
 
 def test_a_head_without_width_needs_a_tied_output() -> None:
     with pytest.raises(ValueError, match=r"head_widths=\[\] needs tied_output"):
-        Architecture(head_widths=())
+        Architecture(head_widths=(), tied_output=False)
 
 
 def test_milestones_without_multistep_are_refused() -> None:

@@ -95,7 +95,7 @@ def resolves(name: str, made: dict[type, object]) -> bool:
 
 
 def instance(kind: type) -> object:
-    config = BSTConfig(num_items=3, dim=4, num_heads=1, head_widths=(4,))
+    config = BSTConfig(num_items=3, dim=4, num_heads=1, head_widths=(4,), tied_output=False)
     torch.manual_seed(0)
     if kind is Trainer:
         return small_trainer(epochs=1)

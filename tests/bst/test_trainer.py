@@ -13,6 +13,7 @@ from bst.trainer import EpochReport
 from tests.bst.test_sequences import sequences
 
 NUM_ITEMS = 12
+SMALL = BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,), tied_output=False)
 FOLLOWS = 0.8  # of the chain: this often comes the one successor, otherwise any item
 
 
@@ -80,7 +81,7 @@ def test_the_reported_loss_is_the_mean_over_all_examples() -> None:
     data = markov_chain(FOLLOWS, users=30)
     split = leave_one_out(data)
     torch.manual_seed(0)
-    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,), dropout=0.0))
+    model = BST(SMALL.model_copy(update={"dropout": 0.0}))
     windows = TrainingWindows(data, split.train_stops, 30)
     config = TrainConfig(epochs=1, batch_size=7, learning_rate=1e-12, weight_decay=0.0, warmup_steps=0)
     trainer = Trainer(model, windows, split.validation, config)
@@ -97,7 +98,7 @@ def test_the_reported_loss_is_the_mean_over_all_examples() -> None:
 def test_the_model_ends_with_the_weights_of_the_best_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     data = markov_chain(FOLLOWS, users=30)
     split = leave_one_out(data)
-    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
+    model = BST(SMALL)
     trainer = Trainer(
         model, TrainingWindows(data, split.train_stops, 30), split.validation, TrainConfig(epochs=3, batch_size=8)
     )
@@ -118,7 +119,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
     data = markov_chain(FOLLOWS, users=30)
     split = leave_one_out(data)
-    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
+    model = BST(SMALL)
     config = TrainConfig(epochs=3, batch_size=8)
     trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
     good = []
@@ -138,7 +139,7 @@ def small_trainer(users: int = 30, **training: object) -> Trainer:
     data = markov_chain(FOLLOWS, users=users)
     split = leave_one_out(data)
     torch.manual_seed(0)
-    model = BST(BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,)))
+    model = BST(SMALL)
     config = TrainConfig(**{"epochs": 4, "batch_size": 8, "warmup_steps": 2, "filter_seen": False, **training})
     return Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
 
@@ -187,10 +188,7 @@ def test_quicker_ways_to_train_learn_the_same(changed: dict[str, object]) -> Non
 def test_means_over_long_prefixes_survive_bfloat16() -> None:
     """A running sum in bfloat16 would stand still after some hundred items."""
     torch.manual_seed(0)
-    config = BSTConfig(
-        num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=600, head_widths=(8,), pooling="mean", dropout=0.0
-    )
-    model = BST(config)
+    model = BST(SMALL.model_copy(update={"max_length": 600, "pooling": "mean", "dropout": 0.0}))
     items = torch.randint(1, NUM_ITEMS + 1, (1, 600))
     context = torch.zeros(1, 600, 0, dtype=torch.int64)
     with torch.no_grad():
