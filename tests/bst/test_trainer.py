@@ -13,7 +13,9 @@ from bst.trainer import EpochReport
 from tests.bst.test_sequences import sequences
 
 NUM_ITEMS = 12
-SMALL = BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,), tied_output=False)
+SMALL = BSTConfig(
+    num_items=NUM_ITEMS, dim=8, num_heads=1, max_length=30, head_widths=(8,), tied_output=False, dropout=0.1
+)
 FOLLOWS = 0.8  # of the chain: this often comes the one successor, otherwise any item
 
 
