@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{name}{error.strerror or error}; nothing half-written was left", 2)
+        return _fail(f"{name}{error.strerror or error}; no file was left half-written; mend that and call again", 2)
     return code if isinstance(code, int) else 0
 
 

@@ -50,7 +50,10 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content` (text as UTF-8): written beside it, flushed to disk, then renamed over it."""
+    """Replace `path` by `content` (text as UTF-8): written beside it, flushed to disk, then renamed over it.
+
+    When that fails, `path` is as it was, and an `OSError` names it.
+    """
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.partial-", dir=path.parent)
     try:
@@ -60,8 +63,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             os.fsync(stream.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where
         raise
 
 

@@ -1,12 +1,13 @@
 """A training that was interrupted ends as if it had not been."""
 
+import contextlib
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from bst import Dataset, InputError, Settings, TrainConfig, load_run, read_interactions, train
+from bst.trainer import EpochReport
 from bst.training_state import STATE_FILE, TrainingState, load_state, save_state
 from tests.conftest import TINY, write_events
 
@@ -168,23 +170,52 @@ def test_another_number_of_threads_is_said_aloud(dataset: Dataset, undisturbed: 
         train(dataset, SETTINGS, copied, resume=True)
 
 
-def test_a_full_disk_keeps_what_was_whole(
-    dataset: Dataset, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can be mounted by root on Linux only")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+    assert shutil.disk_usage(path.parent).free == 0
+
+
+def test_a_full_disk_keeps_what_was_whole(dataset: Dataset, undisturbed: Path, small_disk: Path) -> None:
+    settings, run = with_checkpoints_at_every_step(SETTINGS), small_disk / "run"
+    before: dict[str, bytes] = {}
+
+    def fill_the_disk(report: EpochReport) -> None:
+        before.update({path.name: path.read_bytes() for path in run.iterdir()})
+        fill(small_disk / "filler")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*training\.safetensors'"):
+        train(dataset, settings, run, on_epoch=fill_the_disk)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    (small_disk / "filler").unlink()
+    train(dataset, settings, run, resume=True)
+    same_but_for_speed(undisturbed, run)
+
+
+def test_a_full_disk_is_one_line(
+    bst_command: Callable[..., tuple[int, str, str]], small_disk: Path, tmp_path: Path
 ) -> None:
-    settings = with_checkpoints_at_every_step(SETTINGS)
-    interrupted(dataset, settings, tmp_path / "run", 9, monkeypatch)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-
-    def no_space(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as full:
-        full.setattr("os.fsync", no_space)
-        with pytest.raises(OSError, match="No space left on device"):
-            train(dataset, settings, tmp_path / "run", resume=True)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
-    train(dataset, settings, tmp_path / "run", resume=True)
-    same_but_for_speed(undisturbed, tmp_path / "run")
+    events = write_events(tmp_path / "events.csv")
+    fill(small_disk / "filler")
+    code, _, err = bst_command("train", events, "--out", small_disk / "run")
+    assert code == 2
+    assert err.startswith("error: ")
+    assert "No space left on device" in err
+    assert err.count("\n") == 1
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 
 def test_kill_9_at_any_moment_and_resume(tmp_path: Path, bst_command: Callable[..., tuple[int, str, str]]) -> None:
