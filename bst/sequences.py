@@ -17,6 +17,8 @@ from bst.errors import InputError
 from bst.vocabulary import Index, Vocabularies, Vocabulary
 
 PIECE = 1_000_000
+# MovieLens-1M at length 200, batches of 10: 58 % of the cells are real in random order, 96 % with 16.
+MIXED = 16
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,12 @@ class TrainingWindows:
             counts -= np.bincount(self.sequences.items[self.stops[held_out > nth] + nth], minlength=num_items + 1)
         return counts[1:]
 
-    def epoch(self, rng: np.random.Generator) -> tuple[Index, Index, Index]:
-        """Draw the windows of one epoch in random order: users, first and one past the last input position."""
+    def epoch(self, rng: np.random.Generator, batch_size: int = 1) -> tuple[Index, Index, Index]:
+        """Draw the windows of one epoch: users, first and one past the last input position.
+
+        The order is random, but that each run of `batch_size` windows, from the first on, has much the same length:
+        little of the rectangle that `batch` cuts from it is padding.
+        """
         inputs, length = self._inputs(), self.max_length
         windows = self._windows()
         shift = rng.integers(0, windows * length - inputs + 1)
@@ -190,8 +196,8 @@ class TrainingWindows:
         nth = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
         high = inputs[users] + shift[users] - nth * length
         starts = self.sequences.offsets[users]
-        order = rng.permutation(len(users))
         first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[users])
+        order = _alike(last - first, batch_size, rng)
         return users[order], first[order], last[order]
 
     def batch(self, users: Index, first: Index, last: Index) -> Batch:
@@ -260,6 +266,17 @@ def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
     for line, row in zip(padded, rows, strict=True):
         line[len(line) - len(row) :] = row
     return torch.from_numpy(padded)
+
+
+def _alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
+    """A random order in which runs of `batch_size` are alike in length, sorted out among those of `MIXED` runs."""
+    order = rng.permutation(len(lengths))
+    for start in range(0, len(order), MIXED * batch_size):
+        part = order[start : start + MIXED * batch_size]
+        order[start : start + MIXED * batch_size] = part[np.argsort(lengths[part], kind="stable")]
+    whole = len(order) // batch_size * batch_size
+    runs = order[:whole].reshape(-1, batch_size)
+    return np.concatenate([runs[rng.permutation(len(runs))].ravel(), order[whole:]])
 
 
 def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:

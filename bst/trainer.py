@@ -114,6 +114,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
         self.clipper = GradientClipper(config)
         self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
+        self.rows_per_step = windows.num_examples / self.steps_per_epoch
         self.reports: list[EpochReport] = []
         self.best = self._weights()
         self.rng = np.random.default_rng(config.seed)
@@ -155,7 +156,7 @@ class Trainer:
     def epoch(self, on_checkpoint: Callable[[TrainingState], None] = lambda state: None) -> EpochReport:
         """Pass over what is left of the epoch in hand, then validate. See `fit` for what raises."""
         self.model.train()
-        drawn = self.windows.epoch(self.rng)
+        drawn = self.windows.epoch(self.rng, self.config.batch_size)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
             chosen = slice(step * self.config.batch_size, (step + 1) * self.config.batch_size)
@@ -203,7 +204,9 @@ class Trainer:
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             loss = self.loss(*share)
         self.optimizer.zero_grad()
-        (loss * (size / max(count, 1))).backward()  # the gradients are averaged over the processes
+        # By the mean size of a batch, not its own: every example weighs the same, in batches of short windows too. And
+        # the gradients of several processes will be averaged.
+        (loss * (size / self.rows_per_step)).backward()
         norm = self.clipper.clip(self.model.parameters())
         told = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
         total, due = told[0].item(), bool(told[1].item())

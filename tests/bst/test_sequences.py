@@ -51,7 +51,7 @@ def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) ->
     windows = TrainingWindows(data, data.offsets[1:], max_length)
     seen: list[list[int]] = []
     for _ in range(3):  # the cuts move; the examples stay
-        users, first, last = windows.epoch(rng)
+        users, first, last = windows.epoch(rng, batch_size=4)
         assert (last - first).max() <= max_length
         assert (last > first).all()
         batch = windows.batch(users, first, last)
@@ -73,6 +73,24 @@ def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) ->
     assert {len(one) for one in seen} == {windows.num_windows}
     if 1 < max_length < 29:
         assert seen[0] != seen[1]
+
+
+def test_batches_hold_little_padding_and_come_in_random_order() -> None:
+    rng = np.random.default_rng(0)
+    data = sequences(*([1] * length for length in rng.integers(2, 100, 4000)))
+    windows = TrainingWindows(data, data.offsets[1:], 200)
+
+    def real_share(batch_size: int) -> tuple[float, float]:
+        users, first, last = windows.epoch(np.random.default_rng(1), batch_size)
+        assert sorted(users) == list(range(4000))
+        lengths = (last - first)[: 4000 // 32 * 32].reshape(-1, 32)
+        trend = np.corrcoef(lengths.mean(axis=1), np.arange(len(lengths)))[0, 1]
+        return lengths.sum() / (lengths.max(axis=1) * 32).sum(), abs(trend)
+
+    apart, alike = real_share(1), real_share(32)
+    assert apart[0] < 0.6
+    assert alike[0] > 0.9
+    assert alike[1] < 0.3  # short windows do not come first
 
 
 def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
