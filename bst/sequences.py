@@ -269,14 +269,20 @@ def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
 
 
 def _alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
-    """A random order in which runs of `batch_size` are alike in length, sorted out among those of `MIXED` runs."""
+    """A random order in which runs of `batch_size` are alike in length, sorted out among those of up to `MIXED` runs.
+
+    What is left at the end, fewer than `batch_size`, is any of them.
+    """
     order = rng.permutation(len(lengths))
-    for start in range(0, len(order), MIXED * batch_size):
-        part = order[start : start + MIXED * batch_size]
-        order[start : start + MIXED * batch_size] = part[np.argsort(lengths[part], kind="stable")]
-    whole = len(order) // batch_size * batch_size
-    runs = order[:whole].reshape(-1, batch_size)
-    return np.concatenate([runs[rng.permutation(len(runs))].ravel(), order[whole:]])
+    runs = len(order) // batch_size
+    # At least two pieces, or the shortest would meet in every epoch.
+    piece = min(MIXED, max(runs // 2, 1)) * batch_size
+    whole = order[: runs * batch_size]
+    for start in range(0, len(whole), piece):
+        part = whole[start : start + piece]
+        whole[start : start + piece] = part[np.argsort(lengths[part], kind="stable")]
+    whole = whole.reshape(-1, batch_size)[rng.permutation(runs)].ravel()
+    return np.concatenate([whole, order[runs * batch_size :]])
 
 
 def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:

@@ -120,8 +120,7 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed)
         self.epoch_rng = self.rng.bit_generator.state
         self.tally = Tally()
-        if not self.world.is_first:
-            torch.manual_seed(config.seed + self.world.rank)  # or every process would drop the same units
+        torch.manual_seed(config.seed + self.world.rank)  # one for all, and every process would drop the same units
 
     @property
     def finished(self) -> bool:
@@ -156,6 +155,7 @@ class Trainer:
     def epoch(self, on_checkpoint: Callable[[TrainingState], None] = lambda state: None) -> EpochReport:
         """Pass over what is left of the epoch in hand, then validate. See `fit` for what raises."""
         self.model.train()
+        self.rng.bit_generator.state = self.epoch_rng  # whatever was drawn since, as of an epoch that was broken off
         drawn = self.windows.epoch(self.rng, self.config.batch_size)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):

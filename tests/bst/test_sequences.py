@@ -93,6 +93,22 @@ def test_batches_hold_little_padding_and_come_in_random_order() -> None:
     assert alike[1] < 0.3  # short windows do not come first
 
 
+@pytest.mark.parametrize("users", [69, 336])
+def test_what_is_left_for_the_last_batch_is_not_always_the_same(users: int) -> None:
+    rng = np.random.default_rng(0)
+    data = sequences(*([1] * length for length in rng.integers(2, 100, users)))
+    windows = TrainingWindows(data, data.offsets[1:], 200)
+    left = users % 32
+    lasts, firsts = set(), set()
+    for _ in range(20):
+        drawn, *_ = windows.epoch(rng, 32)
+        assert sorted(drawn) == list(range(users))
+        lasts.add(tuple(sorted(drawn[-left:])))
+        firsts.add(tuple(sorted(drawn[:32])))
+    assert len(lasts) == 20
+    assert len(firsts) == 20
+
+
 def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
     data = sequences([5, 2, 9], [7, 8, 6], context=[[1], [2], [3], [4], [5], [6]])
     windows = TrainingWindows(data, data.offsets[1:], max_length=5)

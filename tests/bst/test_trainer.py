@@ -8,8 +8,9 @@ import torch
 
 from bst import BST, Architecture, BSTConfig, CheckError, InputError, Sequences, TrainConfig, Trainer, leave_one_out
 from bst.loss import PrefixLoss
-from bst.sequences import TrainingWindows
+from bst.sequences import Batch, TrainingWindows
 from bst.trainer import EpochReport
+from bst.vocabulary import Index
 from tests.bst.test_sequences import sequences
 
 NUM_ITEMS = 12
@@ -116,6 +117,36 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit() -> None:
     data = markov_chain(FOLLOWS, users=40)
     first, second = (trained(data, 1)[0].model.state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_seed_fixes_dropout_and_draws_whatever_came_before() -> None:
+    reports = []
+    for noise in (0, 5):
+        trainer = small_trainer(epochs=1, loss="sampled_softmax", num_negatives=7)
+        torch.rand(noise)
+        again = Trainer(trainer.model, trainer.windows, trainer.validation, trainer.config)
+        reports.append(again.epoch().loss)
+    assert reports[0] == reports[1]
+
+
+def test_an_epoch_that_was_broken_off_goes_on_with_the_examples_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small_trainer(users=60)
+    cut: list[int] = []
+    batch = TrainingWindows.batch
+
+    def counted(self: TrainingWindows, users: Index, first: Index, last: Index) -> Batch:
+        if len(cut) == 24:
+            cut.append(-1)
+            raise KeyboardInterrupt
+        cut.extend(users.tolist())
+        return batch(self, users, first, last)
+
+    monkeypatch.setattr(TrainingWindows, "batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.epoch()
+    assert trainer.epoch().epoch == 1
+    cut.remove(-1)
+    assert sorted(cut) == list(range(60))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
