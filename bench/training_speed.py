@@ -9,8 +9,9 @@ tied      the sizes of SASRec: dim 64, no hidden layer
 bfloat16  `tied` under autocast
 sampled   `tied` with a sampled softmax of 512 items
 apart     `tied`, but every prefix is a row of its own, as where a data set is stored prefix by prefix
-replay    SasRec of the package replay-rec (tied, full cross-entropy), fed with ready tensors: only its model, its loss
-          and the optimiser's step are timed. PYTHON is the interpreter of an environment that has the package.
+replay    SasRec of the package replay-rec (tied, full cross-entropy) in a plain loop, without the time of its loader or
+          of Lightning, on the very batches that this project makes: alike in length and cut to their longest window,
+          where its own loader would pad all to `max_length`. PYTHON is the interpreter of an environment that has it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from numpy.typing import NDArray
 from bench.environment import describe
 from bench.statistics import mean_of_launches
 from bst import BST, Architecture, DataConfig, Dataset, Sequences, Settings, TrainConfig, Trainer, read_interactions
+from bst.errors import InputError
 from bst.files import write_atomically
 from bst.optimization import parameter_groups
 from bst.sequences import Examples, TrainingWindows, leave_one_out
@@ -101,9 +103,10 @@ def _arguments() -> argparse.Namespace:
 def _few_users(arguments: argparse.Namespace) -> tuple[Dataset, int]:
     """The first users of the table, with the catalogue of all."""
     whole = Dataset.build(read_interactions(arguments.interactions, DataConfig()))
-    stop = whole.sequences.offsets[USERS]
+    users = min(USERS, whole.sequences.num_users)
+    stop = whole.sequences.offsets[users]
     sequences = Sequences(
-        whole.sequences.items[:stop], whole.sequences.offsets[: USERS + 1], whole.sequences.context[:USERS]
+        whole.sequences.items[:stop], whole.sequences.offsets[: users + 1], whole.sequences.context[:users]
     )
     return Dataset(sequences, leave_one_out(sequences), whole.vocabularies), arguments.max_length
 
@@ -168,9 +171,9 @@ def _start(name: str, arguments: argparse.Namespace, folder: Path) -> subprocess
 
 
 def _save_windows(path: Path, dataset: Dataset, max_length: int) -> None:
-    """Write one epoch's windows as full rectangles: items and targets int64 `[n, max_length]`, 0 is padding."""
+    """Write one epoch's windows, batch after batch: items and targets int64 `[n, max_length]`, 0 is padding."""
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
-    batch = windows.batch(*windows.epoch(np.random.default_rng(0)))
+    batch = windows.batch(*windows.epoch(np.random.default_rng(0), TrainConfig().batch_size))
     padding = (max_length - batch.items.size(1), 0)
     np.savez(
         path,
@@ -186,7 +189,12 @@ def _one_round(worker: subprocess.Popen[str]) -> float:
     assert worker.stdout is not None
     worker.stdin.write("round\n")
     worker.stdin.flush()
-    return float(worker.stdout.readline())
+    line = worker.stdout.readline()
+    if not line:
+        raise InputError(
+            f"{' '.join(map(str, worker.args))} ended with code {worker.wait()}; its own words stand above"
+        )
+    return float(line)
 
 
 def _table(rates: dict[str, list[float]]) -> str:

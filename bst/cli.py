@@ -75,7 +75,8 @@ def _run(arguments: list[str]) -> int:
         return 0
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{name}{error.strerror or error}; no file was left half-written; mend that and call again", 2)
+        message = f"{name}{error.strerror or error}; no file was left half-written; mend that and call again"
+        return _fail(message, 2, alone=True)
     return code if isinstance(code, int) else 0
 
 
@@ -88,8 +89,8 @@ def _given(error: typer.TyperException, arguments: list[str]) -> str:
     return ""
 
 
-def _fail(message: str, code: int) -> int:
-    _tell("error", message)
+def _fail(message: str, code: int, alone: bool = False) -> int:
+    _tell("error", message, alone)
     return code
 
 
@@ -97,7 +98,9 @@ def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     _tell("warning", str(message))
 
 
-def _tell(kind: str, message: str) -> None:
-    """Print one line. Of the processes that torchrun starts, all meet the same trouble, and one tells of it."""
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"{kind}:", " ".join(message.split()), file=sys.stderr)
+def _tell(kind: str, message: str, alone: bool = False) -> None:
+    """Print one line. All the processes that torchrun starts on a machine meet the same trouble, and one tells of it;
+    trouble that a process may have `alone` is told with its number."""
+    rank = os.environ.get("LOCAL_RANK", "0")
+    if rank == "0" or alone:
+        print(f"{kind}:", *([f"[rank {rank}]"] if rank != "0" else []), " ".join(message.split()), file=sys.stderr)

@@ -128,7 +128,7 @@ class TrainConfig(Frozen):
         weight_decay: of matrices only: embeddings, norms and biases do not decay.
         warmup_steps: linear, at most half of all steps. `milestones` count epochs.
         clipping: of the total gradient norm, to `clip_norm` if `fixed`; `adaptive_epoch` starts there and takes the
-            mean plus the standard deviation of the epoch before, `adaptive_total` the mean of all epochs before.
+            mean plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before.
         precision: `bfloat16` computes under autocast, with weights and optimiser in float32.
         compile: train through `torch.compile`.
         patience: stop after this many epochs in a row without a better validation NDCG@10; never, if not given.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -131,10 +132,11 @@ class _Table:
         self, known: Mapping[str, type[pl.DataType]] | None = None, infer_schema_length: int | None = 0
     ) -> pl.LazyFrame:
         if self.separator is None:
-            return pl.scan_parquet(self.path)
+            return pl.scan_parquet(self.path, glob=False)
         return pl.scan_csv(
             self.path,
             separator=self.separator,
+            glob=False,
             schema_overrides=dict(known or {}),
             infer_schema_length=infer_schema_length,
             try_parse_dates=infer_schema_length is None,
@@ -153,8 +155,13 @@ class _Table:
 
 def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
     """Order of the rows by user, then time; rows that tie keep the order they have."""
-    codes = users.rank("dense") if users.dtype == pl.String else users
-    return np.lexsort((times.to_physical().to_numpy(), codes.to_numpy()))
+    return np.lexsort((_sortable(times), _sortable(users)))
+
+
+def _sortable(values: pl.Series) -> NDArray[Any]:
+    if values.dtype in (pl.String, pl.Int128, pl.UInt128):  # what numpy does not know, or not well
+        values = values.rank("dense")
+    return values.to_physical().to_numpy()
 
 
 def _require_context(names: list[str], tables: list[_Table]) -> None:

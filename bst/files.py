@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -72,7 +73,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 def remove_leftovers(target: Path) -> None:
     """Remove what writers of `target` (a folder or file), or of files in it, left half-done when they were killed."""
-    beside = target.absolute().parent.glob(f".{target.name}.partial-*")
+    beside = target.absolute().parent.glob(f".{glob.escape(target.name)}.partial-*")
     inside = target.glob(".*.partial-*") if target.is_dir() else ()
     for left in [*beside, *inside]:
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

@@ -13,9 +13,11 @@ from bst.files import remove_leftovers
 from bst.learning_curve import log_epoch, open_tensorboard, save_learning_curve
 from bst.model import BST
 from bst.trainer import EpochReport, Trainer
-from bst.training_state import TrainingState, load_state, save_state
+from bst.training_state import STATE_FILE, TrainingState, load_state, save_state
 from bst.vocabulary import Vocabularies
 
+# Not settings to be given: the first two follow from the data, whose difference is told as such; the last is harmless.
+NOT_COMPARED = {"model.num_items", "model.context", "training.checkpoint_seconds"}
 MUST_AGREE = {"data_sha256": "events, users or context", "vocabulary_sha256": "ids"}
 
 
@@ -59,7 +61,11 @@ class RunLog:
         """
         _require_same(self.path, read_run_config(self.path), config)
         state = load_state(self.path)
-        origin = state.values["origin"]
+        origin = state.values.get("origin")
+        if origin is None:
+            raise InputError(
+                f"{self.path / STATE_FILE} does not say what it was trained on; train again with another --out"
+            )
         changed = [words for name, words in MUST_AGREE.items() if origin[name] != self.origin[name]]
         if changed:
             raise InputError(
@@ -116,7 +122,7 @@ def _require_same(path: Path, found: RunConfig, given: RunConfig) -> None:
         offences += [
             f"{table}.{name} is {json.dumps(now[name])}, in the run {json.dumps(was[name])}"
             for name in was
-            if was[name] != now[name]
+            if was[name] != now[name] and f"{table}.{name}" not in NOT_COMPARED
         ]
     if offences:
         raise InputError(

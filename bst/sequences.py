@@ -51,19 +51,22 @@ class Sequences:
         """
         rows = [np.asarray(history) for history in histories]
         for user, row in enumerate(rows):
-            if row.ndim != 1 or row.dtype.kind not in "iu" or row.min(initial=1) < 1:
+            if row.ndim != 1 or not len(row) or not _are_indices(row, lowest=1):
                 raise InputError(f"history {user} is {row.tolist()!r}; give at least one item index, each 1 or more")
-        columns = [tuple(row) for row in context] if context is not None else [()] * len(rows)
+        given = [np.asarray(row) for row in context] if context is not None else [np.zeros(0, np.int32)] * len(rows)
+        for place, row in enumerate(given):
+            if row.ndim != 1 or (len(row) and not _are_indices(row, lowest=0)):
+                raise InputError(
+                    f"row {place} of context is {row.tolist()!r}; give category indices, 0 where it is not known"
+                )
         offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
-        widths = sorted({len(row) for row in columns})
-        if len(columns) not in (len(rows), offsets[-1]) or len(widths) > 1:
+        widths = sorted({len(row) for row in given})
+        if len(given) not in (len(rows), offsets[-1]) or len(widths) > 1:
             raise InputError(
-                f"{len(columns)} rows of context, {widths} wide, for {len(rows)} histories of {offsets[-1]} events; "
+                f"{len(given)} rows of context, {widths} wide, for {len(rows)} histories of {offsets[-1]} events; "
                 "give one a history or one an event, all of one width"
             )
-        values = np.array(columns, dtype=np.int32).reshape(len(columns), *widths or [0])
-        if values.size and values.min() < 0:
-            raise InputError(f"a category index is {values.min()}; 0 is the unknown category, known ones follow")
+        values = np.array(given, dtype=np.int32).reshape(len(given), *widths or [0])
         return cls(np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32), offsets, values)
 
     @property
@@ -258,10 +261,11 @@ def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
     """
     if max_length < 1:
         raise InputError(f"max_length={max_length}; give 1 or more")
-    rows = [np.asarray(history)[-max_length:] for history in histories]
+    rows = [np.asarray(history) for history in histories]
     for place, row in enumerate(rows):
-        if row.ndim != 1 or (len(row) and row.dtype.kind not in "iu"):
+        if row.ndim != 1 or (len(row) and not _are_indices(row, lowest=0)):
             raise InputError(f"history {place} is {row.tolist()!r}, not one row of item indices")
+    rows = [row[-max_length:] for row in rows]
     padded = np.zeros((len(rows), max((len(row) for row in rows), default=1) or 1), dtype=np.int64)
     for line, row in zip(padded, rows, strict=True):
         line[len(line) - len(row) :] = row
@@ -291,6 +295,10 @@ def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
     slots = last[:, None] - np.arange(width, 0, -1)
     real = slots >= first[:, None]
     return np.where(real, slots, 0), real
+
+
+def _are_indices(row: NDArray[Any], lowest: int) -> bool:
+    return row.dtype.kind in "iu" and bool(lowest <= row.min() and row.max() <= np.iinfo(np.int32).max)
 
 
 def _int64(values: NDArray[Any]) -> Tensor:

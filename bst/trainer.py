@@ -40,7 +40,8 @@ class EpochReport:
 
     Attributes:
         epoch: from 1.
-        loss: mean cross-entropy in nats over all training examples, dropout active.
+        loss: mean cross-entropy in nats over all training examples, dropout active. Of a sampled softmax it is an
+            estimate, on average a little below the full one.
         rows_per_s: training examples (one prediction each) a second, data cutting included, validation not.
         gradient_norm, gradient_norm_std: mean and standard deviation over steps of the total norm before clipping.
         clip_norm: what it was clipped to; None where clipping is off.
@@ -81,8 +82,8 @@ class Tally:
 class Trainer:
     """Trains `model` in place; `fit` is the whole of it, `epoch` one pass.
 
-    The same seed, data, settings, machine, number of threads and of processes give the same weights to the bit, with
-    or without a `state` saved and restored on the way.
+    On the CPU the same seed, data, settings, machine, number of threads and of processes give the same weights to the
+    bit, with or without a `state` saved and restored on the way.
 
     Args:
         model: moved to the device of `world`.
@@ -190,7 +191,9 @@ class Trainer:
         restore_optimizer(self.optimizer, state.part("optimizer"))
         self.best = best if best is not None else self.best
         for kind in random_states(self.world.device):
-            set_random_state(kind, self.world.device, state.tensors[f"random.{kind}.{self.world.rank}"])
+            mine = state.tensors.get(f"random.{kind}.{self.world.rank}")  # none where processes or device are others
+            if mine is not None:
+                set_random_state(kind, self.world.device, mine)
         self.reports = [EpochReport.from_dict(values) for values in state.values["reports"]]
         self.epoch_rng = self.rng.bit_generator.state = state.values["epoch_rng"]
         self.tally = Tally(**state.values["tally"])

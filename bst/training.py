@@ -15,6 +15,7 @@ import torch
 from bst.checkpoint import SCHEMA_VERSION, Heldout, RunConfig, library_versions
 from bst.config import BSTConfig, ContextFeature, Settings
 from bst.data import Interactions
+from bst.errors import InputError
 from bst.files import require_new
 from bst.learning_curve import require_tensorboard
 from bst.metrics import RankingMetrics, evaluate
@@ -82,7 +83,7 @@ def train(
         CheckError: the loss became NaN or infinite; what the run holds stays.
     """
     world = world or World()
-    resuming = resume and out.exists()
+    resuming = resume and _all_see(out, world)
     if not resuming:
         require_new(out, "the run")
     if tensorboard:
@@ -128,13 +129,22 @@ def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
     return BSTConfig(**settings.model.model_dump(), num_items=len(vocabularies.items), context=context)
 
 
+def _all_see(run: Path, world: World) -> bool:
+    seen = int(world.sum(torch.tensor(int(run.exists()), device=world.device)).item())
+    if seen not in (0, world.size):
+        raise InputError(
+            f"{seen} of {world.size} processes see the run {run}; put it where all machines do, or remove it"
+        )
+    return seen > 0
+
+
 def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
     """Say what, beside the settings, decides the weights to the bit."""
     sequences = dataset.sequences
     return {
         "data_sha256": data_digest(sequences.items, sequences.offsets, sequences.context),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
-        "torch": torch.__version__,
+        **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,
         "threads": torch.get_num_threads(),
         "processes": world.size,

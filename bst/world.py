@@ -55,9 +55,9 @@ def joined_world(device: str) -> Iterator[World]:
     Raises:
         InputError: the device is not there, or fewer of them than processes.
     """
-    require_device(device)
     size, rank, local = (int(os.environ.get(name, default)) for name, default in _TORCHRUN)
     if size == 1:
+        require_device(device)
         yield World(device=device)
         return
     if device == "cuda":
@@ -66,6 +66,7 @@ def joined_world(device: str) -> Iterator[World]:
             raise InputError(f"{wanted} processes want a CUDA device each and {there} are here; start fewer processes")
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
+        require_device(device)
     elif device != "cpu":
         raise InputError(f"device {device!r} for {size} processes; give cpu or cuda, and each takes its own")
     dist.init_process_group("gloo" if device == "cpu" else "nccl", timeout=timedelta(minutes=30))
@@ -82,7 +83,7 @@ def require_device(device: str) -> None:
         InputError: names the device and what is there.
     """
     try:
-        if device.split(":")[0] not in ("cpu", "cuda"):
+        if device != "cpu" and device.split(":")[0] != "cuda":
             raise RuntimeError(device)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):

@@ -126,3 +126,15 @@ def test_fractions_are_no_categories(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "events.parquet")
     with pytest.raises(InputError, match=r"'price' holds fractions such as 1.5"):
         read_interactions(tmp_path / "events.parquet", DataConfig(context=("price",)))
+
+
+@pytest.mark.parametrize("time", ["18446744073709551615", "99999999999999999999"])
+def test_times_beyond_64_bits_are_still_in_order(tmp_path: Path, time: str) -> None:
+    path = write(tmp_path / "events.csv", f"user_id,item_id,timestamp\n1,10,{time}\n1,20,5\n")
+    assert read_interactions(path, DataConfig()).events["item"].to_list() == [20, 10]
+
+
+def test_the_file_that_is_named_is_read_and_no_other(tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", "user_id,item_id,timestamp\n1,99,1\n")
+    path = write(tmp_path / "[x].csv")
+    assert 99 not in read_interactions(path, DataConfig()).events["item"]

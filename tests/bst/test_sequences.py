@@ -150,7 +150,13 @@ def test_histories_are_joined_one_after_another() -> None:
         ([["a"]], None, r"history 0 is \['a'\]"),
         ([[1, 5], [2]], [[1]], "1 rows of context, .* for 2 histories of 3 events"),
         ([[1], [2]], [[1], [1, 2]], r"\[1, 2\] wide"),
-        ([[1]], [[-1]], "category index is -1"),
+        ([np.zeros(0, dtype=np.int64)], None, r"history 0 is \[\]"),
+        ([[2**31, 2]], None, "history 0 is"),
+        ([[1]], [[-1]], r"row 0 of context is \[-1\]"),
+        ([[1]], [[1.7]], r"row 0 of context is \[1\.7\]"),
+        ([[1]], [["a"]], r"row 0 of context is \['a'\]"),
+        ([[1]], [[2**31]], "row 0 of context is"),
+        ([[1]], [1], "row 0 of context is 1"),
     ],
 )
 def test_histories_that_mean_nothing_are_refused(histories: object, context: object, message: str) -> None:
@@ -169,7 +175,13 @@ def test_left_pad_takes_every_kind_of_history_and_changes_none() -> None:
 
 @pytest.mark.parametrize(
     ("histories", "length", "message"),
-    [([[1]], 0, "max_length=0"), ([[[1]]], 3, "history 0"), ([[1], [2.5]], 3, r"history 1 is \[2\.5\]")],
+    [
+        ([[1]], 0, "max_length=0"),
+        ([[[1]]], 3, "history 0"),
+        ([5], 3, "history 0 is 5"),
+        ([[1], [2.5]], 3, r"history 1 is \[2\.5\]"),
+        ([[1, -1]], 3, r"history 0 is \[1, -1\]"),
+    ],
 )
 def test_left_pad_refuses_what_is_no_history(histories: object, length: int, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -12,6 +12,7 @@ import pytest
 
 from bst import InputError
 from bst.world import World, joined_world
+from tests.bst.test_resume import same_but_for_speed
 from tests.conftest import write_events, write_users
 
 # Without dropout, whose random numbers differ from process to process, the loss must be that of one process.
@@ -74,7 +75,7 @@ def test_two_processes_that_were_killed_resume_to_the_bit(given: list[str], tmp_
     assert process.wait() == -signal.SIGKILL
     assert len(losses(run)) < 2
     assert torchrun(*arguments, run).returncode == 0
-    assert (run / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    same_but_for_speed(run, tmp_path / "whole")
 
 
 def test_a_batch_that_the_processes_cannot_share_is_one_line(given: list[str], tmp_path: Path) -> None:
@@ -92,6 +93,10 @@ def test_one_process_needs_no_launcher() -> None:
         assert world.is_first
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match="device 'tpu' is not available here; available: cpu"), joined_world("tpu"):
+@pytest.mark.parametrize("device", ["tpu", "cpu:0", "cuda:77"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    with (
+        pytest.raises(InputError, match=f"device '{device}' is not available here; available: cpu"),
+        joined_world(device),
+    ):
         pass
