@@ -191,9 +191,7 @@ def _one_round(worker: subprocess.Popen[str]) -> float:
     worker.stdin.flush()
     line = worker.stdout.readline()
     if not line:
-        raise InputError(
-            f"{' '.join(map(str, worker.args))} ended with code {worker.wait()}; its own words stand above"
-        )
+        raise InputError(f"a contestant ended with code {worker.wait()}: {worker.args!r}; its own words stand above")
     return float(line)
 
 
