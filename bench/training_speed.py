@@ -36,10 +36,11 @@ from numpy.typing import NDArray
 from bench.environment import describe
 from bench.statistics import mean_of_launches
 from bst import BST, Architecture, DataConfig, Dataset, Sequences, Settings, TrainConfig, Trainer, read_interactions
+from bst.batches import Examples, TrainingWindows
 from bst.errors import InputError
 from bst.files import write_atomically
 from bst.optimization import parameter_groups
-from bst.sequences import Examples, TrainingWindows, leave_one_out
+from bst.split import leave_one_out
 from bst.training import model_config
 
 USERS = 400

@@ -6,7 +6,8 @@ from bst.data import Interactions, read_interactions
 from bst.errors import CheckError, InputError
 from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
-from bst.sequences import Sequences, leave_one_out, to_sequences
+from bst.sequences import Sequences, to_sequences
+from bst.split import leave_one_out
 from bst.trainer import Trainer
 from bst.training import Dataset, train
 from bst.validation import read_settings

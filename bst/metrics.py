@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bst.batches import Examples
 from bst.model import BST
-from bst.sequences import Examples
 from bst.world import World
 
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from bst.batches import Batch, Examples, TrainingWindows
 from bst.config import TrainConfig
 from bst.errors import CheckError, InputError
 from bst.loss import NegativeSampler, PrefixLoss
 from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
 from bst.optimization import GradientClipper, learning_rate, parameter_groups
-from bst.sequences import Batch, Examples, TrainingWindows
 from bst.training_state import (
     TrainingState,
     optimizer_tensors,

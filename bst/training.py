@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bst.batches import Examples, TrainingWindows
 from bst.checkpoint import SCHEMA_VERSION, Heldout, RunConfig, library_versions
 from bst.config import BSTConfig, ContextFeature, Settings
 from bst.data import Interactions
@@ -21,7 +22,8 @@ from bst.learning_curve import require_tensorboard
 from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
 from bst.run_log import RunLog
-from bst.sequences import Examples, Sequences, Split, TrainingWindows, fit_vocabularies, leave_one_out, to_sequences
+from bst.sequences import Sequences, fit_vocabularies, to_sequences
+from bst.split import Split, leave_one_out
 from bst.trainer import EpochReport, Progress, Trainer
 from bst.training_state import data_digest
 from bst.vocabulary import Vocabularies

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bst import BST, BSTConfig, Sequences, TrainConfig, Trainer, leave_one_out
-from bst.sequences import TrainingWindows
+from bst.batches import TrainingWindows
 from tests.bst.test_trainer import small_trainer
 
 pytestmark = pytest.mark.slow

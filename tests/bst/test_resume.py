@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from bst import BST, Dataset, InputError, Settings, TrainConfig, Trainer, load_run, read_interactions, train
+from bst.batches import TrainingWindows
 from bst.files import remove_leftovers
-from bst.sequences import TrainingWindows
 from bst.trainer import EpochReport
 from bst.training_state import STATE_FILE, TrainingState, load_state, save_state
 from tests.conftest import TINY, write_events

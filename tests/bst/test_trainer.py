@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bst import BST, Architecture, BSTConfig, CheckError, InputError, Sequences, TrainConfig, Trainer, leave_one_out
+from bst.batches import Batch, TrainingWindows
 from bst.loss import PrefixLoss
-from bst.sequences import Batch, TrainingWindows
 from bst.trainer import EpochReport
 from bst.vocabulary import Index
 from tests.bst.test_sequences import sequences
