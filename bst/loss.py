@@ -38,7 +38,9 @@ class PrefixLoss(nn.Module):
         wanted = targets > 0
         vectors = self.model.prefix_vectors(items, context)[wanted]
         if self.sampler is None:
-            return F.cross_entropy(self.model.item_scores(vectors).float(), targets[wanted] - 1, reduction="sum")
+            # Cutting padding's row off the weights is cheap; cutting its column off the scores would copy them.
+            scores = F.linear(vectors, *self.model.output_layer())
+            return F.cross_entropy(scores.float(), targets[wanted] - 1, reduction="sum")
         return self._sampled(vectors, targets[wanted], self.sampler.draw())
 
     def _sampled(self, vectors: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:

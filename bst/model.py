@@ -155,6 +155,16 @@ class BST(nn.Module):
         else:
             return self.output(user_vectors)
 
+    def output_layer(self) -> tuple[Tensor, Tensor]:
+        """Weights `[num_items, user_width]` and biases `[num_items]` of the output layer; row j is item j + 1.
+
+        For training. Exported, the cut of a tied layer's first row would be a second copy of the weights.
+        """
+        if self.tied_output:
+            return self.item_embedding.weight[1:], self.output_bias[1:]
+        else:
+            return self.output.weight, self.output.bias
+
     def output_rows(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """Weights `[n, user_width]` and biases `[n]` of the output layer for item indices `[n]`, int64 from 1."""
         if self.tied_output:
