@@ -67,7 +67,7 @@ def test_the_loader_is_twenty_times_as_fast_as_the_model() -> None:
     assert loaded >= 20 * consumed
 
 
-@pytest.mark.filterwarnings("default::DeprecationWarning")  # the compiler itself imports what torch deprecates
+@pytest.mark.filterwarnings("default")  # the compiler warns of itself
 def test_a_compiled_training_learns_the_same() -> None:
     plain, compiled = (small_trainer(epochs=1, compile=how) for how in (False, True))
     for trainer in (plain, compiled):
