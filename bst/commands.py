@@ -72,15 +72,7 @@ def train(
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         dataset = Dataset.build(read_interactions(interactions, settings.data, users))
-        sequences, split = dataset.sequences, dataset.split
-        say(
-            f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} "
-            f"items; predicting for {len(split.test):,} users"
-        )
-        if split.too_short:
-            say(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
-        if settings.training.samples_negatives(len(dataset.vocabularies.items)):
-            say(f"sampled softmax: every target against {settings.training.num_negatives:,} items drawn a step")
+        say(_what_is_learnt(dataset, settings.training))
         say(EPOCH_HEAD)
         result = train_dataset(
             dataset,
@@ -169,6 +161,19 @@ def _line(metrics: RankingMetrics) -> str:
         f"HR@10 {metrics.hr_10:.4f}  NDCG@10 {metrics.ndcg_10:.4f}  HR@1 {metrics.hr_1:.4f}  MRR {metrics.mrr:.4f}"
         f"  ({metrics.num_users:,} users)"
     )
+
+
+def _what_is_learnt(dataset: Dataset, training: TrainConfig) -> str:
+    sequences, split, num_items = dataset.sequences, dataset.split, len(dataset.vocabularies.items)
+    lines = [
+        f"{len(sequences.items):,} events of {sequences.num_users:,} users, {num_items:,} items; "
+        f"predicting for {len(split.test):,} users"
+    ]
+    if split.too_short:
+        lines.append(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
+    if training.samples_negatives(num_items):
+        lines.append(f"sampled softmax: every target against {training.num_negatives:,} items drawn a step")
+    return "\n".join(lines)
 
 
 def _silent(*words: object, flush: bool = False) -> None:
