@@ -28,7 +28,7 @@ def bench(
         map(str, DEFAULTS.batch_sizes)
     ),
     threads: Annotated[int, typer.Option(help="Threads of every backend.")] = DEFAULTS.threads,
-    signature: Annotated[str, typer.Option(help="What is called: top_k or all_scores.")] = DEFAULTS.signature,
+    signature: Annotated[str, typer.Option(help="What is called: a signature of the bundle.")] = DEFAULTS.signature,
     launches: Annotated[int, typer.Option(help="How often every backend starts anew.")] = DEFAULTS.launches,
     rounds: Annotated[int, typer.Option(help="How often the backends take turns, a launch.")] = DEFAULTS.rounds,
     round_seconds: Annotated[float, typer.Option(help="Time of one backend in one round.")] = DEFAULTS.round_seconds,

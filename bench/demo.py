@@ -59,7 +59,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
         dataset = _read(stage / "data")
         print("2/5  train: every purchase predicted from those before it")
         result, reports, popular = _train(dataset, stage / "run", seed)
-        print("3/5  export: TorchScript and ONNX, raw ids in and out")
+        print("3/5  export: ONNX and TorchScript with raw ids in and out, torch.export beside them")
         manifest = _export(stage)
         print("4/5  verify and bench: the golden vectors again, then the same calls on every backend")
         bench = _measure(stage / "bundle")
@@ -106,7 +106,7 @@ def _export(stage: Path) -> Manifest:
         manifest = export_bundle(stage / "run", stage / "bundle", tell=tell)
     for record in manifest.parity:
         error = f"max error {record.max_error:.0e}, {manifest.tolerance:.0e} allowed"
-        print(f"     {record.format:<12}{record.signature:<12}{error}")
+        print(f"     {record.format:<12}{record.signature:<17}{error}")
     return manifest
 
 

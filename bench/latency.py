@@ -16,7 +16,8 @@ from bench.workers import BACKENDS, Answers, Task, Worker
 from bst.config import Frozen
 from bst.console import Tell
 from bst.errors import InputError
-from export import Comparison, Manifest, Signature, compare, open_bundle, verify_bundle
+from export import Bundle, Comparison, Manifest, Signature, compare, open_bundle, verify_bundle
+from export.bundle import FORMAT_OF, worst_comparison
 
 SCHEMA_VERSION = 1
 REFERENCE = "eager"
@@ -121,7 +122,7 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
     bundle.manifest.signature(config.signature)  # refuses one that is not there
     for _ in verify_bundle(path, tell):
         pass
-    unavailable = {name: reason for name in config.backends if (reason := BACKENDS[name].missing())}
+    unavailable = {name: reason for name in config.backends if (reason := _missing(name, bundle))}
     wanted = dict.fromkeys((REFERENCE, *(name for name in config.backends if name not in unavailable)))
     environment = describe(config.threads)
     measured = [
@@ -150,6 +151,13 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
         rows=tuple(row for row in rows if row.backend in config.backends),
         unavailable=unavailable,
     )
+
+
+def _missing(name: str, bundle: Bundle) -> str | None:
+    backend = BACKENDS[name]
+    if backend.kind in FORMAT_OF and FORMAT_OF[backend.kind] not in bundle.manifest.format_names:
+        return f"the bundle does not hold {FORMAT_OF[backend.kind]}"
+    return backend.missing()
 
 
 def check_config(config: BenchConfig) -> None:
@@ -222,16 +230,12 @@ def _rows(gathered: _Gathered) -> Iterator[Row]:
             rows_per_s=size * 1e6 / latency.mean_us,
             speedup=ratio,
             verdict="reference" if name == REFERENCE else verdict(ratio),
-            parity=_worst(gathered.parity[name]),
+            parity=worst_comparison(gathered.parity[name]),
             samples_us=samples[name],
         )
 
 
 def worst_of(signature: Signature, expected: Answers, actual: Answers, tolerance: float) -> Comparison:
     """Compare the answers to every timed call; give the worst comparison, with the swaps of all."""
-    return _worst([compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)])
-
-
-def _worst(compared: list[Comparison]) -> Comparison:
-    worst = max(compared, key=lambda one: (one.failure is not None, one.error))
-    return Comparison(worst.error, sum(one.swaps for one in compared), worst.worst_row, worst.failure)
+    compared = [compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)]
+    return worst_comparison(compared)

@@ -58,6 +58,8 @@ BACKENDS = {
         Backend("eager", "eager"),
         Backend("eager-cuda", "eager", "cuda"),
         Backend("torchscript", "torchscript"),
+        Backend("pt2", "pt2"),
+        Backend("aotinductor", "aotinductor"),
         Backend("onnxruntime", "onnxruntime"),
     )
 }
@@ -148,7 +150,7 @@ class _Measured:
 
     def warm_up(self, batch_size: int) -> Answers:
         session = self.session
-        inputs = draw_inputs(self.bundle, batch_size, self.task.seed)
+        inputs = draw_inputs(self.bundle, self.task.signature, batch_size, self.task.seed)
         self.prepared[batch_size] = [session.prepare(one) for one in inputs]
         until = time.perf_counter() + WARM_SECONDS
         calls = 0
@@ -156,12 +158,13 @@ class _Measured:
             session.run(self._next(batch_size))
             calls += 1
         answers = [session.finish(session.run(one)) for one in self.prepared[batch_size]]
-        if self.task.with_runner_up:
+        # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
+        if self.task.with_runner_up and not self.bundle.manifest.settings.top_k.exclude_history:
             backend = self.task.backend
             scored = self.bundle.session(backend.kind, "all_scores", threads=self.task.threads, device=backend.device)
-            k = self.bundle.manifest.signature("top_k").outputs[0].shape[1]
             for one, call in zip(answers, inputs, strict=True):
-                one[RUNNER_UP] = runner_up(scored(call)["scores"], int(k))
+                user = {name: array for name, array in call.items() if name != "k"}
+                one[RUNNER_UP] = runner_up(scored(user)["scores"], one["scores"].shape[1])
         return answers
 
     def measure(self, batch_size: int, seconds: float) -> Samples:

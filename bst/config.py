@@ -8,8 +8,10 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
-SIGNATURE_WORDS = ("history", "items", "context", "candidates", "scores", "item_ids", "item_indices", "user_vector")
-RESERVED_NAMES = frozenset((*SIGNATURE_WORDS, "user", "item", "time", "self", "torch", "Tensor", "List", "Tuple"))
+INPUT_WORDS = ("history", "items", "context", "candidates", "k")
+OUTPUT_WORDS = ("scores", "item_ids", "item_indices", "user_vector")
+OTHER_WORDS = ("user", "item", "time", "self", "torch", "Tensor", "List", "Tuple")
+RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000

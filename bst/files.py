@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import glob
 import json
 import os
@@ -48,6 +50,46 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         raise
+
+
+@contextmanager
+def replaced_folder(target: Path, what: str) -> Iterator[Path]:
+    """Yield an empty folder beside the folder `target`; when the block ends well, the two change places in one step.
+
+    The old folder is then removed. When the block raises, `target` is as it was.
+
+    Raises:
+        InputError: `target` is a link, or the folder it is in cannot be written.
+    """
+    if target.is_symlink():
+        raise InputError(f"{what} {target} is a link; give the folder that it leads to")
+    target = target.absolute()
+    if not os.access(target.parent, os.W_OK):
+        raise InputError(f"{what} {target} cannot be replaced: {target.parent} is not writable")
+    remove_leftovers(target)
+    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    try:
+        yield stage
+        stage.chmod(target.stat().st_mode & 0o777)
+        _exchange(stage, target)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)  # the new one if it failed, the old one if it did not
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two paths of one file system change names, atomically where Linux can: at no moment is either missing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        at_cwd, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, linux/fcntl.h and linux/fs.h
+        if libc.renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in (errno.EINVAL, errno.ENOSYS):
+            raise OSError(number, os.strerror(number), str(other))
+    aside = one.with_name(f"{one.name}-old")  # elsewhere in two steps, between which a reader may find nothing
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -121,13 +121,7 @@ class BST(nn.Module):
         """Encode each row of `items` `[B, L]` and `context` `[B, C]` (see `forward`) as a vector `[B, user_width]`."""
         real = items > 0
         places = self._places(real)
-        states = self._encode(items, real, places)
-        if self.mean_pooling:
-            weights = self._pooled_slots(real).to(states.dtype)
-            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
-        else:
-            weights = (real & (places == 0)).to(states.dtype)
-        pooled = (weights.unsqueeze(1) @ states).squeeze(1)  # [B, D]
+        pooled = self._pool(self._encode(items, real, places), real, places)
         return self.head(self._with_context(pooled, context))
 
     def prefix_vectors(self, items: Tensor, context: Tensor) -> Tensor:
@@ -165,8 +159,14 @@ class BST(nn.Module):
         else:
             return self.output.weight, self.output.bias
 
+    def output_layer_parameters(self) -> tuple[Tensor, Tensor]:
+        """The stored parameters of the output layer; tied, they have a row 0 for padding."""
+        if self.tied_output:
+            return self.item_embedding.weight, self.output_bias
+        return self.output.weight, self.output.bias
+
     def output_rows(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights `[n, user_width]` and biases `[n]` of the output layer for item indices `[n]`, int64 from 1."""
+        """Weights `[..., user_width]` and biases `[...]` of the output layer for item indices `[...]`, int64 from 1."""
         if self.tied_output:
             return F.embedding(items, self.item_embedding.weight), self.output_bias[items]
         else:
@@ -182,14 +182,28 @@ class BST(nn.Module):
         return torch.ones_like(real) if self.padding_counts else real
 
     def _encode(self, items: Tensor, real: Tensor, places: Tensor) -> Tensor:
-        length = items.size(1)
-        x = self.item_embedding(items) * self.embedding_scale + F.embedding(places, self.positions)  # [B, L, D]
-        visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
-        hidden = (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L, L]
-        x = self.dropout(x)
+        x = self._embed(items, places)
+        hidden = self._hidden(real, x)
         for cell in self.cells:
             x = cell(x, hidden)
         return x
+
+    def _embed(self, items: Tensor, places: Tensor) -> Tensor:
+        x = self.item_embedding(items) * self.embedding_scale + F.embedding(places, self.positions)
+        return self.dropout(x)  # [B, L, D]
+
+    def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
+        length = real.size(1)
+        visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
+        return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L, L]
+
+    def _pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:
+        if self.mean_pooling:
+            weights = self._pooled_slots(real).to(states.dtype)
+            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+        else:
+            weights = (real & (places == 0)).to(states.dtype)
+        return (weights.unsqueeze(1) @ states).squeeze(1)  # [B, D]
 
     def _with_context(self, pooled: Tensor, context: Tensor) -> Tensor:
         parts = [pooled]

@@ -62,9 +62,10 @@ class Vocabulary:
 
     def raw(self, indices: NDArray[np.integer[Any]]) -> NDArray[Any]:
         """Give the raw ids for `indices` of any shape: int64, or object holding str; index 0 gives `padding`."""
-        dtype: Any = np.int64 if self.dtype == "int64" else object
-        table = np.concatenate([np.array([self.padding], dtype=dtype), np.asarray(self.ids.to_list(), dtype=dtype)])
-        return table[indices]
+        known = np.asarray(indices) > 0
+        found = self.ids.gather(np.where(known, indices, 1).ravel() - 1)
+        ids = found.to_numpy() if self.dtype == "int64" else np.array(found.to_list(), dtype=object)
+        return np.where(known, ids.reshape(known.shape), np.array(self.padding, dtype=ids.dtype))
 
     def to_dict(self) -> dict[str, Any]:
         return {"dtype": self.dtype, "padding": self.padding, "ids": self.ids.to_list()}

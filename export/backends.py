@@ -11,12 +11,13 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from bst.errors import InputError
 from bst.model import BST
-from bst.vocabulary import Vocabularies
-from export.manifest import Format, Manifest
+from bst.vocabulary import Vocabularies, Vocabulary
+from export.aotinductor import load_aotinductor
+from export.manifest import FormatRecord, Manifest
+from export.pt2 import load_pt2
 from export.scorer import Scorer, ServedModel
 from export.signatures import Signature, TensorSpec
 from export.torchscript import load_torchscript
@@ -64,7 +65,7 @@ class TorchSession(Session):
         return [
             inputs[spec.name].tolist()
             if spec.dtype == "string"
-            else torch.from_numpy(np.ascontiguousarray(inputs[spec.name])).to(self.device)
+            else torch.from_numpy(np.require(inputs[spec.name], requirements=("C", "W"))).to(self.device)
             for spec in self.signature.inputs
         ]
 
@@ -110,54 +111,78 @@ class OnnxSession(Session):
         return dict(zip(self.signature.output_names, outputs, strict=True))
 
 
+class LookedUp(Session):
+    """A session at index level behind a signature of raw ids, for formats that cannot hold text."""
+
+    def __init__(self, signature: Signature, inner: Session, vocabularies: Vocabularies) -> None:
+        super().__init__(signature)
+        self.inner, self.vocabularies = inner, vocabularies
+
+    def prepare(self, inputs: Mapping[str, Array]) -> Any:
+        given = {"k": inputs["k"]} if "k" in inputs else {}
+        for raw, name in (("history", "items"), ("candidates", "candidates")):
+            if raw in inputs:
+                given[name] = self._indices(self.vocabularies.items, inputs[raw])
+        if columns := [self._indices(one, inputs[name]) for name, one in self.vocabularies.context.items()]:
+            given["context"] = np.stack(columns, axis=1)
+        return self.inner.prepare(given)
+
+    def run(self, prepared: Any) -> Any:
+        return self.inner.run(prepared)
+
+    def finish(self, outputs: Any) -> Arrays:
+        arrays = self.inner.finish(outputs)
+        if "item_indices" in arrays:
+            found = {"item_ids": self.vocabularies.items.raw(arrays.pop("item_indices"))}
+            arrays = {**found, **arrays}
+        return arrays
+
+    @staticmethod
+    def _indices(vocabulary: Vocabulary, raw: Array) -> Array:
+        return vocabulary.indices(raw.ravel().tolist()).reshape(raw.shape)
+
+
 def eager_session(served: ServedModel, signature: Signature, device: str = "cpu") -> Session:
     """Run the Python model itself."""
     return TorchSession(signature, served.eval().to(device).method(signature), device)
 
 
-def open_format(
-    bundle: Path, manifest: Manifest, form: Format, signature: Signature, *, threads: int | None = None
-) -> Session:
-    """Load one signature of a bundle from the files of one format.
+def open_format(bundle: Path, record: FormatRecord, signature: Signature, *, threads: int | None = None) -> Session:
+    """Load one signature, at the level of the format, from its files.
 
     Raises:
-        InputError: the bundle does not hold the format, or a file does not load.
+        InputError: a file does not load.
     """
-    if form not in manifest.formats:
-        raise InputError(f"format {form!r} is not in {bundle}; it holds {', '.join(manifest.formats)}")
-    if form == "onnx":
-        return OnnxSession(signature, bundle / "onnx" / f"{signature.name}.onnx", threads)
-    module = load_torchscript(bundle / "torchscript" / "model.pt", freeze=(signature.name,))
-    return TorchSession(signature, getattr(module, signature.name))
+    entry = record.entries[signature.name]
+    path = bundle / entry.path
+    if record.name == "onnx":
+        return OnnxSession(signature, path, threads)
+    if record.name == "torchscript":
+        module = load_torchscript(path, freeze=(signature.name,))
+        return TorchSession(signature, getattr(module, signature.name))
+    if record.name == "pt2":
+        return TorchSession(signature, load_pt2(path, signature.name).module())
+    return TorchSession(signature, load_aotinductor(path))
 
 
 def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) -> ServedModel:
-    """Build the Python model of a bundle again, from its config and the weights in the TorchScript archive.
+    """Build the Python model of a bundle again, from its config and the weights in the TorchScript or the pt2.
 
     Raises:
-        InputError: the bundle holds no TorchScript.
+        InputError: the bundle holds neither.
     """
-    if "torchscript" not in manifest.formats:
-        raise InputError(f"{bundle} holds no torchscript, where eager reads its weights; export with that format too")
-    scripted: nn.Module = load_torchscript(bundle / "torchscript" / "model.pt")
+    if "torchscript" in manifest.format_names:
+        record = manifest.format("torchscript")
+        state = load_torchscript(bundle / record.entries["top_k"].path).state_dict()
+    elif "pt2" in manifest.format_names:
+        record = manifest.format("pt2")
+        state = load_pt2(bundle / record.entries["top_k"].path, "top_k").state_dict
+    else:
+        raise InputError(f"{bundle} holds neither torchscript nor pt2, where eager reads its weights; export one too")
     model = BST(manifest.model)
-    prefix = "scorer.model."
-    state = scripted.state_dict()
-    model.load_state_dict({name: state[prefix + name] for name in model.state_dict()})
-    raw = manifest.ids == "raw"
-    return serve(model, manifest.model, vocabularies if raw else None, k_of(manifest.signatures))
-
-
-def serve(model: BST, config: Any, vocabularies: Vocabularies | None, k: int) -> ServedModel:
-    """Put a model behind its signatures; `vocabularies=None` for index level."""
-    categories = [feature.num_categories for feature in config.context]
-    scorer = Scorer(model.eval(), max_length=config.max_length, num_categories=categories, k=k)
-    return ServedModel(scorer, vocabularies).eval()
-
-
-def k_of(signatures: tuple[Signature, ...]) -> int:
-    """Read how many items `top_k` gives."""
-    return next(int(spec.shape[1]) for one in signatures if one.name == "top_k" for spec in one.outputs)
+    model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})
+    scorer = Scorer(model, manifest.model, manifest.settings.top_k)
+    return ServedModel(scorer, vocabularies if manifest.ids == "raw" else None).eval()
 
 
 def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
@@ -175,12 +200,13 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
         if spec.name in inputs:
             array = np.asarray(inputs[spec.name])
             found = _offences(spec, array, sizes)
+            if not found and spec.name == "k" and not 1 <= int(array[0]) <= (signature.max_k or 0):
+                found = [f"k is {array[0]}, not between 1 and {signature.max_k}"]
             offences += found
             if not found:
                 arrays[spec.name] = array.astype(np.int64 if spec.dtype == "int64" else object)
     if offences:
-        stated = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in signature.inputs)
-        raise InputError(f"{signature.name}: {'; '.join(offences)}; it takes {stated}")
+        raise InputError(f"{'; '.join(offences)}; {signature}")
     return arrays
 
 

@@ -1,42 +1,30 @@
-"""The bundle: a run becomes a folder that any runtime can serve from, checked before it appears."""
+"""The bundle, opened: a session for each signature in each backend, and the check that it is still whole."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from bst.checkpoint import Run, library_versions, load_run, read_vocabularies, run_hash, write_vocabularies
+from bst.checkpoint import read_vocabularies
 from bst.console import Tell
 from bst.errors import CheckError, InputError
-from bst.files import require_new, staged_folder, to_json
-from bst.vocabulary import Vocabularies, Vocabulary
-from export.backends import Session, eager_session, k_of, open_format, rebuild_eager, serve
-from export.card import write_card
-from export.golden import Case, GoldenCase, cases, read_golden, worth_storing, write_golden
-from export.manifest import (
-    FORMATS,
-    MANIFEST_FILE,
-    SCHEMA_VERSION,
-    WHAT,
-    Format,
-    Manifest,
-    ParityRecord,
-    VocabularyFacts,
-    check_files,
-    list_files,
-    read_manifest,
-)
-from export.onnx_graph import DEFAULT_OPSET, check_onnx, save_onnx
-from export.parity import RUNNER_UP, TOLERANCE, compare, require_parity, runner_up
-from export.scorer import ServedModel
-from export.signatures import Ids, Signature, build_signatures
-from export.torchscript import save_torchscript
+from bst.vocabulary import Vocabularies
+from export.backends import LookedUp, Session, eager_session, open_format, rebuild_eager
+from export.compatibility import obstacles
+from export.golden import read_golden
+from export.manifest import WHAT, FormatRecord, Manifest, check_files, read_manifest
+from export.onnx_graph import check_onnx
+from export.parity import Comparison, compare
+from export.settings import Format
+from export.signatures import Signature
 
-DEFAULT_K = 10
+FORMAT_OF: dict[str, Format] = {
+    "onnxruntime": "onnx",
+    "torchscript": "torchscript",
+    "pt2": "pt2",
+    "aotinductor": "aotinductor",
+}
 
 
 @dataclass(frozen=True)
@@ -50,24 +38,28 @@ class Bundle:
     def session(
         self, backend: str = "onnxruntime", signature: str = "top_k", *, threads: int | None = None, device: str = "cpu"
     ) -> Session:
-        """Load a signature.
+        """Load a signature. It takes and gives ids at the level of the bundle, whatever the format itself can hold.
 
         Args:
-            backend: `onnxruntime`, `torchscript` (frozen), or `eager`, which takes its weights from the TorchScript.
+            backend: `onnxruntime`, `torchscript` (frozen), `pt2`, `aotinductor`, or `eager`, which takes its weights
+                from the TorchScript or the pt2.
             signature: a name from the manifest.
             threads: of ONNX Runtime; torch takes its own from `torch.set_num_threads`.
             device: where `eager` computes.
 
         Raises:
-            InputError: the backend is not known or the bundle does not hold what it needs.
+            InputError: the backend is not known, the bundle does not hold what it needs, or it cannot run here.
         """
         stated = self.manifest.signature(signature)
-        formats: dict[str, Format] = {"onnxruntime": "onnx", "torchscript": "torchscript"}
         if backend == "eager":
             return eager_session(rebuild_eager(self.path, self.manifest, self.vocabularies), stated, device)
-        if backend not in formats:
-            raise InputError(f"backend {backend!r} is not known; known: eager, {', '.join(formats)}")
-        return open_format(self.path, self.manifest, formats[backend], stated, threads=threads)
+        if backend not in FORMAT_OF:
+            raise InputError(f"backend {backend!r} is not known; known: eager, {', '.join(FORMAT_OF)}")
+        record = self.manifest.format(FORMAT_OF[backend])
+        if found := obstacles(record):
+            raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
+        inner = open_format(self.path, record, self.manifest.signature(signature, record.ids), threads=threads)
+        return inner if record.ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -78,64 +70,6 @@ def open_bundle(path: Path) -> Bundle:
     """
     manifest = read_manifest(path)
     return Bundle(path, manifest, read_vocabularies(path, WHAT))
-
-
-def export_bundle(
-    run_path: Path,
-    out: Path,
-    *,
-    formats: tuple[Format, ...] = FORMATS,
-    k: int = DEFAULT_K,
-    ids: Ids = "raw",
-    opset: int = DEFAULT_OPSET,
-    tell: Tell = lambda step: None,
-) -> Manifest:
-    """Write the run at `run_path` as the bundle `out`, or nothing at all.
-
-    Every file is opened again in its runtime and compared with the eager model at sizes that it was not exported with.
-
-    Args:
-        k: how many items `top_k` gives, at most the catalogue.
-        ids: `raw` puts the vocabularies into the files; `index` leaves them to the caller.
-        tell: called with a line before each step.
-
-    Raises:
-        InputError: `out` exists, a format is unknown, `k` does not fit, or the run cannot be read.
-        CheckError: a format disagrees with the model; the message names the format, the case and the row.
-    """
-    require_new(out, "the bundle")
-    unknown = [form for form in formats if form not in FORMATS]
-    if unknown or not formats:
-        raise InputError(f"formats {', '.join(unknown) or 'none'} cannot be exported; known: {', '.join(FORMATS)}")
-    run = load_run(run_path)
-    if not 1 <= k <= run.config.model.num_items:
-        raise InputError(f"k={k} is not between 1 and the catalogue's {run.config.model.num_items} items; give another")
-    signatures = build_signatures(run.config.model, run.vocabularies, k=k, ids=ids)
-    served = serve(run.model, run.config.model, run.vocabularies if ids == "raw" else None, k)
-    with staged_folder(out, "the bundle") as stage:
-        _write_formats(stage, served, signatures, run, formats, opset, tell)
-        write_vocabularies(stage, run.vocabularies)
-        draft = Manifest(
-            schema_version=SCHEMA_VERSION,
-            ids=ids,
-            signatures=signatures,
-            formats=formats,
-            files=(),
-            model=run.config.model,
-            items=_facts(run.vocabularies.items),
-            context={name: _facts(one) for name, one in run.vocabularies.context.items()},
-            tolerance=TOLERANCE,
-            parity=(),
-            opset=opset,
-            run_sha256=run_hash(run_path),
-            versions=library_versions("onnx", "onnxscript", "onnxruntime"),
-        )
-        parity = tuple(_prove(stage, draft, served, signature, run, tell) for signature in signatures)
-        manifest = draft.model_copy(update={"parity": tuple(record for records in parity for record in records)})
-        write_card(stage, manifest)
-        manifest = manifest.model_copy(update={"files": list_files(stage)})
-        (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
-    return manifest
 
 
 @dataclass(frozen=True)
@@ -155,106 +89,45 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
 
     Raises:
         InputError: the path is not a bundle.
-        CheckError: a file is missing or altered, or an answer differs; the message names the worst row.
+        CheckError: a file is missing or altered, a format cannot run on this machine, or an answer differs; of all
+            golden calls of a signature in a format the message names the one with the worst row.
     """
     manifest = read_manifest(path)
     tell("checking files")
     check_files(path, manifest)
-    for signature in manifest.signatures:
-        golden = read_golden(path / "golden", signature)
-        if not golden:
-            raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
-        for form in manifest.formats:
-            tell(f"replaying {signature.name} in {form}")
-            if form == "onnx":
-                check_onnx(path / "onnx" / f"{signature.name}.onnx", signature)
-            session = open_format(path, manifest, form, signature)
-            errors, swaps, rows = [0.0], 0, 0
-            for one in golden:
-                comparison = compare(signature, one.outputs, session(one.case.inputs), manifest.tolerance)
-                require_parity(f"{path}: {form}, {signature.name}, golden case {one.case.name!r}", comparison)
-                errors.append(comparison.error)
-                swaps += comparison.swaps
-                rows += len(one.outputs["scores"])
-            yield Verdict(form, signature.name, len(golden), rows, max(errors), swaps)
+    for record in manifest.formats:
+        if found := obstacles(record):
+            raise CheckError(f"{path}: {record.name} {'; '.join(found)}")
+        for signature in manifest.signatures_of(record):
+            tell(f"replaying {signature.name} in {record.name}")
+            yield _replay(path, manifest, record, signature)
 
 
-def _write_formats(
-    stage: Path,
-    served: ServedModel,
-    signatures: tuple[Signature, ...],
-    run: Run,
-    formats: tuple[Format, ...],
-    opset: int,
-    tell: Tell,
-) -> None:
-    for form in formats:
-        tell(f"exporting {form}")
-        folder = stage / form
-        folder.mkdir()
-        if form == "onnx":
-            save_onnx(served.scorer, signatures, run.vocabularies, folder, opset=opset)
-        else:
-            save_torchscript(served, signatures, folder / "model.pt")
+def _replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
+    golden = read_golden(path / record.golden, signature)
+    if not golden:
+        raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
+    if record.name == "onnx":
+        check_onnx(path / record.entries[signature.name].path, signature)
+    session = open_format(path, record, signature)
+    found = [compare(signature, one.outputs, session(one.inputs), manifest.tolerance) for one in golden]
 
+    def how_bad(place: int) -> tuple[bool, float]:
+        return found[place].failure is not None, found[place].error
 
-def _prove(
-    stage: Path, manifest: Manifest, served: ServedModel, signature: Signature, run: Run, tell: Tell
-) -> list[ParityRecord]:
-    """Compare every format with eager, call by call; write the golden vectors of the signature."""
-    every = list(cases(run.config.model, run.vocabularies, run.heldout, manifest.ids))
-    golden = [GoldenCase(case, outputs) for case, outputs in _answers(served, signature, iter(every))]
-    if signature.name == "top_k":
-        scored = _answers(served, manifest.signature("all_scores"), iter(every))
-        for one, (_, outputs) in zip(golden, scored, strict=True):
-            one.outputs[RUNNER_UP] = runner_up(outputs["scores"], k_of(manifest.signatures))
-    tell(f"comparing {signature.name} with float64")
-    truth = [
-        outputs["scores"]
-        for _, outputs in _answers(copy.deepcopy(served).double(), signature, (one.case for one in golden))
-    ]
-    records = []
-    for form in manifest.formats:
-        tell(f"comparing {signature.name} in {form} with eager")
-        session = open_format(stage, manifest, form, signature)
-        errors, true_errors, eager_errors, swaps, rows = [0.0], [0.0], [0.0], 0, 0
-        for one, exact in zip(golden, truth, strict=True):
-            actual = session(one.case.inputs)
-            comparison = compare(signature, one.outputs, actual)
-            require_parity(f"{form}, {signature.name}, case {one.case.name!r}", comparison)
-            errors.append(comparison.error)
-            true_errors.append(_relative(actual["scores"], exact))
-            eager_errors.append(_relative(one.outputs["scores"], exact))
-            swaps += comparison.swaps
-            rows += len(exact)
-        records.append(
-            ParityRecord(
-                format=form,
-                signature=signature.name,
-                cases=len(golden),
-                rows=rows,
-                max_error=max(errors),
-                error_to_float64=max(true_errors),
-                eager_error_to_float64=max(eager_errors),
-                swaps=swaps,
-            )
+    worst = max(range(len(golden)), key=how_bad)
+    if found[worst].failure:
+        failed = sum(one.failure is not None for one in found)
+        raise CheckError(
+            f"{path}: {record.name}, {signature.name}, golden case {golden[worst].name!r}: {found[worst].failure} "
+            f"({failed} of {len(golden)} calls fail)"
         )
-    write_golden(stage / "golden", signature, [one for one in golden if worth_storing(signature, one.case)])
-    return records
+    rows = sum(len(one.outputs[signature.output_names[-1]]) for one in golden)
+    swaps = sum(one.swaps for one in found)
+    return Verdict(record.name, signature.name, len(golden), rows, found[worst].error, swaps)
 
 
-def _answers(
-    served: ServedModel, signature: Signature, given: Iterator[Case]
-) -> Iterator[tuple[Case, dict[str, np.ndarray]]]:
-    session = eager_session(served, signature)
-    for case in given:
-        yield case, session(case.inputs)
-
-
-def _relative(scores: np.ndarray, exact: np.ndarray) -> float:
-    scale = max(float(np.abs(exact).max()), np.finfo(np.float32).tiny)
-    return float(np.abs(scores.astype(np.float64) - exact).max() / scale)
-
-
-def _facts(vocabulary: Vocabulary) -> VocabularyFacts:
-    return VocabularyFacts(dtype=vocabulary.dtype, count=len(vocabulary), padding=vocabulary.padding)
+def worst_comparison(compared: list[Comparison]) -> Comparison:
+    """The worst of several comparisons, with the swaps of all."""
+    worst = max(compared, key=lambda one: (one.failure is not None, one.error))
+    return Comparison(worst.error, sum(one.swaps for one in compared), worst.worst_row, worst.failure)

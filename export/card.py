@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.manifest import Manifest, VocabularyFacts
+from bst.vocabulary import Vocabularies
+from export import snippets
+from export.manifest import FormatRecord, Manifest, VocabularyFacts
 from export.signatures import Signature
 
 
-def write_card(folder: Path, manifest: Manifest) -> None:
+def write_card(folder: Path, manifest: Manifest, vocabularies: Vocabularies) -> None:
     """Write `README.md` into `folder`: what the model takes and gives, how to call it, how close the formats are."""
-    (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
+    (folder / "README.md").write_text(_card(manifest, vocabularies), encoding="utf-8")
 
 
-def _card(manifest: Manifest) -> str:
+def _card(manifest: Manifest, vocabularies: Vocabularies) -> str:
     model = manifest.model
-    top_k = manifest.signature("top_k")
-    raw = manifest.ids == "raw"
-    padding = manifest.items.padding if raw else 0
-    parity = "\n".join(
-        f"| {one.format} | {one.signature} | {one.cases} | {one.rows} | {one.max_error:.1e} "
-        f"| {one.error_to_float64:.1e} | {one.eager_error_to_float64:.1e} | {one.swaps} |"
-        for one in manifest.parity
-    )
+    padding = manifest.items.padding if manifest.ids == "raw" else 0
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     return f"""# A Behaviour Sequence Transformer, exported
 
@@ -41,45 +36,81 @@ Model: dim {model.dim}, {model.num_blocks} blocks, {model.num_heads} heads, hist
 Axes in words take any size from 1 up; of a history longer than {model.max_length} slots the newest are read. Fill
 unused slots with `{padding!r}`, at any position: they are ignored, as are ids that the model does not know.
 {_context_sentence(manifest)}
-Column j of `all_scores` is the item with index j + 1; `vocabulary.json` lists the ids in that order.
+Column j of `all_scores` is the item with index j + 1; `vocabulary.json` lists the ids in that order. `top_k` gives
+{_top_k_sentence(manifest)} An unknown candidate scores -inf. `user_vector` times an item's row of the output layer,
+plus the item's bias, is the item's score.
 
 ## Call it
 
-```python
-{_python_snippet(manifest, top_k)}
-```
+{_snippets(manifest, vocabularies)}
 
 Prove it on your machine: `bst verify .` checks every file's hash and replays the recorded inputs and outputs in
 `golden/`, which are plain JSON for programs in other languages (and ONNX test data beside it).
 
+## What each format needs
+
+| format | ids | written in | made with | needs | equal scores |
+|---|---|---|---|---|---|
+{_needs_rows(manifest)}
+
+{_remarks(manifest)}
+
 ## How close the formats are to the trained model
 
-Largest difference divided by the largest score, over the named edge cases and held-out users.
+Largest difference divided by the largest score of the call, over the named edge cases and held-out users; {
+        manifest.tolerance:.0e} is allowed.
 
-| format | signature | calls | rows | to eager | to float64 | eager to float64 | equal scores swapped |
-|---|---|---|---|---|---|---|---|
-{parity}
+{parity_table(manifest)}
+
+"adds" is what the format adds to the error that eager float32 itself has against float64; "alone", "padded" and
+"permuted" compare a format with itself: a row alone and in a batch, with more padding, with candidates reordered.
 
 Made with {versions}.
-{_format_sentences(manifest)}
 """
 
 
-def _format_sentences(manifest: Manifest) -> str:
-    sentences = {
-        "onnx": f"ONNX: opset {manifest.opset}, plain operators and ai.onnx.ml LabelEncoder.",
-        "torchscript": "TorchScript is deprecated in torch 2.13 and later: it loads today, and may not tomorrow.",
-    }
-    return "\n".join(sentences[form] for form in manifest.formats)
-
-
-def _torchscript_snippet(top_k: Signature, outputs: str) -> str:
-    names = ", ".join(spec.name for spec in top_k.inputs)
-    return (
-        "import torch\n"
-        'model = torch.jit.load("torchscript/model.pt")\n'
-        f"{outputs} = model.top_k({names})  # tensors of int64, lists of text"
+def parity_table(manifest: Manifest) -> str:
+    """The parity and error budget as a Markdown table."""
+    head = (
+        "| format | signature | calls | rows | to eager | eager to float64 | adds | alone | padded | permuted | swaps |"
     )
+    rows = [
+        f"| {one.format} | {one.signature} | {one.cases} | {one.rows} | {one.max_error:.1e} "
+        f"| {one.eager_error_to_float64:.1e} | {one.adds:.1e} | {one.alone:.1e} | {_or_none(one.more_padding)} "
+        f"| {_or_none(one.permuted)} | {one.swaps} |"
+        for one in manifest.parity
+    ]
+    return "\n".join([head, "|---" * 11 + "|", *rows])
+
+
+def _or_none(value: float | None) -> str:
+    return "" if value is None else f"{value:.1e}"
+
+
+def _snippets(manifest: Manifest, vocabularies: Vocabularies) -> str:
+    found: list[tuple[str, str, str]] = []
+    limit = manifest.settings.top_k.limit
+    onnx, torchscript, pt2 = (
+        next((record for record in manifest.formats if record.name == name), None)
+        for name in ("onnx", "torchscript", "pt2")
+    )
+    if onnx:
+        signature = manifest.signature("top_k", onnx.ids)
+        given = snippets.example(signature, vocabularies, limit)
+        found += [
+            ("Python", "python", snippets.python_onnxruntime(signature, given)),
+            ("C++ (ONNX Runtime)", "cpp", snippets.cpp(signature, given)),
+            ("Node", "js", snippets.node(signature, given)),
+        ]
+    for record, title, make in (
+        (torchscript, "TorchScript", snippets.python_torchscript),
+        (pt2, "torch.export", snippets.python_pt2),
+    ):
+        if record:
+            signature = manifest.signature("top_k", record.ids)
+            given = snippets.example(signature, vocabularies, limit)
+            found.append((title, "python", make(signature, given)))
+    return "\n\n".join(f"{title}:\n\n```{language}\n{code}\n```" for title, language, code in found)
 
 
 def _signature_rows(manifest: Manifest) -> str:
@@ -87,9 +118,42 @@ def _signature_rows(manifest: Manifest) -> str:
         specs = signature.inputs if kind == "inputs" else signature.outputs
         return ", ".join(f"`{spec.name}` {spec.dtype} [{', '.join(map(str, spec.shape))}]" for spec in specs)
 
-    return "\n".join(
-        f"| `{one.name}` | {listed(one, 'inputs')} | {listed(one, 'outputs')} |" for one in manifest.signatures
-    )
+    here = [one for one in manifest.signatures if one.ids == manifest.ids]
+    return "\n".join(f"| `{one.name}` | {listed(one, 'inputs')} | {listed(one, 'outputs')} |" for one in here)
+
+
+def _needs_rows(manifest: Manifest) -> str:
+    def row(record: FormatRecord) -> str:
+        needs = record.needs
+        told = [f"{name} {number} or later" for name, number in needs.at_least.items()]
+        if needs.machine:
+            told.append(f"{needs.machine} with {', '.join(needs.cpu_flags)}")
+        cells = (
+            ", ".join(f"{name} {number}" for name, number in needs.versions.items()),
+            ", ".join(f"{name} {number}" for name, number in needs.made_with.items()),
+            "; ".join(told),
+        )
+        return f"| {record.name} | {record.ids} | {' | '.join(cells)} | {record.equal_scores} |"
+
+    return "\n".join(row(record) for record in manifest.formats)
+
+
+def _remarks(manifest: Manifest) -> str:
+    lines = [f"* {record.name}: {remark}." for record in manifest.formats for remark in record.needs.remarks]
+    lines += [
+        f"* {record.name} is at index level, because text cannot go through tensors: `items`, `context` and "
+        "`candidates` are places in `vocabulary.json`, from 1."
+        for record in manifest.formats
+        if record.ids != manifest.ids
+    ]
+    return "\n".join(lines)
+
+
+def _top_k_sentence(manifest: Manifest) -> str:
+    top_k = manifest.settings.top_k
+    count = f"as many as its input `k` says, at most {top_k.limit}," if top_k.k_is_input else str(top_k.limit)
+    left_out = "leaving out what the history holds" if top_k.exclude_history else "items of the history among them"
+    return f"{count} items, best first, {left_out}."
 
 
 def _context_sentence(manifest: Manifest) -> str:
@@ -102,29 +166,3 @@ def _context_sentence(manifest: Manifest) -> str:
         return f"`{name}` ({facts.count} categories, {facts.padding!r} if unknown)"
 
     return "Context: " + ", ".join(described(name, facts) for name, facts in manifest.context.items()) + "."
-
-
-def _python_snippet(manifest: Manifest, top_k: Signature) -> str:
-    feeds = []
-    for spec in top_k.inputs:
-        dtype = "np.int64" if spec.dtype == "int64" else "object"
-        facts = manifest.context.get(spec.name, manifest.items)
-        one = repr(facts.padding) if manifest.ids == "raw" else "0"
-        value = (
-            f"[{one}]"
-            if len(spec.shape) == 1
-            else f"[[{', '.join([one] * (spec.shape[1] if isinstance(spec.shape[1], int) else 1))}]]"
-        )
-        feeds.append(f'    "{spec.name}": np.array({value}, dtype={dtype}),')
-    outputs = ", ".join(top_k.output_names)
-    if "onnx" not in manifest.formats:
-        return _torchscript_snippet(top_k, outputs)
-    return "\n".join(
-        [
-            "import numpy as np, onnxruntime",
-            'session = onnxruntime.InferenceSession("onnx/top_k.onnx")',
-            f"{outputs} = session.run(None, {{  # here a user of whom nothing is known: put your ids in",
-            *feeds,
-            "})",
-        ]
-    )

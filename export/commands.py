@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -14,45 +14,95 @@ from rich.table import Table
 
 from bst.console import told_steps
 from bst.errors import CheckError, InputError
-from export.bundle import DEFAULT_K, Bundle, export_bundle, open_bundle, verify_bundle
-from export.manifest import FORMATS, Format, VocabularyFacts
-from export.onnx_graph import DEFAULT_OPSET
-from export.signatures import Ids
+from bst.validation import validated
+from export.bundle import Bundle, open_bundle, verify_bundle
+from export.compatibility import warnings_of
+from export.exporter import DEFAULTS, export_bundle, refresh_bundle
+from export.manifest import Manifest, VocabularyFacts, read_manifest
+from export.settings import ExportSettings
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote.")],
-    out: Annotated[Path, typer.Option(help="The bundle to write; must not exist.")],
-    formats: Annotated[str, typer.Option(help="Which formats, separated by commas.")] = ",".join(FORMATS),
-    k: Annotated[int, typer.Option(help="How many items top_k gives.")] = DEFAULT_K,
-    ids: Annotated[str, typer.Option(help="raw: ids as in the data; index: the caller holds the vocabulary.")] = "raw",
-    opset: Annotated[int, typer.Option(help="ONNX opset.")] = DEFAULT_OPSET,
+    out: Annotated[Path | None, typer.Option(help="The bundle to write; must not exist.")] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="A bundle to refresh: weights and ids of RUN in its formats and settings, in one step."),
+    ] = None,
+    formats: Annotated[
+        str | None, typer.Option(help="Which formats, separated by commas: onnx,torchscript,pt2,aotinductor.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
+    max_k: Annotated[int | None, typer.Option(help="Make k an input of top_k, up to this many.")] = None,
+    exclude_history: Annotated[bool, typer.Option(help="top_k leaves out what the history holds.")] = False,
+    ids: Annotated[
+        str | None, typer.Option(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help=f"ONNX opset: 18, 20 or 23 [{DEFAULTS.opset}].")] = None,
+    native: Annotated[bool, typer.Option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
-    if ids not in ("raw", "index"):
-        raise InputError(f"ids={ids!r} is not known; known: raw, index")
-    chosen = tuple(dict.fromkeys(name.strip() for name in formats.split(",") if name.strip()))
+    if (out is None) == (into is None):
+        raise InputError("give --out for a new bundle or --into for one to refresh, and not both")
+    if k is not None and max_k is not None:
+        raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
+    chosen: dict[str, Any] = {"ids": ids, "opset": opset, "cpu": "native" if native else None}
+    if formats is not None:
+        chosen["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
+    top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
+    top_k["exclude_history"] = exclude_history or None
+    chosen["top_k"] = {name: value for name, value in top_k.items() if value is not None} or None
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if into is not None and chosen:
+        raise InputError(f"--into keeps the settings of {into}; leave out those of {', '.join(chosen)}, or use --out")
+    settings = validated(ExportSettings, chosen, "export")
     with told_steps() as tell:
-        manifest = export_bundle(
-            run, out, formats=cast(tuple[Format, ...], chosen), k=k, ids=cast(Ids, ids), opset=opset, tell=tell
-        )
-    table = Table("format", "signature", "calls", "rows", "to eager", "to float64", "(eager)", "swaps", box=None)
-    for one in manifest.parity:
-        errors = (f"{value:.1e}" for value in (one.max_error, one.error_to_float64, one.eager_error_to_float64))
-        table.add_row(one.format, one.signature, str(one.cases), str(one.rows), *errors, str(one.swaps))
-    Console().print(table)
-    print(f"errors are relative to the largest score; {manifest.tolerance:.0e} is allowed")
+        if into is not None:
+            manifest = refresh_bundle(run, into, tell=tell)
+        else:
+            assert out is not None
+            manifest = export_bundle(run, out, settings, tell=tell)
+    target = out or into
+    Console(width=None if Console().is_terminal else 140).print(_parity_table(manifest))
+    print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
+    for line in warnings_of(manifest):
+        print(f"note: {line}")
     size = sum(record.bytes for record in manifest.files)
-    print(f"wrote {out} ({len(manifest.files)} files, {size / 1e6:.1f} MB)\nnext: bst verify {out}; bst bench {out}")
+    print(f"wrote {target} ({len(manifest.files)} files, {size / 1e6:.1f} MB)")
+    print(f"next: bst verify {target}; bst bench {target}")
+
+
+def _parity_table(manifest: Manifest) -> Table:
+    """Parity, error budget and invariances: what each format adds to the error of eager float32 itself."""
+    heads = (
+        "format",
+        "signature",
+        "calls",
+        "rows",
+        "to eager",
+        "(eager to f64)",
+        "adds",
+        "alone",
+        "padded",
+        "permuted",
+    )
+    table = Table(*heads, "swaps", box=None)
+    for one in manifest.parity:
+        same = (one.alone, one.more_padding, one.permuted)
+        errors = (one.max_error, one.eager_error_to_float64, one.adds, *same)
+        told = ["" if value is None else f"{value:.1e}" for value in errors]
+        table.add_row(one.format, one.signature, str(one.cases), str(one.rows), *told, str(one.swaps))
+    return table
 
 
 def verify(
     bundle: BundlePath,
     json_output: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
-    """Check a bundle's hashes, load every file, replay the golden vectors."""
+    """Check a bundle's hashes, load every file, replay the golden vectors; say what may break on this machine."""
+    warnings = warnings_of(read_manifest(bundle))
     verdicts, failure = [], None
     try:
         with told_steps() as tell:
@@ -61,21 +111,21 @@ def verify(
     except CheckError as error:
         failure = error
     if json_output:
-        print(
-            json.dumps(
-                {
-                    "ok": failure is None,
-                    "failure": failure and str(failure),
-                    "verdicts": [vars(one) for one in verdicts],
-                }
-            )
-        )
+        told = {
+            "ok": failure is None,
+            "failure": failure and str(failure),
+            "verdicts": [vars(one) for one in verdicts],
+            "warnings": warnings,
+        }
+        print(json.dumps(told))
     else:
         for one in verdicts:
             print(
-                f"ok  {one.format:<12}{one.signature:<12}{one.cases:>4} calls {one.rows:>5} rows  "
+                f"ok  {one.format:<12}{one.signature:<17}{one.cases:>4} calls {one.rows:>5} rows  "
                 f"max error {one.max_error:.1e}  {one.swaps} swaps"
             )
+        for line in warnings:
+            print(f"note: {line}")
     if failure:
         raise failure
 
@@ -86,7 +136,8 @@ def recommend(
     context: Annotated[
         list[str] | None, typer.Option(help="A feature and its value, such as gender=F; repeatable.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="onnxruntime, torchscript or eager.")] = "onnxruntime",
+    backend: Annotated[str, typer.Option(help="onnxruntime, torchscript, pt2, aotinductor or eager.")] = "onnxruntime",
+    k: Annotated[int, typer.Option(help="How many, where the bundle leaves that to the caller.")] = 10,
     json_output: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Recommend items for one user."""
@@ -94,6 +145,8 @@ def recommend(
     inputs, strangers = _one_user(opened, history, context or [])
     if strangers:
         print(f"ignored, not known to the model: {', '.join(strangers)}", file=sys.stderr)
+    if "k" in (spec.name for spec in opened.manifest.signature("top_k").inputs):
+        inputs["k"] = np.array([k])
     answer = opened.session(backend, "top_k")(inputs)
     indices_or_ids = answer[opened.manifest.signature("top_k").outputs[0].name][0]
     found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()

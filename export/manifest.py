@@ -6,18 +6,18 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from bst.config import BSTConfig, Frozen
 from bst.errors import CheckError, InputError
 from bst.files import read_json
 from bst.validation import validated
+from export.settings import ExportSettings, Format
 from export.signatures import Ids, Signature
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 WHAT = "a bundle (a folder that `bst export` writes)"
-
-Format = Literal["onnx", "torchscript"]
-FORMATS: tuple[Format, ...] = ("onnx", "torchscript")
 
 
 class FileRecord(Frozen):
@@ -36,12 +36,60 @@ class VocabularyFacts(Frozen):
     padding: int | str
 
 
+class Entry(Frozen):
+    """Where a signature lies: a file of the bundle, and the name in it where it holds several."""
+
+    path: str
+    function: str | None = None
+
+
+class Needs(Frozen):
+    """What a format asks of the machine that runs it.
+
+    Attributes:
+        versions: what the files themselves are written in: opset, IR, schema.
+        made_with: the libraries that wrote them. Later ones should read them; earlier ones were not tried.
+        at_least: the lowest version of a library, where that is known.
+        machine: `x86_64` where machine code is inside, with `cpu_flags` as Linux names them.
+        remarks: what a person should know before building on it.
+    """
+
+    versions: dict[str, str]
+    made_with: dict[str, str]
+    at_least: dict[str, str] = Field(default_factory=dict)
+    machine: str | None = None
+    cpu_flags: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+class FormatRecord(Frozen):
+    """One format of the bundle: its entries by signature, with ids as they can go in and out of it.
+
+    `golden` is the folder of the golden vectors at that level; `equal_scores` says in which order `top_k` gives items
+    of equal scores.
+    """
+
+    name: Format
+    ids: Ids
+    entries: dict[str, Entry]
+    golden: str
+    equal_scores: Literal["lower index first", "any order"]
+    needs: Needs
+
+
 class ParityRecord(Frozen):
     """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
 
-    Errors are the largest |difference| divided by the largest |score| of the same call. `error_to_float64` measures
-    against the same weights run in float64, `eager_error_to_float64` is what eager float32 has there itself.
-    `swaps` counts places of the best ten (or k) where ids differ because two scores are equal within the tolerance.
+    Errors are the largest |difference| divided by the largest |score| (or component of the user vector) of the same
+    call. `swaps` counts places of a ranking where ids differ because two scores are equal within the tolerance.
+
+    Attributes:
+        max_error: against eager float32.
+        error_to_float64: against the same weights run in float64.
+        eager_error_to_float64: what eager float32 has there itself; the rest of it is what the format adds.
+        alone: of a row that comes alone, against the same row in a batch of the same format.
+        more_padding: of a history with more padding in front, against the one without; not there if padding counts.
+        permuted: of candidates in another order, against the first order.
     """
 
     format: Format
@@ -52,36 +100,73 @@ class ParityRecord(Frozen):
     error_to_float64: float
     eager_error_to_float64: float
     swaps: int
+    alone: float
+    more_padding: float | None = None
+    permuted: float | None = None
+
+    @property
+    def adds(self) -> float:
+        """The part of the error against float64 that eager float32 does not have."""
+        return max(0.0, self.error_to_float64 - self.eager_error_to_float64)
 
 
 class Manifest(Frozen):
-    """The content of `manifest.json`."""
+    """The content of `manifest.json`.
+
+    Attributes:
+        settings: what was asked for. A format that cannot hold text ids is at index level all the same.
+        signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
+        formats: what each holds, where, and what it needs.
+        run_sha256: over the files of the run that decide the answers.
+    """
 
     schema_version: int
-    ids: Ids
+    settings: ExportSettings
     signatures: tuple[Signature, ...]
-    formats: tuple[Format, ...]
+    formats: tuple[FormatRecord, ...]
     files: tuple[FileRecord, ...]
     model: BSTConfig
     items: VocabularyFacts
     context: dict[str, VocabularyFacts]
     tolerance: float
     parity: tuple[ParityRecord, ...]
-    opset: int
     run_sha256: str
     versions: dict[str, str]
 
-    def signature(self, name: str) -> Signature:
-        """Find a signature.
+    @property
+    def ids(self) -> Ids:
+        return self.settings.ids
+
+    @property
+    def format_names(self) -> tuple[Format, ...]:
+        return tuple(record.name for record in self.formats)
+
+    def format(self, name: str) -> FormatRecord:
+        """Find a format.
+
+        Raises:
+            InputError: the bundle does not hold it; the message lists those it holds.
+        """
+        for record in self.formats:
+            if record.name == name:
+                return record
+        raise InputError(f"format {name!r} is not in the bundle; it holds {', '.join(self.format_names)}")
+
+    def signature(self, name: str, ids: Ids | None = None) -> Signature:
+        """Find a signature, at the level of the bundle if `ids` does not say another.
 
         Raises:
             InputError: the bundle does not have it; the message lists those it has.
         """
+        level = ids or self.ids
         for signature in self.signatures:
-            if signature.name == name:
+            if (signature.name, signature.ids) == (name, level):
                 return signature
-        known = ", ".join(signature.name for signature in self.signatures)
+        known = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
         raise InputError(f"signature {name!r} is not in the bundle; known: {known}")
+
+    def signatures_of(self, record: FormatRecord) -> tuple[Signature, ...]:
+        return tuple(self.signature(name, record.ids) for name in record.entries)
 
 
 def read_manifest(bundle: Path) -> Manifest:

@@ -1,4 +1,4 @@
-"""What stands around an index-level ONNX graph: the cut to the newest items, and raw ids in and out.
+"""What stands around an index-level ONNX graph: the cut to the newest items, raw ids in and out, the cut to k.
 
 Ids are looked up by `ai.onnx.ml` LabelEncoder, and given back by a Gather from a table. All names made here or by torch
 hold a slash, so that none can collide with an input: a context feature is an identifier.
@@ -12,7 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from bst.vocabulary import Vocabularies, Vocabulary
-from export.signatures import Dtype, Signature, TensorSpec
+from export.blocks import mark_blocks
+from export.signatures import Dtype, Signature, TensorSpec, TopK
 
 ML_OPSET = 3  # LabelEncoder with int64 and string keys
 DTYPES: dict[Dtype, ir.DataType] = {
@@ -22,67 +23,106 @@ DTYPES: dict[Dtype, ir.DataType] = {
 }
 
 
-def put_frame(model: ir.Model, signature: Signature, max_length: int, vocabularies: Vocabularies) -> None:
-    """Replace the inputs `items` and `context` and the outputs of `model` by those of `signature`, in place."""
-    frame = _Frame(model.graph)
-    frame.replace_inputs(signature, max_length, vocabularies)
-    frame.replace_outputs(signature, vocabularies.items)
+def put_frame(model: ir.Model, signature: Signature, max_length: int, top_k: TopK, vocabularies: Vocabularies) -> None:
+    """Replace the inputs and outputs of the index-level `model` by those of `signature`, in place."""
+    frame = _Frame(model.graph, vocabularies)
+    outer = {spec.name: _value(spec) for spec in signature.inputs}
+    if signature.ids == "raw":
+        frame.look_up(outer, signature)
+    else:
+        frame.ready = dict(outer)
+    frame.feed(max_length)
+    model.graph.inputs[:] = outer.values()
+    frame.replace_outputs(signature, outer.get("k"), top_k)
     model.opset_imports["ai.onnx.ml"] = ML_OPSET
     model.producer_name, model.producer_version = "bst", None
-    model.metadata_props["bst.signature"] = signature.model_dump_json()
     _forget_the_exporter(model.graph)
 
 
 class _Frame:
     """A graph with its inner inputs, and the nodes that go in front of it."""
 
-    def __init__(self, graph: ir.Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: ir.Graph, vocabularies: Vocabularies) -> None:
+        self.graph, self.vocabularies = graph, vocabularies
         self.before: list[ir.Node] = []
+        self.added = 0
+        self.ready: dict[str, ir.Value] = {}  # what the inner inputs take, by their names
         for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
             value.name = f"model/{value.name}"
+        mark_blocks(graph)
         self.axis = self._constant("axis_1", ir.tensor([1]))
+        self.start, self.end = self._constant("start", ir.tensor([0])), self._constant("end", ir.tensor([2**63 - 1]))
 
-    def replace_inputs(self, signature: Signature, max_length: int, vocabularies: Vocabularies) -> None:
-        inner_items, *inner_context = self.graph.inputs
-        items, *context = outer = [_value(spec) for spec in signature.inputs]
-        raw = signature.inputs[0].name == "history"
-        indices = self._lookup(items, vocabularies.items) if raw else items
-        start, end = self._constant("newest", ir.tensor([-max_length])), self._constant("end", ir.tensor([2**63 - 1]))
-        newest = self._add("Slice", [indices, start, end, self.axis])
-        newest.shape, newest.type = inner_items.shape, inner_items.type
-        ir.convenience.replace_all_uses_with(inner_items, newest)
-        if raw and context:
-            found = (self._lookup(value, vocabularies.context[str(value.name)]) for value in context)
+    def look_up(self, outer: dict[str, ir.Value], signature: Signature) -> None:
+        """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
+        history, candidates = outer["history"], outer.get("candidates")
+        if candidates is None:
+            self.ready["items"] = self._encode(history, self.vocabularies.items)
+        else:
+            length = self._add("Shape", [history], start=1, end=2)
+            joined = self._add("Concat", [history, candidates], axis=1)
+            encoded = self._encode(joined, self.vocabularies.items)
+            items = self._add("Slice", [encoded, self.start, length, self.axis])
+            wanted = self._add("Slice", [encoded, length, self.end, self.axis])
+            items.shape, wanted.shape = history.shape, candidates.shape
+            items.type = wanted.type = ir.TensorType(ir.DataType.INT64)
+            self.ready.update(items=items, candidates=wanted)
+        if signature.context:
+            found = (self._encode(outer[spec.name], self.vocabularies.context[spec.name]) for spec in signature.context)
             columns = [self._add("Unsqueeze", [indices, self.axis]) for indices in found]
-            ir.convenience.replace_all_uses_with(inner_context[0], self._add("Concat", columns, axis=1))
-        elif context:
-            ir.convenience.replace_all_uses_with(inner_context[0], context[0])
-        self.graph.insert_before(self.graph[0], self.before)
-        self.graph.inputs[:] = outer
+            self.ready["context"] = self._add("Concat", columns, axis=1)
 
-    def replace_outputs(self, signature: Signature, items: Vocabulary) -> None:
+    def feed(self, max_length: int) -> None:
+        """Connect the inner inputs, `items` behind the cut to the newest `max_length` slots."""
+        whole = self.ready["items"]
+        newest = self._add("Slice", [whole, self._constant("newest", ir.tensor([-max_length])), self.end, self.axis])
+        for inner in self.graph.inputs:
+            if inner.name == "items":
+                newest.shape, newest.type = inner.shape, inner.type
+                ir.convenience.replace_all_uses_with(inner, newest)
+            else:
+                ir.convenience.replace_all_uses_with(
+                    inner, whole if inner.name == "seen" else self.ready[str(inner.name)]
+                )
+        self.graph.insert_before(self.graph[0], self.before)
+        self.before = []
+
+    def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
+        """Give the outputs of the signature: raw ids for indices, and the first k of them."""
+        count = None
+        if k is not None:
+            least, most = self._constant("k_least", ir.tensor([1])), self._constant("k_most", ir.tensor([top_k.limit]))
+            count = self._add("Min", [self._add("Max", [k, least]), most])
+        outputs = list(self.graph.outputs)
         for place, spec in enumerate(signature.outputs):
-            inner, outer = self.graph.outputs[place], _value(spec)
+            value = outputs[place]
+            if count is not None:
+                value = self._add("Slice", [value, self.start, count, self.axis])
             if spec.name == "item_ids":
                 # Row 0 stands for padding, so that an index is a row.
-                inputs = [self._constant("item_ids_by_index", _raw_table(items)), inner]
-                node = ir.node("Gather", inputs, {"axis": 0}, outputs=[outer], name=f"bst/{spec.name}")
-            else:
-                node = ir.node("Identity", [inner], outputs=[outer], name=f"bst/{spec.name}")
-            self.graph.append(node)
+                value = self._add("Gather", [self._constant("item_ids_by_index", self._raw_table()), value], axis=0)
+            outer = _value(spec)
+            self.before.append(ir.node("Identity", [value], outputs=[outer], name=f"bst/{spec.name}"))
             self.graph.outputs[place] = outer
+        self.graph.extend(self.before)
 
-    def _lookup(self, value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
+    def _encode(self, value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
         keys = {"int64": "keys_int64s", "string": "keys_strings"}[vocabulary.dtype]
         indices = list(range(1, len(vocabulary) + 1))
         attributes = {keys: vocabulary.ids.to_list(), "values_int64s": indices, "default_int64": 0}
         return self._add("LabelEncoder", [value], "ai.onnx.ml", **attributes)
 
+    def _raw_table(self) -> ir.TensorProtocol:
+        items = self.vocabularies.items
+        if items.dtype == "int64":
+            return ir.tensor(np.concatenate([np.array([items.padding]), items.ids.to_numpy()]))
+        texts = [str(items.padding), *items.ids.to_list()]
+        return ir.StringTensor([text.encode() for text in texts], shape=ir.Shape([len(texts)]))
+
     def _add(self, op: str, inputs: list[ir.Value], domain: str = "", **attributes: Any) -> ir.Value:
-        name = f"bst/{op}_{len(self.before)}"
-        node = ir.node(op, inputs, attributes, domain=domain, name=name)
-        node.outputs[0].name = name
+        node = ir.node(op, inputs, attributes, domain=domain)
+        self.added += 1
+        node.name = node.outputs[0].name = f"bst/{op}_{self.added}"
         self.before.append(node)
         return node.outputs[0]
 
@@ -97,13 +137,6 @@ def _forget_the_exporter(graph: ir.Graph) -> None:
     """Drop stack traces and paths of the machine that exported."""
     for holder in (graph, *graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
         holder.metadata_props.clear()
-
-
-def _raw_table(vocabulary: Vocabulary) -> ir.TensorProtocol:
-    values = [vocabulary.padding, *vocabulary.ids.to_list()]
-    if vocabulary.dtype == "int64":
-        return ir.tensor(np.array(values, dtype=np.int64))
-    return ir.StringTensor([str(value).encode() for value in values], shape=ir.Shape([len(values)]))
 
 
 def _value(spec: TensorSpec) -> ir.Value:

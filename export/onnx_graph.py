@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError
 from bst.vocabulary import Vocabularies
 from export.onnx_frame import DTYPES, put_frame
 from export.scorer import Scorer
-from export.signatures import Dtype, Signature, TensorSpec
+from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
 
-DEFAULT_OPSET = 20
-OPSETS = (18, 20, 23)
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
@@ -37,20 +37,24 @@ def save_onnx(
     vocabularies: Vocabularies,
     folder: Path,
     *,
-    opset: int = DEFAULT_OPSET,
+    top_k: TopK,
+    opset: int,
+    metadata: Mapping[str, str],
 ) -> None:
     """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
 
+    Args:
+        metadata: goes into `metadata_props` of every file, with `bst.signature` beside it.
+
     Raises:
-        InputError: the opset is not one of `OPSETS`.
         CheckError: a file is not a valid model, or an axis came out static or under another name.
     """
-    if opset not in OPSETS:
-        raise InputError(f"opset {opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+    whole = _export_whole(scorer, signatures[0].ids, opset)
     models = {}
     for signature in signatures:
-        model = _index_level(scorer, signature, opset)
-        put_frame(model, signature, scorer.max_length, vocabularies)
+        model = _part_of(whole, signature.name)
+        put_frame(model, signature, scorer.max_length, top_k, vocabularies)
+        model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
         models[signature.name] = model
     _share_weights(models.values(), folder)
     for signature in signatures:
@@ -78,41 +82,59 @@ def check_onnx(path: Path, signature: Signature) -> None:
             )
 
 
-class _Face(nn.Module):
-    """One signature as a module, which is what torch exports."""
+class _Whole(nn.Module):
+    """All signatures at once, of index-level inputs: what torch exports in one go. Each takes its part of the graph."""
 
-    def __init__(self, scorer: Scorer, name: str, guard: bool) -> None:
+    def __init__(self, scorer: Scorer, ids: Ids) -> None:
         super().__init__()
-        self.scorer, self.name, self.guard = scorer, name, guard
+        self.scorer = scorer
+        self.guard = ids == "index"  # raw ids are in range once they are looked up
 
-    def forward(self, items: Tensor, context: Tensor | None = None) -> Any:
+    def forward(
+        self, items: Tensor, candidates: Tensor, context: Tensor | None = None, seen: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Run everything. `items` are cut to the newest already; `seen` are all of them, where that matters."""
+        scorer = self.scorer
+        if self.guard:
+            items, candidates = scorer.guard_items(items), scorer.guard_items(candidates)
+            context = None if context is None else scorer.guard_context(context)
+            seen = None if seen is None else scorer.guard_items(seen)
         if context is None:
             context = items.new_zeros((items.size(0), 0))
-        if self.guard:
-            items, context = self.scorer.guard_items(items), self.scorer.guard_context(context)
-        return getattr(self.scorer, self.name)(items, context)
+        vectors = scorer.encode_user(items, context)
+        scores = scorer.model.item_scores(vectors)
+        best = scorer.best_of(scores, items if seen is None else seen)
+        return scores, *best, scorer.candidate_scores(vectors, candidates), vectors
 
 
-def _index_level(scorer: Scorer, signature: Signature, opset: int) -> ir.Model:
+# Which outputs of `_Whole` are those of a signature.
+PARTS = {"all_scores": slice(0, 1), "top_k": slice(1, 3), "score_candidates": slice(3, 4), "encode_user": slice(4, 5)}
+
+
+def _export_whole(scorer: Scorer, ids: Ids, opset: int) -> ir.Model:
     num_context = scorer.num_categories.size(0)
-    guard = signature.inputs[0].name == "items"  # raw ids are in range once they are looked up
-    face = _Face(scorer, signature.name, guard).eval()
     # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
-    example = {"items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64)}
+    example = {
+        "items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64),
+        "candidates": torch.ones(3, 5, dtype=torch.int64),
+    }
     # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
     batch = torch.export.Dim("batch", min=1)
-    axes = {"items": {0: batch}}
+    axes = {"items": {0: batch}, "candidates": {0: batch, 1: torch.export.Dim("n", min=1)}}
     if scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
         axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
     if num_context:
         example["context"] = torch.ones(3, num_context, dtype=torch.int64)
         axes["context"] = {0: batch}
+    if scorer.exclude_history:
+        example["seen"] = torch.ones(3, 7, dtype=torch.int64)
+        axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
     with _quiet():
         program = torch.onnx.export(
-            face,
+            _Whole(scorer, ids).eval(),
             kwargs=example,
             input_names=list(example),
-            output_names=[f"inner_{name}" for name in signature.output_names],
+            output_names=["inner/all_scores", "inner/best", "inner/best_scores", "inner/candidates", "inner/vectors"],
             opset_version=opset,
             dynamic_shapes=axes,
             dynamo=True,
@@ -121,6 +143,15 @@ def _index_level(scorer: Scorer, signature: Signature, opset: int) -> ir.Model:
         )
     assert program is not None
     return program.model
+
+
+def _part_of(whole: ir.Model, signature: str) -> ir.Model:
+    """Copy what the outputs of one signature need; weights are shared with `whole`."""
+    part = whole.clone()
+    part.graph.outputs[:] = part.graph.outputs[PARTS[signature]]
+    RemoveUnusedNodesPass()(part)
+    part.graph.inputs[:] = [value for value in part.graph.inputs if value.uses()]
+    return part
 
 
 def _share_weights(models: Any, folder: Path) -> None:
@@ -132,7 +163,7 @@ def _share_weights(models: Any, folder: Path) -> None:
                 tensor = value.const_value
                 if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes < INLINE_BYTES:
                     continue
-                content = tensor.tobytes()
+                content = np.ascontiguousarray(tensor.numpy()).data.cast("B")  # a view: weights may be gigabytes
                 key = (tensor.dtype, hashlib.sha256(content).digest())
                 if key not in placed:
                     stream.write(b"\0" * (-stream.tell() % ALIGNMENT))

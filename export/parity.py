@@ -14,7 +14,9 @@ from export.signatures import Signature
 
 TOLERANCE = 1e-5  # of the largest |score| of a call
 RUNNER_UP = "runner_up"
+LARGEST = "largest_score"
 RANKED = 10  # so many of the best are compared as a ranking where a signature gives all scores
+MAY_BE_ABSENT = ("top_k", "score_candidates")
 
 Array = NDArray[Any]
 
@@ -24,7 +26,8 @@ class Comparison:
     """How far `actual` is from `expected` in one call.
 
     Attributes:
-        error: largest |difference| of the scores, relative to the largest |expected score|.
+        error: largest |difference| of the scores, relative to the largest |expected score|; of a user vector, the same
+            over its components.
         swaps: places of the ranking that hold another id, allowed because the two scores are equal within tolerance.
         worst_row: the row with the largest difference.
         failure: what breaks parity, or None.
@@ -41,36 +44,45 @@ def compare(
 ) -> Comparison:
     """Compare two answers to the same call.
 
-    Scores must be finite and differ by at most `tolerance` times the largest |expected score|. The best ids must be the
-    same in the same order, except where two scores differ by no more than twice that (each may be off by it once): then
-    either order is right. An id that `expected` does not list is right only where `expected["runner_up"]`, float32
-    `[batch]`, the best score below the list, is as close to the place that it takes; without it, never.
+    Scores must be finite and differ by at most `tolerance` times the largest |expected score|. Only where a score of
+    -inf says that nothing is there (an unknown candidate, a place of `top_k` that the catalogue cannot fill) may it
+    stand, and then on both sides. The best ids must be the same in the same order, except where two scores differ by no
+    more than twice the tolerance (each may be off by it once): then either order is right. An id that `expected` does
+    not list is right only where `expected["runner_up"]`, float32 `[batch]`, the best score below the list, is as close
+    to the place that it takes; without it, never.
+
+    Where the scores of a call may all be small by chance, as those of a single candidate, `expected["largest_score"]`,
+    float32 `[batch]`, the largest |score| of the whole catalogue, is what errors are relative to.
     """
     for spec in signature.outputs:
         if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:
             found = list(actual[spec.name].shape) if spec.name in actual else "missing"
             return Comparison(np.inf, 0, 0, f"{spec.name} is {found}, not {list(expected[spec.name].shape)}")
-    want, got = expected["scores"].astype(np.float64), actual["scores"].astype(np.float64)
-    broken = ~(np.isfinite(want) & np.isfinite(got)).all(axis=1)
+    name = signature.output_names[-1]
+    want, got = expected[name].astype(np.float64), actual[name].astype(np.float64)
+    absent = np.isneginf(want) & np.isneginf(got) & (signature.name in MAY_BE_ABSENT)
+    broken = ~(np.isfinite(want) & np.isfinite(got) | absent).all(axis=1)
     if broken.any():
         return Comparison(np.inf, 0, int(broken.argmax()), f"NaN or inf in row {broken.argmax()}")
-    scale = max(float(np.abs(want).max()), float(np.finfo(np.float32).tiny))
-    row_errors = np.abs(got - want).max(axis=1) / scale
+    largest = np.abs(want, where=~absent, out=np.zeros_like(want)).max()
+    scale = max(float(largest), float(np.max(expected.get(LARGEST, 0))), float(np.finfo(np.float32).tiny))
+    row_errors = np.subtract(got, want, where=~absent, out=np.zeros_like(want))
+    row_errors = np.abs(row_errors).max(axis=1) / scale
     worst = int(row_errors.argmax())
     error = float(row_errors[worst])
-    failure = None
     if error > tolerance:
-        failure = f"row {worst} is off by {error:.2e} of the largest score, {tolerance:.0e} is allowed"
+        failure = f"row {worst} is off by {error:.2e} of the largest {name}, {tolerance:.0e} is allowed"
+        return Comparison(error, 0, worst, failure)
+    if name != "scores":
+        return Comparison(error, 0, worst, None)
     want_ids, want_scores = _ranking(signature, expected)
     got_ids, _ = _ranking(signature, actual)
-    if signature.name == "all_scores":
-        below = runner_up(want, RANKED)
-    else:
+    if signature.name == "top_k":
         below = expected.get(RUNNER_UP, np.full(len(want), -np.inf)).astype(np.float64)
+    else:
+        below = runner_up(want, want_ids.shape[1])
     swaps, wrong = _swaps(want_ids, want_scores, got_ids, below, 2 * tolerance * scale)
-    if failure is None and wrong is not None:
-        failure = wrong
-    return Comparison(error, swaps, worst, failure)
+    return Comparison(error, swaps, worst, wrong)
 
 
 def require_parity(name: str, comparison: Comparison) -> None:
@@ -85,9 +97,11 @@ def require_parity(name: str, comparison: Comparison) -> None:
 
 def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array, Array]:
     scores = outputs["scores"].astype(np.float64)
-    if signature.name != "all_scores":
+    if signature.name == "top_k":
         return outputs[signature.outputs[0].name], scores
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :RANKED]
+    best = np.argsort(-scores, axis=1, kind="stable")
+    if signature.name == "all_scores":
+        best = best[:, :RANKED]
     return best, np.take_along_axis(scores, best, axis=1)
 
 
@@ -103,11 +117,14 @@ def _swaps(want_ids: Array, want_scores: Array, got_ids: Array, below: Array, no
     swaps = 0
     for row, place in np.argwhere(want_ids != got_ids):
         swaps += 1
+        if np.isneginf(want_scores[row, place]):
+            return swaps, f"row {row} has {got_ids[row, place]!r} in place {place + 1}, where nothing is left to stand"
         same = np.flatnonzero(want_ids[row] == got_ids[row, place])
         score = want_scores[row, same[0]] if len(same) else below[row]
-        if abs(score - want_scores[row, place]) > noise:
+        if score != want_scores[row, place] and abs(score - want_scores[row, place]) > noise:
             found, wanted = got_ids[row, place], want_ids[row, place]
             return swaps, f"row {row} has {found!r} in place {place + 1}, where {wanted!r} scores clearly more"
-        if len(np.unique(got_ids[row])) < len(got_ids[row]):
+        named = got_ids[row][np.isfinite(want_scores[row])]
+        if len(np.unique(named)) < len(named):
             return swaps, f"row {row} names an id twice"
     return swaps, None

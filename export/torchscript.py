@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,16 @@ from bst.errors import InputError
 from export.scorer import IntegerIds, Scorer, ServedModel, TextIds, method_source
 from export.signatures import Signature
 
+FILE = "model.pt"
 
-def save_torchscript(model: ServedModel, signatures: tuple[Signature, ...], path: Path) -> None:
-    """Script `model` with one method a signature and write it to `path`. The model must be in evaluation mode."""
+
+def save_torchscript(
+    model: ServedModel, signatures: tuple[Signature, ...], path: Path, *, metadata: Mapping[str, str]
+) -> None:
+    """Script `model` with one method a signature and write it to `path`; `metadata` go into the archive's `extra/`.
+
+    The model must be in evaluation mode.
+    """
     with _no_deprecation():
         for kind in (Scorer, IntegerIds, TextIds):
             for name, function in vars(kind).items():
@@ -33,8 +39,7 @@ def save_torchscript(model: ServedModel, signatures: tuple[Signature, ...], path
         scripted = torch.jit.script(archive.eval())
         for signature in signatures:
             scripted.define(method_source(signature))
-        described = json.dumps([signature.model_dump(mode="json") for signature in signatures])
-        torch.jit.save(scripted, str(path), _extra_files={"signatures.json": described})
+        torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
 
 
 def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), device: str = "cpu") -> Any:

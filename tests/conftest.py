@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
-from export import Manifest, export_bundle
+from export import ExportSettings, Manifest, TopK, export_bundle, open_bundle
+from export.golden import Case
 
 TINY = Architecture(
     dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
 )
+FIVE = ExportSettings(top_k=TopK(limit=5))
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 
@@ -55,10 +57,16 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Train a tiny model on random events and give its run."""
 
     def make(
-        name: str, *, text: bool = False, context: tuple[str, ...] = ("gender", "region"), **sizes: object
+        name: str,
+        *,
+        text: bool = False,
+        items: int = 40,
+        context: tuple[str, ...] = ("gender", "region"),
+        **sizes: object,
     ) -> Path:
         folder = tmp_path_factory.mktemp(name)
-        events, users = write_events(folder / "events.csv", text=text), write_users(folder / "users.csv")
+        events = write_events(folder / "events.csv", items=items, text=text)
+        users = write_users(folder / "users.csv")
         settings = Settings(
             model=TINY.model_copy(update=sizes),
             training=TrainConfig(epochs=1, batch_size=16),
@@ -79,7 +87,7 @@ def run_path(make_run: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
     path = tmp_path_factory.mktemp("exported") / "bundle"
-    return path, export_bundle(run_path, path, k=5)
+    return path, export_bundle(run_path, path, FIVE)
 
 
 @pytest.fixture
@@ -100,3 +108,44 @@ def bst_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, 
         return code, captured.out, captured.err
 
     return call
+
+
+def random_inputs(
+    path: Path, batch: int, length: int, *, n: int = 5, signature: str = "all_scores"
+) -> dict[str, np.ndarray]:
+    """Random inputs of a bundle at its level: items and candidates in range and padding, categories known or not."""
+    bundle = open_bundle(path)
+    rng = np.random.default_rng(batch * 1000 + length)
+    manifest = bundle.manifest
+    items = rng.integers(0, manifest.items.count + 1, (batch, length))
+    candidates = rng.integers(0, manifest.items.count + 1, (batch, n))
+    context = np.zeros((batch, len(manifest.context)), dtype=np.int64)
+    for column, facts in enumerate(manifest.context.values()):
+        context[:, column] = rng.integers(0, facts.count + 1, batch)
+    case = Case("random", items, context, candidates, max(1, manifest.settings.top_k.limit - 1))
+    return case.inputs(manifest.signature(signature), bundle.vocabularies)
+
+
+@pytest.fixture(scope="session")
+def text_run(make_run: Callable[..., Path]) -> Path:
+    return make_run("text_ids", text=True)
+
+
+@pytest.fixture(scope="session")
+def variants(
+    make_run: Callable[..., Path],
+    text_run: Path,
+    exported: tuple[Path, Manifest],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
+    """Bundles that differ in all that the export has to tell apart; `raw_ids` has a context of text, `numbers` none."""
+    folder = tmp_path_factory.mktemp("variants")
+    plain = make_run("no_context", context=())
+    tied_mean = make_run("tied_mean", tied_output=True, head_widths=(), pooling="mean", context=("region",))
+    asked = TopK(limit=8, k_is_input=True, exclude_history=True)
+    export_bundle(text_run, folder / "text_ids", FIVE)
+    export_bundle(text_run, folder / "index", FIVE.model_copy(update={"ids": "index"}))
+    export_bundle(plain, folder / "index_no_context", FIVE.model_copy(update={"ids": "index"}))
+    export_bundle(tied_mean, folder / "numbers_k_input", ExportSettings(top_k=asked))
+    export_bundle(make_run("length_one", max_length=1, context=()), folder / "length_one", FIVE)
+    return {"raw_ids": exported[0], **{path.name: path for path in folder.iterdir()}}

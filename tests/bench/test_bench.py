@@ -20,7 +20,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(bundle_path: Path) -> None:
     bundle = open_bundle(bundle_path)
-    calls = draw_inputs(bundle, 8)
+    calls = draw_inputs(bundle, "top_k", 8)
     assert len(calls) == POOL
     assert len({call["history"].tobytes() for call in calls}) == POOL
     lengths = {int(one) for one in measured_lengths(bundle)}
@@ -31,9 +31,8 @@ def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(bundle_path
     counts = np.unique(ids[ids != 0], return_counts=True)[1]
     assert counts.max() > 4 * np.median(counts)  # Zipf: some items are asked for far more than others
     assert set(np.unique(ids[ids != 0])) <= set(bundle.vocabularies.items.ids)
-    assert all(
-        np.array_equal(one["history"], two["history"]) for one, two in zip(calls, draw_inputs(bundle, 8), strict=True)
-    )
+    again = draw_inputs(bundle, "top_k", 8)
+    assert all(np.array_equal(one["history"], two["history"]) for one, two in zip(calls, again, strict=True))
 
 
 def test_the_command_measures_every_backend_and_writes_what_it_found(
@@ -69,7 +68,7 @@ def test_a_wrong_answer_is_a_parity_failure_and_not_a_speed(bundle_path: Path) -
     bundle = open_bundle(bundle_path)
     signature = bundle.manifest.signature("top_k")
     session = bundle.session("onnxruntime")
-    answers = [session(call) for call in draw_inputs(bundle, 2)]
+    answers = [session(call) for call in draw_inputs(bundle, "top_k", 2)]
     wrong = [{name: array.copy() for name, array in one.items()} for one in answers]
     wrong[7]["item_ids"][1, 0] = wrong[7]["item_ids"][1, 4]
     assert worst_of(signature, answers, answers, 1e-5).failure is None
@@ -88,17 +87,28 @@ def test_a_backend_without_its_device_is_a_line_and_no_crash(
 ) -> None:
     monkeypatch.setattr(bench.workers.torch.cuda, "is_available", lambda: False)
     config = BenchConfig(
-        backends=("eager-cuda", "onnxruntime"), batch_sizes=(1,), launches=2, rounds=1, round_seconds=0.01
+        backends=("eager-cuda", "aotinductor", "pt2", "onnxruntime"),
+        batch_sizes=(1,),
+        launches=2,
+        rounds=1,
+        round_seconds=0.01,
     )
     result = measure_bundle(bundle_path, config)
-    assert result.unavailable == {"eager-cuda": "no CUDA device here"}
-    assert [row.backend for row in result.rows] == ["onnxruntime"]
+    assert result.unavailable == {
+        "eager-cuda": "no CUDA device here",
+        "aotinductor": "the bundle does not hold aotinductor",
+    }
+    assert [row.backend for row in result.rows] == ["pt2", "onnxruntime"]
+    assert not result.parity_failures  # pt2 at index level answers with raw ids all the same
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"backends": ("eager", "tvm")}, "backends tvm not known; known: eager, eager-cuda, torchscript, onnxruntime"),
+        (
+            {"backends": ("eager", "tvm")},
+            "backends tvm not known; known: eager, eager-cuda, torchscript, pt2, aotinductor, onnx",
+        ),
         ({"batch_sizes": (1, 0)}, r"batch sizes \[1, 0\] must be 1 or more"),
         ({"threads": 0}, "threads=0 must be 1 or more"),
         ({"launches": 1}, "launches=1 of rounds=3 are too few"),

@@ -64,9 +64,9 @@ def test_the_whole_road_ends_in_a_page(
 
 
 def export_of_three(run: Path, out: Path) -> object:
-    from export import export_bundle
+    from export import ExportSettings, TopK, export_bundle
 
-    return export_bundle(run, out, k=3)
+    return export_bundle(run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx", "torchscript")))
 
 
 def test_the_popular_rival_ranks_by_what_was_bought_in_training_alone() -> None:

@@ -17,7 +17,7 @@ import torch
 
 from bst import InputError, load_run
 from bst.notebook import import_notebook, notebook_positions, read_notebook_config
-from export import export_bundle, open_bundle, verify_bundle
+from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
 
 NOTEBOOK = Path(__file__).parents[3] / "shared" / "reference" / "bst_notebook.md"
 needs_notebook = pytest.mark.skipif(not NOTEBOOK.is_file(), reason="the notebook's text is not beside the project")
@@ -117,8 +117,8 @@ def test_an_imported_model_exports_like_any_other(
 ) -> None:
     model, weights, stated = saved(notebook, name, tmp_path)
     import_notebook(weights, stated, tmp_path / "run")
-    export_bundle(tmp_path / "run", tmp_path / "bundle", k=5)
-    assert len(list(verify_bundle(tmp_path / "bundle"))) == 4
+    export_bundle(tmp_path / "run", tmp_path / "bundle", ExportSettings(top_k=TopK(limit=5)))
+    assert len(list(verify_bundle(tmp_path / "bundle"))) == 12
     items, context = rows(name)
     with torch.inference_mode():
         expected = model(items, context.T)[0][:, 1:]
@@ -126,7 +126,7 @@ def test_an_imported_model_exports_like_any_other(
         "history": items.numpy(),
         **{f"context_{place}": column.numpy() for place, column in enumerate(context.T)},
     }
-    for backend in ("torchscript", "onnxruntime"):
+    for backend in ("torchscript", "pt2", "onnxruntime"):
         found = open_bundle(tmp_path / "bundle").session(backend, "all_scores")(inputs)["scores"]
         assert np.abs(found - expected.numpy()).max() <= allowed(expected, exported=True)
 

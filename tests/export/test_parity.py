@@ -8,16 +8,27 @@ from export.parity import runner_up
 
 ALL = Signature(
     name="all_scores",
+    ids="raw",
     inputs=(),
     outputs=(TensorSpec(name="scores", dtype="float32", shape=("batch", 4)),),
 )
 TOP = Signature(
     name="top_k",
+    ids="raw",
     inputs=(),
     outputs=(
         TensorSpec(name="item_ids", dtype="int64", shape=("batch", 3)),
         TensorSpec(name="scores", dtype="float32", shape=("batch", 3)),
     ),
+)
+
+
+CANDIDATES = ALL.model_copy(update={"name": "score_candidates"})
+VECTOR = Signature(
+    name="encode_user",
+    ids="raw",
+    inputs=(),
+    outputs=(TensorSpec(name="user_vector", dtype="float32", shape=("batch", 4)),),
 )
 
 
@@ -79,7 +90,10 @@ def test_an_id_that_is_not_listed_fails_unless_the_runner_up_is_level() -> None:
 
 def test_a_single_best_id_that_is_wrong_fails() -> None:
     one = Signature(
-        name="top_k", inputs=(), outputs=tuple(spec.model_copy(update={"shape": ("batch", 1)}) for spec in TOP.outputs)
+        name="top_k",
+        ids="raw",
+        inputs=(),
+        outputs=tuple(spec.model_copy(update={"shape": ("batch", 1)}) for spec in TOP.outputs),
     )
     assert compare(one, top([7], [4.0]), top([999], [4.0])).failure is not None
 
@@ -105,3 +119,30 @@ def test_a_ranking_that_differs_in_all_scores_fails_even_where_errors_are_small(
 def test_another_shape_or_a_missing_output_fails() -> None:
     assert compare(ALL, scores([1, 2, 3, 4]), scores([1, 2, 3])).failure == "scores is [1, 3], not [1, 4]"
     assert compare(TOP, top([1, 2, 3], [3, 2, 1]), scores([3, 2, 1])).failure == "item_ids is missing, not [1, 3]"
+
+
+def test_a_candidate_that_nobody_knows_is_minus_infinity_on_both_sides_or_fails() -> None:
+    expected = scores([1, -np.inf, 3, 2])
+    assert compare(CANDIDATES, expected, expected).failure is None
+    assert compare(CANDIDATES, expected, scores([1, -100, 3, 2])).failure == "NaN or inf in row 0"
+    assert compare(CANDIDATES, scores([1, -100, 3, 2]), expected).failure == "NaN or inf in row 0"
+    assert compare(CANDIDATES, scores([1, np.inf, 3, 2]), scores([1, np.inf, 3, 2])).failure is not None
+    assert compare(ALL, expected, expected).failure is not None
+
+
+def test_places_that_nothing_fills_are_equal() -> None:
+    expected = top([7, 0, 0], [4.0, -np.inf, -np.inf])
+    assert compare(TOP, expected, expected).failure is None
+    assert "nothing is left" in str(compare(TOP, expected, top([7, 5, 0], [4.0, -np.inf, -np.inf])).failure)
+    assert compare(TOP, expected, top([7, 5, 0], [4.0, 1.0, -np.inf])).failure is not None
+
+
+def test_candidates_are_compared_as_a_ranking_too() -> None:
+    expected = scores([1000.0, 0.02, 0.01, 0.0])
+    assert compare(CANDIDATES, expected, scores([1000.0, 0.015, 0.016, 0.0]), tolerance=1e-8).failure is not None
+
+
+def test_user_vectors_are_compared_by_component_and_have_no_ranking() -> None:
+    want, other = ({"user_vector": np.array([values], dtype=np.float32)} for values in ([2, 1, 1, -4], [2, 1, 1.1, -4]))
+    assert compare(VECTOR, want, want).failure is None
+    assert "of the largest user_vector" in str(compare(VECTOR, want, other).failure)

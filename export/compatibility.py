@@ -1,0 +1,95 @@
+"""What each format asks of the machine that runs it, and what would break on this one."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import onnx.helper
+
+from export import aotinductor, pt2
+from export.manifest import FormatRecord, Manifest, Needs
+from export.settings import Cpu, Format
+from export.signatures import SIGNATURE_NAMES
+
+# The first ONNX Runtime that reads an IR version. Each pair was tried with the release before it, which refuses the
+# file, and with itself: docs/results/compatibility.md.
+ORT_FOR_IR = {8: "1.14.0", 9: "1.17.0", 10: "1.18.0", 11: "1.22.0", 12: "1.23.0"}
+TORCHSCRIPT_REMARK = (
+    "TorchScript is deprecated since torch 2.13 and may break on Python 3.14; the pt2 format is its successor"
+)
+
+
+def needs_of(form: Format, folder: Path, cpu: Cpu) -> Needs:
+    """Say what the files of a format, written into `folder`, ask for."""
+    torch_made = {"torch": version("torch"), "python": platform.python_version()}
+    if form == "onnx":
+        model = onnx.load(str(folder / f"{SIGNATURE_NAMES[0]}.onnx"), load_external_data=False)
+        opsets = {entry.domain or "ai.onnx": str(entry.version) for entry in model.opset_import}
+        return Needs(
+            versions={**opsets, "ir_version": str(model.ir_version)},
+            made_with={name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
+            at_least={"onnxruntime": ORT_FOR_IR[model.ir_version]},
+        )
+    if form == "torchscript":
+        return Needs(versions={}, made_with=torch_made, remarks=(TORCHSCRIPT_REMARK,))
+    if form == "pt2":
+        schema = pt2.schema_of(folder / pt2.FILE, SIGNATURE_NAMES[0])
+        return Needs(versions={"torch.export schema": schema}, made_with=torch_made)
+    return Needs(
+        versions={},
+        made_with=torch_made,
+        machine=platform.machine(),
+        cpu_flags=aotinductor.needs(cpu),
+        remarks=(
+            "machine code for Linux; on a CPU without these flags it crashes the process",
+            "checks neither shape nor dtype nor strides of its inputs: check them before the call",
+        ),
+    )
+
+
+def obstacles(record: FormatRecord) -> list[str]:
+    """Say why a format cannot run on this machine; it must then not be loaded. Empty if it can."""
+    needs = record.needs
+    found = []
+    if needs.machine is not None and needs.machine != platform.machine():
+        found.append(f"is machine code for {needs.machine}, this machine is {platform.machine()}")
+    elif missing := [flag for flag in needs.cpu_flags if flag not in aotinductor.cpu_flags()]:
+        found.append(f"needs the CPU features {', '.join(missing)}, which this CPU has not; export again here")
+    if (schema := needs.versions.get("torch.export schema")) and schema.split(".")[0] != _schema_here():
+        found.append(f"is written in torch.export schema {schema}, torch {version('torch')} reads {_schema_here()}")
+    for library, least in needs.at_least.items():
+        if _numbers(version(library)) < _numbers(least):
+            found.append(f"needs {library} {least}, here is {version(library)}; update it")
+    return found
+
+
+def warnings_of(manifest: Manifest) -> list[str]:
+    """Say what may break on this machine, though it was not seen to: one line each."""
+    told = []
+    for record in manifest.formats:
+        told += [f"{record.name}: {remark}" for remark in record.needs.remarks]
+        for library, made in record.needs.made_with.items():
+            here = platform.python_version() if library == "python" else version(library)
+            if _numbers(here)[:2] < _numbers(made)[:2]:
+                told.append(f"{record.name}: made with {library} {made}, here is the older {here}, which was not tried")
+        if record.name == "torchscript" and sys.version_info >= (3, 14):
+            told.append(f"torchscript: this is Python {platform.python_version()}, where torch promises nothing for it")
+        if record.ids != manifest.ids:
+            told.append(
+                f"{record.name}: at index level, for text ids cannot go through tensors; vocabulary.json has them"
+            )
+    return told
+
+
+def _schema_here() -> str:
+    from torch._export.serde.schema import SCHEMA_VERSION
+
+    return str(SCHEMA_VERSION[0])
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("+")[0].split(".") if part.isdigit())

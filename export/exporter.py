@@ -1,0 +1,239 @@
+"""A run becomes a bundle: written in every format, proven, and only then given its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bst.checkpoint import Run, library_versions, load_run, run_hash, write_vocabularies
+from bst.config import BSTConfig
+from bst.console import Tell
+from bst.errors import CheckError, InputError
+from bst.files import replaced_folder, require_new, staged_folder, to_json
+from bst.vocabulary import Vocabularies, Vocabulary
+from export import aotinductor, blocks, pt2, torchscript
+from export.backends import open_format
+from export.bundle import verify_bundle
+from export.card import write_card
+from export.compatibility import needs_of
+from export.golden import cases, worth_storing, write_golden
+from export.manifest import (
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    Entry,
+    FormatRecord,
+    Manifest,
+    VocabularyFacts,
+    list_files,
+    read_manifest,
+)
+from export.onnx_graph import save_onnx
+from export.parity import TOLERANCE
+from export.proof import Answers, PartedError, answer, prove
+from export.scorer import Scorer, ServedModel
+from export.settings import ExportSettings, Format
+from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
+
+DEFAULTS = ExportSettings()
+
+
+def export_bundle(
+    run_path: Path, out: Path, settings: ExportSettings = DEFAULTS, *, tell: Tell = lambda step: None
+) -> Manifest:
+    """Write the run at `run_path` as the bundle `out`, or nothing at all.
+
+    Every file is opened again in its runtime and compared with the eager model at sizes that it was not exported with.
+
+    Args:
+        tell: called with a line before each step.
+
+    Raises:
+        InputError: `out` exists, k is beyond the catalogue, a compiler is missing, or the run cannot be read.
+        CheckError: a format disagrees with the model; the message names the format, the case, the row, and the first
+            block of the model where they part.
+    """
+    require_new(out, "the bundle")
+    with staged_folder(out, "the bundle") as stage:
+        return _build(stage, run_path, settings, tell)
+
+
+def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: None) -> Manifest:
+    """Put the weights and id tables of another run into `bundle`, with the settings that it was exported with.
+
+    The new bundle is written beside the old one, proven and verified; then the two change places in one step. Until
+    then, and if anything fails, the old one is as it was. Who holds its files open can go on using them.
+
+    Raises:
+        InputError: `bundle` is not one, or the run is of another architecture; all differences are named.
+        CheckError: as `export_bundle`, or the new bundle does not verify.
+    """
+    old = read_manifest(bundle)
+    with replaced_folder(bundle, "the bundle") as stage:
+        manifest = _build(stage, run_path, old.settings, tell, like=old)
+        for _ in verify_bundle(stage, tell):
+            pass
+    return manifest
+
+
+def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
+    manifest, vocabularies, answers = _write(stage, run_path, settings, tell, like)  # the model itself is let go
+    parity = []
+    for record in manifest.formats:
+        for one in answers:
+            if one.signature.ids != record.ids:
+                continue
+            tell(f"comparing {one.signature.name} in {record.name} with eager")
+            session = open_format(stage, record, one.signature)
+            try:
+                parity.append(prove(record.name, one, session, vocabularies, manifest.model))
+            except PartedError as error:
+                raise CheckError(f"{error}; {_where(stage, record, error, run_path)}") from None
+    manifest = manifest.model_copy(update={"parity": tuple(parity)})
+    write_card(stage, manifest, vocabularies)
+    manifest = manifest.model_copy(update={"files": list_files(stage)})
+    (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
+    return manifest
+
+
+def _write(
+    stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None
+) -> tuple[Manifest, Vocabularies, list[Answers]]:
+    """Write formats and golden vectors, and give with the manifest what eager says to every case."""
+    run = load_run(run_path)
+    _require_fit(run, settings, like)
+    config, vocabularies = run.config.model, run.vocabularies
+    levels = {form: _level(form, settings.ids, vocabularies) for form in settings.formats}
+    signatures = {
+        ids: build_signatures(config, vocabularies, top_k=settings.top_k, ids=ids)
+        for ids in dict.fromkeys((settings.ids, *levels.values()))
+    }
+    draft = Manifest(
+        schema_version=SCHEMA_VERSION,
+        settings=settings,
+        signatures=tuple(one for level in signatures.values() for one in level),
+        formats=(),
+        files=(),
+        model=config,
+        items=_facts(vocabularies.items),
+        context={name: _facts(one) for name, one in vocabularies.context.items()},
+        tolerance=TOLERANCE,
+        parity=(),
+        run_sha256=run_hash(run_path),
+        versions=library_versions("onnx", "onnxscript", "onnxruntime"),
+    )
+    records = []
+    for form, ids in levels.items():
+        tell(f"exporting {form}")
+        (stage / form).mkdir()
+        _write_format(form, stage / form, run, signatures[ids], draft)
+        records.append(_record(form, ids, stage / form, settings))
+    write_vocabularies(stage, vocabularies)
+    answers = []
+    every = cases(config, run.heldout, settings.top_k)
+    tell("asking the model, in float32 and in float64")
+    for one in answer(run.model, config, vocabularies, settings, draft.signatures, every):
+        stored = [golden for golden in one.golden if worth_storing(golden)]
+        ids = one.signature.ids
+        folder = stage / _golden_folder(ids, settings)
+        write_golden(folder, one.signature, stored, onnx_layout=ids == settings.ids)
+        answers.append(one)
+    return draft.model_copy(update={"formats": tuple(records)}), vocabularies, answers
+
+
+def _write_format(form: Format, folder: Path, run: Run, signatures: tuple[Signature, ...], manifest: Manifest) -> None:
+    settings, raw = manifest.settings, signatures[0].ids == "raw"
+    scorer = Scorer(run.model, run.config.model, settings.top_k, one_length=form == "aotinductor")
+    served = ServedModel(scorer, run.vocabularies if raw else None).eval()
+    metadata = _metadata(manifest, signatures)
+    if form == "onnx":
+        save_onnx(
+            served.scorer,
+            signatures,
+            run.vocabularies,
+            folder,
+            top_k=settings.top_k,
+            opset=settings.opset,
+            metadata=metadata,
+        )
+    elif form == "torchscript":
+        torchscript.save_torchscript(served, signatures, folder / torchscript.FILE, metadata=metadata)
+    elif form == "pt2":
+        pt2.save_pt2(served, signatures, folder / pt2.FILE, metadata=metadata)
+    else:
+        aotinductor.save_aotinductor(served, signatures, folder, cpu=settings.cpu, metadata=metadata)
+
+
+def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> FormatRecord:
+    entries = {
+        "onnx": lambda name: Entry(path=f"onnx/{name}.onnx"),
+        "torchscript": lambda name: Entry(path=f"torchscript/{torchscript.FILE}", function=name),
+        "pt2": lambda name: Entry(path=f"pt2/{pt2.FILE}", function=name),
+        "aotinductor": lambda name: Entry(path=f"aotinductor/{name}.pt2"),
+    }
+    return FormatRecord(
+        name=form,
+        ids=ids,
+        entries={name: entries[form](name) for name in SIGNATURE_NAMES},
+        golden=_golden_folder(ids, settings),
+        # ONNX TopK states it; torch.topk promises nothing.
+        equal_scores="lower index first" if form == "onnx" else "any order",
+        needs=needs_of(form, folder, settings.cpu),
+    )
+
+
+def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> None:
+    count, limit = run.config.model.num_items, settings.top_k.limit
+    if limit > count:
+        raise InputError(f"k={limit} is not between 1 and the catalogue's {count} items; give another")
+    if "aotinductor" in settings.formats:
+        if run.config.model.padding == "counted":
+            raise InputError(
+                "aotinductor pads every history, and to this model (padding='counted') that matters; leave it out"
+            )
+        aotinductor.require_compiler()
+    if like is None:
+        return
+    here, there = _architecture(run.config.model), _architecture(like.model)
+    differing = [f"{name} is {here[name]}, in the bundle {there[name]}" for name in here if here[name] != there[name]]
+    kinds = {"item": (run.vocabularies.items.dtype, like.items.dtype)}
+    for name, facts in like.context.items():
+        if name in run.vocabularies.context:
+            kinds[name] = (run.vocabularies.context[name].dtype, facts.dtype)
+    differing += [f"{name} ids are {new}, in the bundle {old}" for name, (new, old) in kinds.items() if new != old]
+    if differing:
+        raise InputError(f"the run is of another architecture than the bundle: {'; '.join(differing)}; use --out")
+
+
+def _architecture(config: BSTConfig) -> dict[str, Any]:
+    """What graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
+    values = config.model_dump(mode="json", exclude={"num_items", "dropout", "init_method"})
+    values["context"] = [(feature.name, feature.dim) for feature in config.context]
+    return values
+
+
+def _level(form: Format, ids: Ids, vocabularies: Vocabularies) -> Ids:
+    tensors_only = form in ("pt2", "aotinductor")
+    return "index" if tensors_only and not can_hold_raw_ids(vocabularies) else ids
+
+
+def _golden_folder(ids: Ids, settings: ExportSettings) -> str:
+    return "golden" if ids == settings.ids else f"golden/{ids}"
+
+
+def _metadata(manifest: Manifest, signatures: tuple[Signature, ...]) -> dict[str, str]:
+    """What travels inside the files themselves, for one who finds them without the manifest: JSON by name."""
+    told = manifest.model_dump(mode="json", include={"settings", "model", "items", "context", "versions"})
+    told["run_sha256"] = manifest.run_sha256
+    told["signatures"] = [signature.model_dump(mode="json") for signature in signatures]
+    return {f"bst.{name}": json.dumps(value, ensure_ascii=False) for name, value in told.items()}
+
+
+def _where(stage: Path, record: FormatRecord, parted: PartedError, run_path: Path) -> str:
+    """Say where in the model a format and eager part; the model is loaded once more for that."""
+    run = load_run(run_path)
+    return blocks.where_they_part(stage, record, parted.signature, parted.case, run)
+
+
+def _facts(vocabulary: Vocabulary) -> VocabularyFacts:
+    return VocabularyFacts(dtype=vocabulary.dtype, count=len(vocabulary), padding=vocabulary.padding)

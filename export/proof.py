@@ -1,0 +1,179 @@
+"""The proof: every format against eager float32 and against float64, and against itself where nothing may change.
+
+Eager answers all cases first, so that the model can be let go before the formats are loaded one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bst.config import BSTConfig
+from bst.errors import CheckError
+from bst.model import BST
+from bst.vocabulary import Vocabularies
+from export.backends import Arrays, Session, eager_session
+from export.golden import Case, GoldenCase
+from export.manifest import ParityRecord
+from export.oracle import in_float64
+from export.parity import LARGEST, RUNNER_UP, compare, runner_up
+from export.scorer import Scorer, ServedModel
+from export.settings import ExportSettings, Format
+from export.signatures import Signature
+
+Array = NDArray[Any]
+MORE_PADDING = 3
+
+
+class PartedError(CheckError):
+    """A format disagrees: in which case of which signature, so that one can look for the block where it does."""
+
+    def __init__(self, message: str, signature: Signature, case: Case) -> None:
+        super().__init__(message)
+        self.signature, self.case = signature, case
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says to every case of one signature: in float32 (golden), and in float64 the last output."""
+
+    signature: Signature
+    cases: Sequence[Case]
+    golden: Sequence[GoldenCase]
+    truth: Sequence[Array]
+
+
+def answer(
+    model: BST,
+    config: BSTConfig,
+    vocabularies: Vocabularies,
+    settings: ExportSettings,
+    signatures: Sequence[Signature],
+    cases: Sequence[Case],
+) -> Iterator[Answers]:
+    """Run eager over every case of every signature, once in float32 and once in float64."""
+    exact_model = in_float64(model)
+    beside: list[tuple[Array, Array]] = []  # of each case what only the scores of all items tell
+    for signature in signatures:
+        tables = vocabularies if signature.ids == "raw" else None
+        here, exact = (
+            eager_session(ServedModel(Scorer(one, config, settings.top_k), tables), signature)
+            for one in (model, exact_model)
+        )
+        golden, truth = [], []
+        for position, case in enumerate(cases):
+            inputs = case.inputs(signature, vocabularies)
+            outputs = here(inputs)
+            if signature.name == "all_scores" and len(beside) < len(cases):
+                beside.append((_below(outputs["scores"], case, settings), np.abs(outputs["scores"]).max(axis=1)))
+            if signature.name == "top_k":
+                outputs[RUNNER_UP] = beside[position][0]
+            if signature.name == "score_candidates":
+                outputs[LARGEST] = beside[position][1]
+            golden.append(GoldenCase(case.name, inputs, outputs))
+            truth.append(exact(inputs)[signature.output_names[-1]])
+        yield Answers(signature, cases, golden, truth)
+
+
+def prove(
+    form: Format, answers: Answers, session: Session, vocabularies: Vocabularies, config: BSTConfig
+) -> ParityRecord:
+    """Compare one format with the recorded answers, and with itself.
+
+    Raises:
+        PartedError: an answer is not equal (see `compare`); the message names format, signature, case and row.
+    """
+    signature = answers.signature
+    name = signature.output_names[-1]
+    errors, true_errors, eager_errors, swaps, rows = [0.0], [0.0], [0.0], 0, 0
+    for case, golden, truth in zip(answers.cases, answers.golden, answers.truth, strict=True):
+        actual = session(golden.inputs)
+        comparison = compare(signature, golden.outputs, actual)
+        if comparison.failure:
+            raise PartedError(f"{form}, {signature.name}, case {case.name!r}: {comparison.failure}", signature, case)
+        errors.append(comparison.error)
+        largest = golden.outputs.get(LARGEST)
+        true_errors.append(_relative(actual[name], truth, largest))
+        eager_errors.append(_relative(golden.outputs[name], truth, largest))
+        swaps += comparison.swaps
+        rows += len(truth)
+    same = {"alone": 0.0}
+    if config.padding == "ignored":
+        same["more_padding"] = 0.0
+    if signature.takes("candidates"):
+        same["permuted"] = 0.0
+    for position in _batches(answers.cases):
+        case, golden = answers.cases[position], answers.golden[position]
+        for what, error, failure in _variations(signature, case, golden, session, vocabularies):
+            if what not in same:
+                continue
+            if failure:
+                told = f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {failure}"
+                raise PartedError(told, signature, case)
+            same[what] = max(same[what], error)
+    return ParityRecord(
+        format=form,
+        signature=signature.name,
+        cases=len(answers.cases),
+        rows=rows,
+        max_error=max(errors),
+        error_to_float64=max(true_errors),
+        eager_error_to_float64=max(eager_errors),
+        swaps=swaps,
+        alone=same["alone"],
+        more_padding=same.get("more_padding"),
+        permuted=same.get("permuted"),
+    )
+
+
+def _variations(
+    signature: Signature, case: Case, golden: GoldenCase, session: Session, vocabularies: Vocabularies
+) -> Iterator[tuple[str, float, str | None]]:
+    """Ask again in ways that may not change the answer; yield how, the error, and what is wrong if something is."""
+
+    def ask(changed: Case) -> Arrays:
+        return session(changed.inputs(signature, vocabularies))
+
+    def differs(what: str, expected: Arrays, actual: Arrays) -> tuple[str, float, str | None]:
+        comparison = compare(signature, expected, actual)
+        return what, comparison.error, comparison.failure
+
+    whole: Arrays = dict(ask(case))
+    whole |= {name: golden.outputs[name] for name in (RUNNER_UP, LARGEST) if name in golden.outputs}
+    for row in range(len(case.items)):
+        alone = slice(row, row + 1)
+        yield differs("alone", {name: array[alone] for name, array in whole.items()}, ask(case.rows(alone)))
+    padded = replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0))))
+    yield differs("more_padding", whole, ask(padded))
+    if signature.takes("candidates"):
+        turned = {**whole, "scores": whole["scores"][:, ::-1]}
+        yield differs("permuted", turned, ask(replace(case, candidates=case.candidates[:, ::-1])))
+
+
+def _batches(cases: Sequence[Case]) -> list[int]:
+    """Which cases are asked again: the edge rows in one batch, and users with room for more padding."""
+    names = [case.name for case in cases]
+    users = [name for name in names if name.startswith("users_3x")]
+    return [names.index("edges_in_one_batch"), names.index(users[min(1, len(users) - 1)])]
+
+
+def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:
+    """The best score that `top_k` does not list: float32 `[batch]`."""
+    count = case.k if settings.top_k.k_is_input else settings.top_k.limit
+    if settings.top_k.exclude_history:
+        scores = scores.copy()
+        known = (case.items > 0) & (case.items <= scores.shape[1])
+        rows = np.nonzero(known)[0]
+        scores[rows, case.items[known] - 1] = -np.inf
+    return runner_up(scores, count)
+
+
+def _relative(values: Array, exact: Array, largest: Array | None) -> float:
+    there = np.isfinite(exact)
+    scales = (np.abs(exact[there]).max(initial=0), 0 if largest is None else largest.max())
+    scale = max(*map(float, scales), float(np.finfo(np.float32).tiny))
+    return float(np.abs(values[there].astype(np.float64) - exact[there]).max(initial=0)) / scale

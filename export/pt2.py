@@ -1,0 +1,182 @@
+"""`torch.export` programs (`.pt2`), successor of TorchScript: all signatures in one archive over one set of weights.
+
+Nothing here unpickles: what torch's own reader would unpickle is refused or left unread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter, _package
+from torch.export.pt2_archive import constants as archive
+
+from bst.errors import CheckError, InputError
+from export.scorer import ServedModel, compiled_source
+from export.signatures import Signature
+
+FILE = "model.pt2"
+# Sizes above 1 and different from one another, so that none is taken for another or for a constant.
+EXAMPLE_SIZES = {"batch": 3, "length": 5, "n": 7}
+SHARED = (
+    archive.WEIGHTS_DIR + archive.WEIGHT_FILENAME_PREFIX,
+    archive.CONSTANTS_DIR + archive.TENSOR_CONSTANT_FILENAME_PREFIX,
+)
+
+
+def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
+    """Trace `signature` of `model`, which must be in evaluation mode; inputs are positional, int64.
+
+    Raises:
+        CheckError: an axis that is dynamic in the signature came out static.
+    """
+
+    class Program(ServedModel):
+        """A class of its own, for it has a `forward` of its own."""
+
+    Program.forward = compiled_source(signature)
+    program = Program(model.scorer, None)
+    for name, child in model.named_children():
+        program.add_module(name, child)
+    axes = {name: torch.export.Dim(name, min=1) for name in EXAMPLE_SIZES}
+    example = tuple(
+        torch.ones([EXAMPLE_SIZES[axis] if isinstance(axis, str) else axis for axis in spec.shape], dtype=torch.int64)
+        for spec in signature.inputs
+    )
+    dynamic = tuple(
+        {place: axes[axis] for place, axis in enumerate(spec.shape) if isinstance(axis, str)}
+        for spec in signature.inputs
+    )
+    exported = torch.export.export(program.eval(), example, dynamic_shapes=dynamic)
+    for node in exported.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of the machine that exported
+    check_program(exported, signature)
+    return exported
+
+
+def check_program(program: ExportedProgram, signature: Signature) -> None:
+    """Ask the program for the axes of its inputs.
+
+    Raises:
+        CheckError: one is static that should be dynamic, or the other way round, or does not begin at 1.
+    """
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    for spec, name in zip(signature.inputs, program.graph_signature.user_inputs, strict=True):
+        for place, (stated, found) in enumerate(zip(spec.shape, values[name].shape, strict=True)):
+            if isinstance(stated, str):
+                held = isinstance(found, torch.SymInt) and program.range_constraints[found.node.expr]
+                right = held and held.lower == 1 and held.upper > 2**31
+            else:
+                right = not isinstance(found, torch.SymInt) and stated == found
+            if not right:
+                raise CheckError(f"pt2, {signature.name}: axis {place} of {spec.name} is {found}, not {stated}")
+
+
+def save_pt2(model: ServedModel, signatures: tuple[Signature, ...], path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write one archive with a program a signature, under its name; equal weights are stored once.
+
+    Raises:
+        CheckError: as `export_program`.
+    """
+    programs = {signature.name: export_program(model, signature) for signature in signatures}
+    with _Shared(str(path)) as writer:
+        # Not public, but the public `package_pt2` cannot be told to share weights among programs.
+        _package._package_exported_programs(writer, programs)
+        for name, text in metadata.items():
+            writer.write_string(archive.EXTRA_DIR + name, text)
+
+
+def load_pt2(path: Path, name: str) -> ExportedProgram:
+    """Load the program of one signature; no other one is read.
+
+    Raises:
+        InputError: the file is not such an archive, does not hold the program, or holds something pickled.
+    """
+    try:
+        with _Plain(str(path)) as reader:
+            wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
+            return _package._load_exported_programs(reader, wanted, None)[name]
+    except (RuntimeError, AssertionError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path} does not load as a torch.export archive with {name!r} ({told}); export again"
+        ) from None
+
+
+def schema_of(path: Path, name: str) -> str:
+    """Read the version of the schema that a program is written in, such as `8.14`."""
+    with zipfile.ZipFile(path) as file:
+        (entry,) = (one for one in file.namelist() if one.endswith(archive.MODELS_FILENAME_FORMAT.format(name)))
+        version = json.loads(file.read(entry))["schema_version"]
+    return f"{version['major']}.{version['minor']}"
+
+
+class _Shared(PT2ArchiveWriter):
+    """Stores equal tensors once, and tells the configs that list them where they are."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.placed: dict[tuple[str, bytes], str] = {}
+        self.names: dict[str, str] = {}  # of the program at hand: what torch calls a file -> what it is called here
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        prefix = next((one for one in SHARED if name.startswith(one)), None)
+        if prefix is not None:
+            key = (prefix, hashlib.sha256(data).digest())
+            file = Path(prefix).name
+            if key not in self.placed:
+                self.placed[key] = f"{file}{len(self.placed)}"
+                super().write_bytes(f"{Path(prefix).parent.as_posix()}/{self.placed[key]}", data)
+            self.names[Path(name).name] = self.placed[key]
+            return
+        if name.startswith((archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)) and name.endswith("_config.json"):
+            config = json.loads(data)
+            for entry in config["config"].values():
+                entry["path_name"] = self.names.get(entry["path_name"], entry["path_name"])
+            data = json.dumps(config).encode()
+            self.names = {}
+        super().write_bytes(name, data)
+
+
+class _Plain(PT2ArchiveReader):
+    """Refuses what would be unpickled; example inputs, which nobody needs, are not read."""
+
+    def read_bytes(self, name: str) -> bytes:
+        if name.startswith(archive.SAMPLE_INPUTS_FILENAME_FORMAT.split("{}")[0]):
+            return b""
+        return super().read_bytes(name)
+
+    def read_string(self, name: str) -> str:
+        text = super().read_string(name)
+        if name.endswith("_config.json"):
+            for entry in json.loads(text)["config"].values():
+                if entry["use_pickle"] or entry["tensor_meta"] is None:
+                    raise ValueError(f"{entry['path_name']} is pickled, which nothing that bst writes is")
+        return text
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep torch's compilers from telling what is of no use here: that this machine can do more than was asked for."""
+    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._inductor")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def as_tensors(arrays: Any) -> tuple[torch.Tensor, ...]:
+    """Wrap int64 arrays, in order."""
+    return tuple(torch.from_numpy(array) for array in arrays)

@@ -1,0 +1,40 @@
+"""What a person chooses when exporting. A default is written here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bst.config import Frozen
+from export.signatures import Ids, TopK
+
+Format = Literal["onnx", "torchscript", "pt2", "aotinductor"]
+FORMATS: tuple[Format, ...] = ("onnx", "torchscript", "pt2", "aotinductor")
+OPSETS = (18, 20, 23)
+Cpu = Literal["avx2", "native"]
+
+
+class ExportSettings(Frozen):
+    """How a run becomes a bundle.
+
+    Attributes:
+        formats: which are written, each once.
+        ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
+        cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
+    """
+
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
+    ids: Ids = "raw"
+    top_k: TopK = TopK()
+    opset: int = 20
+    cpu: Cpu = "avx2"
+
+    @model_validator(mode="after")
+    def _choices_are_known(self) -> Self:
+        if self.opset not in OPSETS:
+            raise ValueError(f"opset {self.opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+        repeated = {form for form in self.formats if self.formats.count(form) > 1}
+        if repeated:
+            raise ValueError(f"formats name {', '.join(sorted(repeated))} twice; once is enough")
+        return self
