@@ -38,6 +38,7 @@ from bst.vocabulary import Vocabularies
 SCHEMA_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
+MAPPED_BYTES = 2**26  # weights of this size and more are mapped from the file, not read
 WHAT = "a run (a folder that `bst train` writes)"
 
 
@@ -116,7 +117,9 @@ def load_run(path: Path) -> Run:
     """
     config = read_run_config(path)
     vocabularies = _read_vocabularies(path, config.model)
-    model = load_weights(path, BST(config.model))
+    with torch.device("meta"):  # no weights are made only to be replaced
+        model = BST(config.model)
+    model = load_weights(path, model)
     rows = _read_tensors(path / "heldout.safetensors")
     try:
         heldout = Heldout(rows["items"], rows["context"])
@@ -144,7 +147,10 @@ def read_run_config(path: Path) -> RunConfig:
 
 
 def load_weights(path: Path, model: BST) -> BST:
-    """Load the best weights of the run `path` into `model`, and give it back; raises as `load_run` does."""
+    """Let `model` have the best weights of the run `path`, mapped from the file, and give it back.
+
+    Raises as `load_run` does.
+    """
     if not (path / WEIGHTS_FILE).exists() and (path / STATE_FILE).exists():
         raise InputError(f"{path} has no {WEIGHTS_FILE} yet: its first epoch was not finished; go on with --resume")
     _fit_weights(model, _read_tensors(path / WEIGHTS_FILE), path)
@@ -155,7 +161,8 @@ def run_hash(path: Path) -> str:
     """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name in ("config.json", WEIGHTS_FILE, VOCABULARY_FILE):
-        digest.update(hashlib.sha256((path / name).read_bytes()).digest())
+        with (path / name).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -212,7 +219,11 @@ def _fit_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
         for name, tensor in expected.items()
         if name in weights and (weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype)
     ]
-    offences += [f"{name} holds NaN or inf" for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    # By the extremes, which hold every NaN and inf: a mask of all elements takes memory that gigabytes have not.
+    extremes = {name: torch.stack(torch.aminmax(tensor)) for name, tensor in weights.items() if tensor.numel()}
+    offences += [f"{name} holds NaN or inf" for name, pair in extremes.items() if not torch.isfinite(pair).all()]
     if offences:
         raise InputError(f"{path / WEIGHTS_FILE} does not fit config.json: {'; '.join(offences)}")
-    model.load_state_dict(weights)
+    # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
+    own = {name: tensor.clone() if tensor.nbytes < MAPPED_BYTES else tensor for name, tensor in weights.items()}
+    model.load_state_dict(own, assign=True)

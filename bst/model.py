@@ -101,7 +101,9 @@ class BST(nn.Module):
         # One slot more than a history can have: torch.export takes a slice that may be the whole buffer for a
         # constant length, and says so only by refusing max_length itself.
         room = config.max_length + 1
-        self.register_buffer("causal", torch.ones(room, room, dtype=torch.bool).tril(), persistent=False)
+        # Not saved with the weights, so real also where a model is built on the meta device to be filled from a file.
+        causal = torch.ones(room, room, dtype=torch.bool, device="cpu").tril()
+        self.register_buffer("causal", causal, persistent=False)
         self.register_buffer("positions", sinusoidal_positions(room, config.dim))
         _initialise(self, config.init_method)
 

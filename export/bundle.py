@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,7 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
         if found := obstacles(record):
             raise CheckError(f"{path}: {record.name} {'; '.join(found)}")
         for signature in manifest.signatures_of(record):
+            gc.collect()  # sessions are full of cycles; one must be gone before the next is loaded
             tell(f"replaying {signature.name} in {record.name}")
             yield _replay(path, manifest, record, signature)
 

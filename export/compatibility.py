@@ -15,9 +15,9 @@ from export.manifest import FormatRecord, Manifest, Needs
 from export.settings import Cpu, Format
 from export.signatures import SIGNATURE_NAMES
 
-# The first ONNX Runtime that reads an IR version. Each pair was tried with the release before it, which refuses the
-# file, and with itself: docs/results/compatibility.md.
-ORT_FOR_IR = {8: "1.14.0", 9: "1.17.0", 10: "1.18.0", 11: "1.22.0", 12: "1.23.0"}
+# The first ONNX Runtime that runs a file of an opset. That one was tried, and the one before it, which refuses the file
+# (but for 1.15.0, the oldest that could be had): docs/results/compatibility.md.
+ORT_FOR_OPSET = {18: "1.15.0", 20: "1.17.0", 23: "1.23.0"}
 TORCHSCRIPT_REMARK = (
     "TorchScript is deprecated since torch 2.13 and may break on Python 3.14; the pt2 format is its successor"
 )
@@ -32,7 +32,7 @@ def needs_of(form: Format, folder: Path, cpu: Cpu) -> Needs:
         return Needs(
             versions={**opsets, "ir_version": str(model.ir_version)},
             made_with={name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
-            at_least={"onnxruntime": ORT_FOR_IR[model.ir_version]},
+            at_least={"onnxruntime": ORT_FOR_OPSET[int(opsets["ai.onnx"])]},
         )
     if form == "torchscript":
         return Needs(versions={}, made_with=torch_made, remarks=(TORCHSCRIPT_REMARK,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from export.manifest import (
     Entry,
     FormatRecord,
     Manifest,
+    ParityRecord,
     VocabularyFacts,
     list_files,
     read_manifest,
@@ -77,23 +79,34 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
 
 
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
-    manifest, vocabularies, answers = _write(stage, run_path, settings, tell, like)  # the model itself is let go
+    manifest, vocabularies, answers = _write(stage, run_path, settings, tell, like)
     parity = []
     for record in manifest.formats:
         for one in answers:
             if one.signature.ids != record.ids:
                 continue
+            # Models are full of cycles: without this, all that were loaded before stay in memory beside the next.
+            gc.collect()
             tell(f"comparing {one.signature.name} in {record.name} with eager")
-            session = open_format(stage, record, one.signature)
-            try:
-                parity.append(prove(record.name, one, session, vocabularies, manifest.model))
-            except PartedError as error:
-                raise CheckError(f"{error}; {_where(stage, record, error, run_path)}") from None
+            parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
+    del answers
     manifest = manifest.model_copy(update={"parity": tuple(parity)})
     write_card(stage, manifest, vocabularies)
     manifest = manifest.model_copy(update={"files": list_files(stage)})
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
     return manifest
+
+
+def _proven(
+    stage: Path, record: FormatRecord, answers: Answers, vocabularies: Vocabularies, config: BSTConfig, run_path: Path
+) -> ParityRecord:
+    try:
+        session = open_format(stage, record, answers.signature)
+        return prove(record.name, answers, session, vocabularies, config)
+    except PartedError as error:
+        run = load_run(run_path)  # once more, to look for the block
+        where = blocks.where_they_part(stage, record, error.signature, error.case, run)
+        raise CheckError(f"{error}; {where}") from None
 
 
 def _write(
@@ -227,12 +240,6 @@ def _metadata(manifest: Manifest, signatures: tuple[Signature, ...]) -> dict[str
     told["run_sha256"] = manifest.run_sha256
     told["signatures"] = [signature.model_dump(mode="json") for signature in signatures]
     return {f"bst.{name}": json.dumps(value, ensure_ascii=False) for name, value in told.items()}
-
-
-def _where(stage: Path, record: FormatRecord, parted: PartedError, run_path: Path) -> str:
-    """Say where in the model a format and eager part; the model is loaded once more for that."""
-    run = load_run(run_path)
-    return blocks.where_they_part(stage, record, parted.signature, parted.case, run)
 
 
 def _facts(vocabulary: Vocabulary) -> VocabularyFacts:

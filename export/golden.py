@@ -26,10 +26,11 @@ from export.signatures import Signature, TopK
 
 Array = NDArray[Any]
 BATCH_SIZES = (1, 3, 64)
-LARGE_NUMBERS = 20_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
+LARGE_NUMBERS = 5_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
 CANDIDATES = (1, 7, 100)
 GOLDEN_NUMBERS = 10_000  # a call with more output than this is compared at export but not stored
-ALWAYS_STORED = ("empty", "full", "unknown_ids")
+ALWAYS_STORED = ("full", "empty", "unknown_ids")
+STORED_NUMBERS = 200_000  # but of these only the first where their outputs are more
 OUT_OF_RANGE = 2**40
 
 
@@ -164,7 +165,10 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
 
 def worth_storing(case: GoldenCase) -> bool:
     """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others if their outputs are few."""
-    return case.name in ALWAYS_STORED or sum(array.size for array in case.outputs.values()) <= GOLDEN_NUMBERS
+    numbers = sum(array.size for array in case.outputs.values())
+    if case.name in ALWAYS_STORED:
+        return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
+    return numbers <= GOLDEN_NUMBERS
 
 
 def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:

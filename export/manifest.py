@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -167,6 +167,15 @@ class Manifest(Frozen):
 
     def signatures_of(self, record: FormatRecord) -> tuple[Signature, ...]:
         return tuple(self.signature(name, record.ids) for name in record.entries)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of `manifest.json`, as `docs/manifest.schema.json` publishes it."""
+    schema = Manifest.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"manifest.json of a bst bundle, schema version {SCHEMA_VERSION}"
+    schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
+    return schema
 
 
 def read_manifest(bundle: Path) -> Manifest:

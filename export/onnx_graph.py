@@ -26,6 +26,8 @@ from export.onnx_frame import DTYPES, put_frame
 from export.scorer import Scorer
 from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
 
+# The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
+IR_VERSIONS = {18: 8, 20: 9, 23: 10}
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
@@ -54,9 +56,12 @@ def save_onnx(
     for signature in signatures:
         model = _part_of(whole, signature.name)
         put_frame(model, signature, scorer.max_length, top_k, vocabularies)
+        model.ir_version = IR_VERSIONS[opset]
         model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
         models[signature.name] = model
     _share_weights(models.values(), folder)
+    for value in whole.graph.initializers.values():
+        value.const_value = None  # the exporter's rewrite rules keep the last graph that they saw, and so the weights
     for signature in signatures:
         path = folder / f"{signature.name}.onnx"
         ir.save(models[signature.name], path)

@@ -99,10 +99,12 @@ def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array,
     scores = outputs["scores"].astype(np.float64)
     if signature.name == "top_k":
         return outputs[signature.outputs[0].name], scores
-    best = np.argsort(-scores, axis=1, kind="stable")
-    if signature.name == "all_scores":
-        best = best[:, :RANKED]
-    return best, np.take_along_axis(scores, best, axis=1)
+    best = np.arange(scores.shape[1])[None].repeat(len(scores), axis=0)
+    if signature.name == "all_scores" and scores.shape[1] > RANKED:  # a catalogue is not sorted for its best ten
+        best = np.sort(np.argpartition(-scores, RANKED, axis=1)[:, :RANKED], axis=1)
+    values = np.take_along_axis(scores, best, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
 
 
 def runner_up(all_scores: Array, k: int) -> Array:
