@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bst.checkpoint import read_vocabularies
 from bst.console import Tell
 from bst.errors import CheckError, InputError
@@ -61,6 +64,27 @@ class Bundle:
             raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
         inner = open_format(self.path, record, self.manifest.signature(signature, record.ids), threads=threads)
         return inner if record.ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
+
+    def output_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Map the vectors that a user vector is multiplied with, read-only: nothing is read before it is used.
+
+        Returns:
+            Weights `[num_items, width]` and biases `[num_items]`, float32; row j is the item with index j + 1, whose id
+            is entry j of the vocabulary. `user_vector @ weights.T + biases` are the scores.
+
+        Raises:
+            InputError: the bundle holds no ONNX files, in whose weights they lie.
+        """
+        layer = self.manifest.output_layer
+        if layer is None:
+            raise InputError(
+                f"{self.path} holds no onnx, in whose weights the output layer lies; export that format too"
+            )
+        weights, biases = (
+            np.memmap(self.path / place.path, np.dtype("<f4"), "r", place.offset, place.shape)[layer.first_row :]
+            for place in (layer.weights, layer.biases)
+        )
+        return weights, biases
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -25,6 +25,7 @@ from export.manifest import (
     Entry,
     FormatRecord,
     Manifest,
+    OutputLayer,
     ParityRecord,
     VocabularyFacts,
     list_files,
@@ -130,16 +131,18 @@ def _write(
         model=config,
         items=_facts(vocabularies.items),
         context={name: _facts(one) for name, one in vocabularies.context.items()},
+        output_layer=None,
         tolerance=TOLERANCE,
         parity=(),
         run_sha256=run_hash(run_path),
         versions=library_versions("onnx", "onnxscript", "onnxruntime"),
     )
     records = []
+    output_layer = None
     for form, ids in levels.items():
         tell(f"exporting {form}")
         (stage / form).mkdir()
-        _write_format(form, stage / form, run, signatures[ids], draft)
+        output_layer = _write_format(form, stage / form, run, signatures[ids], draft) or output_layer
         records.append(_record(form, ids, stage / form, settings))
     write_vocabularies(stage, vocabularies)
     answers = []
@@ -151,16 +154,19 @@ def _write(
         folder = stage / _golden_folder(ids, settings)
         write_golden(folder, one.signature, stored, onnx_layout=ids == settings.ids)
         answers.append(one)
-    return draft.model_copy(update={"formats": tuple(records)}), vocabularies, answers
+    return draft.model_copy(update={"formats": tuple(records), "output_layer": output_layer}), vocabularies, answers
 
 
-def _write_format(form: Format, folder: Path, run: Run, signatures: tuple[Signature, ...], manifest: Manifest) -> None:
+def _write_format(
+    form: Format, folder: Path, run: Run, signatures: tuple[Signature, ...], manifest: Manifest
+) -> OutputLayer | None:
+    """Write the files of a format; give where the output layer lies in them, if others can read it there."""
     settings, raw = manifest.settings, signatures[0].ids == "raw"
     scorer = Scorer(run.model, run.config.model, settings.top_k, one_length=form == "aotinductor")
     served = ServedModel(scorer, run.vocabularies if raw else None).eval()
     metadata = _metadata(manifest, signatures)
     if form == "onnx":
-        save_onnx(
+        return save_onnx(
             served.scorer,
             signatures,
             run.vocabularies,
@@ -169,12 +175,13 @@ def _write_format(form: Format, folder: Path, run: Run, signatures: tuple[Signat
             opset=settings.opset,
             metadata=metadata,
         )
-    elif form == "torchscript":
+    if form == "torchscript":
         torchscript.save_torchscript(served, signatures, folder / torchscript.FILE, metadata=metadata)
     elif form == "pt2":
         pt2.save_pt2(served, signatures, folder / pt2.FILE, metadata=metadata)
     else:
         aotinductor.save_aotinductor(served, signatures, folder, cpu=settings.cpu, metadata=metadata)
+    return None
 
 
 def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> FormatRecord:

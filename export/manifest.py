@@ -43,6 +43,26 @@ class Entry(Frozen):
     function: str | None = None
 
 
+class TensorPlace(Frozen):
+    """A float32 tensor, little-endian and row by row, from `offset` of a file of the bundle on."""
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+
+
+class OutputLayer(Frozen):
+    """Where the vectors lie that a user vector is multiplied with, for an index of one's own.
+
+    The score of the item with index j + 1 is the product of the user vector with row `first_row + j` of `weights`, plus
+    that entry of `biases`.
+    """
+
+    weights: TensorPlace
+    biases: TensorPlace
+    first_row: int
+
+
 class Needs(Frozen):
     """What a format asks of the machine that runs it.
 
@@ -117,6 +137,7 @@ class Manifest(Frozen):
         settings: what was asked for. A format that cannot hold text ids is at index level all the same.
         signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
         formats: what each holds, where, and what it needs.
+        output_layer: where it lies in the ONNX weights; nowhere without them.
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -128,6 +149,7 @@ class Manifest(Frozen):
     model: BSTConfig
     items: VocabularyFacts
     context: dict[str, VocabularyFacts]
+    output_layer: OutputLayer | None
     tolerance: float
     parity: tuple[ParityRecord, ...]
     run_sha256: str

@@ -17,11 +17,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from bst.errors import CheckError
 from bst.vocabulary import Vocabularies
+from export.manifest import OutputLayer, TensorPlace
 from export.onnx_frame import DTYPES, put_frame
 from export.scorer import Scorer
 from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
@@ -42,11 +44,14 @@ def save_onnx(
     top_k: TopK,
     opset: int,
     metadata: Mapping[str, str],
-) -> None:
+) -> OutputLayer:
     """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
 
     Args:
         metadata: goes into `metadata_props` of every file, with `bst.signature` beside it.
+
+    Returns:
+        Where in the weights the output layer lies.
 
     Raises:
         CheckError: a file is not a valid model, or an axis came out static or under another name.
@@ -59,13 +64,17 @@ def save_onnx(
         model.ir_version = IR_VERSIONS[opset]
         model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
         models[signature.name] = model
-    _share_weights(models.values(), folder)
+    weights = _Weights(folder)
+    for model in models.values():
+        weights.take_from(model)
+    output_layer = weights.place_output_layer(scorer)
     for value in whole.graph.initializers.values():
         value.const_value = None  # the exporter's rewrite rules keep the last graph that they saw, and so the weights
     for signature in signatures:
         path = folder / f"{signature.name}.onnx"
         ir.save(models[signature.name], path)
         check_onnx(path, signature)
+    return output_layer
 
 
 def check_onnx(path: Path, signature: Signature) -> None:
@@ -159,31 +168,47 @@ def _part_of(whole: ir.Model, signature: str) -> ir.Model:
     return part
 
 
-def _share_weights(models: Any, folder: Path) -> None:
-    """Move every large initializer into one file, equal ones once, and make the models point there."""
-    placed: dict[tuple[Any, ...], tuple[int, int]] = {}
-    with (folder / WEIGHTS_FILE).open("wb") as stream:
-        for model in models:
-            for value in model.graph.initializers.values():
-                tensor = value.const_value
-                if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes < INLINE_BYTES:
-                    continue
-                content = np.ascontiguousarray(tensor.numpy()).data.cast("B")  # a view: weights may be gigabytes
-                key = (tensor.dtype, hashlib.sha256(content).digest())
-                if key not in placed:
-                    stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
-                    placed[key] = (stream.tell(), len(content))
-                    stream.write(content)
-                offset, size = placed[key]
-                value.const_value = ir.ExternalTensor(
-                    WEIGHTS_FILE,
-                    offset,
-                    size,
-                    tensor.dtype,
-                    shape=ir.Shape(tensor.shape),
-                    name=str(value.name),
-                    base_dir=folder,
-                )
+class _Weights:
+    """The one file of weights: every large tensor once, on a page of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.placed: dict[bytes, int] = {}  # hash of the content -> offset
+        (folder / WEIGHTS_FILE).touch()
+
+    def take_from(self, model: ir.Model) -> None:
+        """Move every large initializer of `model` into the file, and make the model point there."""
+        for value in model.graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes < INLINE_BYTES:
+                continue
+            value.const_value = ir.ExternalTensor(
+                WEIGHTS_FILE,
+                self._place(tensor.numpy()),
+                tensor.nbytes,
+                tensor.dtype,
+                shape=ir.Shape(tensor.numpy().shape),
+                name=str(value.name),
+                base_dir=self.folder,
+            )
+
+    def place_output_layer(self, scorer: Scorer) -> OutputLayer:
+        """Say where the output layer lies; what no graph holds as it is (a bias of zeros) is written as well."""
+        parts = [part.detach().numpy() for part in scorer.model.output_layer_parameters()]
+        weights, biases = (
+            TensorPlace(path=f"onnx/{WEIGHTS_FILE}", offset=self._place(part), shape=part.shape) for part in parts
+        )
+        return OutputLayer(weights=weights, biases=biases, first_row=int(scorer.model.tied_output))
+
+    def _place(self, array: NDArray[Any]) -> int:
+        content = np.ascontiguousarray(array).data.cast("B")  # a view: weights may be gigabytes
+        key = hashlib.sha256(content).digest()
+        if key not in self.placed:
+            with (self.folder / WEIGHTS_FILE).open("ab") as stream:
+                stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
+                self.placed[key] = stream.tell()
+                stream.write(content)
+        return self.placed[key]
 
 
 def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -5,6 +5,7 @@ Nothing here unpickles: what torch's own reader would unpickle is refused or lef
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import logging
@@ -134,7 +135,11 @@ class _Shared(PT2ArchiveWriter):
             file = Path(prefix).name
             if key not in self.placed:
                 self.placed[key] = f"{file}{len(self.placed)}"
-                super().write_bytes(f"{Path(prefix).parent.as_posix()}/{self.placed[key]}", data)
+                # By address: handed over as bytes, gigabytes are copied once more on the way.
+                address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
+                assert address is not None
+                path = f"{Path(prefix).parent.as_posix()}/{self.placed[key]}"
+                self.archive_file.write_record(path, address, len(data))
             self.names[Path(name).name] = self.placed[key]
             return
         if name.startswith((archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)) and name.endswith("_config.json"):

@@ -33,13 +33,14 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, form: Format, change: Callable[[torc
     """Let the files of one format be written with some weights a little off."""
     original = export.exporter._write_format
 
-    def spoilt(name: Format, folder: Path, run: object, *arguments: object) -> None:
+    def spoilt(name: Format, folder: Path, run: object, *arguments: object) -> object:
         weights = change(run.model).data  # type: ignore[attr-defined]
         kept = weights.clone()
         if name == form:
             weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
-        original(name, folder, run, *arguments)  # type: ignore[arg-type]
+        result = original(name, folder, run, *arguments)  # type: ignore[arg-type]
         weights.copy_(kept)
+        return result
 
     monkeypatch.setattr(export.exporter, "_write_format", spoilt)
 
@@ -58,10 +59,11 @@ def test_a_format_that_disagrees_is_named_with_the_first_block_and_leaves_nothin
 def test_a_number_that_is_not_one_fails(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = export.exporter._write_format
 
-    def spoilt(name: Format, folder: Path, run: object, *arguments: object) -> None:
+    def spoilt(name: Format, folder: Path, run: object, *arguments: object) -> object:
         run.model.head[0].bias.data[0] = float("nan")  # type: ignore[attr-defined]
-        original(name, folder, run, *arguments)  # type: ignore[arg-type]
+        result = original(name, folder, run, *arguments)  # type: ignore[arg-type]
         run.model.head[0].bias.data[0] = 0.0  # type: ignore[attr-defined]
+        return result
 
     monkeypatch.setattr(export.exporter, "_write_format", spoilt)
     with pytest.raises(CheckError, match=r"NaN or inf in row 0; they part at the block 'head', off by nan"):
