@@ -17,7 +17,7 @@ from bst.config import Frozen
 from bst.console import Tell
 from bst.errors import InputError
 from export import Bundle, Comparison, Manifest, Signature, compare, open_bundle, verify_bundle
-from export.bundle import FORMAT_OF, worst_comparison
+from export.bundle import FORMAT_OF
 
 SCHEMA_VERSION = 1
 REFERENCE = "eager"
@@ -133,9 +133,8 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
             workers = {}
             for name in wanted:
                 tell(f"launch {launch + 1} of {config.launches}: starting {name}")
-                reference_top_k = name == REFERENCE and config.signature == "top_k"
                 task = Task(
-                    path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed, reference_top_k
+                    path.absolute(), BACKENDS[name], config.signature, config.threads, config.seed, name == REFERENCE
                 )
                 workers[name] = Worker(task)
                 stack.callback(workers[name].close)
@@ -230,12 +229,16 @@ def _rows(gathered: _Gathered) -> Iterator[Row]:
             rows_per_s=size * 1e6 / latency.mean_us,
             speedup=ratio,
             verdict="reference" if name == REFERENCE else verdict(ratio),
-            parity=worst_comparison(gathered.parity[name]),
+            parity=_worst(gathered.parity[name]),
             samples_us=samples[name],
         )
 
 
 def worst_of(signature: Signature, expected: Answers, actual: Answers, tolerance: float) -> Comparison:
     """Compare the answers to every timed call; give the worst comparison, with the swaps of all."""
-    compared = [compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)]
-    return worst_comparison(compared)
+    return _worst([compare(signature, want, got, tolerance) for want, got in zip(expected, actual, strict=True)])
+
+
+def _worst(compared: list[Comparison]) -> Comparison:
+    worst = max(compared, key=lambda one: (one.failure is not None, one.error))
+    return Comparison(worst.error, sum(one.swaps for one in compared), worst.worst_row, worst.failure)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bench.cases import draw_inputs
 from bst.errors import CheckError, InputError
 from export import Session, open_bundle
-from export.parity import RUNNER_UP, runner_up
+from export.parity import LARGEST, RUNNER_UP, runner_up
 
 WARM_SECONDS = 0.5
 WARM_CALLS = 20
@@ -69,7 +69,7 @@ BACKENDS = {
 class Task:
     """What a worker loads: one signature of a bundle in one backend.
 
-    `with_runner_up` is for the reference of `top_k`, whose answers others are compared with (see `export.compare`).
+    `as_reference` is for the one whose answers others are compared with (see `export.compare`).
     """
 
     bundle: Path
@@ -77,7 +77,7 @@ class Task:
     signature: str
     threads: int
     seed: int
-    with_runner_up: bool = False
+    as_reference: bool = False
 
 
 class Worker:
@@ -158,13 +158,17 @@ class _Measured:
             session.run(self._next(batch_size))
             calls += 1
         answers = [session.finish(session.run(one)) for one in self.prepared[batch_size]]
-        # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
-        if self.task.with_runner_up and not self.bundle.manifest.settings.top_k.exclude_history:
+        if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
             backend = self.task.backend
             scored = self.bundle.session(backend.kind, "all_scores", threads=self.task.threads, device=backend.device)
+            excluding = self.bundle.manifest.settings.top_k.exclude_history
             for one, call in zip(answers, inputs, strict=True):
-                user = {name: array for name, array in call.items() if name != "k"}
-                one[RUNNER_UP] = runner_up(scored(user)["scores"], one["scores"].shape[1])
+                user = {name: array for name, array in call.items() if name not in ("k", "candidates")}
+                scores = scored(user)["scores"]
+                one[LARGEST] = np.abs(scores).max(axis=1)
+                # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
+                if self.task.signature == "top_k" and not excluding:
+                    one[RUNNER_UP] = runner_up(scores, one["scores"].shape[1])
         return answers
 
     def measure(self, batch_size: int, seconds: float) -> Samples:

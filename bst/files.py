@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import glob
 import json
 import os
@@ -41,22 +42,19 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
     require_new(target, what)
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    try:
+    with _stage(target) as stage:
         yield stage
         stage.chmod(0o755)
         require_new(target, what)  # somebody else may have been quicker
         stage.rename(target)
-    except BaseException:
-        shutil.rmtree(stage, ignore_errors=True)
-        raise
 
 
 @contextmanager
 def replaced_folder(target: Path, what: str) -> Iterator[Path]:
     """Yield an empty folder beside the folder `target`; when the block ends well, the two change places in one step.
 
-    The old folder is then removed. When the block raises, `target` is as it was.
+    What was written is flushed to disk before, and the old folder is removed after. When the block raises, `target` is
+    as it was.
 
     Raises:
         InputError: `target` is a link, or the folder it is in cannot be written.
@@ -66,14 +64,48 @@ def replaced_folder(target: Path, what: str) -> Iterator[Path]:
     target = target.absolute()
     if not os.access(target.parent, os.W_OK):
         raise InputError(f"{what} {target} cannot be replaced: {target.parent} is not writable")
-    remove_leftovers(target)
-    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    try:
+    with _stage(target) as stage:
         yield stage
         stage.chmod(target.stat().st_mode & 0o777)
+        for path in stage.rglob("*"):
+            _flush(path)
         _exchange(stage, target)
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what the disk of `folder` cannot hold.
+
+    Raises:
+        InputError: fewer than `needed` bytes are free; the message says how many.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(f"{what} needs about {needed / 1e6:,.0f} MB and {folder} has {free / 1e6:,.0f} MB; make room")
+
+
+@contextmanager
+def _stage(target: Path) -> Iterator[Path]:
+    """Make a folder beside `target`, and remove whatever has its name in the end.
+
+    It is locked while it is in use, so that nobody takes it for what a killed process has left.
+    """
+    remove_leftovers(target)
+    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+    lock = os.open(stage, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield stage
     finally:
-        shutil.rmtree(stage, ignore_errors=True)  # the new one if it failed, the old one if it did not
+        shutil.rmtree(stage, ignore_errors=True)
+        os.close(lock)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _exchange(one: Path, other: Path) -> None:
@@ -86,9 +118,14 @@ def _exchange(one: Path, other: Path) -> None:
         number = ctypes.get_errno()
         if number not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(number, os.strerror(number), str(other))
-    aside = one.with_name(f"{one.name}-old")  # elsewhere in two steps, between which a reader may find nothing
+    # Elsewhere in steps, between which a reader may find nothing. The name is none that `remove_leftovers` removes.
+    aside = other.with_name(f".{other.name}.replaced-{os.getpid()}")
     other.rename(aside)
-    one.rename(other)
+    try:
+        one.rename(other)
+    except BaseException:
+        aside.rename(other)
+        raise
     aside.rename(one)
 
 
@@ -118,7 +155,25 @@ def remove_leftovers(target: Path) -> None:
     beside = target.absolute().parent.glob(f".{glob.escape(target.name)}.partial-*")
     inside = target.glob(".*.partial-*") if target.is_dir() else ()
     for left in [*beside, *inside]:
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+        elif not _in_use(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _in_use(stage: Path) -> bool:
+    """Whether a living process holds the lock of a stage."""
+    try:
+        handle = os.open(stage, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def read_json(path: Path, what: str) -> Any:

@@ -54,8 +54,13 @@ def _offence(kind: type[BaseModel], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = _fields_at(kind, error["loc"][:-1])
         return f"there is no setting {where!r}; known: {', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{where} is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}={error['input']!r}: {message}" if where and error["type"] != "value_error" else message
+    if not where or error["type"] == "value_error":
+        return message
+    value = repr(error["input"])
+    return f"{where}={value if len(value) < 200 else value[:200] + '...'}: {message}"
 
 
 def _fields_at(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from bst.errors import InputError
+from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.vocabulary import Vocabularies, Vocabulary
 from export.aotinductor import load_aotinductor
@@ -41,8 +41,15 @@ class Session(ABC):
 
         Raises:
             InputError: an input is missing, unknown, or of another dtype or shape.
+            CheckError: the runtime refuses the call.
         """
-        return self.finish(self.run(self.prepare(checked_inputs(self.signature, inputs))))
+        prepared = self.prepare(checked_inputs(self.signature, inputs))
+        try:
+            outputs = self.run(prepared)
+        except Exception as error:  # each runtime has exceptions of its own, without a common base but this
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise CheckError(f"{self.signature.name} fails in its runtime: {told}") from error
+        return self.finish(outputs)
 
     @abstractmethod
     def prepare(self, inputs: Mapping[str, Array]) -> Any: ...

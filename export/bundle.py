@@ -17,9 +17,9 @@ from bst.vocabulary import Vocabularies
 from export.backends import LookedUp, Session, eager_session, open_format, rebuild_eager
 from export.compatibility import obstacles
 from export.golden import read_golden
-from export.manifest import WHAT, FormatRecord, Manifest, check_files, read_manifest
+from export.manifest import WHAT, FormatRecord, Manifest, OutputLayer, check_files, read_manifest
 from export.onnx_graph import check_onnx
-from export.parity import Comparison, compare
+from export.parity import TOLERANCE, compare
 from export.settings import Format
 from export.signatures import Signature
 
@@ -80,11 +80,7 @@ class Bundle:
             raise InputError(
                 f"{self.path} holds no onnx, in whose weights the output layer lies; export that format too"
             )
-        weights, biases = (
-            np.memmap(self.path / place.path, np.dtype("<f4"), "r", place.offset, place.shape)[layer.first_row :]
-            for place in (layer.weights, layer.biases)
-        )
-        return weights, biases
+        return map_output_layer(self.path, layer)
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -127,6 +123,35 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
             gc.collect()  # sessions are full of cycles; one must be gone before the next is loaded
             tell(f"replaying {signature.name} in {record.name}")
             yield _replay(path, manifest, record, signature)
+    check_output_layer(path, manifest)
+
+
+def check_output_layer(path: Path, manifest: Manifest) -> None:
+    """Prove what the manifest says of the output layer: golden user vectors times it are the golden scores.
+
+    Raises:
+        CheckError: they are not.
+    """
+    if manifest.output_layer is None:
+        return
+    weights, biases = map_output_layer(path, manifest.output_layer)
+    scored, encoded = manifest.signature("all_scores"), manifest.signature("encode_user")
+    users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}
+    for one in read_golden(path / "golden", scored):
+        if one.name in users:
+            found = {"scores": users[one.name] @ weights.T + biases}
+            comparison = compare(scored, one.outputs, found, TOLERANCE)
+            if comparison.failure:
+                raise CheckError(f"{path}: the output layer is not where the manifest says: {comparison.failure}")
+
+
+def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Map weights and biases of `layer`, a row an item; see `Bundle.output_layer`."""
+    weights, biases = (
+        np.memmap(path / place.path, np.dtype("<f4"), "r", place.offset, place.shape)[layer.first_row :]
+        for place in (layer.weights, layer.biases)
+    )
+    return weights, biases
 
 
 def _replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
@@ -135,7 +160,10 @@ def _replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Sig
         raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
     if record.name == "onnx":
         check_onnx(path / record.entries[signature.name].path, signature)
-    session = open_format(path, record, signature)
+    try:
+        session = open_format(path, record, signature)
+    except InputError as error:  # a file of a bundle that does not load is a check that failed
+        raise CheckError(str(error)) from None
     found = [compare(signature, one.outputs, session(one.inputs), manifest.tolerance) for one in golden]
 
     def how_bad(place: int) -> tuple[bool, float]:
@@ -151,9 +179,3 @@ def _replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Sig
     rows = sum(len(one.outputs[signature.output_names[-1]]) for one in golden)
     swaps = sum(one.swaps for one in found)
     return Verdict(record.name, signature.name, len(golden), rows, found[worst].error, swaps)
-
-
-def worst_comparison(compared: list[Comparison]) -> Comparison:
-    """The worst of several comparisons, with the swaps of all."""
-    worst = max(compared, key=lambda one: (one.failure is not None, one.error))
-    return Comparison(worst.error, sum(one.swaps for one in compared), worst.worst_row, worst.failure)

@@ -137,7 +137,7 @@ def recommend(
         list[str] | None, typer.Option(help="A feature and its value, such as gender=F; repeatable.")
     ] = None,
     backend: Annotated[str, typer.Option(help="onnxruntime, torchscript, pt2, aotinductor or eager.")] = "onnxruntime",
-    k: Annotated[int, typer.Option(help="How many, where the bundle leaves that to the caller.")] = 10,
+    k: Annotated[int | None, typer.Option(help="How many, where the bundle leaves that to the caller [10].")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Recommend items for one user."""
@@ -145,12 +145,16 @@ def recommend(
     inputs, strangers = _one_user(opened, history, context or [])
     if strangers:
         print(f"ignored, not known to the model: {', '.join(strangers)}", file=sys.stderr)
-    if "k" in (spec.name for spec in opened.manifest.signature("top_k").inputs):
-        inputs["k"] = np.array([k])
+    stated = opened.manifest.signature("top_k")
+    if stated.max_k is not None:
+        inputs["k"] = np.array([min(DEFAULTS.top_k.limit, stated.max_k) if k is None else k])
+    elif k is not None:
+        raise InputError(f"--k {k}: this bundle gives {stated.outputs[0].shape[1]}; export with --max-k to choose")
     answer = opened.session(backend, "top_k")(inputs)
-    indices_or_ids = answer[opened.manifest.signature("top_k").outputs[0].name][0]
+    indices_or_ids = answer[stated.outputs[0].name][0]
     found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()
-    scores = [float(score) for score in answer["scores"][0]]
+    scores = [float(score) for score in answer["scores"][0] if np.isfinite(score)]  # -inf: nothing is left
+    found = found[: len(scores)]
     if json_output:
         print(json.dumps({"item_ids": found, "scores": scores}))
         return

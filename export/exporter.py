@@ -7,15 +7,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bst.checkpoint import Run, library_versions, load_run, run_hash, write_vocabularies
+from bst.checkpoint import (
+    VOCABULARY_FILE,
+    WEIGHTS_FILE,
+    Run,
+    library_versions,
+    load_run,
+    run_hash,
+    write_vocabularies,
+)
 from bst.config import BSTConfig
 from bst.console import Tell
 from bst.errors import CheckError, InputError
-from bst.files import replaced_folder, require_new, staged_folder, to_json
+from bst.files import replaced_folder, require_space, staged_folder, to_json
 from bst.vocabulary import Vocabularies, Vocabulary
 from export import aotinductor, blocks, pt2, torchscript
 from export.backends import open_format
-from export.bundle import verify_bundle
+from export.bundle import check_output_layer, verify_bundle
 from export.card import write_card
 from export.compatibility import needs_of
 from export.golden import cases, worth_storing, write_golden
@@ -39,6 +47,7 @@ from export.settings import ExportSettings, Format
 from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
 
 DEFAULTS = ExportSettings()
+GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
 
 
 def export_bundle(
@@ -56,7 +65,6 @@ def export_bundle(
         CheckError: a format disagrees with the model; the message names the format, the case, the row, and the first
             block of the model where they part.
     """
-    require_new(out, "the bundle")
     with staged_folder(out, "the bundle") as stage:
         return _build(stage, run_path, settings, tell)
 
@@ -91,6 +99,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
             tell(f"comparing {one.signature.name} in {record.name} with eager")
             parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
     del answers
+    check_output_layer(stage, manifest)
     manifest = manifest.model_copy(update={"parity": tuple(parity)})
     write_card(stage, manifest, vocabularies)
     manifest = manifest.model_copy(update={"files": list_files(stage)})
@@ -116,6 +125,10 @@ def _write(
     """Write formats and golden vectors, and give with the manifest what eager says to every case."""
     run = load_run(run_path)
     _require_fit(run, settings, like)
+    # torch ends the whole process when the disk is full in the middle of an archive.
+    copies = len(settings.formats) + 3 * ("aotinductor" in settings.formats)
+    sizes = [(run_path / name).stat().st_size for name in (WEIGHTS_FILE, VOCABULARY_FILE)]
+    require_space(stage, int(1.1 * copies * sizes[0]) + 8 * sizes[1] + GOLDEN_SPACE, "the bundle")
     config, vocabularies = run.config.model, run.vocabularies
     levels = {form: _level(form, settings.ids, vocabularies) for form in settings.formats}
     signatures = {
@@ -214,13 +227,14 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
         aotinductor.require_compiler()
     if like is None:
         return
-    here, there = _architecture(run.config.model), _architecture(like.model)
-    differing = [f"{name} is {here[name]}, in the bundle {there[name]}" for name in here if here[name] != there[name]]
-    kinds = {"item": (run.vocabularies.items.dtype, like.items.dtype)}
-    for name, facts in like.context.items():
-        if name in run.vocabularies.context:
-            kinds[name] = (run.vocabularies.context[name].dtype, facts.dtype)
-    differing += [f"{name} ids are {new}, in the bundle {old}" for name, (new, old) in kinds.items() if new != old]
+    sizes, stated = _architecture(run.config.model), _architecture(like.model)
+    differing = [f"{one} is {sizes[one]}, in the bundle {stated[one]}" for one in sizes if sizes[one] != stated[one]]
+    known = {"item": (run.vocabularies.items, like.items)}
+    known |= {name: (one, like.context[name]) for name, one in run.vocabularies.context.items() if name in like.context}
+    for name, (new, old) in known.items():
+        # Callers pad with that value: what it stands for may not change under them.
+        pairs = ((f"dtype of {name} ids", new.dtype, old.dtype), (f"padding of {name} ids", new.padding, old.padding))
+        differing += [f"{what} is {here!r}, in the bundle {there!r}" for what, here, there in pairs if here != there]
     if differing:
         raise InputError(f"the run is of another architecture than the bundle: {'; '.join(differing)}; use --out")
 

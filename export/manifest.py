@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,6 +12,7 @@ from bst.config import BSTConfig, Frozen
 from bst.errors import CheckError, InputError
 from bst.files import read_json
 from bst.validation import validated
+from export.parity import TOLERANCE
 from export.settings import ExportSettings, Format
 from export.signatures import Ids, Signature
 
@@ -212,12 +213,36 @@ def read_manifest(bundle: Path) -> Manifest:
     found = values.get("schema_version") if isinstance(values, dict) else None
     if found != SCHEMA_VERSION:
         raise InputError(f"{bundle}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; export again")
-    return validated(Manifest, values, str(bundle / MANIFEST_FILE))
+    manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE))
+    if offences := _offences(manifest):
+        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(offences)}; export again")
+    return manifest
+
+
+def _offences(manifest: Manifest) -> list[str]:
+    """Say what a manifest must not state: nothing to replay, a bound of its own, files that no hash is stated of."""
+    listed = {record.path for record in manifest.files}
+    named = {entry.path for record in manifest.formats for entry in record.entries.values()}
+    named |= {f"{record.golden}/{name}.json" for record in manifest.formats for name in record.entries}
+    if manifest.output_layer:
+        named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
+    found = [f"{path} is not among its files" for path in sorted(named - listed)]
+    found += [f"{path} leads out of the bundle" for path in sorted(listed) if not _is_inside(path)]
+    if not manifest.formats or not all(record.entries for record in manifest.formats):
+        found.append("it holds no format or no signature")
+    if not 0 < manifest.tolerance <= TOLERANCE:
+        found.append(f"tolerance={manifest.tolerance} is not above 0 and at most {TOLERANCE}")
+    return found
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path)
+    return not parts.is_absolute() and ".." not in parts.parts and "\\" not in path
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
     """Record every file below `folder` but the manifest, by path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_FILE)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
     return tuple(
         FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=_sha256(path))
         for path in paths

@@ -34,7 +34,8 @@ def put_frame(model: ir.Model, signature: Signature, max_length: int, top_k: Top
     frame.feed(max_length)
     model.graph.inputs[:] = outer.values()
     frame.replace_outputs(signature, outer.get("k"), top_k)
-    model.opset_imports["ai.onnx.ml"] = ML_OPSET
+    if signature.ids == "raw":
+        model.opset_imports["ai.onnx.ml"] = ML_OPSET
     model.producer_name, model.producer_version = "bst", None
     _forget_the_exporter(model.graph)
 

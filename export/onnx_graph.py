@@ -29,7 +29,7 @@ from export.scorer import Scorer
 from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
-IR_VERSIONS = {18: 8, 20: 9, 23: 10}
+IR_VERSIONS = {18: 8, 20: 9, 23: 11}
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see

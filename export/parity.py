@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.errors import CheckError
 from export.signatures import Signature
 
 TOLERANCE = 1e-5  # of the largest |score| of a call
@@ -51,8 +50,8 @@ def compare(
     not list is right only where `expected["runner_up"]`, float32 `[batch]`, the best score below the list, is as close
     to the place that it takes; without it, never.
 
-    Where the scores of a call may all be small by chance, as those of a single candidate, `expected["largest_score"]`,
-    float32 `[batch]`, the largest |score| of the whole catalogue, is what errors are relative to.
+    Where the scores of a call may all be small by chance, as those of a single candidate or of the best few, errors are
+    relative to `expected["largest_score"]`, float32 `[batch]`, the largest |score| of the whole catalogue.
     """
     for spec in signature.outputs:
         if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:
@@ -83,16 +82,6 @@ def compare(
         below = runner_up(want, want_ids.shape[1])
     swaps, wrong = _swaps(want_ids, want_scores, got_ids, below, 2 * tolerance * scale)
     return Comparison(error, swaps, worst, wrong)
-
-
-def require_parity(name: str, comparison: Comparison) -> None:
-    """Turn a failed comparison into an error that names the case.
-
-    Raises:
-        CheckError: the comparison failed.
-    """
-    if comparison.failure:
-        raise CheckError(f"{name}: {comparison.failure}")
 
 
 def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array, Array]:

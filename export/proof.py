@@ -20,7 +20,7 @@ from export.backends import Arrays, Session, eager_session
 from export.golden import Case, GoldenCase
 from export.manifest import ParityRecord
 from export.oracle import in_float64
-from export.parity import LARGEST, RUNNER_UP, compare, runner_up
+from export.parity import LARGEST, RUNNER_UP, Comparison, compare, runner_up
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
 from export.signatures import Signature
@@ -72,7 +72,7 @@ def answer(
                 beside.append((_below(outputs["scores"], case, settings), np.abs(outputs["scores"]).max(axis=1)))
             if signature.name == "top_k":
                 outputs[RUNNER_UP] = beside[position][0]
-            if signature.name == "score_candidates":
+            if signature.name in ("top_k", "score_candidates"):
                 outputs[LARGEST] = beside[position][1]
             golden.append(GoldenCase(case.name, inputs, outputs))
             truth.append(exact(inputs)[signature.output_names[-1]])
@@ -108,13 +108,13 @@ def prove(
         same["permuted"] = 0.0
     for position in _batches(answers.cases):
         case, golden = answers.cases[position], answers.golden[position]
-        for what, error, failure in _variations(signature, case, golden, session, vocabularies):
+        for what, changed, comparison in _variations(signature, case, golden, session, vocabularies):
             if what not in same:
                 continue
-            if failure:
-                told = f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {failure}"
-                raise PartedError(told, signature, case)
-            same[what] = max(same[what], error)
+            if comparison.failure:
+                told = f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {comparison.failure}"
+                raise PartedError(told, signature, changed)
+            same[what] = max(same[what], comparison.error)
     return ParityRecord(
         format=form,
         signature=signature.name,
@@ -132,33 +132,30 @@ def prove(
 
 def _variations(
     signature: Signature, case: Case, golden: GoldenCase, session: Session, vocabularies: Vocabularies
-) -> Iterator[tuple[str, float, str | None]]:
-    """Ask again in ways that may not change the answer; yield how, the error, and what is wrong if something is."""
+) -> Iterator[tuple[str, Case, Comparison]]:
+    """Ask again in ways that may not change the answer; yield how, the changed case, and how far the answer is off."""
 
-    def ask(changed: Case) -> Arrays:
-        return session(changed.inputs(signature, vocabularies))
+    def asked(what: str, changed: Case, expected: Arrays) -> tuple[str, Case, Comparison]:
+        return what, changed, compare(signature, expected, session(changed.inputs(signature, vocabularies)))
 
-    def differs(what: str, expected: Arrays, actual: Arrays) -> tuple[str, float, str | None]:
-        comparison = compare(signature, expected, actual)
-        return what, comparison.error, comparison.failure
-
-    whole: Arrays = dict(ask(case))
+    whole: Arrays = dict(session(case.inputs(signature, vocabularies)))
     whole |= {name: golden.outputs[name] for name in (RUNNER_UP, LARGEST) if name in golden.outputs}
     for row in range(len(case.items)):
         alone = slice(row, row + 1)
-        yield differs("alone", {name: array[alone] for name, array in whole.items()}, ask(case.rows(alone)))
-    padded = replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0))))
-    yield differs("more_padding", whole, ask(padded))
+        yield asked("alone", case.rows(alone), {name: array[alone] for name, array in whole.items()})
+    yield asked("more_padding", replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0)))), whole)
     if signature.takes("candidates"):
         turned = {**whole, "scores": whole["scores"][:, ::-1]}
-        yield differs("permuted", turned, ask(replace(case, candidates=case.candidates[:, ::-1])))
+        yield asked("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
 
 
 def _batches(cases: Sequence[Case]) -> list[int]:
-    """Which cases are asked again: the edge rows in one batch, and users with room for more padding."""
+    """Which cases are asked again: the edge rows in one batch, and users whose histories leave room for padding."""
     names = [case.name for case in cases]
-    users = [name for name in names if name.startswith("users_3x")]
-    return [names.index("edges_in_one_batch"), names.index(users[min(1, len(users) - 1)])]
+    users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
+    longest = max(cases[place].items.shape[1] for place in users) - MORE_PADDING
+    roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= longest]
+    return [names.index("edges_in_one_batch"), (roomy or users)[-1]]
 
 
 def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:

@@ -1,14 +1,16 @@
 """`torch.export` programs (`.pt2`), successor of TorchScript: all signatures in one archive over one set of weights.
 
-Nothing here unpickles: what torch's own reader would unpickle is refused or left unread.
+What torch's own reader would unpickle, or evaluate as Python, is refused or left unread here. A program is code all the
+same: open only archives that you trust.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import logging
+import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +29,12 @@ from export.signatures import Signature
 FILE = "model.pt2"
 # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
 EXAMPLE_SIZES = {"batch": 3, "length": 5, "n": 7}
+# What an expression of sizes may be made of.
+WORD, SYMBOL = re.compile(r"\w*[A-Za-z_]\w*"), re.compile(r"[su]\d+")
+ARITHMETIC = ("Add", "Mul", "Pow", "Max", "Min", "Mod", "FloorDiv", "Integer", "Symbol", "True", "False")
+RELATIONS = ("LessThan", "GreaterThan", "StrictLessThan", "StrictGreaterThan", "Equality", "Unequality")
+SIZE_WORDS = frozenset((*ARITHMETIC, *RELATIONS, "positive", "nonnegative", "integer"))
+PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
 SHARED = (
     archive.WEIGHTS_DIR + archive.WEIGHT_FILENAME_PREFIX,
     archive.CONSTANTS_DIR + archive.TENSOR_CONSTANT_FILENAME_PREFIX,
@@ -135,14 +143,11 @@ class _Shared(PT2ArchiveWriter):
             file = Path(prefix).name
             if key not in self.placed:
                 self.placed[key] = f"{file}{len(self.placed)}"
-                # By address: handed over as bytes, gigabytes are copied once more on the way.
-                address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
-                assert address is not None
                 path = f"{Path(prefix).parent.as_posix()}/{self.placed[key]}"
-                self.archive_file.write_record(path, address, len(data))
+                self.archive_file.write_record(path, _storage(data), len(data))
             self.names[Path(name).name] = self.placed[key]
             return
-        if name.startswith((archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)) and name.endswith("_config.json"):
+        if name.startswith(PAYLOADS) and name.endswith("_config.json"):
             config = json.loads(data)
             for entry in config["config"].values():
                 entry["path_name"] = self.names.get(entry["path_name"], entry["path_name"])
@@ -151,13 +156,33 @@ class _Shared(PT2ArchiveWriter):
         super().write_bytes(name, data)
 
 
+def _storage(data: bytes) -> Any:
+    """Wrap bytes: handed over as they are, gigabytes are copied once more on the way."""
+    if not data:
+        return torch.empty(0, dtype=torch.uint8).untyped_storage()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
+
+
 class _Plain(PT2ArchiveReader):
-    """Refuses what would be unpickled; example inputs, which nobody needs, are not read."""
+    """Refuses what torch would unpickle or evaluate beyond sizes; example inputs, which nobody needs, are not read."""
+
+    def get_file_names(self) -> list[str]:
+        names = super().get_file_names()
+        # The layout of torch 2.7, which is pickle.
+        pickled = [name for name in names if name.startswith(PAYLOADS) and name.endswith(".pt")]
+        if pickled:
+            raise ValueError(f"{pickled[0]} is pickled, which nothing that bst writes is")
+        return names
 
     def read_bytes(self, name: str) -> bytes:
         if name.startswith(archive.SAMPLE_INPUTS_FILENAME_FORMAT.split("{}")[0]):
             return b""
-        return super().read_bytes(name)
+        data = super().read_bytes(name)
+        if name.startswith(archive.MODELS_DIR):
+            _check_sizes(json.loads(data))
+        return data
 
     def read_string(self, name: str) -> str:
         text = super().read_string(name)
@@ -166,6 +191,19 @@ class _Plain(PT2ArchiveReader):
                 if entry["use_pickle"] or entry["tensor_meta"] is None:
                     raise ValueError(f"{entry['path_name']} is pickled, which nothing that bst writes is")
         return text
+
+
+def _check_sizes(value: Any) -> None:
+    """Refuse expressions of sizes with words that sizes do not have: torch evaluates them as Python."""
+    if isinstance(value, dict):
+        words = set(WORD.findall(str(value["expr_str"]))) if "expr_str" in value else set()
+        if strange := sorted(word for word in words - SIZE_WORDS if not SYMBOL.fullmatch(word)):
+            raise ValueError(f"an expression of sizes holds {strange[0]!r}, which none that bst writes does")
+        for one in value.values():
+            _check_sizes(one)
+    elif isinstance(value, list):
+        for one in value:
+            _check_sizes(one)
 
 
 @contextmanager
@@ -180,8 +218,3 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def as_tensors(arrays: Any) -> tuple[torch.Tensor, ...]:
-    """Wrap int64 arrays, in order."""
-    return tuple(torch.from_numpy(array) for array in arrays)

@@ -67,7 +67,9 @@ class Scorer(nn.Module):
     def best_of(self, scores: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """Pick from what `all_scores` gives, see `top_k`."""
         if self.exclude_history:
-            scores = F.pad(scores, (1, 0), value=-math.inf).scatter(1, seen, -math.inf)
+            nothing = torch.full_like(seen, -math.inf, dtype=scores.dtype)
+            # By the least: ONNX allows an index to come twice, as padding does, only where it says what then holds.
+            scores = F.pad(scores, (1, 0), value=-math.inf).scatter_reduce(1, seen, nothing, "amin")
             best, found = scores.topk(self.limit)
             return torch.where(best == -math.inf, 0, found), best
         else:

@@ -42,7 +42,7 @@ def save_torchscript(
         torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
 
 
-def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), device: str = "cpu") -> Any:
+def load_torchscript(path: Path, *, freeze: tuple[str, ...] = ()) -> Any:
     """Load a scripted model; `freeze` names the methods to keep when weights are folded in as constants.
 
     Raises:
@@ -50,7 +50,7 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), device: str = 
     """
     with _no_deprecation():
         try:
-            module = torch.jit.load(str(path), map_location=device).eval()
+            module = torch.jit.load(str(path), map_location="cpu").eval()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path} is not a TorchScript file ({str(error).splitlines()[0]}); export again") from None
         return torch.jit.freeze(module, preserved_attrs=list(freeze)) if freeze else module

@@ -118,10 +118,10 @@ def random_inputs(
     rng = np.random.default_rng(batch * 1000 + length)
     manifest = bundle.manifest
     items = rng.integers(0, manifest.items.count + 1, (batch, length))
-    candidates = rng.integers(0, manifest.items.count + 1, (batch, n))
     context = np.zeros((batch, len(manifest.context)), dtype=np.int64)
     for column, facts in enumerate(manifest.context.values()):
         context[:, column] = rng.integers(0, facts.count + 1, batch)
+    candidates = rng.integers(0, manifest.items.count + 1, (batch, n))
     case = Case("random", items, context, candidates, max(1, manifest.settings.top_k.limit - 1))
     return case.inputs(manifest.signature(signature), bundle.vocabularies)
 
@@ -145,6 +145,8 @@ def variants(
     asked = TopK(limit=8, k_is_input=True, exclude_history=True)
     export_bundle(text_run, folder / "text_ids", FIVE)
     export_bundle(text_run, folder / "index", FIVE.model_copy(update={"ids": "index"}))
+    excluding = ExportSettings(top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",))
+    export_bundle(plain, folder / "index_excluding", excluding)
     export_bundle(plain, folder / "index_no_context", FIVE.model_copy(update={"ids": "index"}))
     export_bundle(tied_mean, folder / "numbers_k_input", ExportSettings(top_k=asked))
     export_bundle(make_run("length_one", max_length=1, context=()), folder / "length_one", FIVE)

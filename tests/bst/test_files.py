@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from bst import InputError
-from bst.files import replaced_folder
+from bst.files import replaced_folder, require_space
 
 
 @pytest.fixture
@@ -56,8 +56,37 @@ def test_a_link_is_refused(target: Path) -> None:
         pass
 
 
-def test_leftovers_of_a_killed_writer_are_removed(target: Path) -> None:
+def test_leftovers_of_a_killed_writer_are_removed_and_the_stage_of_a_living_one_is_not(target: Path) -> None:
     (target.parent / ".target.partial-killed").mkdir()
-    with replaced_folder(target, "the bundle"):
-        pass
+    with replaced_folder(target, "the bundle") as first:
+        (first / "first").write_text("1")
+        with replaced_folder(target, "the bundle") as second:
+            (second / "second").write_text("2")
+            assert names(first) == ["first"]
+        assert names(target) == ["second"]
+    assert names(target) == ["first"]  # the last one to end
     assert names(target.parent) == ["target"]
+
+
+def test_without_an_atomic_exchange_a_failure_puts_the_old_folder_back(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, use_errno: SimpleNamespace())
+    rename = Path.rename
+
+    def failing(self: Path, other: Path) -> Path:
+        if ".partial-" in self.name and other.name == "target":
+            raise OSError("no")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no"), replaced_folder(target, "the bundle"):
+        pass
+    assert names(target) == ["old"]
+    assert names(target.parent) == ["target"]
+
+
+def test_too_little_space_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the bundle needs about 1,000,000,000,000 MB and .* has .* MB; make room"):
+        require_space(tmp_path, 10**18, "the bundle")
+    require_space(tmp_path, 1, "the bundle")

@@ -1,17 +1,24 @@
 """A bundle proves itself, says what is wrong when it cannot, and takes nothing but what its signatures state."""
 
 import json
+import os
+import pickle
 import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 
 from bst import CheckError, InputError
 from export import Verdict, open_bundle, verify_bundle
 from export.manifest import list_files
+from export.pt2 import load_pt2
 from export.signatures import SIGNATURE_NAMES
 from tests.conftest import random_inputs
 
@@ -84,8 +91,95 @@ def test_the_worst_row_of_all_golden_calls_is_named(copied: Path) -> None:
 def test_a_damaged_program_is_named(copied: Path) -> None:
     (copied / "pt2" / "model.pt2").write_bytes(b"not an archive")
     _rehash(copied)
-    with pytest.raises(InputError, match=r"pt2/model\.pt2 does not load as a torch\.export archive with 'all_scores'"):
+    with pytest.raises(CheckError, match=r"pt2/model\.pt2 does not load as a torch\.export archive with 'all_scores'"):
         list(verify_bundle(copied))
+
+
+def _rewritten(path: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> None:
+    """Write a torch archive anew with changed entries."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(info.filename, archive.read(info.filename)) for info in archive.infolist()]
+    root = entries[0][0].split("/")[0]
+    writer = torch._C.PyTorchFileWriter(str(path.with_suffix(".new")))
+    for name, data in entries:
+        inner, content = change(name.removeprefix(f"{root}/"), data)
+        if not inner.startswith(".data") and inner != "byteorder":
+            writer.write_record(inner, content, len(content))
+    writer.write_end_of_file()
+    path.with_suffix(".new").rename(path)
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch trapped",)
+
+
+@pytest.mark.parametrize("trap", ["legacy_weights", "use_pickle", "sizes"])
+def test_a_program_from_a_stranger_is_refused_and_nothing_of_it_runs(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+) -> None:
+    def change(name: str, data: bytes) -> tuple[str, bytes]:
+        if trap == "legacy_weights" and name == "data/weights/all_scores_weights_config.json":
+            return "data/weights/all_scores.pt", pickle.dumps(Trap())
+        if trap == "use_pickle" and name == "data/weights/all_scores_weights_config.json":
+            config = json.loads(data)
+            next(iter(config["config"].values()))["use_pickle"] = True
+            return name, json.dumps(config).encode()
+        if trap == "sizes" and name == "models/all_scores.json":
+            return name, data.replace(b"Symbol('", b"__import__('os').system('touch trapped') or Symbol('")
+        return name, data
+
+    monkeypatch.chdir(copied)
+    _rewritten(copied / "pt2" / "model.pt2", change)
+    with pytest.raises(InputError, match=r"is pickled, which nothing that bst writes is|holds '__import__'"):
+        load_pt2(copied / "pt2" / "model.pt2", "all_scores")
+    assert not (copied / "trapped").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda manifest: manifest.update(tolerance=1.0), r"tolerance=1\.0 is not above 0 and at most 1e-05"),
+        (lambda manifest: manifest.update(formats=[]), "it holds no format or no signature"),
+        (
+            lambda manifest: manifest["formats"][1]["entries"]["top_k"].update(path="../other/model.pt"),
+            r"\.\./other/model\.pt is not among its files",
+        ),
+        (
+            lambda manifest: manifest["files"].append({"path": "../x", "bytes": 1, "sha256": ""}),
+            r"\.\./x leads out of the bundle",
+        ),
+    ],
+)
+def test_a_manifest_that_would_let_anything_pass_is_refused(
+    copied: Path, change: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    change(manifest)
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=message):
+        open_bundle(copied)
+
+
+def test_an_output_layer_in_another_place_fails(copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["output_layer"]["weights"]["offset"] += 4
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckError, match="the output layer is not where the manifest says: row 0 is off by"):
+        list(verify_bundle(copied))
+
+
+def test_a_second_manifest_further_down_is_a_stranger(copied: Path) -> None:
+    (copied / "onnx" / "manifest.json").write_text("{}")
+    with pytest.raises(CheckError, match=r"onnx/manifest\.json is not in the manifest"):
+        list(verify_bundle(copied))
+
+
+def test_a_call_that_the_runtime_refuses_is_one_line(bundle_path: Path) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime")
+    session.run = lambda prepared: session.session.run(["nothing"], prepared)  # type: ignore[attr-defined, method-assign]
+    with pytest.raises(CheckError, match="top_k fails in its runtime: "):
+        session(random_inputs(bundle_path, 1, 3))
 
 
 def test_a_format_that_cannot_run_here_is_not_loaded(copied: Path) -> None:
@@ -103,6 +197,17 @@ def test_a_bundle_of_another_schema_is_refused(copied: Path) -> None:
     (copied / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
     with pytest.raises(InputError, match="schema_version=99, this version reads 2"):
         open_bundle(copied)
+
+
+def test_a_manifest_without_a_field_is_one_short_line(copied: Path) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    del manifest["model"]
+    (copied / "manifest.json").write_text(json.dumps({**manifest, "parity": {"a": list(range(10_000))}}))
+    with pytest.raises(
+        InputError, match=r"manifest\.json: model is missing; parity=.*\.\.\.: Input should be"
+    ) as raised:
+        open_bundle(copied)
+    assert len(str(raised.value)) < 600
 
 
 def test_the_named_edge_cases_are_among_the_golden_vectors(bundle_path: Path) -> None:

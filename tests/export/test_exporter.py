@@ -1,9 +1,11 @@
 """A run becomes a bundle whole or not at all; a refresh replaces one in a single step."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -170,6 +172,26 @@ def test_a_refresh_from_another_architecture_names_every_difference(
     other = make_run("other", dim=32, context=("region",))
     with pytest.raises(InputError, match=r"dim is 32, in the bundle 16; context is .*; use --out"):
         refresh_bundle(other, served)
+
+
+def test_a_refresh_that_would_change_what_padding_is_is_refused(
+    make_run: Callable[..., Path], served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run("with_zero")
+    vocabulary = json.loads((run / "vocabulary.json").read_text())
+    vocabulary["items"]["ids"][0] = 0
+    (run / "vocabulary.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(InputError, match="padding of item ids is -1, in the bundle 0; use --out"):
+        refresh_bundle(run, served)
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(InputError, match=r"the bundle needs about \d+ MB and .* has 1 MB; make room"):
+        export_bundle(run_path, tmp_path / "bundle", ONNX_ONLY)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refresh_of_what_is_no_bundle_is_refused(run_path: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def openvino(path: Path) -> Callable[[Arrays], list[np.ndarray]]:
 
 
 @pytest.mark.parametrize("runtime", [reference_evaluator, openvino])
-@pytest.mark.parametrize("variant", ["index", "index_no_context"])
+@pytest.mark.parametrize("variant", ["index", "index_no_context", "index_excluding"])
 @pytest.mark.parametrize("signature", SIGNATURE_NAMES)
 def test_another_runtime_reproduces_the_golden_vectors(
     variants: dict[str, Path],
