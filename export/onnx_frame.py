@@ -52,7 +52,7 @@ class _Frame:
             value.name = f"model/{value.name}"
         mark_blocks(graph)
         self.axis = self._constant("axis_1", ir.tensor([1]))
-        self.start, self.end = self._constant("start", ir.tensor([0])), self._constant("end", ir.tensor([2**63 - 1]))
+        self.end = self._constant("end", ir.tensor([2**63 - 1]))
 
     def look_up(self, outer: dict[str, ir.Value], signature: Signature) -> None:
         """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
@@ -63,7 +63,7 @@ class _Frame:
             length = self._add("Shape", [history], start=1, end=2)
             joined = self._add("Concat", [history, candidates], axis=1)
             encoded = self._encode(joined, self.vocabularies.items)
-            items = self._add("Slice", [encoded, self.start, length, self.axis])
+            items = self._add("Slice", [encoded, self._constant("start", ir.tensor([0])), length, self.axis])
             wanted = self._add("Slice", [encoded, length, self.end, self.axis])
             items.shape, wanted.shape = history.shape, candidates.shape
             items.type = wanted.type = ir.TensorType(ir.DataType.INT64)
@@ -98,7 +98,7 @@ class _Frame:
         for place, spec in enumerate(signature.outputs):
             value = outputs[place]
             if count is not None:
-                value = self._add("Slice", [value, self.start, count, self.axis])
+                value = self._add("Slice", [value, self._constant("start", ir.tensor([0])), count, self.axis])
             if spec.name == "item_ids":
                 # Row 0 stands for padding, so that an index is a row.
                 value = self._add("Gather", [self._constant("item_ids_by_index", self._raw_table()), value], axis=0)
@@ -128,6 +128,8 @@ class _Frame:
         return node.outputs[0]
 
     def _constant(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
+        if known := self.graph.initializers.get(f"bst/{name}"):
+            return known
         value = ir.Value(name=f"bst/{name}", const_value=tensor, type=ir.TensorType(tensor.dtype))
         value.shape = ir.Shape(tensor.numpy().shape)
         self.graph.register_initializer(value)

@@ -186,6 +186,8 @@ def test_all_onnx_signatures_share_one_weight_file(bundle_path: Path) -> None:
             entry.value for one in graph.graph.initializer for entry in one.external_data if entry.key == "location"
         }
         assert places == {"weights.bin"}
+        used = {name for node in graph.graph.node for name in node.input}
+        assert {one.name for one in graph.graph.initializer} <= used  # else ONNX Runtime warns at every load
         assert {opset.domain for opset in graph.opset_import} <= {"", "ai.onnx.ml"}  # no operators of one runtime alone
 
 
