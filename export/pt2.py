@@ -208,13 +208,15 @@ def _check_sizes(value: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep torch's compilers from telling what is of no use here: that this machine can do more than was asked for."""
+    """Keep torch's compilers from telling what is of no use here: of their own deprecated parts, of a better CPU."""
     loggers = [logging.getLogger(name) for name in ("torch.export", "torch._inductor")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.ERROR)
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
