@@ -15,7 +15,6 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 
@@ -49,15 +48,14 @@ def measure_load(path: Path, backend: str) -> dict[str, float]:
             began = time.perf_counter_ns()
             session.run(call)
             samples.append((time.perf_counter_ns() - began) / 1e3)
-        found[f"call_{size}_us"] = median(samples[len(samples) // 5 :])
+        found[f"call_{size}_us"] = median(samples[len(samples) // 5 :])  # the first fifth warms up
     return found
 
 
 def compare_bundles(raw: Path, index: Path) -> list[str]:
     """Measure both bundles in every format that holds raw ids, taking turns: rows of a Markdown table."""
-    backends = [
-        name for name, form in FORMAT_OF.items() if any(r.name == form and r.ids == "raw" for r in _formats(raw))
-    ]
+    raw_formats = {record.name for record in open_bundle(raw).manifest.formats if record.ids == "raw"}
+    backends = [name for name, form in FORMAT_OF.items() if form in raw_formats]
     lines = ["| format | what | with ids | without | difference |", "|---|---|---|---|---|"]
     for backend in backends:
         found: dict[Path, list[dict[str, float]]] = {raw: [], index: []}
@@ -74,10 +72,6 @@ def compare_bundles(raw: Path, index: Path) -> list[str]:
                 f"| {difference:+.3g} |"
             )
     return lines
-
-
-def _formats(path: Path) -> Any:
-    return open_bundle(path).manifest.formats
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from bst.errors import CheckError, InputError
-from export.pt2 import export_program, quiet
+from export.pt2 import export_program
+from export.quiet import quiet
 from export.scorer import ServedModel
 from export.settings import Cpu
 from export.signatures import Signature
@@ -59,7 +60,7 @@ def save_aotinductor(
         program = export_program(model, signature)
         path = folder / f"{signature.name}.pt2"
         try:
-            with quiet():
+            with quiet("torch.export", "torch._inductor"):
                 torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
         except Exception as error:  # the compiler's errors have no base of their own
             raise CheckError(f"aotinductor cannot compile {signature.name}: {str(error).splitlines()[0]}") from error
@@ -72,7 +73,7 @@ def load_aotinductor(path: Path) -> Any:
         InputError: the file is not such a package.
     """
     try:
-        with quiet():
+        with quiet("torch.export", "torch._inductor"):
             return torch._inductor.aoti_load_package(str(path))
     except (RuntimeError, AssertionError, KeyError, ValueError) as error:
         told = (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bst.vocabulary import Vocabularies
 from export import snippets
-from export.manifest import FormatRecord, Manifest, VocabularyFacts
+from export.manifest import PARITY_HEADS, FormatRecord, Manifest, VocabularyFacts
 from export.signatures import Signature
 
 
@@ -71,20 +71,8 @@ Made with {versions}.
 
 def parity_table(manifest: Manifest) -> str:
     """The parity and error budget as a Markdown table."""
-    head = (
-        "| format | signature | calls | rows | to eager | eager to float64 | adds | alone | padded | permuted | swaps |"
-    )
-    rows = [
-        f"| {one.format} | {one.signature} | {one.cases} | {one.rows} | {one.max_error:.1e} "
-        f"| {one.eager_error_to_float64:.1e} | {one.adds:.1e} | {one.alone:.1e} | {_or_none(one.more_padding)} "
-        f"| {_or_none(one.permuted)} | {one.swaps} |"
-        for one in manifest.parity
-    ]
-    return "\n".join([head, "|---" * 11 + "|", *rows])
-
-
-def _or_none(value: float | None) -> str:
-    return "" if value is None else f"{value:.1e}"
+    rows = [PARITY_HEADS, ("---",) * len(PARITY_HEADS), *(one.cells() for one in manifest.parity)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _snippets(manifest: Manifest, vocabularies: Vocabularies) -> str:

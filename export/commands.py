@@ -18,7 +18,7 @@ from bst.validation import validated
 from export.bundle import Bundle, open_bundle, verify_bundle
 from export.compatibility import warnings_of
 from export.exporter import DEFAULTS, export_bundle, refresh_bundle
-from export.manifest import Manifest, VocabularyFacts, read_manifest
+from export.manifest import PARITY_HEADS, VocabularyFacts, read_manifest
 from export.settings import ExportSettings
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
@@ -65,36 +65,16 @@ def export(
             assert out is not None
             manifest = export_bundle(run, out, settings, tell=tell)
     target = out or into
-    Console(width=None if Console().is_terminal else 140).print(_parity_table(manifest))
+    table = Table(*PARITY_HEADS, box=None)
+    for one in manifest.parity:
+        table.add_row(*one.cells())
+    Console(width=None if Console().is_terminal else 140).print(table)
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
     for line in warnings_of(manifest):
         print(f"note: {line}")
     size = sum(record.bytes for record in manifest.files)
     print(f"wrote {target} ({len(manifest.files)} files, {size / 1e6:.1f} MB)")
     print(f"next: bst verify {target}; bst bench {target}")
-
-
-def _parity_table(manifest: Manifest) -> Table:
-    """Parity, error budget and invariances: what each format adds to the error of eager float32 itself."""
-    heads = (
-        "format",
-        "signature",
-        "calls",
-        "rows",
-        "to eager",
-        "(eager to f64)",
-        "adds",
-        "alone",
-        "padded",
-        "permuted",
-    )
-    table = Table(*heads, "swaps", box=None)
-    for one in manifest.parity:
-        same = (one.alone, one.more_padding, one.permuted)
-        errors = (one.max_error, one.eager_error_to_float64, one.adds, *same)
-        told = ["" if value is None else f"{value:.1e}" for value in errors]
-        table.add_row(one.format, one.signature, str(one.cases), str(one.rows), *told, str(one.swaps))
-    return table
 
 
 def verify(

@@ -98,6 +98,12 @@ class FormatRecord(Frozen):
     needs: Needs
 
 
+PARITY_HEADS = (
+    *("format", "signature", "calls", "rows", "to eager", "(eager to f64)", "adds"),
+    *("alone", "padded", "permuted", "swaps"),
+)
+
+
 class ParityRecord(Frozen):
     """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
 
@@ -129,6 +135,13 @@ class ParityRecord(Frozen):
     def adds(self) -> float:
         """The part of the error against float64 that eager float32 does not have."""
         return max(0.0, self.error_to_float64 - self.eager_error_to_float64)
+
+    def cells(self) -> tuple[str, ...]:
+        """The record as text under `PARITY_HEADS`."""
+        same = (self.alone, self.more_padding, self.permuted)
+        errors = (self.max_error, self.eager_error_to_float64, self.adds, *same)
+        told = ("" if value is None else f"{value:.1e}" for value in errors)
+        return self.format, self.signature, str(self.cases), str(self.rows), *told, str(self.swaps)
 
 
 class Manifest(Frozen):

@@ -6,10 +6,7 @@ torch gives the index-level graph; what torch cannot say is put around it by `ex
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from bst.errors import CheckError
 from bst.vocabulary import Vocabularies
 from export.manifest import OutputLayer, TensorPlace
 from export.onnx_frame import DTYPES, put_frame
+from export.quiet import quiet
 from export.scorer import Scorer
 from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
 
@@ -143,7 +141,7 @@ def _export_whole(scorer: Scorer, ids: Ids, opset: int) -> ir.Model:
     if scorer.exclude_history:
         example["seen"] = torch.ones(3, 7, dtype=torch.int64)
         axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
-    with _quiet():
+    with quiet("torch.onnx"):
         program = torch.onnx.export(
             _Whole(scorer, ids).eval(),
             kwargs=example,
@@ -220,17 +218,3 @@ def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
 
 def _listed(specs: Any) -> str:
     return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch's exporter from reporting which of its optional packages are absent."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -106,7 +106,7 @@ def prove(
         same["more_padding"] = 0.0
     if signature.takes("candidates"):
         same["permuted"] = 0.0
-    for position in _batches(answers.cases):
+    for position in _batches(answers.cases, config.max_length):
         case, golden = answers.cases[position], answers.golden[position]
         for what, changed, comparison in _variations(signature, case, golden, session, vocabularies):
             if what not in same:
@@ -149,12 +149,11 @@ def _variations(
         yield asked("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
 
 
-def _batches(cases: Sequence[Case]) -> list[int]:
+def _batches(cases: Sequence[Case], max_length: int) -> list[int]:
     """Which cases are asked again: the edge rows in one batch, and users whose histories leave room for padding."""
     names = [case.name for case in cases]
     users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
-    longest = max(cases[place].items.shape[1] for place in users) - MORE_PADDING
-    roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= longest]
+    roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= max_length]
     return [names.index("edges_in_one_batch"), (roomy or users)[-1]]
 
 

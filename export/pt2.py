@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -204,19 +202,3 @@ def _check_sizes(value: Any) -> None:
     elif isinstance(value, list):
         for one in value:
             _check_sizes(one)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep torch's compilers from telling what is of no use here: of their own deprecated parts, of a better CPU."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch._inductor")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

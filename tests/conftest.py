@@ -18,6 +18,7 @@ TINY = Architecture(
     dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
 )
 FIVE = ExportSettings(top_k=TopK(limit=5))
+Command = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 
@@ -96,7 +97,7 @@ def bundle_path(exported: tuple[Path, Manifest]) -> Path:
 
 
 @pytest.fixture
-def bst_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def bst_command(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run the command `bst` in this process: exit code, stdout, stderr."""
     from bst.cli import run
 
@@ -151,3 +152,14 @@ def variants(
     export_bundle(tied_mean, folder / "numbers_k_input", ExportSettings(top_k=asked))
     export_bundle(make_run("length_one", max_length=1, context=()), folder / "length_one", FIVE)
     return {"raw_ids": exported[0], **{path.name: path for path in folder.iterdir()}}
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    """One line on stderr with these words, exit code 2."""
+    code, _, stderr = result
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("warning:")]
+    assert code == 2, stderr
+    assert len(lines) == 1, stderr
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]

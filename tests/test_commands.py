@@ -2,19 +2,16 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bst import DataConfig, TrainConfig
 from bst.cli import ORDER, build_app
-from tests.conftest import SHARED, write_events
+from tests.conftest import SHARED, Command, refused, write_events
 
-Command = Callable[..., tuple[int, str, str]]
 SMALL = "[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\nhead_widths = [24]\n[training]\nepochs = 2\n"
 
 
@@ -23,17 +20,6 @@ def settings(tmp_path: Path) -> Path:
     path = tmp_path / "train.toml"
     path.write_text(SMALL)
     return path
-
-
-def refused(result: tuple[int, str, str], *words: str) -> None:
-    """One line on stderr with these words, exit code 2."""
-    code, _, stderr = result
-    lines = [line for line in stderr.strip().splitlines() if not line.startswith("warning:")]
-    assert code == 2, stderr
-    assert len(lines) == 1, stderr
-    assert lines[0].startswith("error: ")
-    for word in words:
-        assert word in lines[0]
 
 
 def test_the_road_from_a_table_to_a_recommendation(
@@ -255,94 +241,6 @@ def test_a_folder_that_is_no_run_or_bundle_is_one_line(bst_command: Command, tmp
         refused(bst_command(*command, tmp_path), "is not a bundle", "manifest.json")
 
 
-def test_a_truncated_weight_file_is_one_line(bst_command: Command, run_path: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(run_path, tmp_path / "run")
-    (copied / "model.safetensors").write_bytes((copied / "model.safetensors").read_bytes()[:1000])
-    refused(bst_command("export", copied, "--out", tmp_path / "bundle"), "model.safetensors", "cut short")
-    assert not (tmp_path / "bundle").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--k", "41"), ("k=41", "40 items")),
-        (("--k", "0"), ("limit=0", "greater than or equal to 1")),
-        (("--formats", "onnx,tflite"), ("'tflite'", "'onnx', 'torchscript', 'pt2' or 'aotinductor'")),
-        (("--formats", ""), ("formats", "at least 1 item")),
-        (("--ids", "names"), ("'names'", "'raw' or 'index'")),
-        (("--opset", "12"), ("opset 12", "known: 18, 20, 23")),
-        (("--k", "3", "--max-k", "5"), ("--k 3", "--max-k 5", "one of them")),
-        (("--into", "there"), ("--out", "--into", "not both")),
-    ],
-)
-def test_bad_options_of_export_are_one_line(
-    bst_command: Command, run_path: Path, tmp_path: Path, options: tuple[str, ...], words: tuple[str, ...]
-) -> None:
-    refused(bst_command("export", run_path, "--out", tmp_path / "bundle", *options), *words)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_export_needs_to_be_told_where(bst_command: Command, run_path: Path) -> None:
-    refused(bst_command("export", run_path), "--out", "--into")
-
-
-def test_a_refresh_keeps_the_settings_and_refuses_others(
-    bst_command: Command, run_path: Path, bundle_path: Path, tmp_path: Path
-) -> None:
-    refused(bst_command("export", run_path, "--into", bundle_path, "--k", 3), "keeps the settings", "top_k", "--out")
-    refused(bst_command("export", run_path, "--into", tmp_path / "none"), "none is not a bundle")
-
-
-def test_a_run_of_a_later_schema_is_one_line(bst_command: Command, run_path: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(run_path, tmp_path / "run")
-    config = json.loads((copied / "config.json").read_text())
-    (copied / "config.json").write_text(json.dumps({**config, "schema_version": 99}))
-    refused(bst_command("export", copied, "--out", tmp_path / "bundle"), "schema_version=99", "reads 1")
-
-
-def test_export_prints_the_budget_and_verify_what_may_break(
-    bst_command: Command, run_path: Path, tmp_path: Path
-) -> None:
-    code, out, _ = bst_command("export", run_path, "--out", tmp_path / "bundle", "--max-k", 7, "--exclude-history")
-    assert code == 0
-    for word in ("to eager", "adds", "alone", "padded", "permuted", "encode_user", "pt2: at index level"):
-        assert word in out
-    code, out, _ = bst_command("verify", tmp_path / "bundle")
-    assert code == 0
-    assert out.count("\nok ") == 11
-    assert "note: torchscript: TorchScript is deprecated" in out
-    asked = ("recommend", tmp_path / "bundle", "--history", "11,18", "--json", "--k", 3)
-    answers = [json.loads(bst_command(*asked, "--backend", name)[1]) for name in ("onnxruntime", "pt2")]
-    assert len(answers[0]["item_ids"]) == 3
-    assert answers[0]["item_ids"] == answers[1]["item_ids"]
-    assert not {11, 18} & set(answers[0]["item_ids"])
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (("--history", "11,abc"), ("'abc'", "integers")),
-        (("--history", "99999999999999999999"), ("64 bits",)),
-        (("--context", "height=3"), ("'height=3'", "gender, region")),
-        (("--context", "gender"), ("'gender'", "NAME=VALUE")),
-        (("--context", "region=north"), ("'north'", "integers")),
-        (("--backend", "tensorrt"), ("'tensorrt'", "known: eager, onnxruntime, torchscript, pt2")),
-    ],
-)
-def test_bad_options_of_recommend_are_one_line(
-    bst_command: Command, bundle_path: Path, options: tuple[str, ...], words: tuple[str, ...]
-) -> None:
-    refused(bst_command("recommend", bundle_path, *options), *words)
-
-
-def test_a_bundle_of_indices_still_recommends_raw_ids(bst_command: Command, run_path: Path, tmp_path: Path) -> None:
-    bst_command("export", run_path, "--out", tmp_path / "raw", "--k", 5)
-    bst_command("export", run_path, "--out", tmp_path / "index", "--k", 5, "--ids", "index")
-    ask = ("--history", "11,18", "--context", "gender=F", "--json")
-    raw, index = (json.loads(bst_command("recommend", tmp_path / kind, *ask)[1]) for kind in ("raw", "index"))
-    assert raw["item_ids"] == index["item_ids"]
-
-
 @pytest.mark.parametrize(
     ("context", "words"),
     [
@@ -358,21 +256,6 @@ def test_context_names_are_refused_before_any_data_is_read(
     refused(
         bst_command("train", tables[0], "--users", tables[1], "--context", context, "--out", tmp_path / "run"), words
     )
-
-
-def test_a_cold_start_user_gets_recommendations(bst_command: Command, bundle_path: Path) -> None:
-    code, out, err = bst_command("recommend", bundle_path)
-    assert (code, err) == (0, "")
-    assert len(out.splitlines()) == 5
-
-
-def test_a_bundle_that_was_altered_exits_with_one(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(bundle_path, tmp_path / "bundle")
-    (copied / "vocabulary.json").write_text((copied / "vocabulary.json").read_text() + " ")
-    code, out, err = bst_command("verify", copied, "--json")
-    assert code == 1
-    assert json.loads(out)["ok"] is False
-    assert "vocabulary.json is altered" in err
 
 
 def test_a_notebook_checkpoint_that_does_not_fit_is_one_line(bst_command: Command, tmp_path: Path) -> None:

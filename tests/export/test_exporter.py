@@ -139,7 +139,9 @@ def test_while_a_refresh_works_the_old_bundle_answers_and_is_never_missing(
     seen, done = [], threading.Event()
 
     def watch() -> None:
-        while not done.is_set():
+        last = False
+        while not last:
+            last = done.is_set()
             seen.append(json.loads((served / "manifest.json").read_text())["items"]["count"])
 
     watcher = threading.Thread(target=watch)

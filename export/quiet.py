@@ -1,0 +1,24 @@
+"""Torch's exporters and compilers tell much that is of no use to whoever exports: it is kept back in one place."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Let through nothing but errors of `loggers`, and no warning: of absent packages, old parts, a better CPU."""
+    named = [logging.getLogger(name) for name in loggers]
+    levels = [logger.level for logger in named]
+    try:
+        for logger in named:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(named, levels, strict=True):
+            logger.setLevel(level)
