@@ -134,6 +134,7 @@ def check_output_layer(path: Path, manifest: Manifest) -> None:
     """
     if manifest.output_layer is None:
         return
+    gc.collect()  # the session that was replayed last
     weights, biases = map_output_layer(path, manifest.output_layer)
     scored, encoded = manifest.signature("all_scores"), manifest.signature("encode_user")
     users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}
