@@ -24,6 +24,8 @@ check: install
 schema: install
 	$(BIN)/python -c "import json, export.manifest; print(json.dumps(export.manifest.manifest_schema(), indent=2))" \
 	  > docs/manifest.schema.json
+	$(BIN)/python -c "import json, bench.record; print(json.dumps(bench.record.record_schema(), indent=2))" \
+	  > docs/bench.schema.json
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -1,5 +1,6 @@
 """A bundle is measured: which backend, at which batch size, how fast, how sure, and is it right."""
 
-from bench.latency import BenchConfig, BenchResult, measure_bundle
+from bench.measure import measure_bundle, measure_random
+from bench.record import BenchConfig, BenchRecord, read_record
 
-__all__ = ["BenchConfig", "BenchResult", "measure_bundle"]
+__all__ = ["BenchConfig", "BenchRecord", "measure_bundle", "measure_random", "read_record"]

@@ -7,39 +7,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.record import Case
 from export import Bundle
-from export.golden import Case, read_golden
+from export.golden import Case as Call
+from export.golden import read_golden
 
 Array = NDArray[Any]
-POOL = 32  # different calls a batch size; one repeated row would stay in the cache, as no traffic does
-CANDIDATES = 100
+# One repeated row would stay in the cache, as no traffic does; the pool is as large as checking its answers allows.
+MAX_POOL, MIN_POOL = 128, 8
+POOL_ROWS = 1024
+POOL_SCORES = 64_000_000
+STRIDE = 37  # rounds begin at different inputs; a prime, so that every input comes first in some round
 
 
-def draw_inputs(bundle: Bundle, signature: str, batch_size: int, seed: int = 0) -> list[dict[str, Array]]:
-    """Draw `POOL` calls of `batch_size` rows each for a signature of `bundle`.
+def pool_size(case: Case) -> int:
+    """How many different calls of a case are drawn."""
+    rows = min(POOL_ROWS, POOL_SCORES // case.num_items)
+    return int(np.clip(rows // case.batch_size, MIN_POOL, MAX_POOL))
 
-    Items and candidates (`CANDIDATES` a row) follow a Zipf law with exponent 1 over the catalogue in random order.
-    Lengths are those of the held-out users whose histories are among the bundle's golden vectors. Context categories
-    are uniform. Rows are padded on the left to the longest of their call, as a caller would.
+
+def first_input(launch: int, number: int, pool: int) -> int:
+    """The input that round `number` of `launch` begins with; launches have fewer than a thousand rounds."""
+    return (launch * 1009 + number) * STRIDE % pool
+
+
+def draw_calls(bundle: Bundle, case: Case, seed: int = 0) -> list[Call]:
+    """Draw the calls of a case, by index, `pool_size` of them.
+
+    Items and candidates follow a Zipf law with exponent 1 over the catalogue in random order. Lengths, where the case
+    does not fix them, are those of the held-out users whose histories are among the bundle's golden vectors. Context
+    categories are uniform. Rows are padded on the left to the longest of their call, as a caller would.
     """
-    rng = np.random.default_rng([seed, batch_size])
-    manifest = bundle.manifest
+    rng = np.random.default_rng([seed, case.batch_size, case.length, case.candidates])
+    manifest, batch = bundle.manifest, case.batch_size
     popular = rng.permutation(manifest.items.count) + 1
-    weights = 1.0 / np.arange(1, manifest.items.count + 1)
-    lengths = measured_lengths(bundle)
+    shares = np.cumsum(1.0 / np.arange(1, manifest.items.count + 1))
+    lengths = np.array([case.length]) if case.length else measured_lengths(bundle)
+
+    def draw(columns: int) -> Array:
+        places = np.searchsorted(shares, rng.random((batch, columns)) * shares[-1])
+        return popular[np.minimum(places, len(popular) - 1)]
+
     calls = []
-    for _ in range(POOL):
-        wanted = rng.choice(lengths, size=batch_size)
+    for number in range(pool_size(case)):
+        wanted = rng.choice(lengths, size=batch)
         width = int(wanted.max())
-        items = rng.choice(popular, size=(batch_size, width), p=weights / weights.sum())
+        items = draw(width)
         items[np.arange(width) < width - wanted[:, None]] = 0
-        context = np.zeros((batch_size, len(manifest.context)), dtype=np.int64)
+        context = np.zeros((batch, len(manifest.context)), dtype=np.int64)
         for column, facts in enumerate(manifest.context.values()):
-            context[:, column] = rng.integers(1, facts.count + 1, size=batch_size)
-        candidates = rng.choice(popular, size=(batch_size, CANDIDATES), p=weights / weights.sum())
-        case = Case("drawn", items, context, candidates, manifest.settings.top_k.limit)
-        calls.append(case.inputs(manifest.signature(signature), bundle.vocabularies))
+            context[:, column] = rng.integers(1, facts.count + 1, size=batch)
+        candidates = draw(max(case.candidates, 1))
+        calls.append(Call(f"drawn_{number}", items, context, candidates, manifest.settings.top_k.limit))
     return calls
+
+
+def draw_inputs(bundle: Bundle, signature: str, case: Case, seed: int = 0) -> list[dict[str, Array]]:
+    """Draw calls (see `draw_calls`) as `signature` of `bundle` takes them."""
+    stated = bundle.manifest.signature(signature)
+    return [call.inputs(stated, bundle.vocabularies) for call in draw_calls(bundle, case, seed)]
 
 
 def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:

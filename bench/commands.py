@@ -1,76 +1,117 @@
-"""`bst bench` and `bst demo`."""
+"""`bst bench`, `bst compare` and `bst demo`."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
+from bench.backends import BACKENDS
+from bench.compare import COLUMNS, compare_records, differences
 from bench.demo import run_demo
-from bench.latency import BenchConfig, check_config, measure_bundle
-from bench.report import html_page, notes, summary, terminal_table
+from bench.measure import check_config, measure_bundle, measure_random
+from bench.random_model import parse_config
+from bench.record import BenchConfig, BenchRecord, read_record
+from bench.report import html_page
+from bench.tables import notes, summary, terminal_table, terminal_tables
+from bst.config import BSTConfig
 from bst.console import told_steps
 from bst.errors import CheckError, InputError
 from bst.files import to_json, write_atomically
-from export.commands import BundlePath
+from bst.validation import validated
+from export.manifest import read_manifest
 
 DEFAULTS = BenchConfig()
+# What a mode takes where it is not told: a grid has many cells, and load and cold starts are about single calls.
+OF_MODE: dict[str, dict[str, Any]] = {
+    "surface": {
+        "signature": "score_candidates",
+        "batch_sizes": (1, 8, 64),
+        "candidates": (1, 10, 100, 1000),
+        "launches": 3,
+        "round_seconds": 0.05,
+    },
+    "load": {"batch_sizes": (1,), "launches": 3},
+    "cold": {"batch_sizes": (1,)},
+}
+T = TypeVar("T")
+
+
+def _help(text: str, default: object) -> Any:
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return typer.Option(help=f"{text} [{shown}].")
 
 
 def bench(
-    bundle: BundlePath,
-    backends: Annotated[str, typer.Option(help="Which backends, separated by commas.")] = ",".join(DEFAULTS.backends),
-    batch_sizes: Annotated[str, typer.Option(help="Rows a call, separated by commas.")] = ",".join(
-        map(str, DEFAULTS.batch_sizes)
-    ),
-    threads: Annotated[int, typer.Option(help="Threads of every backend.")] = DEFAULTS.threads,
-    signature: Annotated[str, typer.Option(help="What is called: a signature of the bundle.")] = DEFAULTS.signature,
-    launches: Annotated[int, typer.Option(help="How often every backend starts anew.")] = DEFAULTS.launches,
-    rounds: Annotated[int, typer.Option(help="How often the backends take turns, a launch.")] = DEFAULTS.rounds,
-    round_seconds: Annotated[float, typer.Option(help="Time of one backend in one round.")] = DEFAULTS.round_seconds,
-    seed: Annotated[int, typer.Option(help="Fixes the inputs and the order.")] = DEFAULTS.seed,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write everything measured, raw samples too.")
-    ] = None,
+    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle that `bst export` wrote.")] = None,
+    random: Annotated[str | None, typer.Option(help="A random model instead: num_items=50000,dim=64,...")] = None,
+    catalogue_sizes: Annotated[str | None, typer.Option(help="Several num_items for --random.")] = None,
+    mode: Annotated[str | None, _help("latency, surface, load, cold", DEFAULTS.modes)] = None,
+    backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS)}, all", DEFAULTS.backends)] = None,
+    peers: Annotated[bool, typer.Option(help="Measure the opponents too, from the same weights.")] = False,
+    signature: Annotated[str | None, _help("What is called", DEFAULTS.signature)] = None,
+    batch_sizes: Annotated[str | None, _help("Rows a call", DEFAULTS.batch_sizes)] = None,
+    lengths: Annotated[str | None, _help("Slots of a history, 0 for the measured mix", DEFAULTS.lengths)] = None,
+    candidates: Annotated[str | None, _help("Candidates a row", DEFAULTS.candidates)] = None,
+    threads: Annotated[str | None, _help("Threads of every backend", DEFAULTS.threads)] = None,
+    launches: Annotated[int | None, _help("How often every backend starts anew", DEFAULTS.launches)] = None,
+    rounds: Annotated[int | None, _help("How often they take turns, a launch", DEFAULTS.rounds)] = None,
+    round_seconds: Annotated[float | None, _help("Of one backend in one round", DEFAULTS.round_seconds)] = None,
+    rates: Annotated[str | None, typer.Option(help="Load: arrivals a second [shares of what eager can do].")] = None,
+    clients: Annotated[int | None, _help("Load: threads over one session", DEFAULTS.clients)] = None,
+    budget_ms: Annotated[float | None, _help("Load: what p99 must keep under", DEFAULTS.budget_ms)] = None,
+    load_seconds: Annotated[float | None, _help("Load: how long a rate is tried", DEFAULTS.load_seconds)] = None,
+    seed: Annotated[int | None, _help("Fixes the inputs and the order", DEFAULTS.seed)] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything, raw samples too.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a page with figures.")] = None,
 ) -> None:
-    """Measure a bundle: latency of each backend beside its parity, on the same inputs."""
-    config = BenchConfig(
-        backends=tuple(dict.fromkeys(name.strip() for name in backends.split(",") if name.strip())),
-        batch_sizes=tuple(dict.fromkeys(_number(one) for one in batch_sizes.split(",") if one.strip())),
-        threads=threads,
-        signature=signature,
-        launches=launches,
-        rounds=rounds,
-        round_seconds=round_seconds,
-        seed=seed,
-    )
-    check_config(config)
-    if threads > (os.cpu_count() or threads):
-        warnings.warn(f"{threads} threads on {os.cpu_count()} cores will wait for one another", stacklevel=1)
-    for path in (json_file, html_file):
-        if path:
-            _require_writable(path)
+    """Measure a bundle: latency of each backend beside its parity, on the same inputs. Commas separate lists."""
+    plain = {
+        "signature": signature, "launches": launches, "rounds": rounds, "round_seconds": round_seconds,
+        "clients": clients, "budget_ms": budget_ms, "load_seconds": load_seconds, "seed": seed,
+    }  # fmt: skip
+    lists = {
+        "backends": _list(backends, str), "modes": _list(mode, str), "batch_sizes": _list(batch_sizes, int),
+        "lengths": _list(lengths, int), "candidates": _list(candidates, int), "threads": _list(threads, int),
+        "rates": _list(rates, float),
+    }  # fmt: skip
+    given = {name: value for name, value in {**plain, **lists}.items() if value is not None}
+    if (bundle is None) == (random is None):
+        raise InputError("give a BUNDLE, or --random num_items=50000,dim=64 for a model without training, and not both")
+    if catalogue_sizes is not None and random is None:
+        raise InputError(f"--catalogue-sizes {catalogue_sizes} are of random models; give --random too")
+    models = _models(random, _list(catalogue_sizes, int)) if random is not None else ()
+    longest = models[0].max_length if models else read_manifest(bundle or Path()).model.max_length
+    config = _config({**given, "peers": peers}, longest)
+    _require_writable(json_file, html_file)
     with told_steps() as tell:
-        result = measure_bundle(bundle, config, tell)
-    console = Console(width=None if Console().is_terminal else 140)
-    console.print(terminal_table(result))
-    for line in notes(result):
-        print(line)
-    print(f"{summary(result)} ({result.environment['cpu']}, {threads} thread{'s' if threads > 1 else ''})")
-    if json_file:
-        write_atomically(json_file, to_json(result.to_dict()))
-    if html_file:
-        write_atomically(html_file, html_page(result))
-    for path in (json_file, html_file):
-        if path:
-            print(f"wrote {path}")
-    if result.parity_failures:
-        raise CheckError("; ".join(f"{row.backend}: {row.parity.failure}" for row in result.parity_failures))
+        record = measure_bundle(bundle, config, tell) if bundle else measure_random(models, config, tell)
+    _tell_and_write(record, json_file, html_file)
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="What `bst bench --json` wrote.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, later.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
+) -> None:
+    """Say what changed between two measurements, with intervals."""
+    records = read_record(before), read_record(after)
+    changes, others = compare_records(*records), differences(*records)
+    if json_output:
+        print(to_json({"changes": [one.to_dict() for one in changes], "differences": others}), end="")
+        return
+    _console().print(terminal_table(f"{before} to {after}", COLUMNS, changes))
+    for line in others:
+        print(f"different: {line}")
+    same = sum(one.verdict == "cannot tell" for one in changes)
+    print(f"{same} of {len(changes)} agree within their intervals")
 
 
 def demo(
@@ -81,14 +122,81 @@ def demo(
     run_demo(out, seed)
 
 
-def _number(value: str) -> int:
+def _config(given: dict[str, Any], longest: int) -> BenchConfig:
+    """Settle what was not given by the mode, and refuse what cannot be measured."""
+    values = dict(given)
+    for mode in given.get("modes", ()):
+        values = {**OF_MODE.get(mode, {}), **values}
+        if mode == "surface":
+            values.setdefault("lengths", tuple(sorted({max(1, longest // 10), max(1, longest // 2), longest})))
+    config = validated(BenchConfig, values, "bench")
+    if beyond := [length for length in config.lengths if length > longest]:
+        raise InputError(f"lengths {beyond} are beyond the {longest} slots that the model reads; give shorter ones")
+    check_config(config)
+    cores = os.cpu_count()
+    for count in config.threads:
+        if cores and count > cores:
+            warnings.warn(f"{count} threads on {cores} cores will wait for one another", stacklevel=1)
+    return config
+
+
+def _models(settings: str, sizes: tuple[int, ...] | None) -> list[BSTConfig]:
+    parts = [part for part in re.split(r",(?=\w+=)", settings) if part]
+    if sizes is None:
+        return [parse_config(parts)]
+    if any(part.startswith("num_items=") for part in parts):
+        raise InputError(f"--random {settings} fixes num_items, which --catalogue-sizes lists; leave one out")
+    return [parse_config([*parts, f"num_items={size}"]) for size in dict.fromkeys(sizes)]
+
+
+def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path | None) -> None:
+    # Written before anything is told: a closed pipe must not cost an hour of measuring.
+    if json_file:
+        write_atomically(json_file, json.dumps(record.to_dict()) + "\n")
+    if html_file:
+        write_atomically(html_file, html_page(record))
+    for drawn in terminal_tables(record):
+        _console().print(drawn)
+    for line in notes(record):
+        print(line)
+    if record.latency:
+        print(f"{summary(record)} ({record.environment['cpu']})")
+    for path in (json_file, html_file):
+        if path:
+            print(f"wrote {path}")
+    if record.failures:
+        raise CheckError("; ".join(record.failures))
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 160)
+
+
+def _list(given: str | None, kind: Callable[[str], T]) -> tuple[T, ...] | None:
+    """Read values separated by commas; the same number twice is once, the same name twice is twice."""
+    if given is None:
+        return None
+    parts = [part.strip() for part in given.split(",") if part.strip()]
     try:
-        return int(value)
+        found = [kind(part) for part in parts]
     except ValueError:
-        raise InputError(f"batch size {value!r} is not a whole number; give such as 1,32") from None
+        wrong = next(part for part in parts if not _is(part, kind))
+        raise InputError(f"{wrong!r} in {given!r} is not a number; give such as 1,32") from None
+    return tuple(found if kind is str else dict.fromkeys(found))
 
 
-def _require_writable(path: Path) -> None:
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise InputError(f"{path} cannot be written; give a file in a folder that exists")
+def _is(part: str, kind: Callable[[str], object]) -> bool:
+    try:
+        kind(part)
+    except ValueError:
+        return False
+    return True
+
+
+def _require_writable(*paths: Path | None) -> None:
+    for path in paths:
+        if path is None:
+            continue
+        folder = path.absolute().parent
+        if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+            raise InputError(f"{path} cannot be written; give a file in a folder that exists")

@@ -17,8 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bench.demo_page import Demo, Household, demo_page
-from bench.latency import BenchConfig, BenchResult, measure_bundle
-from bench.report import html_page, summary
+from bench.measure import measure_bundle
+from bench.record import BenchConfig, BenchRecord
+from bench.report import html_page
+from bench.tables import summary
 from bst.commands import EPOCH_HEAD, epoch_line
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.console import progress_bar, told_steps
@@ -110,13 +112,13 @@ def _export(stage: Path) -> Manifest:
     return manifest
 
 
-def _measure(bundle: Path) -> BenchResult:
+def _measure(bundle: Path) -> BenchRecord:
     with told_steps() as tell:
         verdicts = list(verify_bundle(bundle, tell))
         bench = measure_bundle(bundle, BENCH, tell)
     print(f"     {sum(one.cases for one in verdicts)} golden calls replayed; {summary(bench)}")
-    if bench.parity_failures:
-        raise CheckError("; ".join(f"{row.backend}: {row.parity.failure}" for row in bench.parity_failures))
+    if bench.failures:
+        raise CheckError("; ".join(bench.failures))
     return bench
 
 

@@ -19,8 +19,9 @@ from statistics import median
 import torch
 
 from bench.cases import draw_inputs
+from bench.record import Case
 from bst.errors import InputError
-from export import open_bundle
+from export import Bundle, open_bundle
 from export.bundle import FORMAT_OF
 
 LAUNCHES = 5
@@ -28,11 +29,15 @@ SECONDS = 0.5
 BATCH_SIZES = (1, 32)
 
 
+def _case(bundle: Bundle, batch_size: int) -> Case:
+    return Case(num_items=bundle.manifest.items.count, threads=1, batch_size=batch_size, length=0, candidates=0)
+
+
 def measure_load(path: Path, backend: str) -> dict[str, float]:
     """Load `encode_user` and call it: seconds to load, megabytes that it added, microseconds a call by batch size."""
     torch.set_num_threads(1)
     bundle = open_bundle(path)
-    calls = {size: draw_inputs(bundle, "encode_user", size) for size in BATCH_SIZES}
+    calls = {size: draw_inputs(bundle, "encode_user", _case(bundle, size)) for size in BATCH_SIZES}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     session = bundle.session(backend, "encode_user", threads=1)

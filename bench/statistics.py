@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from math import factorial, prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bst.config import Frozen
+
 # Two-sided 95 % points of Student's t by degrees of freedom, from 1; beyond the table the last is used, a little wide.
 STUDENT_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-NOISY = 0.10  # an IQR above this share of the median makes a measurement doubt itself
+EXACT_UP_TO = 6  # launches whose resamples are all counted; beyond, RESAMPLES of them are drawn
+RESAMPLES = 500
+REPEATS = 4
 
-Samples = list[list[NDArray[np.float64]]]  # of each launch, of each round: one number a call
+Array = NDArray[np.float64]
+Samples = list[list[Array]]  # of each launch, of each round: one number a call
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(Frozen):
     """An estimate with the bounds of its 95 % interval."""
 
     value: float
@@ -23,47 +29,136 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class Latency:
-    """Latency of one backend at one batch size, microseconds a call, over all launches and rounds together.
+class Latency(Frozen):
+    """Latency of one backend in one case, microseconds a call, over the calls of all launches together.
 
-    `p50_us` is the mean over launches of the median of each, with an interval over launches: calls of one launch share
-    where its memory came to lie and are no independent witnesses. The other percentiles are of all calls together.
+    Attributes:
+        p50_us, p95_us, p99_us, p999_us: percentiles; none where fewer than one call is expected beyond it.
+        mean_us: of all calls.
+        iqr_us: between the quartiles of all calls: the traffic's own variety and the machine's noise together.
+        noise: the interquartile range of each call over the median of the calls with the same input: what the inputs do
+            not explain; none where no input came REPEATS times.
+        calls: how many.
     """
 
     p50_us: Interval
-    p95_us: float
-    p99_us: float
-    mean_us: float
+    p95_us: Interval | None
+    p99_us: Interval | None
+    p999_us: Interval | None
+    mean_us: Interval
     iqr_us: float
+    noise: float | None
     calls: int
 
-    @classmethod
-    def of(cls, samples: Samples) -> Latency:
-        pooled = np.concatenate([calls for rounds in samples for calls in rounds])
-        low, high, p95, p99 = np.percentile(pooled, [25, 75, 95, 99])
-        return cls(
-            p50_us=mean_of_launches(np.array([np.median(np.concatenate(rounds)) for rounds in samples])),
-            p95_us=float(p95),
-            p99_us=float(p99),
-            mean_us=float(pooled.mean()),
-            iqr_us=float(high - low),
-            calls=len(pooled),
-        )
 
-    @property
-    def noisy(self) -> bool:
-        return self.iqr_us > NOISY * self.p50_us.value
+def describe_latency(samples: Samples, inputs: Sequence[Sequence[Array]]) -> Latency:
+    """Sum up the calls of a backend in a case; `inputs` has the number of each call's input in the shape of `samples`.
+
+    Raises:
+        ValueError: there is only one launch, which says nothing of how they differ.
+    """
+    launches = [np.concatenate(rounds) for rounds in samples]
+    pooled, of_input = np.concatenate(launches), np.concatenate([one for rounds in inputs for one in rounds])
+    low, high = np.percentile(pooled, [25, 75])
+    own = [pooled[of_input == number] for number in np.unique(of_input)]
+    relative = [calls / np.median(calls) for calls in own if len(calls) >= REPEATS]
+    noise = np.percentile(np.concatenate(relative), [25, 75]) if relative else None
+
+    def tail(share: float) -> Interval | None:
+        return percentile(launches, share) if len(pooled) * (1 - share) >= 1 else None
+
+    return Latency(
+        p50_us=percentile(launches, 0.5),
+        p95_us=tail(0.95),
+        p99_us=tail(0.99),
+        p999_us=tail(0.999),
+        mean_us=mean_of_launches(np.array([calls.mean() for calls in launches])),
+        iqr_us=float(high - low),
+        noise=None if noise is None else float(noise[1] - noise[0]),
+        calls=len(pooled),
+    )
+
+
+def percentile(launches: Sequence[Array], share: float) -> Interval:
+    """The percentile of all calls together, with a bootstrap interval over launches.
+
+    Calls of one launch share where its memory came to lie and what disturbed it: they are no independent witnesses, so
+    launches are resampled whole (a cluster bootstrap; Davison & Hinkley 1997, section 3.8). The interval is the
+    estimate times or over exp(t s), with s the bootstrap standard error of its logarithm, widened by sqrt(n / (n - 1))
+    and Student's t for n - 1 degrees of freedom: a percentile interval of few clusters is far too narrow (Hesterberg
+    2015, "What Teachers Should Know about the Bootstrap", section 3.2).
+
+    Raises:
+        ValueError: there is only one launch.
+    """
+    n = len(launches)
+    if n < 2:
+        raise ValueError(f"{n} launch gives no interval; measure 2 or more")
+    values = np.concatenate(launches)
+    order = np.argsort(values, kind="stable")
+    values, launch = values[order], np.repeat(np.arange(n), [len(calls) for calls in launches])[order]
+    counts, weights = _resamples(n)
+    found = np.empty(len(counts))
+    for place, count in enumerate(counts):
+        below = np.cumsum(count[launch])
+        found[place] = np.log(values[np.searchsorted(below, share * below[-1])])
+    mean = float(weights @ found)
+    error = float(np.sqrt(weights @ (found - mean) ** 2 * n / (n - 1)))
+    value, width = float(np.quantile(values, share)), _student(n) * error
+    return Interval(value=value, low=value * float(np.exp(-width)), high=value * float(np.exp(width)))
+
+
+def _resamples(n: int) -> tuple[NDArray[np.int64], Array]:
+    """How often each of `n` launches is drawn, int64 `[resamples, n]`, and the probability of each such draw."""
+    if n > EXACT_UP_TO:
+        drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+        return drawn, np.full(RESAMPLES, 1 / RESAMPLES)
+    counts = np.array([np.bincount(one, minlength=n) for one in combinations_with_replacement(range(n), n)])
+    ways = [factorial(n) / prod(factorial(times) for times in row) for row in counts.tolist()]
+    return counts, np.array(ways) / n**n
 
 
 def speedup(base: Samples, other: Samples) -> Interval:
     """How many times faster `other` is than `base`: the geometric mean over launches.
 
-    Within a launch it is the median over rounds of the ratio of the two medians: both ran in each round.
+    Within a launch it is the median over rounds of the ratio of the two medians, each over the calls that both made: in
+    a round all backends get the same inputs in the same order, and the faster one gets further.
     """
-    ratios = np.log(_medians(base) / _medians(other))
-    logs = mean_of_launches(np.median(ratios, axis=1))
-    return Interval(float(np.exp(logs.value)), float(np.exp(logs.low)), float(np.exp(logs.high)))
+    logs = mean_of_launches(np.log(launch_ratios(base, other)))
+    return Interval(value=float(np.exp(logs.value)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high)))
+
+
+def launch_ratios(base: Samples, other: Samples) -> Array:
+    """The ratio of `speedup` for each launch: float64 `[launches]`."""
+    return np.array(
+        [
+            np.median([_ratio(one, two) for one, two in zip(rounds, theirs, strict=True)])
+            for rounds, theirs in zip(base, other, strict=True)
+        ]
+    )
+
+
+def _ratio(base: Array, other: Array) -> float:
+    both = min(len(base), len(other))
+    return float(np.median(base[:both]) / np.median(other[:both]))
+
+
+def change(before: Array, after: Array) -> Interval:
+    """How many times as large a number is, from one value a launch before and after, `[launches]` each and positive.
+
+    The launches were not measured together, so their variances add (Welch 1947).
+
+    Raises:
+        ValueError: there is only one launch on either side.
+    """
+    one, two = np.log(before), np.log(after)
+    if min(len(one), len(two)) < 2:
+        raise ValueError(f"{min(len(one), len(two))} launch gives no interval; measure 2 or more")
+    variances = np.array([one.var(ddof=1) / len(one), two.var(ddof=1) / len(two)])
+    value, total = float(two.mean() - one.mean()), float(variances.sum())
+    freedom = total**2 / float((variances**2 / [len(one) - 1, len(two) - 1]).sum()) if total else 1.0
+    width = _student(int(freedom) + 1) * total**0.5
+    return Interval(value=float(np.exp(value)), low=float(np.exp(value - width)), high=float(np.exp(value + width)))
 
 
 def verdict(ratio: Interval) -> str:
@@ -73,8 +168,8 @@ def verdict(ratio: Interval) -> str:
     return "slower" if ratio.high < 1 else "cannot tell"
 
 
-def mean_of_launches(values: NDArray[np.float64]) -> Interval:
-    """Mean of one value a launch, with Student's t interval: honest for few launches, which a bootstrap is not.
+def mean_of_launches(values: Array) -> Interval:
+    """Mean of one value a launch, with Student's t interval.
 
     Raises:
         ValueError: there is only one launch, which says nothing of how they differ.
@@ -82,9 +177,9 @@ def mean_of_launches(values: NDArray[np.float64]) -> Interval:
     if len(values) < 2:
         raise ValueError(f"{len(values)} launch gives no interval; measure 2 or more")
     mean = float(values.mean())
-    width = STUDENT_T[min(len(values) - 1, len(STUDENT_T)) - 1] * float(values.std(ddof=1)) / len(values) ** 0.5
-    return Interval(mean, mean - width, mean + width)
+    width = _student(len(values)) * float(values.std(ddof=1)) / len(values) ** 0.5
+    return Interval(value=mean, low=mean - width, high=mean + width)
 
 
-def _medians(samples: Samples) -> NDArray[np.float64]:
-    return np.array([[np.median(calls) for calls in rounds] for rounds in samples])
+def _student(n: int) -> float:
+    return STUDENT_T[min(n - 1, len(STUDENT_T)) - 1]

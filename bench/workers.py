@@ -15,16 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bench.backends import Backend
 from bench.cases import draw_inputs
+from bench.limits import measure_rates
+from bench.load import Arrivals, Served, serve
+from bench.record import Case
+from bench.statistics import Array
 from bst.errors import CheckError, InputError
 from export import Session, open_bundle
 from export.parity import LARGEST, RUNNER_UP, runner_up
 
-WARM_SECONDS = 0.5
-WARM_CALLS = 20
 MIN_CALLS = 10
+# Warm is where the median of a window is within SETTLED of both before it; given up after so many windows.
+WINDOW_CALLS, SETTLED, WINDOWS = 5, 0.05, 25
 # Without these, glibc may return freed memory to the system and fetch it again in every call, or not, as its heap
 # happened to grow: TorchScript at batch 32 took 5.2 or 10.4 ms from one launch to the next.
 ALLOCATOR = {
@@ -33,41 +37,12 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(2**26),
 }
 
-Samples = NDArray[np.float64]
-Answers = list[dict[str, NDArray[Any]]]
-
-
-@dataclass(frozen=True)
-class Backend:
-    """A name that a person may give, and what the bundle is to open for it."""
-
-    name: str
-    kind: str
-    device: str = "cpu"
-
-    def missing(self) -> str | None:
-        """Say why it cannot run on this machine, or None."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            return "no CUDA device here"
-        return None
-
-
-BACKENDS = {
-    backend.name: backend
-    for backend in (
-        Backend("eager", "eager"),
-        Backend("eager-cuda", "eager", "cuda"),
-        Backend("torchscript", "torchscript"),
-        Backend("pt2", "pt2"),
-        Backend("aotinductor", "aotinductor"),
-        Backend("onnxruntime", "onnxruntime"),
-    )
-}
+Answers = list[dict[str, np.ndarray[Any, Any]]]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker loads: one signature of a bundle in one backend.
+    """What a worker loads: one signature of a bundle in one backend, on `cores`, as many as there are threads.
 
     `as_reference` is for the one whose answers others are compared with (see `export.compare`).
     """
@@ -76,12 +51,21 @@ class Task:
     backend: Backend
     signature: str
     threads: int
+    cores: tuple[int, ...]
     seed: int
     as_reference: bool = False
 
 
+@dataclass(frozen=True)
+class Warm:
+    """The answers to every input of a case, and whether the median stood still in the end."""
+
+    answers: Answers
+    settled: bool
+
+
 class Worker:
-    """A process that holds one session; the parent asks it for one thing at a time.
+    """A process that loads one session; once it is there, the parent asks it for one thing at a time.
 
     Raises (from every method):
         CheckError: the process failed or ended; the message says how.
@@ -92,24 +76,37 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(task, theirs), daemon=True)
-        with _environment(ALLOCATOR):
+        # A thread that a client starts does not inherit `torch.set_num_threads`, but this.
+        threads = {name: str(task.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        with environment(ALLOCATOR), environment(threads, override=True):
             self.process.start()
         theirs.close()
+
+    def wait(self) -> None:
+        """Return when the session is loaded."""
         self._answer()
 
-    def warm_up(self, batch_size: int) -> Answers:
-        """Load the inputs of a batch size, run until warm, and give the answers to all of them."""
-        return self._ask("warm_up", batch_size)
+    def warm_up(self, case: Case, window_s: float) -> Warm:
+        """Load the inputs of a case, answer all of them, and run until warm, in windows of so many seconds."""
+        return self._ask("warm_up", case, window_s)
 
-    def measure(self, batch_size: int, seconds: float) -> Samples:
-        """Run for about `seconds`, at least `MIN_CALLS` calls: microseconds of each, float64 `[calls]`."""
-        return self._ask("measure", batch_size, seconds)
+    def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
+        """Run for about `seconds`, at least `MIN_CALLS` calls, from input `first` on: microseconds of each call, by the
+        host and, on CUDA, by the device; float64 `[calls]`."""
+        return self._ask("measure", first, seconds)
+
+    def load(self, arrivals: Arrivals) -> Served:
+        """Serve calls as they arrive."""
+        return self._ask("load", arrivals)
+
+    def rates(self, sets: tuple[int, ...], device: str) -> list[tuple[int, float]]:
+        """Measure what the machine can do, see `bench.limits.measure_rates`."""
+        return self._ask("rates", sets, device)
 
     def close(self) -> None:
         self.connection.close()
-        self.process.join(timeout=5)
-        if self.process.is_alive():
-            self.process.kill()
+        self.process.kill()  # it holds nothing that is worth the second that an orderly end takes
+        self.process.join()
 
     def _ask(self, *request: Any) -> Any:
         try:
@@ -135,69 +132,128 @@ class Worker:
 
 
 class _Measured:
-    """The worker's side: the session, and the prepared inputs of each batch size."""
+    """The worker's side: the session, and the prepared inputs of the case in hand."""
 
     def __init__(self, task: Task) -> None:
         torch.set_num_threads(task.threads)
         self.task = task
         self.bundle = open_bundle(task.bundle)
-        backend = task.backend
-        self.session: Session = self.bundle.session(
-            backend.kind, task.signature, threads=task.threads, device=backend.device
-        )
-        self.prepared: dict[int, list[Any]] = {}
-        self.turn = 0
+        self.session = task.backend.open(self.bundle, task.signature, task.threads)
+        self.prepared: list[Any] = []
+        self.clock = _DeviceClock.of(self.session) if task.backend.device == "cuda" else None
 
-    def warm_up(self, batch_size: int) -> Answers:
+    def warm_up(self, case: Case, window_s: float) -> Warm:
         session = self.session
-        inputs = draw_inputs(self.bundle, self.task.signature, batch_size, self.task.seed)
-        self.prepared[batch_size] = [session.prepare(one) for one in inputs]
-        until = time.perf_counter() + WARM_SECONDS
-        calls = 0
-        while calls < WARM_CALLS or time.perf_counter() < until:
-            session.run(self._next(batch_size))
-            calls += 1
-        answers = [session.finish(session.run(one)) for one in self.prepared[batch_size]]
+        inputs = draw_inputs(self.bundle, self.task.signature, case, self.task.seed)
+        self.prepared = [session.prepare(one) for one in inputs]
+        answers = [session.finish(session.run(one)) for one in self.prepared]
+        pin(self.task.cores)  # not before: compilers work at the first call, and may use the whole machine
         if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
-            backend = self.task.backend
-            scored = self.bundle.session(backend.kind, "all_scores", threads=self.task.threads, device=backend.device)
-            excluding = self.bundle.manifest.settings.top_k.exclude_history
-            for one, call in zip(answers, inputs, strict=True):
-                user = {name: array for name, array in call.items() if name not in ("k", "candidates")}
-                scores = scored(user)["scores"]
-                one[LARGEST] = np.abs(scores).max(axis=1)
-                # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
-                if self.task.signature == "top_k" and not excluding:
-                    one[RUNNER_UP] = runner_up(scores, one["scores"].shape[1])
-        return answers
+            self._add_what_compare_needs(answers, inputs)
+        return Warm(answers, self._settle(window_s))
 
-    def measure(self, batch_size: int, seconds: float) -> Samples:
-        run, clock = self.session.run, time.perf_counter_ns
+    def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
+        run, now, clock = self.session.run, time.perf_counter_ns, self.clock
         samples: list[int] = []
-        until = clock() + int(seconds * 1e9)
-        while len(samples) < MIN_CALLS or clock() < until:
-            one = self._next(batch_size)
-            started = clock()
+        device: list[float] = []
+        number, pool = first % len(self.prepared), len(self.prepared)
+        until = now() + int(seconds * 1e9)
+        while len(samples) < MIN_CALLS or now() < until:
+            one = self.prepared[number]
+            number = (number + 1) % pool
+            if clock:
+                clock.begin()
+            started = now()
             run(one)
-            samples.append(clock() - started)
-        return np.array(samples, dtype=np.float64) / 1e3
+            samples.append(now() - started)
+            if clock:
+                device.append(clock.elapsed_us())
+        return np.array(samples, dtype=np.float64) / 1e3, np.array(device) if clock else None
 
-    def _next(self, batch_size: int) -> Any:
-        prepared = self.prepared[batch_size]
-        self.turn = (self.turn + 1) % len(prepared)
-        return prepared[self.turn]
+    def load(self, arrivals: Arrivals) -> Served:
+        return serve(self.session.run, self.prepared, arrivals)
+
+    def rates(self, sets: tuple[int, ...], device: str) -> list[tuple[int, float]]:
+        return measure_rates(sets, device)
+
+    def _settle(self, window_s: float) -> bool:
+        medians: list[float] = []
+        for _ in range(WINDOWS):
+            samples: list[float] = []
+            window = time.perf_counter() + window_s
+            while len(samples) < WINDOW_CALLS or time.perf_counter() < window:
+                started = time.perf_counter()
+                self.session.run(self.prepared[len(samples) % len(self.prepared)])  # every window the same inputs
+                samples.append(time.perf_counter() - started)
+            medians.append(float(np.median(samples)))
+            if len(medians) > 2 and max(medians[-3:]) < (1 + SETTLED) * min(medians[-3:]):
+                return True
+        return False
+
+    def _add_what_compare_needs(self, answers: Answers, inputs: list[dict[str, Any]]) -> None:
+        task = self.task
+        scored = task.backend.open(self.bundle, "all_scores", task.threads)
+        excluding = self.bundle.manifest.settings.top_k.exclude_history
+        for one, call in zip(answers, inputs, strict=True):
+            user = {name: array for name, array in call.items() if name not in ("k", "candidates")}
+            scores = scored(user)["scores"]
+            one[LARGEST] = np.abs(scores).max(axis=1)
+            # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
+            if task.signature == "top_k" and not excluding:
+                one[RUNNER_UP] = runner_up(scores, one["scores"].shape[1])
+
+
+class _DeviceClock:
+    """CUDA events around a call: the session's wait records the end before it waits."""
+
+    def __init__(self) -> None:
+        self.start, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    @classmethod
+    def of(cls, session: Session) -> _DeviceClock | None:
+        """Take over the waiting of a torch session; runtimes of other kinds have no events to see."""
+        inner = getattr(session, "inner", session)
+        if not hasattr(inner, "wait"):
+            return None
+        clock = cls()
+        inner.wait = clock.finish
+        return clock
+
+    def begin(self) -> None:
+        self.start.record()
+
+    def finish(self) -> None:
+        self.end.record()
+        self.end.synchronize()
+
+    def elapsed_us(self) -> float:
+        return self.start.elapsed_time(self.end) * 1e3
+
+
+def pin(cores: tuple[int, ...]) -> None:
+    """Keep every thread of this process on `cores`, where the system can."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        for thread in Path("/proc/self/task").iterdir():
+            try:
+                os.sched_setaffinity(int(thread.name), cores)
+            except OSError:  # it has ended meanwhile
+                continue
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the processes started within, where the user has not set them already."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
+def environment(values: dict[str, str], override: bool = False) -> Iterator[None]:
+    """Set environment variables for the processes started within; those that the user has set only on `override`."""
+    changed = {name: value for name, value in values.items() if override or name not in os.environ}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(task: Task, connection: Connection) -> None:
@@ -213,4 +269,5 @@ def _serve(task: Task, connection: Connection) -> None:
         connection.send(("bad_input", str(error)))
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        connection.send(("failed", f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"))
+        told = (str(error).splitlines() or [""])[0]
+        connection.send(("failed", f"{type(error).__name__}: {told} ({Path(last.filename).name}:{last.lineno})"))

@@ -16,7 +16,7 @@ from bst.errors import CheckError, InputError
 
 GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
-ORDER = ("demo", "train", "evaluate", "import-notebook", "export", "verify", "recommend", "bench")
+ORDER = ("demo", "train", "evaluate", "import-notebook", "export", "verify", "recommend", "bench", "compare")
 
 
 def build_app() -> typer.Typer:

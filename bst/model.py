@@ -178,7 +178,8 @@ class BST(nn.Module):
         """Row of the position table for each slot: how many real items follow it, int64 `[B, L]`, 0 at the newest."""
         if self.padding_counts:
             return torch.ones_like(real).cumsum(dim=1) - 1  # slots from the left, as the notebook has it
-        return real.sum(dim=1, keepdim=True) - real.cumsum(dim=1)
+        counted = real.to(torch.int64)  # torch's older ONNX exporter writes a sum of bools that no runtime takes
+        return counted.sum(dim=1, keepdim=True) - counted.cumsum(dim=1)
 
     def _pooled_slots(self, real: Tensor) -> Tensor:
         return torch.ones_like(real) if self.padding_counts else real

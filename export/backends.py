@@ -24,6 +24,12 @@ from export.torchscript import load_torchscript
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
+OPTIMIZATION = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
 
 
 class Session(ABC):
@@ -79,30 +85,46 @@ class TorchSession(Session):
     def run(self, prepared: list[Any]) -> Any:
         with torch.inference_mode():
             outputs = self.method(*prepared)
+        self.wait()
+        return outputs
+
+    def wait(self) -> None:
+        """Return when the device is done."""
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
-        return outputs
 
     def finish(self, outputs: Any) -> Arrays:
         parts = outputs if isinstance(outputs, tuple) else (outputs,)
-        arrays = (
-            part.cpu().numpy() if isinstance(part, torch.Tensor) else np.array(part, dtype=object) for part in parts
-        )
-        return dict(zip(self.signature.output_names, arrays, strict=True))
+        return dict(zip(self.signature.output_names, map(_array, parts), strict=True))
+
+
+def _array(part: Any) -> Array:
+    if not isinstance(part, torch.Tensor):
+        return np.array(part, dtype=object)
+    return (part.float() if part.dtype == torch.bfloat16 else part).cpu().numpy()
 
 
 class OnnxSession(Session):
-    """A graph in ONNX Runtime."""
+    """A graph in ONNX Runtime. `optimization` is how far the runtime may change it, see `OPTIMIZATION`."""
 
-    def __init__(self, signature: Signature, path: Path, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        path: Path,
+        threads: int | None = None,
+        *,
+        optimization: str = "all",
+        provider: str = "CPUExecutionProvider",
+    ) -> None:
         super().__init__(signature)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; they are raised as well
+        options.graph_optimization_level = OPTIMIZATION[optimization]
         if threads is not None:
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:  # onnxruntime's own exceptions have no common base but this
             raise InputError(
                 f"{path} does not load in ONNX Runtime ({str(error).splitlines()[0]}); export again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from export.manifest import WHAT, FormatRecord, Manifest, OutputLayer, check_fil
 from export.onnx_graph import check_onnx
 from export.parity import TOLERANCE, compare
 from export.settings import Format
-from export.signatures import Signature
+from export.signatures import Ids, Signature, build_signatures
 
 FORMAT_OF: dict[str, Format] = {
     "onnxruntime": "onnx",
@@ -62,8 +62,25 @@ class Bundle:
         record = self.manifest.format(FORMAT_OF[backend])
         if found := obstacles(record):
             raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
-        inner = open_format(self.path, record, self.manifest.signature(signature, record.ids), threads=threads)
-        return inner if record.ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
+        return self.looked_up(signature, record.ids, lambda one: open_format(self.path, record, one, threads=threads))
+
+    def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
+        """Let a session that takes and gives `ids` take and give them at the level of the bundle.
+
+        Args:
+            name: of a signature; `opened` gets it at the level `ids`.
+            ids: at index level in a bundle of raw ids, they are looked up when inputs are prepared and outputs
+                finished: not while the session runs.
+            opened: loads the session.
+        """
+        stated, inner = self.manifest.signature(name), opened(self.signature_at(name, ids))
+        return inner if ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
+
+    def signature_at(self, name: str, ids: Ids) -> Signature:
+        """The signature at a level, whether a format of the bundle has it there or not."""
+        manifest = self.manifest
+        made = build_signatures(manifest.model, self.vocabularies, top_k=manifest.settings.top_k, ids=ids)
+        return next(one for one in made if one.name == name)
 
     def output_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Map the vectors that a user vector is multiplied with, read-only: nothing is read before it is used.

@@ -55,7 +55,11 @@ def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
         program.add_module(name, child)
     axes = {name: torch.export.Dim(name, min=1) for name in EXAMPLE_SIZES}
     example = tuple(
-        torch.ones([EXAMPLE_SIZES[axis] if isinstance(axis, str) else axis for axis in spec.shape], dtype=torch.int64)
+        torch.ones(
+            [EXAMPLE_SIZES[axis] if isinstance(axis, str) else axis for axis in spec.shape],
+            dtype=torch.int64,
+            device=next(model.parameters()).device,
+        )
         for spec in signature.inputs
     )
     dynamic = tuple(

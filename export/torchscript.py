@@ -42,18 +42,32 @@ def save_torchscript(
         torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
 
 
-def load_torchscript(path: Path, *, freeze: tuple[str, ...] = ()) -> Any:
-    """Load a scripted model; `freeze` names the methods to keep when weights are folded in as constants.
+def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool = False, device: str = "cpu") -> Any:
+    """Load a scripted model.
+
+    Args:
+        freeze: the methods to keep when weights are folded in as constants; none for a model as it was scripted.
+        optimize: change what was frozen to what torch takes for faster (`torch.jit.optimize_for_inference`).
+        device: where it computes.
 
     Raises:
         InputError: the file is not a TorchScript archive.
     """
     with _no_deprecation():
         try:
-            module = torch.jit.load(str(path), map_location="cpu").eval()
+            module = torch.jit.load(str(path), map_location=device).eval()
         except (RuntimeError, ValueError) as error:
             raise InputError(f"{path} is not a TorchScript file ({str(error).splitlines()[0]}); export again") from None
-        return torch.jit.freeze(module, preserved_attrs=list(freeze)) if freeze else module
+        if not freeze:
+            return module
+        frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
+        return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
+
+
+def script(module: torch.nn.Module) -> Any:
+    """Script a module of any kind, as its user would."""
+    with _no_deprecation():
+        return torch.jit.script(module)
 
 
 @contextmanager

@@ -1,0 +1,168 @@
+"""From a bundle, or from nothing but sizes, to a record: verify, find the backends, measure in every mode."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.backends import find_backends
+from bench.cold import measure_cold
+from bench.contest import Contest, weight_bytes
+from bench.environment import available_bytes, describe
+from bench.latency import measure_latency
+from bench.open_loop import measure_load
+from bench.peers import build_peers
+from bench.random_model import write_random_run
+from bench.record import (
+    REFERENCE,
+    SCHEMA_VERSION,
+    BenchConfig,
+    BenchRecord,
+    ColdRow,
+    LatencyRow,
+    LoadLimit,
+    LoadRow,
+    Rate,
+    Subject,
+)
+from bst.config import BSTConfig
+from bst.console import Tell
+from bst.errors import InputError
+from export import export_bundle, open_bundle, verify_bundle
+
+COPIES = 2.5  # of its weights that a process holds at most, while it loads
+
+
+def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
+    """Measure the bundle at `path`. It is verified first: a file that fails is not timed.
+
+    Raises:
+        InputError: a backend or signature is not known, or a number does not make sense.
+        CheckError: the bundle fails verification, or the reference breaks.
+    """
+    check_config(config)
+    open_bundle(path).manifest.signature(config.signature)  # refuses one that is not there
+    for _ in verify_bundle(path, tell):
+        pass
+    return _measure([path], config, tell)
+
+
+def measure_random(models: Sequence[BSTConfig], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
+    """Measure models with random weights, exported for the occasion; which is their proof."""
+    check_config(config)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for model in models:
+            tell(f"writing and exporting a model of {model.num_items:,} items")
+            run, bundle = Path(folder) / f"run_{model.num_items}", Path(folder) / f"random_{model.num_items}"
+            write_random_run(run, model, seed=config.seed)
+            export_bundle(run, bundle, tell=tell)
+            paths.append(bundle)
+        return _measure(paths, config, tell)
+
+
+def check_config(config: BenchConfig) -> None:
+    """Refuse what cannot be measured, all at once.
+
+    Raises:
+        InputError: names each offending value and what would do.
+    """
+    offences = []
+    try:
+        find_backends(config.backends)
+    except InputError as error:
+        offences.append(str(error))
+    numbers = (
+        ("batch sizes", config.batch_sizes, 1),
+        ("lengths", config.lengths, 0),
+        ("candidates", config.candidates, 1),
+        ("threads", config.threads, 1),
+    )
+    for name, values, least in numbers:
+        if not values or min(values) < least:
+            offences.append(f"{name} {list(values)} must be {least} or more")
+    if not config.modes:
+        offences.append("no mode; known: latency, surface, load, cold")
+    if config.launches < 2 or config.rounds < 1:
+        offences.append(
+            f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
+            "give 2 launches or more of 1 round or more"
+        )
+    for name, seconds in (("round_seconds", config.round_seconds), ("load_seconds", config.load_seconds)):
+        if not 0 < seconds <= 600:
+            offences.append(f"{name}={seconds} must be above 0 and at most 600")
+    if any(rate <= 0 for rate in config.rates) or config.clients < 1 or config.budget_ms <= 0:
+        offences.append(
+            f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms} must be above 0"
+        )
+    if offences:
+        raise InputError("; ".join(offences))
+
+
+def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRecord:
+    environment = describe(config.threads)
+    latency: list[LatencyRow] = []
+    rates: list[Rate] = []
+    load: list[LoadRow] = []
+    limits: list[LoadLimit] = []
+    cold: list[ColdRow] = []
+    subjects: list[Subject] = []
+    unavailable: dict[str, str] = {}
+    broken: dict[str, None] = {}
+    for path in paths:
+        with _contest(path, config, tell) as contest:
+            subjects.append(Subject(bundle=path.name, model=contest.bundle.manifest.model))
+            for threads in config.threads:
+                if {"latency", "surface"} & set(config.modes):
+                    rows, found = measure_latency(contest, threads)
+                    latency, rates = latency + rows, rates + found
+                if "load" in config.modes:
+                    some, limit = measure_load(contest, threads)
+                    load, limits = load + some, limits + limit
+                if "cold" in config.modes:
+                    cold += measure_cold(contest, threads)
+            unavailable |= contest.unavailable
+            broken |= dict.fromkeys(contest.broken)
+    return BenchRecord(
+        schema_version=SCHEMA_VERSION,
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        subjects=tuple(subjects),
+        config=config,
+        environment=environment,
+        rates=tuple(rates),
+        latency=tuple(row for row in latency if _asked(row.backend, config)),
+        load=tuple(row for row in load if _asked(row.backend, config)),
+        load_limits=tuple(row for row in limits if _asked(row.backend, config)),
+        cold=tuple(row for row in cold if _asked(row.backend, config)),
+        unavailable=unavailable,
+        broken=tuple(broken),
+    )
+
+
+def _asked(name: str, config: BenchConfig) -> bool:
+    return name != REFERENCE or bool({REFERENCE, "all"} & set(config.backends))
+
+
+@contextmanager
+def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
+    """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
+    bundle = open_bundle(path)
+    wanted = find_backends((REFERENCE,) * (REFERENCE not in config.backends) + config.backends)
+    unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
+    backends = {name: one for name, one in wanted.items() if name not in unavailable}
+    with tempfile.TemporaryDirectory() as folder:
+        if config.peers:
+            peers, missing = build_peers(bundle, config.signature, Path(folder), tell)
+            backends, unavailable = backends | peers, unavailable | missing
+        needed, free = COPIES * len(backends) * weight_bytes(path), available_bytes()
+        if free is not None and needed > free:
+            raise InputError(
+                f"{len(backends)} backends of weights of {weight_bytes(path) / 1e6:,.0f} MB need about "
+                f"{needed / 1e9:,.0f} GB of memory and {free / 1e9:,.0f} GB are free; name fewer with --backends"
+            )
+        # The reference goes first: the others are compared with its answers.
+        first = {REFERENCE: backends.pop(REFERENCE)}
+        yield Contest(bundle, config, first | backends, unavailable, tell)

@@ -1,0 +1,58 @@
+"""What a person writes who wants a signature exported: the bare model, by index, nothing guarded, nothing looked up.
+
+No `from __future__ import annotations`, because TorchScript reads the annotations.
+"""
+
+from typing import Final
+
+from torch import Tensor, nn
+
+from bst.model import BST
+from export.signatures import Signature
+
+
+class AllScores(nn.Module):
+    def __init__(self, model: BST) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, items: Tensor, context: Tensor) -> Tensor:
+        return self.model.item_scores(self.model.user_vectors(items, context))
+
+
+class TopK(nn.Module):
+    k: Final[int]
+
+    def __init__(self, model: BST, k: int) -> None:
+        super().__init__()
+        self.model, self.k = model, k
+
+    def forward(self, items: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        scores, columns = self.model.item_scores(self.model.user_vectors(items, context)).topk(self.k)
+        return columns + 1, scores
+
+
+class ScoreCandidates(nn.Module):
+    def __init__(self, model: BST) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, items: Tensor, context: Tensor, candidates: Tensor) -> Tensor:
+        rows, biases = self.model.output_rows(candidates)
+        return (rows @ self.model.user_vectors(items, context).unsqueeze(2)).squeeze(2) + biases
+
+
+class EncodeUser(nn.Module):
+    def __init__(self, model: BST) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, items: Tensor, context: Tensor) -> Tensor:
+        return self.model.user_vectors(items, context)
+
+
+def plain(model: BST, signature: Signature, k: int) -> nn.Module:
+    """The plain module of a signature. It takes `items`, `context` (`[batch, 0]` where there is none), `candidates`."""
+    kinds = {"all_scores": AllScores, "score_candidates": ScoreCandidates, "encode_user": EncodeUser}
+    made: nn.Module = TopK(model, k) if signature.name == "top_k" else kinds[signature.name](model)
+    return made.eval()

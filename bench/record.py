@@ -1,0 +1,251 @@
+"""What a measurement leaves: a record with every sample, in JSON whose schema is `docs/bench.schema.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.statistics import Interval, Latency
+from bst.config import BSTConfig, Frozen
+from bst.errors import InputError
+from bst.files import read_json
+from bst.validation import validated
+
+SCHEMA_VERSION = 2
+REFERENCE = "eager"
+NOT_EQUAL = "not equal"
+Mode = Literal["latency", "surface", "load", "cold"]
+Cache = Literal["warm", "dropped"]
+
+
+class BenchConfig(Frozen):
+    """What is measured and for how long.
+
+    Attributes:
+        backends: names, see `bench.backends`; one that is named twice is measured twice.
+        peers: measure the opponents too, see `bench.peers`.
+        modes: `latency` (closed loop), `surface` (the same over a grid), `load` (open loop), `cold` (first answer).
+        batch_sizes: rows a call. `lengths`: slots of a history, 0 for the measured mix. `candidates`: a row, of
+            `score_candidates`. `threads`: of every backend. Each combination is a case.
+        launches: how often every backend starts as a new process.
+        rounds: how often the backends take turns in each launch, `round_seconds` each.
+        rates: arrivals a second in `load`; none for a quarter, half, three quarters and nine tenths of what eager does.
+        clients: threads that call one session in `load`. `budget_ms`: what p99 must keep under there. `load_seconds`:
+            how long a rate is tried.
+    """
+
+    backends: tuple[str, ...] = ("eager", "torchscript", "pt2", "aotinductor", "onnxruntime", "eager-cuda")
+    peers: bool = False
+    modes: tuple[Mode, ...] = ("latency",)
+    signature: str = "top_k"
+    batch_sizes: tuple[int, ...] = (1, 32)
+    lengths: tuple[int, ...] = (0,)
+    candidates: tuple[int, ...] = (100,)
+    threads: tuple[int, ...] = (1,)
+    launches: int = 5
+    rounds: int = 3
+    round_seconds: float = 0.25
+    rates: tuple[float, ...] = ()
+    clients: int = 1
+    budget_ms: float = 10.0
+    load_seconds: float = 2.0
+    seed: int = 0
+
+
+class Case(Frozen):
+    """What is called: a point of the grid. `length` 0 is the measured mix, `candidates` 0 where none are asked for."""
+
+    num_items: int
+    threads: int
+    batch_size: int
+    length: int
+    candidates: int
+
+    def __str__(self) -> str:
+        parts = [f"batch {self.batch_size}"]
+        parts += [f"length {self.length}"] * (self.length > 0) + [f"{self.candidates} candidates"] * (
+            self.candidates > 0
+        )
+        return ", ".join(parts)
+
+
+class Parity(Frozen):
+    """How close the answers to the timed inputs came to eager float32 on the CPU; `failure` says what breaks parity.
+
+    `max_error` is relative to the largest score, none where an answer is not finite or has another shape.
+    """
+
+    max_error: float | None
+    swaps: int
+    failure: str | None
+
+
+class LatencyRow(Frozen):
+    """One backend in one case.
+
+    Attributes:
+        peer: an opponent, built from the same weights.
+        exact: it is meant to be equal; where it is not, the command fails.
+        floor_us: the least time that the bytes and operations of a call can take on this machine (`bench.limits`).
+        to_eager, to_best: how many times faster than eager and than `best`, the fastest other backend with right
+            answers. A verdict is `not equal` where the answers are wrong: then the speed is of no use.
+        settled: the median stood still before anything was counted.
+        pool: how many different inputs there are. Call i of round r of launch l had the input
+            `first_input(l, r, pool) + i`, modulo `pool` (`bench.cases`).
+        samples_us: of each launch, of each round, of each call, by the clock of the host.
+        device_us: the same by the events of the device, where there is one.
+    """
+
+    backend: str
+    case: Case
+    peer: bool
+    exact: bool
+    latency: Latency
+    rows_per_s: float
+    floor_us: float | None
+    to_eager: Interval
+    verdict: str
+    best: str | None
+    to_best: Interval | None
+    best_verdict: str | None
+    settled: bool
+    parity: Parity
+    pool: int
+    samples_us: tuple[tuple[tuple[float, ...], ...], ...]
+    device_us: tuple[tuple[tuple[float, ...], ...], ...] | None
+
+    @property
+    def of_floor(self) -> float | None:
+        """The share of the floor: 1 is as fast as the machine allows."""
+        return None if self.floor_us is None else self.floor_us / self.latency.p50_us.value
+
+
+class LoadRow(Frozen):
+    """One backend under Poisson arrivals at `rate_per_s`. Latency counts from the arrival that was intended.
+
+    A percentile is none where the calls could not be kept up with. `late_us` is how much too late the harness itself
+    began a call that did not have to wait (p99). `latencies_us` has a tuple a launch, in order of arrival, with none
+    for calls that were given up.
+    """
+
+    backend: str
+    case: Case
+    rate_per_s: float
+    clients: int
+    p50_us: Interval | None
+    p99_us: Interval | None
+    answered_per_s: float
+    late_us: float
+    latencies_us: tuple[tuple[float | None, ...], ...]
+
+
+class LoadLimit(Frozen):
+    """The highest rate at which the p99 of a backend keeps within the budget, found by bisection in every launch."""
+
+    backend: str
+    case: Case
+    peer: bool
+    exact: bool
+    clients: int
+    budget_ms: float
+    rate_per_s: Interval
+    launches_per_s: tuple[float, ...]
+    parity: Parity
+
+
+class ColdRow(Frozen):
+    """From the start of a process to its first answer, milliseconds, and the most memory it held.
+
+    `start_ms` is the interpreter, `imports_ms` the libraries, `load_ms` the model, `answer_ms` the first call.
+    """
+
+    backend: str
+    num_items: int
+    peer: bool
+    exact: bool
+    cache: Cache
+    total_ms: Interval
+    start_ms: Interval
+    imports_ms: Interval
+    load_ms: Interval
+    answer_ms: Interval
+    peak_mb: Interval
+    parity: Parity
+    samples_ms: tuple[tuple[float, ...], ...]
+
+
+class Rate(Frozen):
+    """What this machine can do with `threads`: of a working set of so many bytes, how many a second are moved.
+
+    `spread` is between the slowest and the fastest launch: how much the machine itself changed.
+    """
+
+    what: Literal["bytes", "operations"]
+    threads: int
+    device: str
+    working_set_bytes: int
+    per_s: float
+    spread: float
+
+
+class Subject(Frozen):
+    """What was measured: a bundle and its model."""
+
+    bundle: str
+    model: BSTConfig
+
+
+class BenchRecord(Frozen):
+    """All that was measured, with what is needed to judge it. `unavailable` says of a backend why it is not there."""
+
+    schema_version: int
+    date: str
+    subjects: tuple[Subject, ...]
+    config: BenchConfig
+    environment: dict[str, Any]
+    rates: tuple[Rate, ...]
+    latency: tuple[LatencyRow, ...]
+    load: tuple[LoadRow, ...]
+    load_limits: tuple[LoadLimit, ...]
+    cold: tuple[ColdRow, ...]
+    unavailable: dict[str, str]
+    broken: tuple[str, ...]
+
+    @property
+    def failures(self) -> list[str]:
+        """What must not be: wrong answers of backends that are meant to be right, and backends that broke."""
+        found = [f"{row.backend} at {row.case}: {row.parity.failure}" for row in self.latency if _fails(row)]
+        found += [f"{row.backend} under load: {row.parity.failure}" for row in self.load_limits if _fails(row)]
+        found += [f"{row.backend}, started cold: {row.parity.failure}" for row in self.cold if _fails(row)]
+        return found + [f"{name} broke: {self.unavailable[name]}" for name in self.broken]
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def _fails(row: LatencyRow | LoadLimit | ColdRow) -> bool:
+    return row.exact and not row.peer and row.parity.failure is not None
+
+
+def read_record(path: Path) -> BenchRecord:
+    """Read what `bst bench --json` wrote.
+
+    Raises:
+        InputError: the file is missing, is not such a record, or is of another schema.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is not there; give a file that `bst bench --json` wrote")
+    values = read_json(path, "a place of records")
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if found != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; measure again")
+    return validated(BenchRecord, values, str(path))
+
+
+def record_schema() -> dict[str, Any]:
+    """The JSON Schema of a record, as `docs/bench.schema.json` publishes it."""
+    schema = BenchRecord.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"what `bst bench --json` writes, schema version {SCHEMA_VERSION}"
+    schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
+    return schema

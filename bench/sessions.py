@@ -1,0 +1,173 @@
+"""How each backend opens a signature of a bundle. Those of the bundle's own formats are `Bundle.session`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export import Bundle, Session
+from export.aotinductor import load_aotinductor, save_aotinductor
+from export.backends import OnnxSession, TorchSession, rebuild_eager
+from export.scorer import Scorer, ServedModel
+from export.signatures import Ids, Signature, can_hold_raw_ids
+from export.torchscript import load_torchscript
+
+Array = NDArray[Any]
+
+
+def open_format(bundle: Bundle, signature: str, threads: int, *, kind: str) -> Session:
+    """Open what the bundle holds, as everybody does."""
+    return bundle.session(kind, signature, threads=threads)
+
+
+def open_eager(
+    bundle: Bundle, signature: str, threads: int, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Session:
+    """The Python model; in bfloat16 with its weights too."""
+    served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
+    stated = bundle.manifest.signature(signature)
+    return TorchSession(stated, served.method(stated), device)
+
+
+def open_compiled(
+    bundle: Bundle, signature: str, threads: int, *, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Session:
+    """`torch.compile` for dynamic sizes. Text ids are looked up outside."""
+
+    def opened(stated: Signature) -> Session:
+        served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
+        return TorchSession(stated, torch.compile(served.method(stated), dynamic=True), device)
+
+    return bundle.looked_up(signature, ids_of_tensors(bundle), opened)
+
+
+def open_torchscript(
+    bundle: Bundle, signature: str, threads: int, *, frozen: bool = True, optimize: bool = False, device: str = "cpu"
+) -> Session:
+    """The scripted model: as it is, frozen, or optimized for inference."""
+    record = bundle.manifest.format("torchscript")
+
+    def opened(stated: Signature) -> Session:
+        path = bundle.path / record.entries[signature].path
+        kept = (signature,) if frozen else ()
+        module = load_torchscript(path, freeze=kept, optimize=optimize, device=device)
+        return TorchSession(stated, getattr(module, signature), device)
+
+    return bundle.looked_up(signature, record.ids, opened)
+
+
+def open_onnxruntime(
+    bundle: Bundle,
+    signature: str,
+    threads: int,
+    *,
+    optimization: str = "all",
+    provider: str = "CPUExecutionProvider",
+) -> Session:
+    """ONNX Runtime with a level of graph optimisation and a provider."""
+    record = bundle.manifest.format("onnx")
+    path = bundle.path / record.entries[signature].path
+    return bundle.looked_up(
+        signature,
+        record.ids,
+        lambda stated: OnnxSession(stated, path, threads, optimization=optimization, provider=provider),
+    )
+
+
+def open_openvino(bundle: Bundle, signature: str, threads: int) -> Session:
+    """The bundle's ONNX in OpenVINO, told to compute in float32: by itself it takes bfloat16 where the CPU has it."""
+    record = bundle.manifest.format("onnx")
+    path = bundle.path / record.entries[signature].path
+    return bundle.looked_up(
+        signature,
+        record.ids,
+        lambda stated: OpenVinoSession(stated, path, threads, {"INFERENCE_PRECISION_HINT": "f32"}),
+    )
+
+
+def open_cuda_graph(bundle: Bundle, signature: str, threads: int, *, dtype: torch.dtype) -> Session:
+    """The Python model, replayed as a CUDA graph for each shape."""
+
+    def opened(stated: Signature) -> Session:
+        served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to("cuda", dtype)
+        return CudaGraphSession(stated, served.method(stated), "cuda")
+
+    return bundle.looked_up(signature, ids_of_tensors(bundle), opened)
+
+
+def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype: torch.dtype) -> Session:
+    """A package compiled for the GPU of this machine, now: those of a bundle are for CPUs."""
+
+    def opened(stated: Signature) -> Session:
+        model = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).scorer.model.to("cuda", dtype)
+        scorer = Scorer(model, bundle.manifest.model, bundle.manifest.settings.top_k, one_length=True)
+        served = ServedModel(scorer.to("cuda"), None)
+        with tempfile.TemporaryDirectory() as folder:
+            save_aotinductor(served, (stated,), Path(folder), cpu="native", metadata={})
+            return TorchSession(stated, load_aotinductor(Path(folder) / f"{stated.name}.pt2"), "cuda")
+
+    return bundle.looked_up(signature, "index", opened)
+
+
+def ids_of_tensors(bundle: Bundle) -> Ids:
+    """The level at which ids can go through tensors alone."""
+    return bundle.manifest.ids if can_hold_raw_ids(bundle.vocabularies) else "index"
+
+
+class OpenVinoSession(Session):
+    """A model in OpenVINO, on one stream of the CPU."""
+
+    def __init__(self, signature: Signature, path: Path, threads: int, settings: Mapping[str, Any]) -> None:
+        super().__init__(signature)
+        import openvino
+
+        whole = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, **settings}
+        self.request = openvino.Core().compile_model(str(path), "CPU", whole).create_infer_request()
+
+    def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {spec.name: np.ascontiguousarray(inputs[spec.name]) for spec in self.signature.inputs}
+
+    def run(self, prepared: dict[str, Array]) -> Any:
+        return self.request.infer(prepared, share_inputs=True)
+
+    def finish(self, outputs: Any) -> dict[str, Array]:
+        return {name: np.array(outputs[place]) for place, name in enumerate(self.signature.output_names)}
+
+
+class CudaGraphSession(TorchSession):
+    """Records the kernels of a call once for each combination of shapes, and replays them on inputs copied in."""
+
+    def __init__(self, signature: Signature, method: Any, device: str) -> None:
+        super().__init__(signature, method, device)
+        self.recorded: dict[tuple[torch.Size, ...], tuple[torch.cuda.CUDAGraph, list[Any], Any]] = {}
+
+    def run(self, prepared: list[Any]) -> Any:
+        shapes = tuple(tensor.shape for tensor in prepared)
+        with torch.inference_mode():
+            if shapes not in self.recorded:
+                self.recorded[shapes] = self._record(prepared)
+            graph, inputs, outputs = self.recorded[shapes]
+            for own, given in zip(inputs, prepared, strict=True):
+                own.copy_(given)
+            graph.replay()
+        self.wait()
+        return outputs
+
+    def _record(self, prepared: list[Any]) -> tuple[torch.cuda.CUDAGraph, list[Any], Any]:
+        inputs = [tensor.clone() for tensor in prepared]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # a first call may allocate and choose kernels, which no graph may hold
+            for _ in range(3):
+                self.method(*inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = self.method(*inputs)
+        return graph, inputs, outputs

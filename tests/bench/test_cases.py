@@ -1,0 +1,53 @@
+"""The inputs that are timed."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.cases import MIN_POOL, draw_inputs, first_input, measured_lengths, pool_size
+from bench.record import Case
+from export import open_bundle
+
+
+def case(batch_size: int, *, num_items: int = 40, length: int = 0, candidates: int = 0) -> Case:
+    return Case(num_items=num_items, threads=1, batch_size=batch_size, length=length, candidates=candidates)
+
+
+def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
+    calls = draw_inputs(bundle, "top_k", case(8))
+    assert len(calls) == pool_size(case(8)) == 128
+    assert len({call["history"].tobytes() for call in calls}) == len(calls)
+    lengths = {int(one) for one in measured_lengths(bundle)}
+    found = {int((row != 0).sum()) for call in calls for row in call["history"]}
+    assert found <= lengths
+    assert len(found) > 3
+    again = draw_inputs(bundle, "top_k", case(8))
+    assert all(np.array_equal(one["history"], two["history"]) for one, two in zip(calls, again, strict=True))
+
+
+def test_items_follow_zipfs_law(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
+    calls = draw_inputs(bundle, "score_candidates", case(8, candidates=50))
+    for name in ("history", "candidates"):
+        ids = np.concatenate([call[name].ravel() for call in calls])
+        assert set(np.unique(ids[ids != 0])) <= set(bundle.vocabularies.items.ids)
+        counts = np.sort(np.unique(ids[ids != 0], return_counts=True)[1])[::-1]
+        expected = counts.sum() / np.arange(1, 41) / (1 / np.arange(1, 41)).sum()
+        assert np.allclose(counts[:10], expected[:10], rtol=0.15)
+
+
+def test_a_length_is_kept_to_the_slot(bundle_path: Path) -> None:
+    for call in draw_inputs(open_bundle(bundle_path), "top_k", case(3, length=5)):
+        assert call["history"].shape == (3, 5)
+        assert (call["history"] != 0).all()
+
+
+def test_the_pool_shrinks_for_what_is_large() -> None:
+    assert pool_size(case(1)) == 128
+    assert pool_size(case(4096)) == MIN_POOL
+    assert pool_size(case(1, num_items=1_000_000)) == 64
+
+
+def test_every_input_comes_first_in_some_round() -> None:
+    assert {first_input(launch, number, 32) for launch in range(40) for number in range(3)} == set(range(32))
