@@ -159,7 +159,7 @@ def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path
         _console().print(drawn)
     for line in notes(record):
         print(line)
-    if record.latency:
+    if record.latency and "surface" not in record.config.modes:
         print(f"{summary(record)} ({record.environment['cpu']})")
     for path in (json_file, html_file):
         if path:
