@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.record import ColdRow, LatencyRow, LoadLimit, LoadRow
+from bench.statistics import Interval
 from bench.tables import micro
 from export.parity import TOLERANCE
 
@@ -36,7 +37,7 @@ def bars(rows: Sequence[LatencyRow]) -> Figure:
         axes.barh(
             [row.backend for row in found],
             [one.value for one in p50],
-            xerr=[[max(one.value - one.low, 0) for one in p50], [one.high - one.value for one in p50]],
+            xerr=[[one.value - one.low for one in p50], [one.high - one.value for one in p50]],
             color=[_colour(row.backend, names) for row in found],
             hatch=["//" if row.parity.failure else "" for row in found],
             height=0.66,
@@ -66,19 +67,8 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
     for name in names:
         own = sorted((row for row in rows if row.backend == name), key=lambda row: row.case.batch_size)
         sizes = [row.case.batch_size for row in own]
-        p50 = [row.latency.p50_us for row in own]
-        style = "--" if any(row.parity.failure for row in own) else "-"
-        axes.errorbar(
-            sizes,
-            [one.value for one in p50],
-            yerr=[[max(one.value - one.low, 0) for one in p50], [one.high - one.value for one in p50]],
-            fmt=f"o{style}",
-            markersize=4,
-            linewidth=1.5,
-            capsize=3,
-            color=_colour(name, names),
-            label=name,
-        )
+        style = "o--" if any(row.parity.failure for row in own) else "o-"
+        _curve(axes, sizes, [row.latency.p50_us for row in own], style, _colour(name, names), name)
     floor = {row.case.batch_size: row.floor_us for row in rows if row.floor_us is not None}
     axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color="#b3261e", label="the machine's limit")
     axes.set_xscale("log", base=2)
@@ -128,25 +118,14 @@ def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
     for name in names:
         own = [row for row in rows if row.backend == name and row.p99_us is not None and row.p50_us is not None]
         rates, colour = [row.rate_per_s for row in own], _colour(name, names)
-        p99 = [row.p99_us for row in own if row.p99_us]
-        axes.errorbar(
-            rates,
-            [one.value / 1e3 for one in p99],
-            yerr=[[(one.value - one.low) / 1e3 for one in p99], [(one.high - one.value) / 1e3 for one in p99]],
-            fmt="o-",
-            markersize=4,
-            capsize=3,
-            linewidth=1.5,
-            color=colour,
-            label=f"{name}, p99",
-        )
-        axes.plot(rates, [row.p50_us.value / 1e3 for row in own if row.p50_us], ":", color=colour, linewidth=1.2)
+        _curve(axes, rates, [row.p99_us for row in own if row.p99_us], "o-", colour, f"{name}, p99")
+        axes.plot(rates, [row.p50_us.value for row in own if row.p50_us], ":", color=colour, linewidth=1.2)
     for limit in limits[:1]:
-        axes.axhline(limit.budget_ms, color="#b3261e", linestyle="--", linewidth=1)
-        axes.text(axes.get_xlim()[0], limit.budget_ms, " budget", color="#b3261e", fontsize=8, va="bottom")
+        axes.axhline(limit.budget_ms * 1e3, color="#b3261e", linestyle="--", linewidth=1)
+        axes.text(axes.get_xlim()[0], limit.budget_ms * 1e3, " budget", color="#b3261e", fontsize=8, va="bottom")
     axes.set_yscale("log")
     axes.set_xlabel("arrivals a second", fontsize=9)
-    axes.set_ylabel("ms from arrival to answer (dotted: p50)", fontsize=9)
+    axes.set_ylabel("microseconds from arrival to answer (dotted: p50)", fontsize=9)
     _legend(axes)
     _plain(axes)
     drawn.tight_layout()
@@ -170,8 +149,27 @@ def cold_bars(rows: Sequence[ColdRow]) -> Figure:
     return drawn
 
 
+def _curve(
+    axes: Axes, places: Sequence[float], values: Sequence[Interval], style: str, colour: object, label: str
+) -> None:
+    below, above = [max(one.value - one.low, 0) for one in values], [one.high - one.value for one in values]
+    middle = [one.value for one in values]
+    axes.errorbar(
+        places,
+        middle,
+        yerr=[below, above],
+        fmt=style,
+        color=colour,
+        label=label,
+        markersize=4,
+        linewidth=1.5,
+        capsize=3,
+    )
+
+
 def _colour(name: str, names: Sequence[str]) -> object:
-    return KNOWN.get(name, OTHERS[sorted(names).index(name) % len(OTHERS)])
+    base = name.partition("#")[0]  # one that is measured twice is the same
+    return KNOWN.get(base, OTHERS[sorted(names).index(name) % len(OTHERS)])
 
 
 def _legend(axes: Axes) -> None:

@@ -9,7 +9,7 @@ from bench.statistics import Interval, Latency
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
 from bst.files import read_json
-from bst.validation import validated
+from bst.validation import json_schema, validated
 
 SCHEMA_VERSION = 2
 REFERENCE = "eager"
@@ -244,8 +244,4 @@ def read_record(path: Path) -> BenchRecord:
 
 def record_schema() -> dict[str, Any]:
     """The JSON Schema of a record, as `docs/bench.schema.json` publishes it."""
-    schema = BenchRecord.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = f"what `bst bench --json` writes, schema version {SCHEMA_VERSION}"
-    schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
-    return schema
+    return json_schema(BenchRecord, "what `bst bench --json` writes", SCHEMA_VERSION)

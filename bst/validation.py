@@ -27,6 +27,15 @@ def validated(kind: type[T], values: object, source: str) -> T:
         raise InputError(f"{source}: " + "; ".join(_offence(kind, item) for item in error.errors())) from None
 
 
+def json_schema(kind: type[BaseModel], title: str, version: int) -> dict[str, Any]:
+    """The JSON Schema of a file whose field `schema_version` is `version`."""
+    schema = kind.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"{title}, schema version {version}"
+    schema["properties"]["schema_version"]["const"] = version
+    return schema
+
+
 def read_settings(path: Path) -> Settings:
     """Read a TOML file of settings.
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from bst.config import BSTConfig, Frozen
 from bst.errors import CheckError, InputError
 from bst.files import read_json
-from bst.validation import validated
+from bst.validation import json_schema, validated
 from export.parity import TOLERANCE
 from export.settings import ExportSettings, Format
 from export.signatures import Ids, Signature
@@ -207,11 +207,7 @@ class Manifest(Frozen):
 
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema of `manifest.json`, as `docs/manifest.schema.json` publishes it."""
-    schema = Manifest.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = f"manifest.json of a bst bundle, schema version {SCHEMA_VERSION}"
-    schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
-    return schema
+    return json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
 
 
 def read_manifest(bundle: Path) -> Manifest:
