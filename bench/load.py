@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from export import Session
 
 MIN_ARRIVALS = 200
 SPIN_S = 300e-6  # a sleep may end so much too late; the rest is spun
@@ -56,8 +58,8 @@ class Served:
     answered_per_s: float
 
 
-def serve(run: Callable[[Any], Any], inputs: Sequence[Any], arrivals: Arrivals) -> Served:
-    """Call `run` on `inputs`, in turn, as the arrivals ask for it; arrivals wait in one line for a free client."""
+def serve(session: Session, inputs: Sequence[Any], arrivals: Arrivals) -> Served:
+    """Run `session` on prepared `inputs`, in turn, as arrivals ask for it; they wait in one line for a free client."""
     times = arrivals.times()
     begun, ended = np.full(len(times), np.inf), np.full(len(times), np.inf)
     waited = np.zeros(len(times), dtype=bool)
@@ -67,29 +69,33 @@ def serve(run: Callable[[Any], Any], inputs: Sequence[Any], arrivals: Arrivals) 
     failures: list[BaseException] = []
 
     def work() -> None:
+        while not failures:
+            with door:
+                number = next(line, None)
+            if number is None:
+                return
+            due = start + times[number]
+            now = time.perf_counter()
+            if now - due > arrivals.give_up_s:
+                return
+            waited[number] = now > due
+            _wait_until(due)
+            begun[number] = time.perf_counter() - start
+            session.run(inputs[number % len(inputs)])
+            ended[number] = time.perf_counter() - start
+
+    def client() -> None:
         try:
-            while not failures:
-                with door:
-                    number = next(line, None)
-                if number is None:
-                    return
-                due = start + times[number]
-                now = time.perf_counter()
-                if now - due > arrivals.give_up_s:
-                    return
-                waited[number] = now > due
-                _wait_until(due)
-                begun[number] = time.perf_counter() - start
-                run(inputs[number % len(inputs)])
-                ended[number] = time.perf_counter() - start
+            with session.mode():
+                work()
         except BaseException as error:
             failures.append(error)
 
-    clients = [threading.Thread(target=work) for _ in range(arrivals.clients)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
+    clients = [threading.Thread(target=client) for _ in range(arrivals.clients)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
     if failures:
         raise failures[0]
     answered = np.isfinite(ended)

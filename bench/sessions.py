@@ -149,13 +149,12 @@ class CudaGraphSession(TorchSession):
 
     def run(self, prepared: list[Any]) -> Any:
         shapes = tuple(tensor.shape for tensor in prepared)
-        with torch.inference_mode():
-            if shapes not in self.recorded:
-                self.recorded[shapes] = self._record(prepared)
-            graph, inputs, outputs = self.recorded[shapes]
-            for own, given in zip(inputs, prepared, strict=True):
-                own.copy_(given)
-            graph.replay()
+        if shapes not in self.recorded:
+            self.recorded[shapes] = self._record(prepared)
+        graph, inputs, outputs = self.recorded[shapes]
+        for own, given in zip(inputs, prepared, strict=True):
+            own.copy_(given)
+        graph.replay()
         self.wait()
         return outputs
 

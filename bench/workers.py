@@ -146,11 +146,13 @@ class _Measured:
         session = self.session
         inputs = draw_inputs(self.bundle, self.task.signature, case, self.task.seed)
         self.prepared = [session.prepare(one) for one in inputs]
-        answers = [session.finish(session.run(one)) for one in self.prepared]
+        with session.mode():
+            answers = [session.finish(session.run(one)) for one in self.prepared]
         pin(self.task.cores)  # not before: compilers work at the first call, and may use the whole machine
         if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
             self._add_what_compare_needs(answers, inputs)
-        return Warm(answers, self._settle(window_s))
+        with session.mode():
+            return Warm(answers, self._settle(window_s))
 
     def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
         run, now, clock = self.session.run, time.perf_counter_ns, self.clock
@@ -158,20 +160,21 @@ class _Measured:
         device: list[float] = []
         number, pool = first % len(self.prepared), len(self.prepared)
         until = now() + int(seconds * 1e9)
-        while len(samples) < MIN_CALLS or now() < until:
-            one = self.prepared[number]
-            number = (number + 1) % pool
-            if clock:
-                clock.begin()
-            started = now()
-            run(one)
-            samples.append(now() - started)
-            if clock:
-                device.append(clock.elapsed_us())
+        with self.session.mode():
+            while len(samples) < MIN_CALLS or now() < until:
+                one = self.prepared[number]
+                number = (number + 1) % pool
+                if clock:
+                    clock.begin()
+                started = now()
+                run(one)
+                samples.append(now() - started)
+                if clock:
+                    device.append(clock.elapsed_us())
         return np.array(samples, dtype=np.float64) / 1e3, np.array(device) if clock else None
 
     def load(self, arrivals: Arrivals) -> Served:
-        return serve(self.session.run, self.prepared, arrivals)
+        return serve(self.session, self.prepared, arrivals)
 
     def rates(self, sets: tuple[int, ...], device: str) -> list[tuple[int, float]]:
         return measure_rates(sets, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Session(ABC):
     """One signature, loaded. Calling it checks the inputs, runs, and names the outputs.
 
     The three steps stand alone so that a measurement can time `run` by itself: `prepare` brings arrays into the form
-    that the runtime takes, `finish` brings its answer into arrays.
+    that the runtime takes, `finish` brings its answer into arrays. `run` goes inside `mode`, entered once a thread.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -51,11 +52,16 @@ class Session(ABC):
         """
         prepared = self.prepare(checked_inputs(self.signature, inputs))
         try:
-            outputs = self.run(prepared)
+            with self.mode():
+                outputs = self.run(prepared)
         except Exception as error:  # each runtime has exceptions of its own, without a common base but this
             told = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckError(f"{self.signature.name} fails in its runtime: {told}") from error
         return self.finish(outputs)
+
+    def mode(self) -> AbstractContextManager[Any]:
+        """What the thread that runs must be in."""
+        return nullcontext()
 
     @abstractmethod
     def prepare(self, inputs: Mapping[str, Array]) -> Any: ...
@@ -82,9 +88,11 @@ class TorchSession(Session):
             for spec in self.signature.inputs
         ]
 
+    def mode(self) -> AbstractContextManager[Any]:
+        return torch.inference_mode()
+
     def run(self, prepared: list[Any]) -> Any:
-        with torch.inference_mode():
-            outputs = self.method(*prepared)
+        outputs = self.method(*prepared)
         self.wait()
         return outputs
 
@@ -155,6 +163,9 @@ class LookedUp(Session):
         if columns := [self._indices(one, inputs[name]) for name, one in self.vocabularies.context.items()]:
             given["context"] = np.stack(columns, axis=1)
         return self.inner.prepare(given)
+
+    def mode(self) -> AbstractContextManager[Any]:
+        return self.inner.mode()
 
     def run(self, prepared: Any) -> Any:
         return self.inner.run(prepared)
