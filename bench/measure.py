@@ -150,7 +150,7 @@ def _asked(name: str, config: BenchConfig) -> bool:
 def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
     """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
     bundle = open_bundle(path)
-    wanted = find_backends((REFERENCE,) * (REFERENCE not in config.backends) + config.backends)
+    wanted = find_backends((REFERENCE,)) | find_backends(config.backends)
     unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
     backends = {name: one for name, one in wanted.items() if name not in unavailable}
     with tempfile.TemporaryDirectory() as folder:
