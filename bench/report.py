@@ -72,6 +72,7 @@ def _notes(record: BenchRecord) -> list[str]:
 
 
 def _table(columns: Sequence[Column], rows: Rows) -> str:
+    columns = [column for column in columns if column.page]
     cells = []
     for row in rows:
         found = [text(column.cell(row)) for column in columns]

@@ -18,12 +18,13 @@ DRIFTED = 0.10
 
 @dataclass(frozen=True)
 class Column:
-    """A head, what stands under it, and whether that is a number. `wide`: on the page, but not in a terminal."""
+    """A head, what stands under it, whether that is a number, and where it is shown: a terminal is narrow."""
 
     head: str
     cell: Callable[..., str]
     numeric: bool = True
-    wide: bool = False
+    terminal: bool = True
+    page: bool = True
 
 
 def micro(value: float) -> str:
@@ -41,6 +42,10 @@ def bounds(one: Interval | None, number: Callable[[float], str] = micro) -> str:
 
 def _ratio(one: Interval | None) -> str:
     return "-" if one is None else f"{one.value:.2f} ({one.low:.2f}-{one.high:.2f})"
+
+
+def _short(one: Interval | None) -> str:
+    return "-" if one is None else f"{one.value:.2f} +-{spread(one)}"
 
 
 def _tail(one: Interval | None) -> str:
@@ -61,16 +66,19 @@ LATENCY = (
     Column("backend", lambda row: row.backend, numeric=False),
     Column("p50 us", lambda row: micro(row.latency.p50_us.value)),
     Column("+-", lambda row: spread(row.latency.p50_us)),
-    Column("p95", lambda row: _tail(row.latency.p95_us), wide=True),
+    Column("95% interval", lambda row: bounds(row.latency.p50_us), terminal=False),
+    Column("p95", lambda row: _tail(row.latency.p95_us), terminal=False),
     Column("p99", lambda row: _tail(row.latency.p99_us)),
-    Column("p99.9", lambda row: _tail(row.latency.p999_us)),
-    Column("p99.9 95% interval", lambda row: bounds(row.latency.p999_us), wide=True),
-    Column("mean", lambda row: micro(row.latency.mean_us.value), wide=True),
-    Column("rows/s", lambda row: f"{row.rows_per_s:,.0f}"),
-    Column("to eager", lambda row: _ratio(row.to_eager)),
+    Column("p99.9", lambda row: _tail(row.latency.p999_us), terminal=False),
+    Column("p99.9 95% interval", lambda row: bounds(row.latency.p999_us), terminal=False),
+    Column("mean", lambda row: micro(row.latency.mean_us.value), terminal=False),
+    Column("rows/s", lambda row: f"{row.rows_per_s:,.0f}", terminal=False),
+    Column("to eager", lambda row: _short(row.to_eager), page=False),
+    Column("to eager", lambda row: _ratio(row.to_eager), terminal=False),
     Column("", lambda row: row.verdict, numeric=False),
-    Column("best other", lambda row: row.best or "-", numeric=False, wide=True),
-    Column("to best", lambda row: _ratio(row.to_best)),
+    Column("best other", lambda row: row.best or "-", numeric=False, terminal=False),
+    Column("to best", lambda row: _short(row.to_best), page=False),
+    Column("to best", lambda row: _ratio(row.to_best), terminal=False),
     Column("", lambda row: row.best_verdict or "-", numeric=False),
     Column("floor", lambda row: "-" if row.of_floor is None else f"{row.of_floor:.0%}"),
     Column("parity", lambda row: _parity(row.parity), numeric=False),
@@ -176,7 +184,7 @@ def terminal_tables(record: BenchRecord) -> list[Table]:
 
 def terminal_table(title: str, columns: Sequence[Column], rows: Rows) -> Table:
     drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    shown = [column for column in columns if not column.wide]
+    shown = [column for column in columns if column.terminal]
     for column in shown:
         drawn.add_column(column.head, justify="right" if column.numeric else "left", no_wrap=True)
     for row in rows:
