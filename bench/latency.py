@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench.backends import Backend
 from bench.cases import draw_calls, first_input, pool_size
 from bench.contest import Contest, worst_parity
-from bench.limits import floor_us, rates_of, work_of, working_set
+from bench.limits import floor_us, measure_rates, rates_of, work_of, working_set
 from bench.record import NOT_EQUAL, REFERENCE, Case, LatencyRow, Parity, Rate
 from bench.statistics import Array, Samples, describe_latency, speedup, verdict
-from bench.workers import Answers, Worker
+from bench.workers import Answers, Worker, in_own_process
 
 ROUNDED = 2  # decimals of a microsecond in the record: the clock's own grain is coarser
 
@@ -45,10 +46,10 @@ def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], l
     rates: dict[str, list[list[tuple[int, float]]]] = {device: [] for device in devices}
     for launch in range(config.launches):
         told = f"launch {launch + 1} of {config.launches}"
+        for device in devices:
+            tell(f"{told}: the machine's own speed")
+            rates[device].append(in_own_process(measure_rates, threads, sets, device))
         with contest.workers(threads) as workers:
-            for device in devices:
-                tell(f"{told}: the machine's own speed")
-                rates[device].append(workers[REFERENCE].rates(sets, device))
             for case in cases:
                 tell(f"{told}: {case}")
                 _take_turns(contest, workers, case, launch, gathered[case])
@@ -104,6 +105,13 @@ def _rows(
     ]
     p50 = {name: float(np.median(_pooled(one.samples))) for name, one in there.items()}
     right = [name for name in there if parity[name].failure is None]
+    floors: dict[str, float | None] = {
+        device: floor_us(works, *(rate.per_s for rate in found)) for device, found in rates.items()
+    }
+    for device, floor in floors.items():
+        # Who is right and faster than the limit shows that the limit was measured too low: then nobody knows it.
+        quickest = min((p50[name] for name in right if _computes_so(contest.backends[name], device)), default=np.inf)
+        floors[device] = floor if floor is not None and floor < quickest else None
     rows = []
     for name, one in there.items():
         backend = contest.backends[name]
@@ -112,7 +120,7 @@ def _rows(
         best = min((other for other in right if other != name), key=lambda other: p50[other], default=None)
         to_best = speedup(there[best].samples, one.samples) if best else None
         wrong = parity[name].failure is not None
-        bandwidth, products = (rate.per_s for rate in rates[backend.device])
+        floor = floors[backend.device] if backend.exact else None
         rows.append(
             LatencyRow(
                 backend=name,
@@ -121,7 +129,7 @@ def _rows(
                 exact=backend.exact,
                 latency=latency,
                 rows_per_s=case.batch_size * 1e6 / latency.mean_us.value,
-                floor_us=floor_us(works, bandwidth, products) if backend.exact else None,
+                floor_us=floor,
                 to_eager=to_eager,
                 verdict="reference" if name == REFERENCE else NOT_EQUAL if wrong else verdict(to_eager),
                 best=best,
@@ -135,6 +143,10 @@ def _rows(
             )
         )
     return rows
+
+
+def _computes_so(backend: Backend, device: str) -> bool:
+    return backend.exact and backend.device == device
 
 
 def _pooled(samples: Samples) -> Array:

@@ -101,12 +101,13 @@ def working_set(config: BSTConfig, signature: str) -> int:
     return max(MIN_BYTES, 1 << (needed - 1).bit_length())
 
 
-def measure_rates(sets: Sequence[int], device: str = "cpu") -> list[tuple[int, float]]:
-    """Measure in this process, with its threads: `(working set, bytes/s)` for each of `sets`, then `(0, operations/s)`.
+def measure_rates(threads: int, sets: Sequence[int], device: str = "cpu") -> list[tuple[int, float]]:
+    """Measure in this process: `(working set, bytes/s)` for each of `sets`, then `(0, operations/s)`.
 
     Bytes are those that a copy reads and writes, or a matrix-vector product reads, whichever is faster; operations
     those of a float32 product of matrices `[1024, 1024]`.
     """
+    torch.set_num_threads(threads)
     found = []
     with torch.inference_mode():
         for size in sets:

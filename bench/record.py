@@ -86,7 +86,8 @@ class LatencyRow(Frozen):
     Attributes:
         peer: an opponent, built from the same weights.
         exact: it is meant to be equal; where it is not, the command fails.
-        floor_us: the least time that the bytes and operations of a call can take on this machine (`bench.limits`).
+        floor_us: the least time that the bytes and operations of a call can take on this machine (`bench.limits`); none
+            where a right answer came faster, which shows that the machine's speed was measured too low.
         to_eager, to_best: how many times faster than eager and than `best`, the fastest other backend with right
             answers. A verdict is `not equal` where the answers are wrong: then the speed is of no use.
         settled: the median stood still before anything was counted.

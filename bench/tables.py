@@ -208,6 +208,11 @@ def notes(record: BenchRecord) -> list[str]:
         if rate.spread > DRIFTED
     ]
     lines += [
+        f"{row.case}: the machine's limit is not known, for {row.backend} is faster than what was measured for it"
+        for row in record.latency
+        if row.exact and row.floor_us is None and row.parity.failure is None and row.best_verdict != "slower"
+    ]
+    lines += [
         f"{row.backend} at {row.case} was still changing when it was measured"
         for row in record.latency
         if not row.settled

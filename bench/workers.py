@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -18,7 +18,6 @@ import torch
 
 from bench.backends import Backend
 from bench.cases import draw_inputs
-from bench.limits import measure_rates
 from bench.load import Arrivals, Served, serve
 from bench.record import Case
 from bench.statistics import Array
@@ -99,10 +98,6 @@ class Worker:
         """Serve calls as they arrive."""
         return self._ask("load", arrivals)
 
-    def rates(self, sets: tuple[int, ...], device: str) -> list[tuple[int, float]]:
-        """Measure what the machine can do, see `bench.limits.measure_rates`."""
-        return self._ask("rates", sets, device)
-
     def close(self) -> None:
         self.connection.close()
         self.process.kill()  # it holds nothing that is worth the second that an orderly end takes
@@ -176,9 +171,6 @@ class _Measured:
     def load(self, arrivals: Arrivals) -> Served:
         return serve(self.session, self.prepared, arrivals)
 
-    def rates(self, sets: tuple[int, ...], device: str) -> list[tuple[int, float]]:
-        return measure_rates(sets, device)
-
     def _settle(self, window_s: float) -> bool:
         medians: list[float] = []
         for _ in range(WINDOWS):
@@ -241,6 +233,12 @@ def pin(cores: tuple[int, ...]) -> None:
                 os.sched_setaffinity(int(thread.name), cores)
             except OSError:  # it has ended meanwhile
                 continue
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a module in a fresh process, with the system's own allocator settings."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
 
 @contextmanager
