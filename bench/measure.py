@@ -15,7 +15,6 @@ from bench.environment import available_bytes, describe
 from bench.latency import measure_latency
 from bench.open_loop import measure_load
 from bench.peers import build_peers
-from bench.random_model import write_random_run
 from bench.record import (
     REFERENCE,
     SCHEMA_VERSION,
@@ -52,6 +51,8 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
 
 def measure_random(models: Sequence[BSTConfig], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
     """Measure models with random weights, exported for the occasion; which is their proof."""
+    from bench.random_model import write_random_run  # a command of its own, which a package must not import first
+
     check_config(config)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
