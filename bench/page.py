@@ -11,12 +11,6 @@ import matplotlib
 from matplotlib.figure import Figure
 
 STYLE = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-COLOURS = {
-    "eager": "#8a94a3",
-    "eager-cuda": "#4a5568",
-    "torchscript": "#d9822b",
-    "onnxruntime": "#0b6e69",
-}
 
 
 def page(title: str, lead: str, parts: Iterable[str]) -> str:
