@@ -82,7 +82,9 @@ def _encoder_operations(config: BSTConfig, length: int) -> int:
 
     def block(queries: int, seen: int) -> int:
         projections = 2 * length * dim * 2 * dim + queries * 2 * dim * 2 * dim  # keys and values; queries and result
-        return projections + 2 * 2 * seen * dim + queries * 2 * 2 * dim * wide
+        # Or none of keys and values: each head's query, and what it gives, is as wide as the states themselves.
+        moved = queries * config.num_heads * 2 * dim * 2 * dim + 2 * 2 * config.num_heads * seen * dim
+        return min(projections + 2 * 2 * seen * dim, moved) + queries * 2 * 2 * dim * wide
 
     whole = block(length, length * (length + 1) // 2)
     last = block(min(length, 1), length) if config.pooling == "last" else whole

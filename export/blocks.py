@@ -2,7 +2,9 @@
 
 Blocks are `embedding`, `positions` (the embedded items with their places), `cell 1` and so on, `pooling` (with the
 context beside it) and `head`. In what torch exports they are found by the modules that the nodes came from; ONNX files
-keep them as the names of values (`blocks/cell 1`), TorchScript and eager models are asked method by method.
+keep them as the names of values (`blocks/cell 1`), TorchScript and eager models are asked method by method. Where the
+encoder is packed (`export.encoder`), blocks are rows of its table, and a last cell for the newest state alone belongs
+to `pooling`.
 """
 
 from __future__ import annotations
@@ -36,13 +38,15 @@ PREFIX = "blocks/"
 def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
     """Name the first block whose values differ by more than the tolerance, with its error and that of the one before.
 
-    `real`, bool `[batch, length]`, tells which slots count; blocks of `actual` may be padded on the left to more.
+    `real`, bool `[batch, length]`, tells which slots count; blocks of `actual` may be padded on the left to more, or
+    packed.
     """
     before = "the inputs"
-    for name, want in expected.items():
-        got = actual[name]
+    for name in (name for name in expected if name in actual):
+        want, got = expected[name], actual[name]
         if want.ndim == 3:
-            want, got = want[real], got[:, got.shape[1] - want.shape[1] :][real]
+            padded = got.shape[1] - want.shape[1]
+            want, got = want[real], got[:, padded:][real] if got.ndim == 3 else got[1:]
         scale = max(float(np.abs(want).max(initial=0)), float(np.finfo(np.float32).tiny))
         error = float(np.abs(got.astype(np.float64) - want).max(initial=0)) / scale
         if not error <= TOLERANCE:
@@ -140,10 +144,11 @@ def _boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> 
     """Yield name and value of each block: what the last node of a module gives, or the first one takes."""
 
     def nodes(module: str) -> list[Any]:
-        return [node for node, paths in scopes if any(path.endswith(f"scorer.model.{module}") for path in paths)]
+        places = tuple(f"scorer.{holder}.{module}" for holder in ("model", "encoder", "encoder.model"))
+        return [node for node, paths in scopes if any(path.endswith(places) for path in paths)]
 
     yield "embedding", leave(nodes("item_embedding")[0])
-    yield "positions", enter(nodes("cells.0")[0])
+    yield "positions", enter((nodes("cells.0") or nodes("newest.0"))[0])
     number = 0
     while cell := nodes(f"cells.{number}"):
         number += 1

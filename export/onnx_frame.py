@@ -23,15 +23,26 @@ DTYPES: dict[Dtype, ir.DataType] = {
 }
 
 
-def put_frame(model: ir.Model, signature: Signature, max_length: int, top_k: TopK, vocabularies: Vocabularies) -> None:
-    """Replace the inputs and outputs of the index-level `model` by those of `signature`, in place."""
+def put_frame(
+    model: ir.Model,
+    signature: Signature,
+    max_length: int,
+    top_k: TopK,
+    vocabularies: Vocabularies,
+    *,
+    padding_counts: bool,
+) -> None:
+    """Replace the inputs and outputs of the index-level `model` by those of `signature`, in place.
+
+    Unless padding counts to the model, leading slots that are padding in the whole batch are cut off.
+    """
     frame = _Frame(model.graph, vocabularies)
     outer = {spec.name: _value(spec) for spec in signature.inputs}
     if signature.ids == "raw":
         frame.look_up(outer, signature)
     else:
         frame.ready = dict(outer)
-    frame.feed(max_length)
+    frame.feed(max_length, trimmed=not padding_counts)
     model.graph.inputs[:] = outer.values()
     frame.replace_outputs(signature, outer.get("k"), top_k)
     if signature.ids == "raw":
@@ -73,10 +84,12 @@ class _Frame:
             columns = [self._add("Unsqueeze", [indices, self.axis]) for indices in found]
             self.ready["context"] = self._add("Concat", columns, axis=1)
 
-    def feed(self, max_length: int) -> None:
+    def feed(self, max_length: int, *, trimmed: bool) -> None:
         """Connect the inner inputs, `items` behind the cut to the newest `max_length` slots."""
         whole = self.ready["items"]
         newest = self._add("Slice", [whole, self._constant("newest", ir.tensor([-max_length])), self.end, self.axis])
+        if trimmed:
+            newest = self._add("Slice", [newest, self._first_real(newest), self.end, self.axis])
         for inner in self.graph.inputs:
             if inner.name == "items":
                 newest.shape, newest.type = inner.shape, inner.type
@@ -87,6 +100,13 @@ class _Frame:
                 )
         self.graph.insert_before(self.graph[0], self.before)
         self.before = []
+
+    def _first_real(self, items: ir.Value) -> ir.Value:
+        """The first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
+        largest = self._add("ReduceMax", [items, self._constant("axis_0", ir.tensor([0]))], keepdims=0)
+        real = self._add("Greater", [largest, self._constant("padding", ir.tensor([0]))])
+        # The first of the largest: that is ArgMax's promise for equal values.
+        return self._add("ArgMax", [self._add("Cast", [real], to=ir.DataType.FLOAT)], axis=0, keepdims=1)
 
     def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
         """Give the outputs of the signature: raw ids for indices, and the first k of them."""

@@ -58,7 +58,7 @@ def save_onnx(
     models = {}
     for signature in signatures:
         model = _part_of(whole, signature.name)
-        put_frame(model, signature, scorer.max_length, top_k, vocabularies)
+        put_frame(model, signature, scorer.max_length, top_k, vocabularies, padding_counts=scorer.model.padding_counts)
         model.ir_version = IR_VERSIONS[opset]
         model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
         models[signature.name] = model

@@ -18,6 +18,7 @@ from torch._jit_internal import is_scripting, unused
 from bst.config import BSTConfig
 from bst.model import BST
 from bst.vocabulary import Vocabularies, Vocabulary
+from export.encoder import PackedEncoder
 from export.signatures import Signature, TopK
 
 
@@ -28,14 +29,21 @@ class Scorer(nn.Module):
 
     `one_length`: exported, every history is padded to `max_length`, for compilers that cannot cut it to a length that
     is known only at the call. It costs time, and is wrong for a model to which padding counts.
+    `packed`: the encoder computes nothing for padding (`export.encoder`), where padding does not count.
     """
 
     exclude_history: Final[bool]
+    packed: Final[bool]
     num_categories: Tensor
 
-    def __init__(self, model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False) -> None:
+    def __init__(
+        self, model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
+    ) -> None:
         super().__init__()
         self.model = model.eval()
+        self.packed = packed and not model.padding_counts
+        if self.packed:
+            self.encoder = PackedEncoder(model)
         self.max_length = config.max_length
         self.one_length = one_length
         self.num_items = config.num_items
@@ -62,7 +70,11 @@ class Scorer(nn.Module):
 
     def encode_user(self, items: Tensor, context: Tensor) -> Tensor:
         """Encode: float32 `[batch, user_width]`. Its product with an item's output row, plus bias, is the score."""
-        return self.model.user_vectors(items, context)
+        if self.packed:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
+            vectors = self.encoder(items, context)
+        else:
+            vectors = self.model.user_vectors(items, context)
+        return vectors
 
     def best_of(self, scores: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """Pick from what `all_scores` gives, see `top_k`."""

@@ -51,9 +51,9 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, form: Format, change: Callable[[torc
 def test_a_format_that_disagrees_is_named_with_the_first_block_and_leaves_nothing_behind(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Format
 ) -> None:
-    _spoil(monkeypatch, form, lambda model: model.cells[1].ff_1.weight)
+    _spoil(monkeypatch, form, lambda model: model.cells[0].ff_1.weight)
     settings = FIVE.model_copy(update={"formats": (form,)})
-    with pytest.raises(CheckError, match=rf"{form}, all_scores, case '[a-z0-9_]+': row [0-9]+ is off by .*'cell 2'"):
+    with pytest.raises(CheckError, match=rf"{form}, all_scores, case '[a-z0-9_]+': row [0-9]+ is off by .*'cell 1'"):
         export_bundle(run_path, tmp_path / "bundle", settings)
     assert list(tmp_path.iterdir()) == []
 

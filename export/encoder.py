@@ -1,0 +1,131 @@
+"""The encoder for inference: `BST.user_vectors` with less work, and the same vectors but for rounding.
+
+Most histories are short, so most slots of a batch are padding. Here the real slots of the whole batch stand packed in
+one table `[N, D]`, and all but attention runs on that. Its row 0 belongs to no slot: it keeps the table from being
+empty, and padded slots read it where attention needs rows of equal length again. No weight falls on what they read.
+
+In a model that pools the newest state, the last cell has one query a row, and is computed for that alone. With one
+query it pays to move the projections: `(x Q) (y K)^T = (x Q K^T) y^T`, so that neither keys nor values are projected.
+
+Shape letters: B batch, L length, N real slots of the batch + 1, D dim, H heads, C context features.
+"""
+
+import math
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bst.model import BST, EncoderCell, SelfAttention
+
+
+class PackedEncoder(nn.Module):
+    """Takes what `BST.user_vectors` takes and gives what it gives; shares all weights that it can with the model.
+
+    Raises:
+        ValueError: to the model padding counts, so it may not be left out.
+    """
+
+    mean_pooling: Final[bool]
+    hidden_logit: Final[float] = BST.hidden_logit
+    causal: Tensor
+
+    def __init__(self, model: BST) -> None:
+        super().__init__()
+        if model.padding_counts:
+            raise ValueError("padding counts to this model: encode with the model itself")
+        self.mean_pooling = model.mean_pooling
+        self.model = model
+        cells = [cell for cell in model.cells if isinstance(cell, EncoderCell)]
+        newest = [] if model.mean_pooling else [cells.pop()]
+        self.cells = nn.ModuleList([PackedCell(cell) for cell in cells])
+        self.newest = nn.ModuleList([NewestCell(cell) for cell in newest])
+
+    def forward(self, items: Tensor, context: Tensor) -> Tensor:
+        """Encode `items` `[B, L]` with `context` `[B, C]`, both int64: float32 `[B, user_width]`."""
+        model = self.model
+        real = items > 0
+        counted = real.to(torch.int64)
+        # The row of the table that each slot reads, 0 for padding; and the slot that each row came from.
+        rows = counted.flatten().cumsum(0).view_as(items) * counted
+        slots = F.pad(real.flatten().nonzero().squeeze(1), (1, 0))  # [N]
+        x = model._embed(items.flatten()[slots], model._places(real).flatten()[slots])  # [N, D]
+        hidden = model._hidden(real, x)
+        for cell in self.cells:
+            x = cell(x, rows, slots, hidden)
+        if self.mean_pooling:
+            pooled = model._pool(F.embedding(rows, x), real, rows)
+        else:
+            pooled = self._newest_state(x, rows, real)
+        return model.head(model._with_context(pooled, context))
+
+    def _newest_state(self, x: Tensor, rows: Tensor, real: Tensor) -> Tensor:
+        newest = F.embedding(rows.amax(dim=1), x)  # [B, D]
+        hidden = (~real).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L]
+        for cell in self.newest:
+            newest = cell(newest, F.embedding(rows, x), hidden)
+        return newest * real.any(dim=1, keepdim=True).to(x.dtype)
+
+
+class _Cell(nn.Module):
+    """What follows the attention is that of the model."""
+
+    def __init__(self, cell: EncoderCell) -> None:
+        super().__init__()
+        self.norm_1, self.norm_2, self.ff_1, self.ff_2 = cell.norm_1, cell.norm_2, cell.ff_1, cell.ff_2
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.norm_1(x + attended)
+        return self.norm_2(x + self.ff_2(F.relu(self.ff_1(x))))
+
+
+class PackedCell(_Cell):
+    """A cell over a packed table."""
+
+    def __init__(self, cell: EncoderCell) -> None:
+        super().__init__(cell)
+        attention = cell.attention
+        self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
+        query, key, value = _projections(attention)
+        self.query_key_value = _linear(torch.cat([query, key, value]).flatten(0, 1))
+        self.dense = attention.dense
+
+    def forward(self, x: Tensor, rows: Tensor, slots: Tensor, hidden: Tensor) -> Tensor:
+        """From `x` `[N, D]` to the same; `rows` `[B, L]`, `slots` `[N]`, `hidden` `[B, 1, L, L]`."""
+        wide = F.embedding(rows, self.query_key_value(x)).unflatten(-1, (3, self.num_heads, self.head_dim))
+        query, key, value = wide.permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, L, D/H]
+        weights = torch.softmax(query @ key.transpose(-2, -1) + hidden, dim=-1)
+        attended = (weights @ value).transpose(1, 2).flatten(2).flatten(0, 1)  # [B * L, D]
+        return self.finish(x, self.dense(F.embedding(slots, attended)))
+
+
+class NewestCell(_Cell):
+    """A cell for the newest state of each row alone."""
+
+    def __init__(self, cell: EncoderCell) -> None:
+        super().__init__(cell)
+        self.num_heads = cell.attention.num_heads
+        query, key, value = _projections(cell.attention)  # [H, D/H, D]
+        dense = cell.attention.dense.weight.detach().double().unflatten(1, (self.num_heads, -1))  # [D, H, D/H]
+        self.query_key = _linear((key.transpose(1, 2) @ query).flatten(0, 1))  # [H * D, D]
+        self.value_dense = _linear(torch.einsum("ohd,hdi->ohi", dense, value).flatten(1))  # [D, H * D]
+
+    def forward(self, newest: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
+        """From `newest` `[B, D]` to the same; it attends to `states` `[B, L, D]`, `hidden` `[B, 1, L]`."""
+        queries = self.query_key(newest).unflatten(-1, (self.num_heads, -1))  # [B, H, D]
+        weights = torch.softmax(queries @ states.transpose(1, 2) + hidden, dim=-1)  # [B, H, L]
+        return self.finish(newest, self.value_dense((weights @ states).flatten(1)))
+
+
+def _projections(attention: SelfAttention) -> list[Tensor]:
+    """Query, key and value weights, float64 `[H, D/H, D]`; the query's are scaled, so that logits need not be."""
+    whole = attention.query_key_value.weight.detach().double()
+    query, key, value = (part.unflatten(0, (attention.num_heads, attention.head_dim)) for part in whole.chunk(3))
+    return [query / math.sqrt(attention.head_dim), key, value]
+
+
+def _linear(weight: Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    made.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
+    return made
