@@ -11,7 +11,6 @@ Shape letters: B batch, L length, N real slots of the batch + 1, D dim, H heads,
 """
 
 import math
-from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -27,15 +26,10 @@ class PackedEncoder(nn.Module):
         ValueError: to the model padding counts, so it may not be left out.
     """
 
-    mean_pooling: Final[bool]
-    hidden_logit: Final[float] = BST.hidden_logit
-    causal: Tensor
-
     def __init__(self, model: BST) -> None:
         super().__init__()
         if model.padding_counts:
             raise ValueError("padding counts to this model: encode with the model itself")
-        self.mean_pooling = model.mean_pooling
         self.model = model
         cells = [cell for cell in model.cells if isinstance(cell, EncoderCell)]
         newest = [] if model.mean_pooling else [cells.pop()]
@@ -54,7 +48,7 @@ class PackedEncoder(nn.Module):
         hidden = model._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
-        if self.mean_pooling:
+        if model.mean_pooling:
             pooled = model._pool(F.embedding(rows, x), real, rows)
         else:
             pooled = self._newest_state(x, rows, real)
@@ -62,7 +56,7 @@ class PackedEncoder(nn.Module):
 
     def _newest_state(self, x: Tensor, rows: Tensor, real: Tensor) -> Tensor:
         newest = F.embedding(rows.amax(dim=1), x)  # [B, D]
-        hidden = (~real).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L]
+        hidden = (~real).to(x.dtype).unsqueeze(1) * self.model.hidden_logit  # [B, 1, L]
         for cell in self.newest:
             newest = cell(newest, F.embedding(rows, x), hidden)
         return newest * real.any(dim=1, keepdim=True).to(x.dtype)

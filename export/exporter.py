@@ -175,8 +175,8 @@ def _write_format(
 ) -> OutputLayer | None:
     """Write the files of a format; give where the output layer lies in them, if others can read it there."""
     settings, raw = manifest.settings, signatures[0].ids == "raw"
-    ways = {"one_length": form == "aotinductor", "packed": form == "onnx"}
-    scorer = Scorer(run.model, run.config.model, settings.top_k, **ways)
+    one_length, packed = form == "aotinductor", form == "onnx"
+    scorer = Scorer(run.model, run.config.model, settings.top_k, one_length=one_length, packed=packed)
     served = ServedModel(scorer, run.vocabularies if raw else None).eval()
     metadata = _metadata(manifest, signatures)
     if form == "onnx":

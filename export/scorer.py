@@ -70,11 +70,10 @@ class Scorer(nn.Module):
 
     def encode_user(self, items: Tensor, context: Tensor) -> Tensor:
         """Encode: float32 `[batch, user_width]`. Its product with an item's output row, plus bias, is the score."""
-        if self.packed:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
-            vectors = self.encoder(items, context)
-        else:
-            vectors = self.model.user_vectors(items, context)
-        return vectors
+        if self.packed:
+            return self.encoder(items, context)
+        else:  # TorchScript compiles only the branch that the constant chooses
+            return self.model.user_vectors(items, context)
 
     def best_of(self, scores: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """Pick from what `all_scores` gives, see `top_k`."""
