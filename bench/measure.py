@@ -14,6 +14,7 @@ from bench.contest import Contest, weight_bytes
 from bench.environment import available_bytes, describe
 from bench.latency import measure_latency
 from bench.open_loop import measure_load
+from bench.peers import NAMES as PEERS
 from bench.peers import build_peers
 from bench.record import (
     REFERENCE,
@@ -154,16 +155,21 @@ def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
     wanted = find_backends((REFERENCE,)) | find_backends(config.backends)
     unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
     backends = {name: one for name, one in wanted.items() if name not in unavailable}
+    _require_memory(len(backends) + (len(PEERS) if config.peers else 0), weight_bytes(path))
     with tempfile.TemporaryDirectory() as folder:
         if config.peers:
             peers, missing = build_peers(bundle, config.signature, Path(folder), tell)
             backends, unavailable = backends | peers, unavailable | missing
-        needed, free = COPIES * len(backends) * weight_bytes(path), available_bytes()
-        if free is not None and needed > free:
-            raise InputError(
-                f"{len(backends)} backends of weights of {weight_bytes(path) / 1e6:,.0f} MB need about "
-                f"{needed / 1e9:,.0f} GB of memory and {free / 1e9:,.0f} GB are free; name fewer with --backends"
-            )
         # The reference goes first: the others are compared with its answers.
         first = {REFERENCE: backends.pop(REFERENCE)}
         yield Contest(bundle, config, first | backends, unavailable, tell)
+
+
+def _require_memory(backends: int, weights: int) -> None:
+    """Refuse before the opponents are built, which takes minutes where memory may be short."""
+    needed, free = COPIES * backends * weights, available_bytes()
+    if free is not None and needed > free:
+        raise InputError(
+            f"{backends} backends of weights of {weights / 1e6:,.0f} MB need about {needed / 1e9:,.1f} GB of memory "
+            f"and {free / 1e9:,.1f} GB are free; name fewer with --backends, or leave out --peers"
+        )

@@ -45,6 +45,15 @@ def test_bad_options_are_one_line_before_any_measuring(
     refused(bst_command("bench", bundle_path, *options), *words)
 
 
+def test_too_little_memory_is_refused_before_opponents_are_built(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.measure.available_bytes", lambda: 1000)
+    monkeypatch.setattr("bench.measure.build_peers", lambda *arguments: pytest.fail("opponents were built"))
+    with pytest.raises(InputError, match=r"9 backends of weights of .* GB of memory and 0.0 GB are free; name fewer"):
+        measure_bundle(bundle_path, BenchConfig(backends=("onnxruntime",), peers=True))
+
+
 def test_more_threads_than_cores_is_a_warning(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
     _, _, err = bst_command("bench", bundle_path, "--threads", 4096, "--html", tmp_path / "no" / "such.html")
     assert "warning: 4096 threads on" in err
