@@ -6,13 +6,12 @@ hold a slash, so that none can collide with an input: a context feature is an id
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 
 from bst.vocabulary import Vocabularies, Vocabulary
 from export.blocks import mark_blocks
+from export.onnx_nodes import Nodes
 from export.signatures import Dtype, Signature, TensorSpec, TopK
 
 ML_OPSET = 3  # LabelEncoder with int64 and string keys
@@ -56,14 +55,13 @@ class _Frame:
 
     def __init__(self, graph: ir.Graph, vocabularies: Vocabularies) -> None:
         self.graph, self.vocabularies = graph, vocabularies
-        self.before: list[ir.Node] = []
-        self.added = 0
+        self.nodes = Nodes(graph, "bst")
         self.ready: dict[str, ir.Value] = {}  # what the inner inputs take, by their names
         for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
             value.name = f"model/{value.name}"
         mark_blocks(graph)
-        self.axis = self._constant("axis_1", ir.tensor([1]))
-        self.end = self._constant("end", ir.tensor([2**63 - 1]))
+        self.axis = self.nodes.constant("axis_1", [1])
+        self.end = self.nodes.constant("end", [2**63 - 1])
 
     def look_up(self, outer: dict[str, ir.Value], signature: Signature) -> None:
         """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
@@ -71,25 +69,25 @@ class _Frame:
         if candidates is None:
             self.ready["items"] = self._encode(history, self.vocabularies.items)
         else:
-            length = self._add("Shape", [history], start=1, end=2)
-            joined = self._add("Concat", [history, candidates], axis=1)
+            length = self.nodes.add("Shape", history, start=1, end=2)
+            joined = self.nodes.add("Concat", history, candidates, axis=1)
             encoded = self._encode(joined, self.vocabularies.items)
-            items = self._add("Slice", [encoded, self._constant("start", ir.tensor([0])), length, self.axis])
-            wanted = self._add("Slice", [encoded, length, self.end, self.axis])
+            items = self.nodes.add("Slice", encoded, self.nodes.constant("start", [0]), length, self.axis)
+            wanted = self.nodes.add("Slice", encoded, length, self.end, self.axis)
             items.shape, wanted.shape = history.shape, candidates.shape
             items.type = wanted.type = ir.TensorType(ir.DataType.INT64)
             self.ready.update(items=items, candidates=wanted)
         if signature.context:
             found = (self._encode(outer[spec.name], self.vocabularies.context[spec.name]) for spec in signature.context)
-            columns = [self._add("Unsqueeze", [indices, self.axis]) for indices in found]
-            self.ready["context"] = self._add("Concat", columns, axis=1)
+            columns = [self.nodes.add("Unsqueeze", indices, self.axis) for indices in found]
+            self.ready["context"] = self.nodes.add("Concat", *columns, axis=1)
 
     def feed(self, max_length: int, *, trimmed: bool) -> None:
         """Connect the inner inputs, `items` behind the cut to the newest `max_length` slots."""
         whole = self.ready["items"]
-        newest = self._add("Slice", [whole, self._constant("newest", ir.tensor([-max_length])), self.end, self.axis])
+        newest = self.nodes.add("Slice", whole, self.nodes.constant("newest", [-max_length]), self.end, self.axis)
         if trimmed:
-            newest = self._add("Slice", [newest, self._first_real(newest), self.end, self.axis])
+            newest = self.nodes.add("Slice", newest, self._first_real(newest), self.end, self.axis)
         for inner in self.graph.inputs:
             if inner.name == "items":
                 newest.shape, newest.type = inner.shape, inner.type
@@ -98,40 +96,40 @@ class _Frame:
                 ir.convenience.replace_all_uses_with(
                     inner, whole if inner.name == "seen" else self.ready[str(inner.name)]
                 )
-        self.graph.insert_before(self.graph[0], self.before)
-        self.before = []
+        self.graph.insert_before(self.graph[0], self.nodes.take())
 
     def _first_real(self, items: ir.Value) -> ir.Value:
         """The first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
-        largest = self._add("ReduceMax", [items, self._constant("axis_0", ir.tensor([0]))], keepdims=0)
-        real = self._add("Greater", [largest, self._constant("padding", ir.tensor([0]))])
+        largest = self.nodes.add("ReduceMax", items, self.nodes.constant("axis_0", [0]), keepdims=0)
+        real = self.nodes.add("Greater", largest, self.nodes.constant("padding", [0]))
         # The first of the largest: that is ArgMax's promise for equal values.
-        return self._add("ArgMax", [self._add("Cast", [real], to=ir.DataType.FLOAT)], axis=0, keepdims=1)
+        return self.nodes.add("ArgMax", self.nodes.add("Cast", real, to=ir.DataType.FLOAT), axis=0, keepdims=1)
 
     def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
         """Give the outputs of the signature: raw ids for indices, and the first k of them."""
         count = None
         if k is not None:
-            least, most = self._constant("k_least", ir.tensor([1])), self._constant("k_most", ir.tensor([top_k.limit]))
-            count = self._add("Min", [self._add("Max", [k, least]), most])
+            least, most = self.nodes.constant("k_least", [1]), self.nodes.constant("k_most", [top_k.limit])
+            count = self.nodes.add("Min", self.nodes.add("Max", k, least), most)
         outputs = list(self.graph.outputs)
         for place, spec in enumerate(signature.outputs):
             value = outputs[place]
             if count is not None:
-                value = self._add("Slice", [value, self._constant("start", ir.tensor([0])), count, self.axis])
+                value = self.nodes.add("Slice", value, self.nodes.constant("start", [0]), count, self.axis)
             if spec.name == "item_ids":
                 # Row 0 stands for padding, so that an index is a row.
-                value = self._add("Gather", [self._constant("item_ids_by_index", self._raw_table()), value], axis=0)
+                table = self.nodes.constant("item_ids_by_index", self._raw_table())
+                value = self.nodes.add("Gather", table, value, axis=0)
             outer = _value(spec)
-            self.before.append(ir.node("Identity", [value], outputs=[outer], name=f"bst/{spec.name}"))
+            self.nodes.written.append(ir.node("Identity", [value], outputs=[outer], name=f"bst/{spec.name}"))
             self.graph.outputs[place] = outer
-        self.graph.extend(self.before)
+        self.graph.extend(self.nodes.take())
 
     def _encode(self, value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
         keys = {"int64": "keys_int64s", "string": "keys_strings"}[vocabulary.dtype]
         indices = list(range(1, len(vocabulary) + 1))
         attributes = {keys: vocabulary.ids.to_list(), "values_int64s": indices, "default_int64": 0}
-        return self._add("LabelEncoder", [value], "ai.onnx.ml", **attributes)
+        return self.nodes.add("LabelEncoder", value, domain="ai.onnx.ml", **attributes)
 
     def _raw_table(self) -> ir.TensorProtocol:
         items = self.vocabularies.items
@@ -139,21 +137,6 @@ class _Frame:
             return ir.tensor(np.concatenate([np.array([items.padding]), items.ids.to_numpy()]))
         texts = [str(items.padding), *items.ids.to_list()]
         return ir.StringTensor([text.encode() for text in texts], shape=ir.Shape([len(texts)]))
-
-    def _add(self, op: str, inputs: list[ir.Value], domain: str = "", **attributes: Any) -> ir.Value:
-        node = ir.node(op, inputs, attributes, domain=domain)
-        self.added += 1
-        node.name = node.outputs[0].name = f"bst/{op}_{self.added}"
-        self.before.append(node)
-        return node.outputs[0]
-
-    def _constant(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
-        if known := self.graph.initializers.get(f"bst/{name}"):
-            return known
-        value = ir.Value(name=f"bst/{name}", const_value=tensor, type=ir.TensorType(tensor.dtype))
-        value.shape = ir.Shape(tensor.numpy().shape)
-        self.graph.register_initializer(value)
-        return value
 
 
 def _forget_the_exporter(graph: ir.Graph) -> None:

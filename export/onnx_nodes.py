@@ -1,0 +1,65 @@
+"""Writes nodes of an ONNX graph one after another, each with a name that says who wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import ArrayLike
+
+
+class Nodes:
+    """Nodes yet to be put into `graph`, in order. Constants go to `graph` at once, as initializers, each once."""
+
+    def __init__(self, graph: ir.Graph, prefix: str) -> None:
+        self.graph, self.prefix = graph, prefix
+        self.written: list[ir.Node] = []
+        self.count = 0
+
+    def add(self, op: str, *inputs: ir.Value, domain: str = "", **attributes: Any) -> ir.Value:
+        """Write a node with one output, and give that."""
+        return self.add_with(op, 1, *inputs, domain=domain, **attributes)[0]
+
+    def add_with(self, op: str, outputs: int, *inputs: ir.Value, domain: str = "", **attributes: Any) -> list[ir.Value]:
+        """Write a node with several outputs, and give those."""
+        node = ir.node(op, inputs, attributes, domain=domain, num_outputs=outputs)
+        self.count += 1
+        node.name = f"{self.prefix}/{op}_{self.count}"
+        for place, value in enumerate(node.outputs):
+            value.name = f"{node.name}_{place}" if place else node.name
+        self.written.append(node)
+        return list(node.outputs)
+
+    def constant(self, name: str, values: ArrayLike | ir.TensorProtocol) -> ir.Value:
+        """A constant by name; the first one of a name stays."""
+        name = f"{self.prefix}/{name}"
+        if known := self.graph.initializers.get(name):
+            return known
+        tensor = values if isinstance(values, ir.TensorProtocol) else ir.tensor(np.asarray(values))
+        value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
+        value.shape = ir.Shape(tensor.numpy().shape)
+        self.graph.register_initializer(value)
+        return value
+
+    def choose(
+        self, condition: ir.Value, then: Callable[[], list[ir.Value]], otherwise: Callable[[], list[ir.Value]]
+    ) -> list[ir.Value]:
+        """Write an If: of the two, only the one that `condition`, a bool, tells is computed.
+
+        What each of them writes goes into a branch; it may use everything written before.
+        """
+        graphs: dict[str, Any] = {}
+        for name, branch in (("then_branch", then), ("else_branch", otherwise)):
+            outside, self.written = self.written, []
+            # A branch must give values of its own, which what it hands on from outside is not.
+            outputs = [self.add("Identity", value) for value in branch()]
+            graphs[name] = ir.Graph([], outputs, nodes=self.written, name=f"{self.prefix}/{name}_{self.count}")
+            self.written = outside
+        return self.add_with("If", len(outputs), condition, **graphs)
+
+    def take(self) -> list[ir.Node]:
+        """Give what was written since, to be put into the graph."""
+        written, self.written = self.written, []
+        return written
