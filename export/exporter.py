@@ -40,11 +40,13 @@ from export.manifest import (
     read_manifest,
 )
 from export.onnx_graph import save_onnx
+from export.onnx_shortlist import Shortlist
 from export.parity import TOLERANCE
 from export.proof import Answers, PartedError, answer, prove
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
-from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
+from export.shortlist_choice import choose_shortlist
+from export.signatures import SIGNATURE_NAMES, Ids, Signature, TopK, build_signatures, can_hold_raw_ids
 
 DEFAULTS = ExportSettings()
 GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
@@ -188,6 +190,7 @@ def _write_format(
             top_k=settings.top_k,
             opset=settings.opset,
             metadata=metadata,
+            shortlist=_shortlist(run, settings.top_k) if settings.shortlist else None,
         )
     if form == "torchscript":
         torchscript.save_torchscript(served, signatures, folder / torchscript.FILE, metadata=metadata)
@@ -196,6 +199,10 @@ def _write_format(
     else:
         aotinductor.save_aotinductor(served, signatures, folder, cpu=settings.cpu, metadata=metadata)
     return None
+
+
+def _shortlist(run: Run, top_k: TopK) -> Shortlist | None:
+    return choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
 
 
 def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> FormatRecord:

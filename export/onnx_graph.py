@@ -22,12 +22,13 @@ from bst.errors import CheckError
 from bst.vocabulary import Vocabularies
 from export.manifest import OutputLayer, TensorPlace
 from export.onnx_frame import DTYPES, put_frame
+from export.onnx_shortlist import Shortlist, put_shortlist
 from export.quiet import quiet
 from export.scorer import Scorer
 from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
-IR_VERSIONS = {18: 8, 20: 9, 23: 11}
+IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
@@ -42,11 +43,13 @@ def save_onnx(
     top_k: TopK,
     opset: int,
     metadata: Mapping[str, str],
+    shortlist: Shortlist | None = None,
 ) -> OutputLayer:
     """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
 
     Args:
         metadata: goes into `metadata_props` of every file, with `bst.signature` beside it.
+        shortlist: how `top_k` looks for its items; without it, it scores all of them.
 
     Returns:
         Where in the weights the output layer lies.
@@ -57,7 +60,11 @@ def save_onnx(
     whole = _export_whole(scorer, signatures[0].ids, opset)
     models = {}
     for signature in signatures:
-        model = _part_of(whole, signature.name)
+        if signature.name == "top_k" and shortlist:
+            model = _part_of(whole, "encode_user")
+            _put_shortlist(model, scorer, shortlist, top_k, opset)
+        else:
+            model = _part_of(whole, signature.name)
         put_frame(model, signature, scorer.max_length, top_k, vocabularies, padding_counts=scorer.model.padding_counts)
         model.ir_version = IR_VERSIONS[opset]
         model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
@@ -166,6 +173,20 @@ def _part_of(whole: ir.Model, signature: str) -> ir.Model:
     return part
 
 
+def _put_shortlist(model: ir.Model, scorer: Scorer, shortlist: Shortlist, top_k: TopK, opset: int) -> None:
+    weights, biases = (ir.tensor(part.detach().numpy()) for part in scorer.model.output_layer_parameters())
+    put_shortlist(
+        model,
+        shortlist,
+        (weights, biases),
+        first_row=int(scorer.model.tied_output),
+        num_items=scorer.num_items,
+        limit=top_k.limit,
+        exclude_history=top_k.exclude_history,
+        opset=opset,
+    )
+
+
 class _Weights:
     """The one file of weights: every large tensor once, on a page of its own."""
 
@@ -176,7 +197,8 @@ class _Weights:
 
     def take_from(self, model: ir.Model) -> None:
         """Move every large initializer of `model` into the file, and make the model point there."""
-        for value in model.graph.initializers.values():
+        graphs = [model.graph, *model.graph.subgraphs()]
+        for value in (value for graph in graphs for value in graph.initializers.values()):
             tensor = value.const_value
             if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes < INLINE_BYTES:
                 continue

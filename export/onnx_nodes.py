@@ -16,6 +16,7 @@ class Nodes:
     def __init__(self, graph: ir.Graph, prefix: str) -> None:
         self.graph, self.prefix = graph, prefix
         self.written: list[ir.Node] = []
+        self.own: list[ir.Value] = []  # constants of the branch that is being written
         self.count = 0
 
     def add(self, op: str, *inputs: ir.Value, domain: str = "", **attributes: Any) -> ir.Value:
@@ -32,15 +33,22 @@ class Nodes:
         self.written.append(node)
         return list(node.outputs)
 
-    def constant(self, name: str, values: ArrayLike | ir.TensorProtocol) -> ir.Value:
-        """A constant by name; the first one of a name stays."""
+    def constant(self, name: str, values: ArrayLike | ir.TensorProtocol, *, own: bool = False) -> ir.Value:
+        """A constant by name; the first one of a name stays.
+
+        Args:
+            own: it belongs to the branch that is being written, not to the whole graph.
+        """
         name = f"{self.prefix}/{name}"
         if known := self.graph.initializers.get(name):
             return known
         tensor = values if isinstance(values, ir.TensorProtocol) else ir.tensor(np.asarray(values))
         value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
         value.shape = ir.Shape(tensor.numpy().shape)
-        self.graph.register_initializer(value)
+        if own:
+            self.own.append(value)
+        else:
+            self.graph.register_initializer(value)
         return value
 
     def choose(
@@ -52,12 +60,24 @@ class Nodes:
         """
         graphs: dict[str, Any] = {}
         for name, branch in (("then_branch", then), ("else_branch", otherwise)):
-            outside, self.written = self.written, []
+            outside, self.written, self.own = self.written, [], []
             # A branch must give values of its own, which what it hands on from outside is not.
             outputs = [self.add("Identity", value) for value in branch()]
-            graphs[name] = ir.Graph([], outputs, nodes=self.written, name=f"{self.prefix}/{name}_{self.count}")
+            whole_name = f"{self.prefix}/{name}_{self.count}"
+            graphs[name] = ir.Graph([], outputs, nodes=self.written, initializers=self.own, name=whole_name)
             self.written = outside
         return self.add_with("If", len(outputs), condition, **graphs)
+
+    def repeat(self, count: ir.Value, body: Callable[[ir.Value], list[ir.Value]], *, outputs: int) -> list[ir.Value]:
+        """Write a Loop that computes `body` of 0, 1, ... `count` - 1, and stacks what it gives, in that order."""
+        number = ir.Value(name=f"{self.prefix}/number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
+        going = ir.Value(name=f"{self.prefix}/going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
+        outside, self.written = self.written, []
+        found = [self.add("Identity", value) for value in (going, *body(number))]
+        graph = ir.Graph([number, going], found, nodes=self.written, name=f"{self.prefix}/body_{self.count}")
+        self.written = outside
+        always = self.constant("always", np.array(True))
+        return self.add_with("Loop", outputs, count, always, body=graph)
 
     def take(self) -> list[ir.Node]:
         """Give what was written since, to be put into the graph."""

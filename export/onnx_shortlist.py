@@ -1,0 +1,230 @@
+"""`top_k` as a graph that reads a compact copy of the output layer, and of the layer itself only the rows that matter.
+
+Bounds of all scores (`export.shortlist`) give a shortlist; its rows are scored exactly, and the k-th best of them tells
+whether any other item could be among the k best. Where one could, all that could are scored as well; where those are
+half the catalogue, all are. What comes out is always the k best of the exact scores, and what it costs depends on the
+user. Operators are standard ones, which ONNX Runtime fuses by itself: DequantizeLinear of blocks and MatMul to
+MatMulNBits, fastest for one row, and MatMulInteger with what is around it to MatMulIntegerToFloat, fastest for many.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from export.onnx_nodes import Nodes
+from export.shortlist import TINY, USER_LEVELS, Scan
+
+BLOCKS_OPSET = 21  # DequantizeLinear of blocks
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """How `top_k` looks for its items: which copy for a call of few rows, and which for one of more.
+
+    `first` and `many_first` are how many items are scored before it is asked whether that was enough.
+    """
+
+    few: Scan
+    few_rows: int
+    first: int
+    many: Scan
+    many_first: int
+
+
+def put_shortlist(
+    model: ir.Model,
+    plan: Shortlist,
+    output_layer: tuple[ir.TensorProtocol, ir.TensorProtocol],
+    *,
+    first_row: int,
+    num_items: int,
+    limit: int,
+    exclude_history: bool,
+    opset: int,
+) -> None:
+    """Turn the index-level graph of `encode_user` into that of `top_k`, in place.
+
+    Args:
+        output_layer: weights `[first_row + num_items, U]` and biases of as many.
+    """
+    graph = model.graph
+    writer = _TopK(graph, plan, output_layer, first_row, num_items, limit)
+    seen = None
+    if exclude_history:
+        seen = ir.Value(name="seen", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape(["batch", "length"]))
+        graph.inputs.append(seen)
+    outputs = writer.write(graph.outputs[0], seen, blocks=opset >= BLOCKS_OPSET)
+    graph.extend(writer.nodes.take())
+    graph.outputs[:] = outputs
+
+
+class _TopK:
+    """Writes the nodes. Shape letters: B batch, F rows whose shortlist was not enough, V items, U user width."""
+
+    def __init__(
+        self,
+        graph: ir.Graph,
+        plan: Shortlist,
+        output_layer: tuple[ir.TensorProtocol, ir.TensorProtocol],
+        first_row: int,
+        num_items: int,
+        limit: int,
+    ) -> None:
+        self.nodes = Nodes(graph, "shortlist")
+        self.plan, self.first_row, self.num_items, self.limit = plan, first_row, num_items, limit
+        constant = self.nodes.constant
+        self.weights, self.biases = constant("weights", output_layer[0]), constant("biases", output_layer[1])
+        self.limit_1 = constant("limit", [limit])
+        self.zero, self.one, self.minus_one = (constant(name, [n]) for name, n in (("0", 0), ("1", 1), ("-1", -1)))
+
+    def write(self, vectors: ir.Value, seen: ir.Value | None, *, blocks: bool) -> list[ir.Value]:
+        """From user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B, limit]`."""
+        add, constant = self.nodes.add, self.nodes.constant
+        few, many = self.plan.few, self.plan.many
+        rows = add("Shape", vectors, start=0, end=1)
+        is_few = add("LessOrEqual", rows, constant("few_rows", [self.plan.few_rows]))
+        bounds, slack = self.nodes.choose(
+            add("Squeeze", is_few),
+            lambda: self._bounds(few, "few", vectors, blocks=blocks),
+            lambda: self._bounds(many, "many", vectors, blocks=False),
+        )
+        sizes = (constant(name, [n]) for name, n in (("first", self.plan.first), ("many_first", self.plan.many_first)))
+        size = add("Where", is_few, *sizes)
+        highest, items = self.nodes.add_with("TopK", 2, bounds, size)
+        # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
+        items, _ = self.nodes.add_with("TopK", 2, items, size, largest=0)
+        found, best = self._best(items, self._exact(vectors, items), seen)
+        least = add("Slice", best, constant("last", [self.limit - 1]), self.limit_1, self.one)  # [B, 1]
+        rest = add("Slice", highest, self.minus_one, constant("end", [2**63 - 1]), self.one)
+        # Written so that a NaN anywhere leaves the row open.
+        is_open = add("Not", add("Less", add("Add", rest, slack), least))
+        any_open = add("ReduceMax", add("Cast", is_open, to=ir.DataType.INT32), keepdims=0)
+
+        def widened() -> list[ir.Value]:
+            wanted = add("Not", add("Less", add("Add", bounds, slack), least))  # [B, V]
+            return self._widened(is_open, wanted, vectors, seen, found, best)
+
+        return self.nodes.choose(add("Cast", any_open, to=ir.DataType.BOOL), widened, lambda: [found, best])
+
+    def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> list[ir.Value]:
+        """Bounds `[B, V]` and slack `[B, 1]`, see `Scan.bounds`."""
+        add = self.nodes.add
+
+        def constant(what: str, values: object) -> ir.Value:
+            return self.nodes.constant(f"{name}/{what}", np.asarray(values))
+
+        def number(what: str, value: float) -> ir.Value:
+            return constant(what, np.float32(value))
+
+        moved = add("Sub", vectors, constant("centre", scan.centre))
+        norm = add("ReduceL2", moved, self.one)
+        if scan.projection is None:
+            spread = add("Mul", moved, constant("spread", scan.spread))
+            rests = add("Mul", norm, constant("no_rest", np.zeros_like(scan.rest_weights)))
+        else:
+            kept = add("MatMul", moved, constant("projection", scan.projection))
+            squares = add("Mul", norm, norm)
+            rest = add("Relu", add("Sub", squares, add("ReduceSumSquare", kept, self.one)))
+            rest = add("Sqrt", add("Add", rest, add("Mul", squares, number("lost", scan.lost))))
+            rests = add("Mul", rest, constant("rest_weights", scan.rest_weights))
+            spread = add("MatMul", kept, constant("spread", scan.spread))
+        peak = self._peak(add("Concat", spread, rests, axis=1))
+        errors = add("Add", add("ReduceL2", spread, self.one), add("Mul", peak, number("peak", scan.peak_weight)))
+        errors = add("Mul", errors, constant("error_weights", scan.error_weights))
+        given = add("Concat", spread, add("Add", rests, errors), axis=1)  # [B, K]
+        slack = add("Add", add("Mul", norm, number("of_norm", scan.slack_of_norm)), number("slack", scan.slack))
+        peak = self._peak(given)
+        slack = add("Add", slack, add("Mul", peak, number("of_peak", scan.slack_of_peak)))
+        biases = constant("biases", scan.biases)
+        if blocks:
+            steps = np.broadcast_to(scan.steps, (scan.coordinates // scan.block, len(scan.steps)))
+            # ONNX Runtime looks for what it fuses in the branch itself, and without it the file does not load there.
+            table = self.nodes.constant("blocks/table", scan.table, own=True)
+            steps = self.nodes.constant("blocks/steps", steps, own=True)
+            weights = add("DequantizeLinear", table, steps, axis=0, block_size=scan.block)
+            product = add("MatMul", given, weights)
+        else:
+            step = add("Div", peak, number("levels", USER_LEVELS))
+            step = add("Max", add("ReduceMax", step, keepdims=0), number("tiny", TINY))
+            middle = constant("middle", np.uint8(128))
+            rounded = add("QuantizeLinear", given, step, middle)
+            table = constant("table", scan.table)
+            product = add("Cast", add("MatMulInteger", rounded, table, middle), to=ir.DataType.FLOAT)
+            product = add("Mul", product, add("Mul", step, constant("steps", scan.steps)))
+        return [add("Add", product, biases), slack]
+
+    def _peak(self, values: ir.Value) -> ir.Value:
+        return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), self.one)
+
+    def _exact(self, vectors: ir.Value, items: ir.Value) -> ir.Value:
+        """Scores `[B, n]` of items `[B, n]`."""
+        add = self.nodes.add
+        if self.first_row:
+            items = add("Add", items, self.nodes.constant("first_row", np.int64(self.first_row)))
+        two = self.nodes.constant("2", [2])
+        product = add("MatMul", add("Gather", self.weights, items), add("Unsqueeze", vectors, two))
+        return add("Add", add("Squeeze", product, two), add("Gather", self.biases, items))
+
+    def _best(self, items: ir.Value, scores: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
+        """The best of items `[B, n]` with their scores: indices and scores `[B, limit]`."""
+        add, constant = self.nodes.add, self.nodes.constant
+        indices = add("Add", items, constant("index_of_first", np.int64(1)))
+        nothing = constant("nothing", np.float32(-np.inf))
+        if seen is not None:
+            same = add("Equal", add("Unsqueeze", indices, constant("2", [2])), add("Unsqueeze", seen, self.one))
+            known = add("ReduceMax", add("Cast", same, to=ir.DataType.INT32), constant("2", [2]), keepdims=0)
+            scores = add("Where", add("Cast", known, to=ir.DataType.BOOL), nothing, scores)
+        best, places = self.nodes.add_with("TopK", 2, scores, self.limit_1)
+        found = add("GatherElements", indices, places, axis=1)
+        if seen is not None:
+            found = add("Where", add("Equal", best, nothing), constant("none", np.int64(0)), found)
+        return [found, best]
+
+    def _widened(
+        self,
+        is_open: ir.Value,
+        wanted: ir.Value,
+        vectors: ir.Value,
+        seen: ir.Value | None,
+        found: ir.Value,
+        best: ir.Value,
+    ) -> list[ir.Value]:
+        """Answer the open rows anew, one by one, from all items that are `wanted`, bool `[B, V]`."""
+        add = self.nodes.add
+        rows = add("Transpose", add("NonZero", add("Squeeze", is_open, self.one)), perm=[1, 0])  # [F, 1]
+
+        def row_of(number: ir.Value) -> list[ir.Value]:
+            row = add("Gather", rows, number, axis=0)  # [1]
+            vector = add("Gather", vectors, row)  # [1, U]
+            row_seen = None if seen is None else add("Gather", seen, row)
+            items = add("Gather", add("NonZero", add("Gather", wanted, row)), self.one)  # [1, n]
+            half = self.nodes.constant("half", [self.num_items // 2])
+            is_most = add("Greater", add("Shape", items, start=1, end=2), half)
+            answer = self.nodes.choose(
+                add("Squeeze", is_most),
+                lambda: self._of_all(vector, row_seen),
+                lambda: self._best(items, self._exact(vector, items), row_seen),
+            )
+            return [add("Squeeze", part, self.zero) for part in answer]
+
+        count = add("Squeeze", add("Shape", rows, start=0, end=1), self.zero)
+        new_found, new_best = self.nodes.repeat(count, row_of, outputs=2)
+        return [add("ScatterND", found, rows, new_found), add("ScatterND", best, rows, new_best)]
+
+    def _of_all(self, vector: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
+        """The best of the whole catalogue for one user `[1, U]`."""
+        add, constant = self.nodes.add, self.nodes.constant
+        # The weights stand on the left, where no runtime makes a second copy of them in another order.
+        scores = add("MatMul", self.weights, add("Transpose", vector, perm=[1, 0]))  # [V, 1]
+        scores = add("Add", add("Transpose", scores, perm=[1, 0]), self.biases)
+        if self.first_row:
+            end = constant("end", [2**63 - 1])
+            scores = add("Slice", scores, constant("first_row_1", [self.first_row]), end, self.one)
+        size = self.limit_1
+        if seen is not None:  # beyond those that are seen there are enough others
+            size = add("Add", size, add("Shape", seen, start=1, end=2))
+        best, items = self.nodes.add_with("TopK", 2, scores, add("Min", size, constant("items", [self.num_items])))
+        return self._best(items, best, seen)

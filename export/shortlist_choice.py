@@ -1,0 +1,121 @@
+"""Which compact copies of the output layer pay for this model: by what they would cost its held-out users.
+
+Times are in microseconds, of one thread of a Zen 4 core with ONNX Runtime 1.32. On another machine they may choose the
+second best copy; what comes out of it is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bst.checkpoint import Heldout
+from bst.model import BST
+from export.onnx_shortlist import Shortlist
+from export.shortlist import EXTRA, Floats, Scan, best_scores, make_scan
+
+COORDINATES = (128, 256, 384, 512, 768)
+FIRST = (32, 64, 128, 192, 256, 384, 512)
+SAMPLE = 32_768  # items of which it is counted how many bounds are too high
+FIT, TRIED = 2048, 128  # user vectors that a copy is fitted to, and that it is tried on
+FEW_ROWS = 2  # from so many rows on, the product of integers is the faster one
+MANY = 32  # rows for which the copy for many is chosen
+CACHE = 24e6  # bytes
+
+
+def choose_shortlist(model: BST, heldout: Heldout, limit: int, *, exclude_history: bool) -> Shortlist | None:
+    """Choose for calls of few rows and of many, or say that reading the output layer itself costs less.
+
+    A history that is left out stands high in the shortlist, which therefore has room for it.
+    """
+    weights, biases = (part.detach().numpy() for part in model.output_layer())
+    count, width = weights.shape
+    room = limit + (heldout.items.shape[1] if exclude_history else 0)
+    if count <= 4 * (room + FIRST[0]):
+        return None
+    fitted, tried = _user_vectors(model, heldout)
+    least = best_scores(weights, biases, tried, limit)
+    picked = np.random.default_rng(0).permutation(count)[:SAMPLE]
+    picked.sort()
+    sample, sample_biases = np.ascontiguousarray(weights[picked]), np.ascontiguousarray(biases[picked])
+    tables = [size for size in COORDINATES if size < width] + [width + EXTRA]
+    needs = {}
+    for size in tables:
+        scan = make_scan(sample, sample_biases, fitted, size)
+        bounds, slack = scan.bounds(tried)
+        needs[size] = (bounds + slack[:, None] >= least).sum(axis=1) * (count / len(picked))
+    sizes = [first for first in FIRST if room < first <= count // 4] or [min(2 * room, count)]
+    costs = _Costs(count, width)
+    chosen = [
+        min((cost(size, first, needs[size]), size, first) for size in tables for first in sizes)
+        for cost in (costs.few, costs.many)
+    ]
+    if chosen[0][0] > costs.plain:
+        return None
+    scans: dict[int, Scan] = {}
+    for _, size, _ in chosen:
+        scans[size] = scans.get(size) or make_scan(weights, biases, fitted, size)
+    (_, few, first), (_, many, many_first) = chosen
+    return Shortlist(few=scans[few], few_rows=FEW_ROWS, first=first, many=scans[many], many_first=many_first)
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Microseconds that a call takes, besides the encoder; bytes a microsecond stand below the bytes."""
+
+    count: int
+    width: int
+
+    @property
+    def plain(self) -> float:
+        """One row with the output layer itself."""
+        return 4 * self.width * self.count / 22e3 + self._pick(1)
+
+    def few(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
+        """One row: a product of a blocked table, `first` exact scores, and all that need it for those who need more."""
+        table = coordinates * self.count
+        scan = table / (60e3 if table < CACHE else 25e3) + 4 * coordinates * (self.width + coordinates) / 40e3
+        return scan + self._pick(1) + 15 + self._exact(first, 8.5e3) + self._wider(first, needs)
+
+    def many(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
+        """`MANY` rows, by a product of integers."""
+        operations = MANY * coordinates * (self.count + 2 * (self.width + coordinates))
+        rest = self._pick(MANY) + MANY * (self._exact(first, 6.1e3) + self._wider(first, needs))
+        return operations / 140e3 + rest
+
+    def _pick(self, rows: int) -> float:
+        return 20 + rows * self.count * (1.1e-3 if rows == 1 else 1.8e-3)
+
+    def _exact(self, items: float, rate: float) -> float:
+        return 5 + 4 * self.width * items / rate
+
+    def _wider(self, first: int, needs: NDArray[np.float64]) -> float:
+        """The mean over users of what comes after the shortlist, if anything."""
+        exact = np.minimum(4 * self.width * needs / 8.5e3, 4 * self.width * self.count / 22e3)
+        return float(np.where(needs < first, 0, 40 + 1.9e-3 * self.count + exact).mean())
+
+
+def _user_vectors(model: BST, heldout: Heldout) -> tuple[Floats, Floats]:
+    """User vectors to fit to and to try on, of different held-out users: of whole histories and of their beginnings."""
+    count = len(heldout.items)
+    parts = (np.arange(count * 3 // 4), np.arange(count * 3 // 4, count)) if count >= 8 else (np.arange(count),) * 2
+    rng = np.random.default_rng(0)
+    found = []
+    for users, wanted in zip(parts, (FIT, TRIED), strict=True):
+        rows = torch.from_numpy(rng.choice(users, wanted))
+        items = heldout.items[rows].clone()
+        for number in range(0, wanted, 2):  # as many short histories as long ones
+            real = torch.nonzero(items[number]).squeeze(1)
+            if len(real):
+                kept = int(np.exp(rng.uniform(0, np.log(len(real) + 1))))
+                items[number, real[max(kept, 1) :]] = 0
+        with torch.inference_mode():
+            vectors = [
+                model.eval().user_vectors(*both)
+                for both in zip(items.split(256), heldout.context[rows].split(256), strict=True)
+            ]
+        found.append(torch.cat(vectors).numpy())
+    return found[0], found[1]
