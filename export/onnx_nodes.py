@@ -60,12 +60,13 @@ class Nodes:
         """
         graphs: dict[str, Any] = {}
         for name, branch in (("then_branch", then), ("else_branch", otherwise)):
-            outside, self.written, self.own = self.written, [], []
+            outside = self.written, self.own
+            self.written, self.own = [], []
             # A branch must give values of its own, which what it hands on from outside is not.
             outputs = [self.add("Identity", value) for value in branch()]
             whole_name = f"{self.prefix}/{name}_{self.count}"
             graphs[name] = ir.Graph([], outputs, nodes=self.written, initializers=self.own, name=whole_name)
-            self.written = outside
+            self.written, self.own = outside
         return self.add_with("If", len(outputs), condition, **graphs)
 
     def repeat(self, count: ir.Value, body: Callable[[ir.Value], list[ir.Value]], *, outputs: int) -> list[ir.Value]:

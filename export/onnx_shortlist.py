@@ -22,15 +22,16 @@ BLOCKS_OPSET = 21  # DequantizeLinear of blocks
 
 @dataclass(frozen=True)
 class Shortlist:
-    """How `top_k` looks for its items: which copy for a call of few rows, and which for one of more.
+    """How `top_k` looks for its items, in a call of up to `few_rows` rows and in one of more.
 
-    `first` and `many_first` are how many items are scored before it is asked whether that was enough.
+    `first` and `many_first` are how many items are scored before it is asked whether that was enough. Without `many`,
+    calls of more rows read the output layer itself.
     """
 
     few: Scan
-    few_rows: int
     first: int
-    many: Scan
+    few_rows: int
+    many: Scan | None
     many_first: int
 
 
@@ -82,17 +83,28 @@ class _TopK:
 
     def write(self, vectors: ir.Value, seen: ir.Value | None, *, blocks: bool) -> list[ir.Value]:
         """From user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B, limit]`."""
+        plan = self.plan
+        rows = self.nodes.add("Shape", vectors, start=0, end=1)
+        is_few = self.nodes.add("LessOrEqual", rows, self.nodes.constant("few_rows", [plan.few_rows]))
+
+        def few() -> list[ir.Value]:
+            bounds, slack = self._bounds(plan.few, "few", vectors, blocks=blocks)
+            return self._shortlisted(bounds, slack, plan.first, vectors, seen)
+
+        def many() -> list[ir.Value]:
+            if plan.many is None:
+                return self._of_all(self._scores(vectors), seen)
+            bounds, slack = self._bounds(plan.many, "many", vectors, blocks=False)
+            return self._shortlisted(bounds, slack, plan.many_first, vectors, seen)
+
+        return self.nodes.choose(self.nodes.add("Squeeze", is_few), few, many)
+
+    def _shortlisted(
+        self, bounds: ir.Value, slack: ir.Value, first: int, vectors: ir.Value, seen: ir.Value | None
+    ) -> list[ir.Value]:
+        """Score `first` items of the highest bounds, and then all others that these leave possible."""
         add, constant = self.nodes.add, self.nodes.constant
-        few, many = self.plan.few, self.plan.many
-        rows = add("Shape", vectors, start=0, end=1)
-        is_few = add("LessOrEqual", rows, constant("few_rows", [self.plan.few_rows]))
-        bounds, slack = self.nodes.choose(
-            add("Squeeze", is_few),
-            lambda: self._bounds(few, "few", vectors, blocks=blocks),
-            lambda: self._bounds(many, "many", vectors, blocks=False),
-        )
-        sizes = (constant(name, [n]) for name, n in (("first", self.plan.first), ("many_first", self.plan.many_first)))
-        size = add("Where", is_few, *sizes)
+        size = constant(f"first_{first}", [first])
         highest, items = self.nodes.add_with("TopK", 2, bounds, size)
         # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
         items, _ = self.nodes.add_with("TopK", 2, items, size, largest=0)
@@ -109,7 +121,7 @@ class _TopK:
 
         return self.nodes.choose(add("Cast", any_open, to=ir.DataType.BOOL), widened, lambda: [found, best])
 
-    def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> list[ir.Value]:
+    def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> tuple[ir.Value, ir.Value]:
         """Bounds `[B, V]` and slack `[B, 1]`, see `Scan.bounds`."""
         add = self.nodes.add
 
@@ -140,10 +152,10 @@ class _TopK:
         slack = add("Add", slack, add("Mul", peak, number("of_peak", scan.slack_of_peak)))
         biases = constant("biases", scan.biases)
         if blocks:
-            steps = np.broadcast_to(scan.steps, (scan.coordinates // scan.block, len(scan.steps)))
+            block_steps = np.broadcast_to(scan.steps, (scan.coordinates // scan.block, len(scan.steps)))
             # ONNX Runtime looks for what it fuses in the branch itself, and without it the file does not load there.
             table = self.nodes.constant("blocks/table", scan.table, own=True)
-            steps = self.nodes.constant("blocks/steps", steps, own=True)
+            steps = self.nodes.constant("blocks/steps", block_steps, own=True)
             weights = add("DequantizeLinear", table, steps, axis=0, block_size=scan.block)
             product = add("MatMul", given, weights)
         else:
@@ -154,7 +166,7 @@ class _TopK:
             table = constant("table", scan.table)
             product = add("Cast", add("MatMulInteger", rounded, table, middle), to=ir.DataType.FLOAT)
             product = add("Mul", product, add("Mul", step, constant("steps", scan.steps)))
-        return [add("Add", product, biases), slack]
+        return add("Add", product, biases), slack
 
     def _peak(self, values: ir.Value) -> ir.Value:
         return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), self.one)
@@ -205,7 +217,7 @@ class _TopK:
             is_most = add("Greater", add("Shape", items, start=1, end=2), half)
             answer = self.nodes.choose(
                 add("Squeeze", is_most),
-                lambda: self._of_all(vector, row_seen),
+                lambda: self._of_all(self._scores_of_one(vector), row_seen),
                 lambda: self._best(items, self._exact(vector, items), row_seen),
             )
             return [add("Squeeze", part, self.zero) for part in answer]
@@ -214,17 +226,27 @@ class _TopK:
         new_found, new_best = self.nodes.repeat(count, row_of, outputs=2)
         return [add("ScatterND", found, rows, new_found), add("ScatterND", best, rows, new_best)]
 
-    def _of_all(self, vector: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
-        """The best of the whole catalogue for one user `[1, U]`."""
-        add, constant = self.nodes.add, self.nodes.constant
+    def _scores(self, vectors: ir.Value) -> ir.Value:
+        """Scores of the whole catalogue `[B, V]`."""
+        return self._items_of(self.nodes.add("Gemm", vectors, self.weights, self.biases, transB=1))
+
+    def _scores_of_one(self, vector: ir.Value) -> ir.Value:
+        """Scores of the whole catalogue `[1, V]` for one user `[1, U]`."""
         # The weights stand on the left, where no runtime makes a second copy of them in another order.
-        scores = add("MatMul", self.weights, add("Transpose", vector, perm=[1, 0]))  # [V, 1]
-        scores = add("Add", add("Transpose", scores, perm=[1, 0]), self.biases)
-        if self.first_row:
-            end = constant("end", [2**63 - 1])
-            scores = add("Slice", scores, constant("first_row_1", [self.first_row]), end, self.one)
+        product = self.nodes.add("MatMul", self.weights, self.nodes.add("Transpose", vector, perm=[1, 0]))
+        return self._items_of(self.nodes.add("Add", self.nodes.add("Transpose", product, perm=[1, 0]), self.biases))
+
+    def _items_of(self, scores: ir.Value) -> ir.Value:
+        if not self.first_row:
+            return scores
+        start, end = self.nodes.constant("first_item", [self.first_row]), self.nodes.constant("end", [2**63 - 1])
+        return self.nodes.add("Slice", scores, start, end, self.one)
+
+    def _of_all(self, scores: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
+        """The best by scores of the whole catalogue."""
         size = self.limit_1
         if seen is not None:  # beyond those that are seen there are enough others
-            size = add("Add", size, add("Shape", seen, start=1, end=2))
-        best, items = self.nodes.add_with("TopK", 2, scores, add("Min", size, constant("items", [self.num_items])))
+            size = self.nodes.add("Add", size, self.nodes.add("Shape", seen, start=1, end=2))
+            size = self.nodes.add("Min", size, self.nodes.constant("items", [self.num_items]))
+        best, items = self.nodes.add_with("TopK", 2, scores, size)
         return self._best(items, best, seen)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from bst.checkpoint import Heldout
 from bst.model import BST
 from export.onnx_shortlist import Shortlist
-from export.shortlist import EXTRA, Floats, Scan, best_scores, make_scan
+from export.shortlist import EXTRA, Floats, best_scores, make_scan
 
 COORDINATES = (128, 256, 384, 512, 768)
 FIRST = (32, 64, 128, 192, 256, 384, 512)
 SAMPLE = 32_768  # items of which it is counted how many bounds are too high
 FIT, TRIED = 2048, 128  # user vectors that a copy is fitted to, and that it is tried on
-FEW_ROWS = 2  # from so many rows on, the product of integers is the faster one
+FEW_ROWS = 2  # up to so many rows, the product of blocks is faster than that of integers
+FEW_ROWS_BEFORE_PLAIN = 1  # and than the output layer itself, where that is faster for many rows
 MANY = 32  # rows for which the copy for many is chosen
 CACHE = 24e6  # bytes
 
@@ -49,17 +50,22 @@ def choose_shortlist(model: BST, heldout: Heldout, limit: int, *, exclude_histor
         needs[size] = (bounds + slack[:, None] >= least).sum(axis=1) * (count / len(picked))
     sizes = [first for first in FIRST if room < first <= count // 4] or [min(2 * room, count)]
     costs = _Costs(count, width)
-    chosen = [
-        min((cost(size, first, needs[size]), size, first) for size in tables for first in sizes)
+    choices = [(size, first) for size in tables for first in sizes]
+    (few_cost, few), (many_cost, many) = (
+        min((cost(size, first, needs[size]), (size, first)) for size, first in choices)
         for cost in (costs.few, costs.many)
-    ]
-    if chosen[0][0] > costs.plain:
+    )
+    if few_cost > costs.plain(1):
         return None
-    scans: dict[int, Scan] = {}
-    for _, size, _ in chosen:
-        scans[size] = scans.get(size) or make_scan(weights, biases, fitted, size)
-    (_, few, first), (_, many, many_first) = chosen
-    return Shortlist(few=scans[few], few_rows=FEW_ROWS, first=first, many=scans[many], many_first=many_first)
+    pays_for_many = many_cost < costs.plain(MANY)
+    scans = {size: make_scan(weights, biases, fitted, size) for size in {few[0], *(many[:1] if pays_for_many else ())}}
+    return Shortlist(
+        few=scans[few[0]],
+        first=few[1],
+        few_rows=FEW_ROWS if pays_for_many else FEW_ROWS_BEFORE_PLAIN,
+        many=scans[many[0]] if pays_for_many else None,
+        many_first=many[1],
+    )
 
 
 @dataclass(frozen=True)
@@ -69,20 +75,22 @@ class _Costs:
     count: int
     width: int
 
-    @property
-    def plain(self) -> float:
-        """One row with the output layer itself."""
-        return 4 * self.width * self.count / 22e3 + self._pick(1)
+    def plain(self, rows: int) -> float:
+        """With the output layer itself: its bytes, or its operations."""
+        layer = 4 * self.width * self.count
+        return max(layer / (60e3 if layer < CACHE else 22e3), rows * layer / 140e3) + self._pick(rows)
 
     def few(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
         """One row: a product of a blocked table, `first` exact scores, and all that need it for those who need more."""
         table = coordinates * self.count
-        scan = table / (60e3 if table < CACHE else 25e3) + 4 * coordinates * (self.width + coordinates) / 40e3
+        projected = self.width + coordinates if coordinates <= self.width else 0
+        scan = table / (60e3 if table < CACHE else 25e3) + 4 * coordinates * projected / 18e3
         return scan + self._pick(1) + 15 + self._exact(first, 8.5e3) + self._wider(first, needs)
 
     def many(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
         """`MANY` rows, by a product of integers."""
-        operations = MANY * coordinates * (self.count + 2 * (self.width + coordinates))
+        projected = self.width + coordinates if coordinates <= self.width else 0
+        operations = MANY * coordinates * (self.count + 2 * projected)
         rest = self._pick(MANY) + MANY * (self._exact(first, 6.1e3) + self._wider(first, needs))
         return operations / 140e3 + rest
 
