@@ -34,31 +34,31 @@ def first_input(launch: int, number: int, pool: int) -> int:
 def draw_calls(bundle: Bundle, case: Case, seed: int = 0) -> list[Call]:
     """Draw the calls of a case, by index, `pool_size` of them.
 
-    Items and candidates follow a Zipf law with exponent 1 over the catalogue in random order. Lengths, where the case
-    does not fix them, are those of the held-out users whose histories are among the bundle's golden vectors. Context
-    categories are uniform. Rows are padded on the left to the longest of their call, as a caller would.
+    A row is a part of the history of a held-out user of the bundle's golden vectors, with the user's context: the
+    answer of a trained model to items that no one user likes is another, and so may be what it costs. An eighth of the
+    part is left out, so that rows differ. Lengths, where the case does not fix them, are those of such histories; one
+    that is too short goes round. Candidates follow a Zipf law with exponent 1 over the catalogue in random order. Rows
+    are padded on the left to the longest of their call, as a caller would.
     """
     rng = np.random.default_rng([seed, case.batch_size, case.length, case.candidates])
     manifest, batch = bundle.manifest, case.batch_size
+    histories, contexts = held_out(bundle)
+    lengths = np.array([case.length]) if case.length else measured_lengths(bundle)
     popular = rng.permutation(manifest.items.count) + 1
     shares = np.cumsum(1.0 / np.arange(1, manifest.items.count + 1))
-    lengths = np.array([case.length]) if case.length else measured_lengths(bundle)
-
-    def draw(columns: int) -> Array:
-        places = np.searchsorted(shares, rng.random((batch, columns)) * shares[-1])
-        return popular[np.minimum(places, len(popular) - 1)]
 
     calls = []
     for number in range(pool_size(case)):
+        users = rng.integers(0, len(histories), size=batch)
         wanted = rng.choice(lengths, size=batch)
         width = int(wanted.max())
-        items = draw(width)
-        items[np.arange(width) < width - wanted[:, None]] = 0
-        context = np.zeros((batch, len(manifest.context)), dtype=np.int64)
-        for column, facts in enumerate(manifest.context.values()):
-            context[:, column] = rng.integers(1, facts.count + 1, size=batch)
-        candidates = draw(max(case.candidates, 1))
-        calls.append(Call(f"drawn_{number}", items, context, candidates, manifest.settings.top_k.limit))
+        items = np.zeros((batch, width), dtype=np.int64)
+        for row, user, length in zip(items, users, wanted, strict=True):
+            kept = np.sort(rng.choice(length + length // 7 + 1, length, replace=False))
+            row[width - length :] = histories[user].take(rng.integers(0, len(histories[user])) + kept, mode="wrap")
+        places = np.searchsorted(shares, rng.random((batch, max(case.candidates, 1))) * shares[-1])
+        candidates = popular[np.minimum(places, len(popular) - 1)]
+        calls.append(Call(f"drawn_{number}", items, contexts[users], candidates, manifest.settings.top_k.limit))
     return calls
 
 
@@ -69,12 +69,28 @@ def draw_inputs(bundle: Bundle, signature: str, case: Case, seed: int = 0) -> li
 
 
 def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:
-    """Lengths of the histories of held-out users: the largest batch of them among the golden vectors of `top_k`."""
-    manifest = bundle.manifest
+    """Lengths of the histories of held-out users."""
+    return np.array([len(history) for history in held_out(bundle)[0]])
+
+
+def held_out(bundle: Bundle) -> tuple[list[Array], Array]:
+    """Histories and contexts of held-out users, by index, that are not empty: the largest batch among the golden
+    vectors of `top_k`.
+    """
+    manifest, vocabularies = bundle.manifest, bundle.vocabularies
     signature = manifest.signature("top_k")
-    padding = manifest.items.padding if manifest.ids == "raw" else 0
-    name, longest = signature.inputs[0].name, manifest.model.max_length
     golden = read_golden(bundle.path / "golden", signature)
-    histories = [one.inputs[name] for one in golden if one.name.startswith("users_")]
-    whole = [rows for rows in histories if rows.shape[1] == longest] or [one.inputs[name] for one in golden]
-    return np.maximum((max(whole, key=len) != padding).sum(axis=1), 1)
+    users = [one.inputs for one in golden if one.name.startswith("users_")] or [one.inputs for one in golden]
+    name, longest = signature.inputs[0].name, manifest.model.max_length
+    whole = [inputs for inputs in users if inputs[name].shape[1] == longest] or users
+    inputs = max(whole, key=lambda one: len(one[name]))
+    if manifest.ids == "raw":
+        items = vocabularies.items.indices(inputs[name].ravel().tolist()).reshape(inputs[name].shape)
+        columns = [one.indices(inputs[feature].tolist()) for feature, one in vocabularies.context.items()]
+        contexts = np.stack(columns, axis=1) if columns else np.zeros((len(items), 0), dtype=np.int64)
+    else:
+        items = inputs[name]
+        contexts = inputs.get("context", np.zeros((len(items), 0), dtype=np.int64))
+    real = [row[(row > 0) & (row <= manifest.items.count)] for row in items]
+    there = [place for place, row in enumerate(real) if len(row)]
+    return [real[place] for place in there], contexts[there]

@@ -17,11 +17,10 @@ from bench.backends import BACKENDS
 from bench.compare import COLUMNS, compare_records, differences
 from bench.demo import run_demo
 from bench.measure import check_config, measure_bundle, measure_random
-from bench.random_model import parse_config
+from bench.random_model import RandomModel, parse_model
 from bench.record import BenchConfig, BenchRecord, read_record
 from bench.report import html_page
 from bench.tables import notes, summary, terminal_table, terminal_tables
-from bst.config import BSTConfig
 from bst.console import told_steps
 from bst.errors import CheckError, InputError
 from bst.files import to_json, write_atomically
@@ -51,7 +50,9 @@ def _help(text: str, default: object) -> Any:
 
 def bench(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle that `bst export` wrote.")] = None,
-    random: Annotated[str | None, typer.Option(help="A random model instead: num_items=50000,dim=64,...")] = None,
+    random: Annotated[
+        str | None, typer.Option(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")
+    ] = None,
     catalogue_sizes: Annotated[str | None, typer.Option(help="Several num_items for --random.")] = None,
     mode: Annotated[str | None, _help("latency, surface, load, cold", DEFAULTS.modes)] = None,
     backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS)}, all", DEFAULTS.backends)] = None,
@@ -88,7 +89,7 @@ def bench(
     if catalogue_sizes is not None and random is None:
         raise InputError(f"--catalogue-sizes {catalogue_sizes} are of random models; give --random too")
     models = _models(random, _list(catalogue_sizes, int)) if random is not None else ()
-    longest = models[0].max_length if models else read_manifest(bundle or Path()).model.max_length
+    longest = models[0].config.max_length if models else read_manifest(bundle or Path()).model.max_length
     config = _config({**given, "peers": peers}, longest)
     _require_writable(json_file, html_file)
     with told_steps() as tell:
@@ -140,13 +141,13 @@ def _config(given: dict[str, Any], longest: int) -> BenchConfig:
     return config
 
 
-def _models(settings: str, sizes: tuple[int, ...] | None) -> list[BSTConfig]:
+def _models(settings: str, sizes: tuple[int, ...] | None) -> list[RandomModel]:
     parts = [part for part in re.split(r",(?=\w+=)", settings) if part]
     if sizes is None:
-        return [parse_config(parts)]
+        return [parse_model(parts)]
     if any(part.startswith("num_items=") for part in parts):
         raise InputError(f"--random {settings} fixes num_items, which --catalogue-sizes lists; leave one out")
-    return [parse_config([*parts, f"num_items={size}"]) for size in dict.fromkeys(sizes)]
+    return [parse_model([*parts, f"num_items={size}"]) for size in dict.fromkeys(sizes)]
 
 
 def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path | None) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.backends import find_backends
 from bench.cold import measure_cold
@@ -28,10 +29,12 @@ from bench.record import (
     Rate,
     Subject,
 )
-from bst.config import BSTConfig
 from bst.console import Tell
 from bst.errors import InputError
 from export import export_bundle, open_bundle, verify_bundle
+
+if TYPE_CHECKING:
+    from bench.random_model import RandomModel
 
 COPIES = 2.5  # of its weights that a process holds at most, while it loads
 
@@ -50,7 +53,7 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
     return _measure([path], config, tell)
 
 
-def measure_random(models: Sequence[BSTConfig], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
+def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
     """Measure models with random weights, exported for the occasion; which is their proof."""
     from bench.random_model import write_random_run  # a command of its own, which a package must not import first
 
@@ -58,8 +61,9 @@ def measure_random(models: Sequence[BSTConfig], config: BenchConfig, tell: Tell 
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for model in models:
-            tell(f"writing and exporting a model of {model.num_items:,} items")
-            run, bundle = Path(folder) / f"run_{model.num_items}", Path(folder) / f"random_{model.num_items}"
+            count = model.config.num_items
+            tell(f"writing and exporting a model of {count:,} items")
+            run, bundle = Path(folder) / f"run_{count}", Path(folder) / f"random_{count}"
             write_random_run(run, model, seed=config.seed)
             export_bundle(run, bundle, tell=tell)
             paths.append(bundle)

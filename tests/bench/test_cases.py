@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.cases import MIN_POOL, draw_inputs, first_input, measured_lengths, pool_size
+from bench.cases import MIN_POOL, draw_calls, draw_inputs, first_input, held_out, measured_lengths, pool_size
 from bench.record import Case
 from export import open_bundle
 
@@ -26,15 +27,34 @@ def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(bundle_path
     assert all(np.array_equal(one["history"], two["history"]) for one, two in zip(calls, again, strict=True))
 
 
-def test_items_follow_zipfs_law(bundle_path: Path) -> None:
+def test_a_row_is_a_part_of_the_history_of_a_held_out_user_in_its_order(bundle_path: Path) -> None:
     bundle = open_bundle(bundle_path)
-    calls = draw_inputs(bundle, "score_candidates", case(8, candidates=50))
-    for name in ("history", "candidates"):
-        ids = np.concatenate([call[name].ravel() for call in calls])
-        assert set(np.unique(ids[ids != 0])) <= set(bundle.vocabularies.items.ids)
-        counts = np.sort(np.unique(ids[ids != 0], return_counts=True)[1])[::-1]
-        expected = counts.sum() / np.arange(1, 41) / (1 / np.arange(1, 41)).sum()
-        assert np.allclose(counts[:10], expected[:10], rtol=0.15)
+    histories, contexts = held_out(bundle)
+    for call in draw_calls(bundle, case(8))[:4]:
+        for row, context in zip(call.items, call.context, strict=True):
+            items = row[row > 0]
+            # Round and round: whoever is its user, walking along the history meets the items one after the other.
+            assert any(
+                _meets(np.tile(history, 2 + 2 * len(items) // len(history)), items)
+                for history, of_user in zip(histories, contexts, strict=True)
+                if np.array_equal(context, of_user)
+            )
+
+
+def _meets(path: NDArray[np.int64], items: NDArray[np.int64]) -> bool:
+    steps = iter(path.tolist())
+    return all(item in steps for item in items.tolist())
+
+
+def test_candidates_follow_zipfs_law(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
+    ids = np.concatenate(
+        [call["candidates"].ravel() for call in draw_inputs(bundle, "score_candidates", case(8, candidates=50))]
+    )
+    assert set(np.unique(ids)) <= set(bundle.vocabularies.items.ids)
+    counts = np.sort(np.unique(ids, return_counts=True)[1])[::-1]
+    expected = counts.sum() / np.arange(1, 41) / (1 / np.arange(1, 41)).sum()
+    assert np.allclose(counts[:10], expected[:10], rtol=0.15)
 
 
 def test_a_length_is_kept_to_the_slot(bundle_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.random_model import parse_config, write_random_run
+from bench.random_model import parse_model, write_random_run
 
 PEAK = """
 import resource, sys
@@ -22,7 +22,7 @@ print(before * 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 @pytest.mark.slow
 def test_an_export_peaks_below_two_and_a_half_times_the_weights(tmp_path: Path) -> None:
     sizes = ["num_items=50000", "dim=1024", "num_heads=8", "head_widths=[2048]", "tied_output=false"]
-    write_random_run(tmp_path / "run", parse_config([*sizes, "context=country:50"]))
+    write_random_run(tmp_path / "run", parse_model([*sizes, "context=country:50"]))
     weights = (tmp_path / "run" / "model.safetensors").stat().st_size
     arguments = [sys.executable, "-W", "ignore", "-c", PEAK, tmp_path / "run", tmp_path / "bundle"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=True)
