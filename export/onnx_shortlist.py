@@ -134,7 +134,7 @@ class _TopK:
         moved = add("Sub", vectors, constant("centre", scan.centre))
         norm = add("ReduceL2", moved, self.one)
         if scan.projection is None:
-            spread = add("Mul", moved, constant("spread", scan.spread))
+            kept = moved
             rests = add("Mul", norm, constant("no_rest", np.zeros_like(scan.rest_weights)))
         else:
             kept = add("MatMul", moved, constant("projection", scan.projection))
@@ -142,13 +142,15 @@ class _TopK:
             rest = add("Relu", add("Sub", squares, add("ReduceSumSquare", kept, self.one)))
             rest = add("Sqrt", add("Add", rest, add("Mul", squares, number("lost", scan.lost))))
             rests = add("Mul", rest, constant("rest_weights", scan.rest_weights))
-            spread = add("MatMul", kept, constant("spread", scan.spread))
-        peak = self._peak(add("Concat", spread, rests, axis=1))
+        spread = add("Mul" if scan.spread.ndim == 1 else "MatMul", kept, constant("spread", scan.spread))
+        # Integers have one step for all rows, blocks one for each.
+        axes = [self.one] if blocks else []
+        peak = self._peak(add("Concat", spread, rests, axis=1), axes)
         errors = add("Add", add("ReduceL2", spread, self.one), add("Mul", peak, number("peak", scan.peak_weight)))
         errors = add("Mul", errors, constant("error_weights", scan.error_weights))
         given = add("Concat", spread, add("Add", rests, errors), axis=1)  # [B, K]
         slack = add("Add", add("Mul", norm, number("of_norm", scan.slack_of_norm)), number("slack", scan.slack))
-        peak = self._peak(given)
+        peak = self._peak(given, axes)
         slack = add("Add", slack, add("Mul", peak, number("of_peak", scan.slack_of_peak)))
         biases = constant("biases", scan.biases)
         if blocks:
@@ -160,7 +162,7 @@ class _TopK:
             product = add("MatMul", given, weights)
         else:
             step = add("Div", peak, number("levels", USER_LEVELS))
-            step = add("Max", add("ReduceMax", step, keepdims=0), number("tiny", TINY))
+            step = add("Max", add("Squeeze", step), number("tiny", TINY))
             middle = constant("middle", np.uint8(128))
             rounded = add("QuantizeLinear", given, step, middle)
             table = constant("table", scan.table)
@@ -168,8 +170,8 @@ class _TopK:
             product = add("Mul", product, add("Mul", step, constant("steps", scan.steps)))
         return add("Add", product, biases), slack
 
-    def _peak(self, values: ir.Value) -> ir.Value:
-        return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), self.one)
+    def _peak(self, values: ir.Value, axes: list[ir.Value]) -> ir.Value:
+        return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), *axes)
 
     def _exact(self, vectors: ir.Value, items: ir.Value) -> ir.Value:
         """Scores `[B, n]` of items `[B, n]`."""

@@ -36,6 +36,7 @@ EPSILON = 8 * 2.0**-24
 BLOCK = 128  # coordinates that ONNX Runtime rounds together
 EXTRA = 8  # room for the lengths
 MOST = 100  # of a stored length
+WIDE = 256  # user width from which on turning all of it costs more than it brings
 CHUNK = 16_384  # rows that are worked on at a time
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -47,8 +48,8 @@ class Scan:
     Attributes:
         centre: float32 `[U]`.
         projection: P, float32 `[U, R]` with orthonormal columns, or None where all coordinates are kept.
-        spread: float32 `[R, R]`, or `[R]` without a projection: multiplied with y it brings users and items to the
-            same scale, where rounding costs least.
+        spread: float32 `[R, R]`, or factors `[R]`: multiplied with y it brings users and items to the same scale, where
+            rounding costs least.
         rest_weights: float32 `[K - R]`: how much of |d - y P'| stands in each of the last coordinates.
         error_weights: float32 `[K - R]`: how much of |y| + `peak_weight` times the largest coordinate stands there.
         peak_weight: see `error_weights`.
@@ -88,12 +89,12 @@ class Scan:
         """What is multiplied with the table for `vectors` `[B, U]`: float32 `[B, K]`."""
         moved = vectors - self.centre
         if self.projection is None:
-            rest, spread = np.zeros(len(moved), dtype=np.float32), moved * self.spread
+            kept, rest = moved, np.zeros(len(moved), dtype=np.float32)
         else:
             kept = moved @ self.projection
             squares = (moved**2).sum(axis=1)
             rest = np.sqrt(np.maximum(squares - (kept**2).sum(axis=1), 0) + np.float32(self.lost) * squares)
-            spread = kept @ self.spread
+        spread = kept * self.spread if self.spread.ndim == 1 else kept @ self.spread
         rests = rest[:, None] * self.rest_weights
         peak = np.abs(np.concatenate([spread, rests], axis=1)).max(axis=1)
         errors = np.linalg.norm(spread, axis=1) + np.float32(self.peak_weight) * peak
@@ -228,15 +229,17 @@ def _spread(weights: Floats, moved: Floats, projection: Floats | None) -> tuple[
 
     The cost is `|y| |x|`. It is least where users and items have the same second moments, which the geometric mean of
     the one's inverse and the other gives (Pusz & Woronowicz 1975). Turned at random besides, no coordinate is larger
-    than others by much, so that few levels serve all of them. Without projection, a factor a coordinate has to do.
+    than others by much, so that few levels serve all of them. Where that product is a large one, and nothing has made
+    it smaller before, a factor a coordinate has to do.
     """
-    if projection is None:
+    if projection is None and weights.shape[1] > WIDE:
         of_users, of_items = (np.sqrt((rows.astype(np.float64) ** 2).mean(axis=0)) for rows in (moved, weights))
         floors = [max(0.01 * float(one.max()), TINY) for one in (of_users, of_items)]
         factors = np.sqrt(np.maximum(of_items, floors[1]) / np.maximum(of_users, floors[0])).astype(np.float32)
         return factors, 1 / factors.astype(np.float64)
-    users, items = _moments(moved @ projection), _moments(weights)
-    items = projection.T.astype(np.float64) @ items @ projection
+    users, items = _moments(moved), _moments(weights)
+    if projection is not None:
+        users, items = (projection.T.astype(np.float64) @ one @ projection for one in (users, items))
     size = len(users)
     users += np.eye(size) * max(1e-3 * float(np.trace(users)) / size, TINY)
     items += np.eye(size) * max(1e-3 * float(np.trace(items)) / size, TINY)
@@ -265,7 +268,7 @@ def _rest_room(
     rest_of_items = np.sqrt(np.maximum((sample**2).sum(axis=1) - (items**2).sum(axis=1), 0))
     rest_of_users = np.sqrt(np.maximum((moved**2).sum(axis=1) - (users**2).sum(axis=1), 0))
     largest = np.abs(items @ back).max(axis=1)
-    gain = float(np.quantile(largest / np.maximum(rest_of_items, TINY), 0.1)) or 1.0
+    gain = float(np.quantile(largest / np.maximum(np.maximum(rest_of_items, 1e-3 * largest), TINY), 0.1)) or 1.0
     wanted = rest_of_users / np.maximum(np.abs(users @ spread).max(axis=1), TINY) / gain
     copies = max(1, min(room // 2, math.ceil(float(np.quantile(wanted, 0.9)))))
     shares[:copies] = 1 / (gain * copies)

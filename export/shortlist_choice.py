@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bst.checkpoint import Heldout
 from bst.model import BST
 from export.onnx_shortlist import Shortlist
-from export.shortlist import EXTRA, Floats, best_scores, make_scan
+from export.shortlist import EXTRA, WIDE, Floats, best_scores, make_scan
 
 COORDINATES = (128, 256, 384, 512, 768)
 FIRST = (32, 64, 128, 192, 256, 384, 512)
@@ -83,16 +83,22 @@ class _Costs:
     def few(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
         """One row: a product of a blocked table, `first` exact scores, and all that need it for those who need more."""
         table = coordinates * self.count
-        projected = self.width + coordinates if coordinates <= self.width else 0
+        projected = self._projected(coordinates)
         scan = table / (60e3 if table < CACHE else 25e3) + 4 * coordinates * projected / 18e3
         return scan + self._pick(1) + 15 + self._exact(first, 8.5e3) + self._wider(first, needs)
 
     def many(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
         """`MANY` rows, by a product of integers."""
-        projected = self.width + coordinates if coordinates <= self.width else 0
+        projected = self._projected(coordinates)
         operations = MANY * coordinates * (self.count + 2 * projected)
-        rest = self._pick(MANY) + MANY * (self._exact(first, 6.1e3) + self._wider(first, needs))
+        rest = self._pick(MANY) + MANY * (self._exact(first, 5e3) + self._wider(first, needs))
         return operations / 140e3 + rest
+
+    def _projected(self, coordinates: int) -> int:
+        """Rows of the matrices that the user vector is multiplied with."""
+        if coordinates <= self.width:
+            return self.width + coordinates
+        return self.width if self.width <= WIDE else 0
 
     def _pick(self, rows: int) -> float:
         return 20 + rows * self.count * (1.1e-3 if rows == 1 else 1.8e-3)
