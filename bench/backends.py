@@ -46,6 +46,11 @@ class Backend:
     exact: bool = True
     peer: bool = False
 
+    @property
+    def runs_onnx(self) -> bool:
+        """Whether it runs the bundle's ONNX file, whose `top_k` may have a shortlist."""
+        return not self.peer and self.name.startswith(("onnxruntime", "openvino"))
+
     def missing(self, bundle: Bundle) -> str | None:
         """Say why it cannot be measured on this machine or with this bundle, or None."""
         if self.device == "cuda" and not torch.cuda.is_available():

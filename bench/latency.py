@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.backends import Backend
 from bench.cases import draw_calls, first_input, pool_size
 from bench.contest import Contest, worst_parity
-from bench.limits import floor_us, measure_rates, rates_of, work_of, working_set
+from bench.limits import Work, floor_us, measure_rates, rates_of, work_of, working_set
 from bench.record import NOT_EQUAL, REFERENCE, Case, LatencyRow, Parity, Rate
 from bench.statistics import Array, Samples, describe_latency, speedup, verdict
 from bench.workers import Answers, Worker, in_own_process
+from export.manifest import ShortlistRecord
 
 ROUNDED = 2  # decimals of a microsecond in the record: the clock's own grain is coarser
 
@@ -40,8 +40,7 @@ def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], l
     gathered: dict[Case, dict[str, _Gathered]] = {
         case: {name: _Gathered() for name in contest.backends} for case in cases
     }
-    model = contest.bundle.manifest.model
-    sets = (working_set(model, config.signature),)
+    sets = sorted({working_set(works) for case in cases for works in _works(contest, case).values()})
     devices = sorted({backend.device for backend in contest.backends.values()})
     rates: dict[str, list[list[tuple[int, float]]]] = {device: [] for device in devices}
     for launch in range(config.launches):
@@ -99,19 +98,17 @@ def _rows(
     there = {name: gathered[name] for name in contest.backends}
     parity = {name: worst_parity(one.parity) for name, one in there.items()}
     pool = pool_size(case)
-    model = contest.bundle.manifest.model
-    works = [
-        work_of(model, contest.config.signature, call) for call in draw_calls(contest.bundle, case, contest.config.seed)
-    ]
+    works = _works(contest, case)
     p50 = {name: float(np.median(_pooled(one.samples))) for name, one in there.items()}
     right = [name for name in there if parity[name].failure is None]
-    floors: dict[str, float | None] = {
-        device: floor_us(works, *(rate.per_s for rate in found)) for device, found in rates.items()
-    }
-    for device, floor in floors.items():
-        # Who is right and faster than the limit shows that the limit was measured too low: then nobody knows it.
-        quickest = min((p50[name] for name in right if _computes_so(contest.backends[name], device)), default=np.inf)
-        floors[device] = floor if floor is not None and floor < quickest else None
+    per_s = {device: {rate.working_set_bytes: rate.per_s for rate in found} for device, found in rates.items()}
+    floors = {}
+    for name, backend in contest.backends.items():
+        if backend.exact:
+            own, known = works[contest.bundle.manifest.shortlist if backend.runs_onnx else None], per_s[backend.device]
+            floors[name] = floor_us(own, known[working_set(own)], known[0])
+    # Who is right and faster than its limit shows that it was measured too low: then nobody on that device knows it.
+    beaten = {contest.backends[name].device for name in right if name in floors and floors[name] >= p50[name]}
     rows = []
     for name, one in there.items():
         backend = contest.backends[name]
@@ -120,7 +117,7 @@ def _rows(
         best = min((other for other in right if other != name), key=lambda other: p50[other], default=None)
         to_best = speedup(there[best].samples, one.samples) if best else None
         wrong = parity[name].failure is not None
-        floor = floors[backend.device] if backend.exact else None
+        floor = None if backend.device in beaten else floors.get(name)
         rows.append(
             LatencyRow(
                 backend=name,
@@ -145,8 +142,14 @@ def _rows(
     return rows
 
 
-def _computes_so(backend: Backend, device: str) -> bool:
-    return backend.exact and backend.device == device
+def _works(contest: Contest, case: Case) -> dict[ShortlistRecord | None, list[Work]]:
+    """What the calls of a case need, with the shortlist of the bundle's ONNX file and without."""
+    manifest = contest.bundle.manifest
+    calls = draw_calls(contest.bundle, case, contest.config.seed)
+    return {
+        shortlist: [work_of(manifest.model, contest.config.signature, call, shortlist) for call in calls]
+        for shortlist in (None, manifest.shortlist)
+    }
 
 
 def _pooled(samples: Samples) -> Array:

@@ -3,8 +3,9 @@
 The floor of a call is max(bytes / bandwidth, operations / matrix-product rate): the roofline bound (Williams, Waterman
 & Patterson 2009), which no order of work beats. It counts what cannot be avoided: every weight read once a call, the
 embedding rows of the items that come, the outputs written; multiplications and additions of matrix products alone, for
-real items alone, and in the last block of a model that pools the newest state, for that state alone. Bandwidth is
-measured at the size of the weights, for small models live in the cache, where memory's own bandwidth is no bound.
+real items alone, and in the last block of a model that pools the newest state, for that state alone. Where `top_k`
+looks into a compact copy of the output layer first, the bytes are those of the copy and of the rows that it gives.
+Bandwidth is measured at that size, for small models live in the cache, where memory's own bandwidth is no bound.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from bench.record import Rate
 from bst.config import BSTConfig
 from export.golden import Case as Call
+from export.manifest import ShortlistRecord
 
 FLOAT_BYTES = 4
 SECONDS = 0.25  # of each kernel
@@ -36,8 +38,8 @@ class Work:
     operations: int
 
 
-def work_of(config: BSTConfig, signature: str, call: Call) -> Work:
-    """Count for a call of `signature`."""
+def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistRecord | None = None) -> Work:
+    """Count for a call of `signature`; `top_k` looks for its items as `shortlist` says."""
     batch, num_items = len(call.items), config.num_items
     lengths = (call.items > 0).sum(axis=1).astype(np.int64)
     rows = len(np.unique(call.items[call.items > 0]))
@@ -48,6 +50,10 @@ def work_of(config: BSTConfig, signature: str, call: Call) -> Work:
     elif signature == "score_candidates":
         operations += 2 * call.candidates.size * config.user_width
         numbers += len(np.unique(call.candidates)) * (config.user_width + 1) + call.candidates.size
+    elif signature == "top_k" and shortlist and (scan := shortlist.scan(batch)):
+        rows_given = batch * call.k * (config.user_width + 1)
+        beside = 2 * FLOAT_BYTES  # step and bias of an item
+        return Work(num_items * (scan.coordinates + beside) + FLOAT_BYTES * (numbers + rows_given), operations)
     else:
         operations += 2 * batch * num_items * config.user_width
         numbers += output_numbers(config) - (rows * config.dim if config.tied_output else 0)
@@ -96,11 +102,9 @@ def floor_us(works: Sequence[Work], bandwidth: float, products: float) -> float:
     return 1e6 * float(np.median([max(one.moved_bytes / bandwidth, one.operations / products) for one in works]))
 
 
-def working_set(config: BSTConfig, signature: str) -> int:
-    """Bytes of weights that every call reads, rounded up to a power of two: where bandwidth is to be measured."""
-    whole = signature in ("all_scores", "top_k")
-    needed = FLOAT_BYTES * (encoder_numbers(config) + (output_numbers(config) if whole else 0))
-    return max(MIN_BYTES, 1 << (needed - 1).bit_length())
+def working_set(works: Sequence[Work]) -> int:
+    """Bytes that a call moves, rounded up to a power of two: where bandwidth is to be measured."""
+    return max(MIN_BYTES, 1 << (max(one.moved_bytes for one in works) - 1).bit_length())
 
 
 def measure_rates(threads: int, sets: Sequence[int], device: str = "cpu") -> list[tuple[int, float]]:

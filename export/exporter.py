@@ -46,7 +46,7 @@ from export.proof import Answers, PartedError, answer, prove
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
 from export.shortlist_choice import choose_shortlist
-from export.signatures import SIGNATURE_NAMES, Ids, Signature, TopK, build_signatures, can_hold_raw_ids
+from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
 
 DEFAULTS = ExportSettings()
 GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
@@ -147,17 +147,23 @@ def _write(
         items=_facts(vocabularies.items),
         context={name: _facts(one) for name, one in vocabularies.context.items()},
         output_layer=None,
+        shortlist=None,
         tolerance=TOLERANCE,
         parity=(),
         run_sha256=run_hash(run_path),
         versions=library_versions("onnx", "onnxscript", "onnxruntime"),
     )
+    plan = None
+    if "onnx" in settings.formats and settings.shortlist:
+        tell("choosing compact copies of the output layer")
+        top_k = settings.top_k
+        plan = choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
     records = []
     output_layer = None
     for form, ids in levels.items():
         tell(f"exporting {form}")
         (stage / form).mkdir()
-        output_layer = _write_format(form, stage / form, run, signatures[ids], draft) or output_layer
+        output_layer = _write_format(form, stage / form, run, signatures[ids], draft, plan) or output_layer
         records.append(_record(form, ids, stage / form, settings))
     write_vocabularies(stage, vocabularies)
     answers = []
@@ -169,11 +175,17 @@ def _write(
         folder = stage / _golden_folder(ids, settings)
         write_golden(folder, one.signature, stored, onnx_layout=ids == settings.ids)
         answers.append(one)
-    return draft.model_copy(update={"formats": tuple(records), "output_layer": output_layer}), vocabularies, answers
+    found = {"formats": tuple(records), "output_layer": output_layer, "shortlist": plan.record() if plan else None}
+    return draft.model_copy(update=found), vocabularies, answers
 
 
 def _write_format(
-    form: Format, folder: Path, run: Run, signatures: tuple[Signature, ...], manifest: Manifest
+    form: Format,
+    folder: Path,
+    run: Run,
+    signatures: tuple[Signature, ...],
+    manifest: Manifest,
+    shortlist: Shortlist | None,
 ) -> OutputLayer | None:
     """Write the files of a format; give where the output layer lies in them, if others can read it there."""
     settings, raw = manifest.settings, signatures[0].ids == "raw"
@@ -190,7 +202,7 @@ def _write_format(
             top_k=settings.top_k,
             opset=settings.opset,
             metadata=metadata,
-            shortlist=_shortlist(run, settings.top_k) if settings.shortlist else None,
+            shortlist=shortlist,
         )
     if form == "torchscript":
         torchscript.save_torchscript(served, signatures, folder / torchscript.FILE, metadata=metadata)
@@ -199,10 +211,6 @@ def _write_format(
     else:
         aotinductor.save_aotinductor(served, signatures, folder, cpu=settings.cpu, metadata=metadata)
     return None
-
-
-def _shortlist(run: Run, top_k: TopK) -> Shortlist | None:
-    return choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
 
 
 def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> FormatRecord:

@@ -16,7 +16,7 @@ from export.parity import TOLERANCE
 from export.settings import ExportSettings, Format
 from export.signatures import Ids, Signature
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_FILE = "manifest.json"
 WHAT = "a bundle (a folder that `bst export` writes)"
 
@@ -62,6 +62,28 @@ class OutputLayer(Frozen):
     weights: TensorPlace
     biases: TensorPlace
     first_row: int
+
+
+class ScanRecord(Frozen):
+    """A compact copy of the output layer: bytes an item, and how many items are scored exactly in any case."""
+
+    coordinates: int
+    first: int
+
+
+class ShortlistRecord(Frozen):
+    """How `top_k` in ONNX looks for its items: by `few` in calls of up to `few_rows` rows, else by `many`.
+
+    Without `many`, calls of more rows read the output layer itself.
+    """
+
+    few_rows: int
+    few: ScanRecord
+    many: ScanRecord | None
+
+    def scan(self, rows: int) -> ScanRecord | None:
+        """The copy that a call of so many rows reads, or None."""
+        return self.few if rows <= self.few_rows else self.many
 
 
 class Needs(Frozen):
@@ -152,6 +174,7 @@ class Manifest(Frozen):
         signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
         formats: what each holds, where, and what it needs.
         output_layer: where it lies in the ONNX weights; nowhere without them.
+        shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -164,6 +187,7 @@ class Manifest(Frozen):
     items: VocabularyFacts
     context: dict[str, VocabularyFacts]
     output_layer: OutputLayer | None
+    shortlist: ShortlistRecord | None
     tolerance: float
     parity: tuple[ParityRecord, ...]
     run_sha256: str

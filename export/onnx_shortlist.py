@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from export.manifest import ScanRecord, ShortlistRecord
 from export.onnx_nodes import Nodes
 from export.shortlist import TINY, USER_LEVELS, Scan
 
@@ -33,6 +34,12 @@ class Shortlist:
     few_rows: int
     many: Scan | None
     many_first: int
+
+    def record(self) -> ShortlistRecord:
+        """What the manifest says of it."""
+        many = None if self.many is None else ScanRecord(coordinates=self.many.coordinates, first=self.many_first)
+        few = ScanRecord(coordinates=self.few.coordinates, first=self.first)
+        return ShortlistRecord(few_rows=self.few_rows, few=few, many=many)
 
 
 def put_shortlist(

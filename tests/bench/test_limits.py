@@ -71,7 +71,7 @@ def test_the_floor_is_the_larger_of_two_times() -> None:
 def test_rates_are_measured_and_their_spread_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.limits.SECONDS", 0.02)
     before = torch.get_num_threads()
-    found = measure_rates(1, [working_set(CONFIG, "top_k")])
+    found = measure_rates(1, [working_set([work_of(CONFIG, "top_k", call(2, 3))])])
     torch.set_num_threads(before)
     assert [size for size, _ in found] == [2**18, 0]
     assert all(1e8 < speed < 1e13 for _, speed in found)
