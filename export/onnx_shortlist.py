@@ -19,6 +19,8 @@ from export.onnx_nodes import Nodes
 from export.shortlist import TINY, USER_LEVELS, Scan
 
 BLOCKS_OPSET = 21  # DequantizeLinear of blocks
+TILE = 64  # neighbouring items of whose bounds the highest is looked at first
+NO_ITEM = -3e38  # bound of what fills up the last tile: below all others, and finite, so that it stays so with slack
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class _TopK:
         self.plan, self.first_row, self.num_items, self.limit = plan, first_row, num_items, limit
         constant = self.nodes.constant
         self.weights, self.biases = constant("weights", output_layer[0]), constant("biases", output_layer[1])
-        self.limit_1 = constant("limit", [limit])
+        self.limit_1, self.num_tiles = constant("limit", [limit]), -(-num_items // TILE)
         self.zero, self.one, self.minus_one = (constant(name, [n]) for name, n in (("0", 0), ("1", 1), ("-1", -1)))
 
     def write(self, vectors: ir.Value, seen: ir.Value | None, *, blocks: bool) -> list[ir.Value]:
@@ -111,71 +113,93 @@ class _TopK:
     ) -> list[ir.Value]:
         """Score `first` items of the highest bounds, and then all others that these leave possible."""
         add, constant = self.nodes.add, self.nodes.constant
-        size = constant(f"first_{first}", [first])
-        highest, items = self.nodes.add_with("TopK", 2, bounds, size)
+        tiles = add("Reshape", bounds, constant("tiled", [-1, self.num_tiles, TILE]))
+        tops = add("ReduceMax", tiles, constant("2", [2]), keepdims=0)  # [B, tiles]
+        highest, items = self._highest(bounds, tiles, tops, first)
         # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
-        items, _ = self.nodes.add_with("TopK", 2, items, size, largest=0)
+        items, _ = self.nodes.add_with("TopK", 2, items, constant(f"first_{first}", [first]), largest=0)
         found, best = self._best(items, self._exact(vectors, items), seen)
         least = add("Slice", best, constant("last", [self.limit - 1]), self.limit_1, self.one)  # [B, 1]
         rest = add("Slice", highest, self.minus_one, constant("end", [2**63 - 1]), self.one)
         # Written so that a NaN anywhere leaves the row open.
         is_open = add("Not", add("Less", add("Add", rest, slack), least))
         any_open = add("ReduceMax", add("Cast", is_open, to=ir.DataType.INT32), keepdims=0)
+        return self.nodes.choose(
+            add("Cast", any_open, to=ir.DataType.BOOL),
+            lambda: self._widened(is_open, tiles, tops, add("Sub", least, slack), vectors, seen, found, best),
+            lambda: [found, best],
+        )
 
-        def widened() -> list[ir.Value]:
-            wanted = add("Not", add("Less", add("Add", bounds, slack), least))  # [B, V]
-            return self._widened(is_open, wanted, vectors, seen, found, best)
-
-        return self.nodes.choose(add("Cast", any_open, to=ir.DataType.BOOL), widened, lambda: [found, best])
+    def _highest(self, bounds: ir.Value, tiles: ir.Value, tops: ir.Value, first: int) -> tuple[ir.Value, ir.Value]:
+        """The `first` highest bounds with their items, both `[B, first]`."""
+        add, constant = self.nodes.add, self.nodes.constant
+        size = constant(f"first_{first}", [first])
+        if self.num_tiles <= 2 * first:
+            highest, items = self.nodes.add_with("TopK", 2, bounds, size)
+            return highest, items
+        # They stand in no more tiles than that, and those are the tiles with the highest tops.
+        _, picked = self.nodes.add_with("TopK", 2, tops, size)
+        some = add("GatherND", tiles, add("Unsqueeze", picked, constant("2", [2])), batch_dims=1)  # [B, first, TILE]
+        some = add("Reshape", some, constant(f"flat_{first}", [-1, first * TILE]))
+        highest, places = self.nodes.add_with("TopK", 2, some, size)
+        tile = constant("tile", np.int64(TILE))
+        start = add("Mul", add("GatherElements", picked, add("Div", places, tile), axis=1), tile)
+        items = add("Add", start, add("Mod", places, tile))
+        return highest, add("Min", items, constant("last_item", np.int64(self.num_items - 1)))  # of NaN it may be any
 
     def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> tuple[ir.Value, ir.Value]:
-        """Bounds `[B, V]` and slack `[B, 1]`, see `Scan.bounds`."""
+        """Bounds `[B, V]`, the last tile filled up, and slack `[B, 1]`; see `Scan.bounds`."""
+        add, constant = self.nodes.add, self.nodes.constant
+        # Integers have one step for all rows, blocks one for each.
+        axes = [self.one] if blocks else []
+        given, norm = self._user_coordinates(scan, name, vectors, axes)
+        peak = self._peak(given, axes)
+        slack = add("Mul", norm, constant(f"{name}/of_norm", np.float32(scan.slack_of_norm)))
+        slack = add("Add", slack, add("Mul", peak, constant(f"{name}/of_peak", np.float32(scan.slack_of_peak))))
+        slack = add("Add", slack, constant(f"{name}/slack", np.float32(scan.slack)))
+        room = self.num_tiles * TILE - self.num_items
+        table, steps = np.pad(scan.table, ((0, 0), (0, room))), np.pad(scan.steps, (0, room), constant_values=1)
+        if blocks:
+            steps = np.broadcast_to(steps, (scan.coordinates // scan.block, len(steps)))
+            # ONNX Runtime looks for what it fuses in the branch itself, and without it the file does not load there.
+            parts = (("table", table), ("steps", steps))
+            own = [constant(f"{name}/blocks/{what}", part, own=True) for what, part in parts]
+            product = add("MatMul", given, add("DequantizeLinear", *own, axis=0, block_size=scan.block))
+        else:
+            step = add("Div", add("Squeeze", peak), constant("levels", np.float32(USER_LEVELS)))
+            step = add("Max", step, constant("tiny", np.float32(TINY)))
+            middle = constant("middle", np.uint8(128))
+            rounded = add("QuantizeLinear", given, step, middle)
+            product = add("MatMulInteger", rounded, constant(f"{name}/table", table), middle)
+            product = add("Cast", product, to=ir.DataType.FLOAT)
+            product = add("Mul", product, add("Mul", step, constant(f"{name}/steps", steps)))
+        biases = np.pad(scan.biases, (0, room), constant_values=NO_ITEM)
+        return add("Add", product, constant(f"{name}/biases", biases)), slack
+
+    def _user_coordinates(
+        self, scan: Scan, name: str, vectors: ir.Value, axes: list[ir.Value]
+    ) -> tuple[ir.Value, ir.Value]:
+        """What is multiplied with the table `[B, K]`, see `Scan.user_coordinates`, and the norm of d `[B, 1]`."""
         add = self.nodes.add
 
         def constant(what: str, values: object) -> ir.Value:
-            return self.nodes.constant(f"{name}/{what}", np.asarray(values))
-
-        def number(what: str, value: float) -> ir.Value:
-            return constant(what, np.float32(value))
+            return self.nodes.constant(f"{name}/{what}", np.asarray(values, dtype=np.float32))
 
         moved = add("Sub", vectors, constant("centre", scan.centre))
         norm = add("ReduceL2", moved, self.one)
         if scan.projection is None:
-            kept = moved
-            rests = add("Mul", norm, constant("no_rest", np.zeros_like(scan.rest_weights)))
+            kept, rests = moved, add("Mul", norm, constant("no_rest", np.zeros_like(scan.rest_weights)))
         else:
             kept = add("MatMul", moved, constant("projection", scan.projection))
             squares = add("Mul", norm, norm)
             rest = add("Relu", add("Sub", squares, add("ReduceSumSquare", kept, self.one)))
-            rest = add("Sqrt", add("Add", rest, add("Mul", squares, number("lost", scan.lost))))
+            rest = add("Sqrt", add("Add", rest, add("Mul", squares, constant("lost", scan.lost))))
             rests = add("Mul", rest, constant("rest_weights", scan.rest_weights))
         spread = add("Mul" if scan.spread.ndim == 1 else "MatMul", kept, constant("spread", scan.spread))
-        # Integers have one step for all rows, blocks one for each.
-        axes = [self.one] if blocks else []
         peak = self._peak(add("Concat", spread, rests, axis=1), axes)
-        errors = add("Add", add("ReduceL2", spread, self.one), add("Mul", peak, number("peak", scan.peak_weight)))
+        errors = add("Add", add("ReduceL2", spread, self.one), add("Mul", peak, constant("peak", scan.peak_weight)))
         errors = add("Mul", errors, constant("error_weights", scan.error_weights))
-        given = add("Concat", spread, add("Add", rests, errors), axis=1)  # [B, K]
-        slack = add("Add", add("Mul", norm, number("of_norm", scan.slack_of_norm)), number("slack", scan.slack))
-        peak = self._peak(given, axes)
-        slack = add("Add", slack, add("Mul", peak, number("of_peak", scan.slack_of_peak)))
-        biases = constant("biases", scan.biases)
-        if blocks:
-            block_steps = np.broadcast_to(scan.steps, (scan.coordinates // scan.block, len(scan.steps)))
-            # ONNX Runtime looks for what it fuses in the branch itself, and without it the file does not load there.
-            table = self.nodes.constant("blocks/table", scan.table, own=True)
-            steps = self.nodes.constant("blocks/steps", block_steps, own=True)
-            weights = add("DequantizeLinear", table, steps, axis=0, block_size=scan.block)
-            product = add("MatMul", given, weights)
-        else:
-            step = add("Div", peak, number("levels", USER_LEVELS))
-            step = add("Max", add("Squeeze", step), number("tiny", TINY))
-            middle = constant("middle", np.uint8(128))
-            rounded = add("QuantizeLinear", given, step, middle)
-            table = constant("table", scan.table)
-            product = add("Cast", add("MatMulInteger", rounded, table, middle), to=ir.DataType.FLOAT)
-            product = add("Mul", product, add("Mul", step, constant("steps", scan.steps)))
-        return add("Add", product, biases), slack
+        return add("Concat", spread, add("Add", rests, errors), axis=1), norm
 
     def _peak(self, values: ir.Value, axes: list[ir.Value]) -> ir.Value:
         return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), *axes)
@@ -207,13 +231,15 @@ class _TopK:
     def _widened(
         self,
         is_open: ir.Value,
-        wanted: ir.Value,
+        tiles: ir.Value,
+        tops: ir.Value,
+        least: ir.Value,
         vectors: ir.Value,
         seen: ir.Value | None,
         found: ir.Value,
         best: ir.Value,
     ) -> list[ir.Value]:
-        """Answer the open rows anew, one by one, from all items that are `wanted`, bool `[B, V]`."""
+        """Answer the open rows anew, one by one, from all items whose bounds are not below `least` `[B, 1]`."""
         add = self.nodes.add
         rows = add("Transpose", add("NonZero", add("Squeeze", is_open, self.one)), perm=[1, 0])  # [F, 1]
 
@@ -221,7 +247,7 @@ class _TopK:
             row = add("Gather", rows, number, axis=0)  # [1]
             vector = add("Gather", vectors, row)  # [1, U]
             row_seen = None if seen is None else add("Gather", seen, row)
-            items = add("Gather", add("NonZero", add("Gather", wanted, row)), self.one)  # [1, n]
+            items = self._possible(*(add("Gather", part, row) for part in (tiles, tops, least)))  # [1, n]
             half = self.nodes.constant("half", [self.num_items // 2])
             is_most = add("Greater", add("Shape", items, start=1, end=2), half)
             answer = self.nodes.choose(
@@ -234,6 +260,16 @@ class _TopK:
         count = add("Squeeze", add("Shape", rows, start=0, end=1), self.zero)
         new_found, new_best = self.nodes.repeat(count, row_of, outputs=2)
         return [add("ScatterND", found, rows, new_found), add("ScatterND", best, rows, new_best)]
+
+    def _possible(self, tiles: ir.Value, tops: ir.Value, least: ir.Value) -> ir.Value:
+        """The items `[1, n]` whose bounds are not below `least` `[1, 1]`, in order; those of NaN are among them."""
+        add = self.nodes.add
+        picked = add("Gather", add("NonZero", add("Not", add("Less", tops, least))), self.one)  # [1, m]
+        some = add("Gather", add("Squeeze", tiles, self.zero), add("Squeeze", picked, self.zero))  # [m, TILE]
+        places = add("NonZero", add("Not", add("Less", some, least)))  # [2, n]
+        start = add("Gather", picked, add("Squeeze", add("Gather", places, self.zero), self.zero), axis=1)
+        tile = self.nodes.constant("tile", np.int64(TILE))
+        return add("Add", add("Mul", start, tile), add("Gather", places, self.one))
 
     def _scores(self, vectors: ir.Value) -> ir.Value:
         """Scores of the whole catalogue `[B, V]`."""
