@@ -40,7 +40,10 @@ def export(
     ids: Annotated[
         str | None, typer.Option(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
     ] = None,
-    opset: Annotated[int | None, typer.Option(help=f"ONNX opset: 18, 20 or 23 [{DEFAULTS.opset}].")] = None,
+    opset: Annotated[int | None, typer.Option(help=f"ONNX opset: 18, 20, 21 or 23 [{DEFAULTS.opset}].")] = None,
+    shortlist: Annotated[
+        bool, typer.Option(help="top_k in ONNX reads compact copies of the output layer where that costs less.")
+    ] = True,
     native: Annotated[bool, typer.Option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
@@ -49,6 +52,7 @@ def export(
     if k is not None and max_k is not None:
         raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
     chosen: dict[str, Any] = {"ids": ids, "opset": opset, "cpu": "native" if native else None}
+    chosen["shortlist"] = None if shortlist else False
     if formats is not None:
         chosen["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
     top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}

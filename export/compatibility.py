@@ -17,7 +17,7 @@ from export.signatures import SIGNATURE_NAMES
 
 # The first ONNX Runtime that runs a file of an opset. That one was tried, and the one before it, which refuses the file
 # (but for 1.15.0, the oldest that could be had): docs/results/export.md.
-ORT_FOR_OPSET = {18: "1.15.0", 20: "1.17.0", 21: "1.18.0", 23: "1.23.0"}
+ORT_FOR_OPSET = {18: "1.15.0", 20: "1.17.0", 21: "1.19.0", 23: "1.23.0"}
 TORCHSCRIPT_REMARK = (
     "TorchScript is deprecated since torch 2.13 and may break on Python 3.14; the pt2 format is its successor"
 )

@@ -24,7 +24,7 @@ def test_a_truncated_weight_file_is_one_line(bst_command: Command, run_path: Pat
         (("--formats", "onnx,tflite"), ("'tflite'", "'onnx', 'torchscript', 'pt2' or 'aotinductor'")),
         (("--formats", ""), ("formats", "at least 1 item")),
         (("--ids", "names"), ("'names'", "'raw' or 'index'")),
-        (("--opset", "12"), ("opset 12", "known: 18, 20, 23")),
+        (("--opset", "12"), ("opset 12", "known: 18, 20, 21, 23")),
         (("--k", "3", "--max-k", "5"), ("--k 3", "--max-k 5", "one of them")),
         (("--into", "there"), ("--out", "--into", "not both")),
     ],

@@ -95,7 +95,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(
         ({"formats": ("onnx", "coreml")}, "'onnx', 'torchscript', 'pt2' or 'aotinductor'"),
         ({"formats": ()}, "at least 1 item"),
         ({"formats": ("onnx", "onnx")}, "formats name onnx twice"),
-        ({"opset": 12}, "opset 12 is not supported; known: 18, 20, 23"),
+        ({"opset": 12}, "opset 12 is not supported; known: 18, 20, 21, 23"),
         ({"ids": "names"}, "'raw' or 'index'"),
     ],
 )
