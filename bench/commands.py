@@ -56,7 +56,7 @@ def bench(
     catalogue_sizes: Annotated[str | None, typer.Option(help="Several num_items for --random.")] = None,
     mode: Annotated[str | None, _help("latency, surface, load, cold", DEFAULTS.modes)] = None,
     backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS)}, all", DEFAULTS.backends)] = None,
-    peers: Annotated[bool, typer.Option(help="Measure the opponents too, from the same weights.")] = False,
+    peers: Annotated[bool, typer.Option(help="All opponents too; --backends may name some.")] = False,
     signature: Annotated[str | None, _help("What is called", DEFAULTS.signature)] = None,
     batch_sizes: Annotated[str | None, _help("Rows a call", DEFAULTS.batch_sizes)] = None,
     lengths: Annotated[str | None, _help("Slots of a history, 0 for the measured mix", DEFAULTS.lengths)] = None,

@@ -78,7 +78,8 @@ def check_config(config: BenchConfig) -> None:
     """
     offences = []
     try:
-        find_backends(config.backends)
+        if own := [name for name in config.backends if name not in PEERS]:
+            find_backends(own)
     except InputError as error:
         offences.append(str(error))
     numbers = (
@@ -156,13 +157,15 @@ def _asked(name: str, config: BenchConfig) -> bool:
 def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
     """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
     bundle = open_bundle(path)
-    wanted = find_backends((REFERENCE,)) | find_backends(config.backends)
+    names = PEERS if config.peers else tuple(name for name in PEERS if name in config.backends)
+    own = tuple(name for name in config.backends if name not in PEERS)
+    wanted = find_backends((REFERENCE,)) | (find_backends(own) if own else {})
     unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
     backends = {name: one for name, one in wanted.items() if name not in unavailable}
-    _require_memory(len(backends) + (len(PEERS) if config.peers else 0), weight_bytes(path))
+    _require_memory(len(backends) + len(names), weight_bytes(path))
     with tempfile.TemporaryDirectory() as folder:
-        if config.peers:
-            peers, missing = build_peers(bundle, config.signature, Path(folder), tell)
+        if names:
+            peers, missing = build_peers(bundle, config.signature, Path(folder), names, tell)
             backends, unavailable = backends | peers, unavailable | missing
         # The reference goes first: the others are compared with its answers.
         first = {REFERENCE: backends.pop(REFERENCE)}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,21 +36,25 @@ NAMES = (
     *("plain-compile", "plain-script", "plain-onnx", "plain-onnx-legacy"),
     *("plain-onnx-optimized", "plain-onnx-int8", "plain-openvino"),
 )
+FROM_PLAIN_ONNX = ("plain-onnx-optimized", "plain-onnx-int8", "plain-openvino")
 
 
 def build_peers(
-    bundle: Bundle, signature: str, folder: Path, tell: Tell = lambda step: None
+    bundle: Bundle, signature: str, folder: Path, names: Sequence[str] = NAMES, tell: Tell = lambda step: None
 ) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Build the files of every opponent below `folder`; give the backends by name, and why others are missing."""
+    """Build the files of the opponents `names` below `folder`; give the backends by name, and why some are missing."""
     top_k = bundle.manifest.settings.top_k
     if signature == "top_k" and (top_k.exclude_history or top_k.k_is_input):
-        return {}, dict.fromkeys(NAMES, "the plain export has neither k as an input nor histories left out")
+        return {}, dict.fromkeys(names, "the plain export has neither k as an input nor histories left out")
     found = {
         "plain-compile": partial(open_torch, prepared=torch.compile),
         "plain-script": partial(open_torch, prepared=script),
     }
     missing: dict[str, str] = {}
+    needed = {*names, *("plain-onnx" for name in names if name in FROM_PLAIN_ONNX)}
     for name, path in _files(folder).items():
+        if name not in needed:
+            continue
         tell(f"building {name}")
         try:
             with _silent():
@@ -63,6 +67,8 @@ def build_peers(
     lacks = {"plain-compile": lacks_compiler, "plain-openvino": lacks_openvino}
     peers = {}
     for name, opened in found.items():
+        if name not in names:
+            continue
         if reason := lacks[name](bundle) if name in lacks else None:
             missing[name] = reason
         else:

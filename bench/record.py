@@ -22,8 +22,8 @@ class BenchConfig(Frozen):
     """What is measured and for how long.
 
     Attributes:
-        backends: names, see `bench.backends`; one that is named twice is measured twice.
-        peers: measure the opponents too, see `bench.peers`.
+        backends: names, see `bench.backends`; one that is named twice is measured twice. Opponents may be among them.
+        peers: measure all opponents, see `bench.peers`.
         modes: `latency` (closed loop), `surface` (the same over a grid), `load` (open loop), `cold` (first answer).
         batch_sizes: rows a call. `lengths`: slots of a history, 0 for the measured mix. `candidates`: a row, of
             `score_candidates`. `threads`: of every backend. Each combination is a case.

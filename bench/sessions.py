@@ -76,7 +76,14 @@ def open_onnxruntime(
     return bundle.looked_up(
         signature,
         record.ids,
-        lambda stated: OnnxSession(stated, path, threads, optimization=optimization, provider=provider),
+        lambda stated: OnnxSession(
+            stated,
+            path,
+            threads,
+            options=bundle.manifest.session_options,
+            optimization=optimization,
+            provider=provider,
+        ),
     )
 
 

@@ -20,6 +20,7 @@ from export.aotinductor import load_aotinductor
 from export.manifest import FormatRecord, Manifest
 from export.pt2 import load_pt2
 from export.scorer import Scorer, ServedModel
+from export.settings import ORT_DEFAULTS, SessionOptions
 from export.signatures import Signature, TensorSpec
 from export.torchscript import load_torchscript
 
@@ -113,7 +114,9 @@ def _array(part: Any) -> Array:
 
 
 class OnnxSession(Session):
-    """A graph in ONNX Runtime. `optimization` is how far the runtime may change it, see `OPTIMIZATION`."""
+    """A graph in ONNX Runtime. `threads`, if given, count instead of those in `options`; `optimization` is how far the
+    runtime may change the graph, see `OPTIMIZATION`.
+    """
 
     def __init__(
         self,
@@ -121,18 +124,14 @@ class OnnxSession(Session):
         path: Path,
         threads: int | None = None,
         *,
+        options: SessionOptions = ORT_DEFAULTS,
         optimization: str = "all",
         provider: str = "CPUExecutionProvider",
     ) -> None:
         super().__init__(signature)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; they are raised as well
-        options.graph_optimization_level = OPTIMIZATION[optimization]
-        if threads is not None:
-            options.intra_op_num_threads = threads
-            options.inter_op_num_threads = 1
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=[provider])
+            given = _session_options(options, threads, optimization)
+            self.session = onnxruntime.InferenceSession(str(path), given, providers=[provider])
         except Exception as error:  # onnxruntime's own exceptions have no common base but this
             raise InputError(
                 f"{path} does not load in ONNX Runtime ({str(error).splitlines()[0]}); export again"
@@ -146,6 +145,21 @@ class OnnxSession(Session):
 
     def finish(self, outputs: Any) -> Arrays:
         return dict(zip(self.signature.output_names, outputs, strict=True))
+
+
+def _session_options(options: SessionOptions, threads: int | None, optimization: str) -> onnxruntime.SessionOptions:
+    given = onnxruntime.SessionOptions()
+    given.log_severity_level = 3  # errors; they are raised as well
+    given.graph_optimization_level = OPTIMIZATION[optimization]
+    if count := threads or options.threads:
+        given.intra_op_num_threads = count
+        given.inter_op_num_threads = 1
+    given.enable_cpu_mem_arena = options.arena
+    if not options.spinning:
+        given.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not options.prepacking:
+        given.add_session_config_entry("session.disable_prepacking", "1")
+    return given
 
 
 class LookedUp(Session):
@@ -187,8 +201,15 @@ def eager_session(served: ServedModel, signature: Signature, device: str = "cpu"
     return TorchSession(signature, served.eval().to(device).method(signature), device)
 
 
-def open_format(bundle: Path, record: FormatRecord, signature: Signature, *, threads: int | None = None) -> Session:
-    """Load one signature, at the level of the format, from its files.
+def open_format(
+    bundle: Path,
+    record: FormatRecord,
+    signature: Signature,
+    *,
+    threads: int | None = None,
+    options: SessionOptions = ORT_DEFAULTS,
+) -> Session:
+    """Load one signature, at the level of the format, from its files; `threads` and `options` are of ONNX Runtime.
 
     Raises:
         InputError: a file does not load.
@@ -196,7 +217,7 @@ def open_format(bundle: Path, record: FormatRecord, signature: Signature, *, thr
     entry = record.entries[signature.name]
     path = bundle / entry.path
     if record.name == "onnx":
-        return OnnxSession(signature, path, threads)
+        return OnnxSession(signature, path, threads, options=options)
     if record.name == "torchscript":
         module = load_torchscript(path, freeze=(signature.name,))
         return TorchSession(signature, getattr(module, signature.name))

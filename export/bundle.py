@@ -48,7 +48,8 @@ class Bundle:
             backend: `onnxruntime`, `torchscript` (frozen), `pt2`, `aotinductor`, or `eager`, which takes its weights
                 from the TorchScript or the pt2.
             signature: a name from the manifest.
-            threads: of ONNX Runtime; torch takes its own from `torch.set_num_threads`.
+            threads: of ONNX Runtime, instead of what the manifest advises; torch takes its own from
+                `torch.set_num_threads`.
             device: where `eager` computes.
 
         Raises:
@@ -62,7 +63,10 @@ class Bundle:
         record = self.manifest.format(FORMAT_OF[backend])
         if found := obstacles(record):
             raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
-        return self.looked_up(signature, record.ids, lambda one: open_format(self.path, record, one, threads=threads))
+        options = self.manifest.session_options
+        return self.looked_up(
+            signature, record.ids, lambda one: open_format(self.path, record, one, threads=threads, options=options)
+        )
 
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
         """Let a session that takes and gives `ids` take and give them at the level of the bundle.

@@ -44,6 +44,9 @@ def export(
     shortlist: Annotated[
         bool, typer.Option(help="top_k in ONNX reads compact copies of the output layer where that costs less.")
     ] = True,
+    tune: Annotated[
+        bool, typer.Option(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
+    ] = False,
     native: Annotated[bool, typer.Option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
@@ -52,7 +55,7 @@ def export(
     if k is not None and max_k is not None:
         raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
     chosen: dict[str, Any] = {"ids": ids, "opset": opset, "cpu": "native" if native else None}
-    chosen["shortlist"] = None if shortlist else False
+    chosen |= {"shortlist": None if shortlist else False, "tune": tune or None}
     if formats is not None:
         chosen["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
     top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
@@ -76,6 +79,8 @@ def export(
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
     for line in warnings_of(manifest):
         print(f"note: {line}")
+    if manifest.tuning:
+        print(f"advised for ONNX Runtime on {manifest.tuning.cpu}: {manifest.tuning.options}")
     size = sum(record.bytes for record in manifest.files)
     print(f"wrote {target} ({len(manifest.files)} files, {size / 1e6:.1f} MB)")
     print(f"next: bst verify {target}; bst bench {target}")

@@ -47,6 +47,7 @@ from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
 from export.shortlist_choice import choose_shortlist
 from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
+from export.tuning import tune
 
 DEFAULTS = ExportSettings()
 GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
@@ -102,7 +103,8 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
             parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
     del answers
     check_output_layer(stage, manifest)
-    manifest = manifest.model_copy(update={"parity": tuple(parity)})
+    tuning = tune(stage, manifest, tell) if settings.tune else None
+    manifest = manifest.model_copy(update={"parity": tuple(parity), "tuning": tuning})
     write_card(stage, manifest, vocabularies)
     manifest = manifest.model_copy(update={"files": list_files(stage)})
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
@@ -148,6 +150,7 @@ def _write(
         context={name: _facts(one) for name, one in vocabularies.context.items()},
         output_layer=None,
         shortlist=None,
+        tuning=None,
         tolerance=TOLERANCE,
         parity=(),
         run_sha256=run_hash(run_path),
@@ -235,6 +238,8 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
     count, limit = run.config.model.num_items, settings.top_k.limit
     if limit > count:
         raise InputError(f"k={limit} is not between 1 and the catalogue's {count} items; give another")
+    if settings.tune and "onnx" not in settings.formats:
+        raise InputError(f"tune tries ONNX Runtime, and formats={','.join(settings.formats)} lacks onnx; add it")
     if "aotinductor" in settings.formats:
         if run.config.model.padding == "counted":
             raise InputError(

@@ -13,7 +13,7 @@ from bst.errors import CheckError, InputError
 from bst.files import read_json
 from bst.validation import json_schema, validated
 from export.parity import TOLERANCE
-from export.settings import ExportSettings, Format
+from export.settings import ORT_DEFAULTS, ExportSettings, Format, SessionOptions
 from export.signatures import Ids, Signature
 
 SCHEMA_VERSION = 3
@@ -84,6 +84,24 @@ class ShortlistRecord(Frozen):
     def scan(self, rows: int) -> ScanRecord | None:
         """The copy that a call of so many rows reads, or None."""
         return self.few if rows <= self.few_rows else self.many
+
+
+class TuningRow(Frozen):
+    """What a call of `top_k` took with some session options: the median over rounds, microseconds."""
+
+    options: SessionOptions
+    batch_size: int
+    p50_us: float
+    rounds: int
+
+
+class Tuning(Frozen):
+    """Session options of ONNX Runtime that were the fastest on a machine, and all that were tried there."""
+
+    cpu: str
+    cores: int
+    options: SessionOptions
+    rows: tuple[TuningRow, ...]
 
 
 class Needs(Frozen):
@@ -175,6 +193,7 @@ class Manifest(Frozen):
         formats: what each holds, where, and what it needs.
         output_layer: where it lies in the ONNX weights; nowhere without them.
         shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
+        tuning: advised session options, where they were measured (`bst export --tune`).
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -188,10 +207,16 @@ class Manifest(Frozen):
     context: dict[str, VocabularyFacts]
     output_layer: OutputLayer | None
     shortlist: ShortlistRecord | None
+    tuning: Tuning | None
     tolerance: float
     parity: tuple[ParityRecord, ...]
     run_sha256: str
     versions: dict[str, str]
+
+    @property
+    def session_options(self) -> SessionOptions:
+        """Those that are advised, or those that ONNX Runtime has by itself."""
+        return self.tuning.options if self.tuning else ORT_DEFAULTS
 
     @property
     def ids(self) -> Ids:

@@ -113,9 +113,12 @@ class _TopK:
     ) -> list[ir.Value]:
         """Score `first` items of the highest bounds, and then all others that these leave possible."""
         add, constant = self.nodes.add, self.nodes.constant
-        tiles = add("Reshape", bounds, constant("tiled", [-1, self.num_tiles, TILE]))
-        tops = add("ReduceMax", tiles, constant("2", [2]), keepdims=0)  # [B, tiles]
-        highest, items = self._highest(bounds, tiles, tops, first)
+        if self.num_tiles <= 2 * first:
+            tiled = None
+            highest, items = self.nodes.add_with("TopK", 2, bounds, constant(f"first_{first}", [first]))
+        else:
+            tiled = self._tiles(bounds)
+            highest, items = self._highest(*tiled, first)
         # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
         items, _ = self.nodes.add_with("TopK", 2, items, constant(f"first_{first}", [first]), largest=0)
         found, best = self._best(items, self._exact(vectors, items), seen)
@@ -126,17 +129,21 @@ class _TopK:
         any_open = add("ReduceMax", add("Cast", is_open, to=ir.DataType.INT32), keepdims=0)
         return self.nodes.choose(
             add("Cast", any_open, to=ir.DataType.BOOL),
-            lambda: self._widened(is_open, tiles, tops, add("Sub", least, slack), vectors, seen, found, best),
+            lambda: self._widened(
+                is_open, *(tiled or self._tiles(bounds)), add("Sub", least, slack), vectors, seen, found, best
+            ),
             lambda: [found, best],
         )
 
-    def _highest(self, bounds: ir.Value, tiles: ir.Value, tops: ir.Value, first: int) -> tuple[ir.Value, ir.Value]:
+    def _tiles(self, bounds: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """Bounds by tiles `[B, tiles, TILE]`, and the highest of each `[B, tiles]`."""
+        tiles = self.nodes.add("Reshape", bounds, self.nodes.constant("tiled", [-1, self.num_tiles, TILE]))
+        return tiles, self.nodes.add("ReduceMax", tiles, self.nodes.constant("2", [2]), keepdims=0)
+
+    def _highest(self, tiles: ir.Value, tops: ir.Value, first: int) -> tuple[ir.Value, ir.Value]:
         """The `first` highest bounds with their items, both `[B, first]`."""
         add, constant = self.nodes.add, self.nodes.constant
         size = constant(f"first_{first}", [first])
-        if self.num_tiles <= 2 * first:
-            highest, items = self.nodes.add_with("TopK", 2, bounds, size)
-            return highest, items
         # They stand in no more tiles than that, and those are the tiles with the highest tops.
         _, picked = self.nodes.add_with("TopK", 2, tops, size)
         some = add("GatherND", tiles, add("Unsqueeze", picked, constant("2", [2])), batch_dims=1)  # [B, first, TILE]
@@ -187,19 +194,19 @@ class _TopK:
 
         moved = add("Sub", vectors, constant("centre", scan.centre))
         norm = add("ReduceL2", moved, self.one)
-        if scan.projection is None:
-            kept, rests = moved, add("Mul", norm, constant("no_rest", np.zeros_like(scan.rest_weights)))
-        else:
+        kept, rests = moved, []
+        if scan.projection is not None:
             kept = add("MatMul", moved, constant("projection", scan.projection))
             squares = add("Mul", norm, norm)
             rest = add("Relu", add("Sub", squares, add("ReduceSumSquare", kept, self.one)))
             rest = add("Sqrt", add("Add", rest, add("Mul", squares, constant("lost", scan.lost))))
-            rests = add("Mul", rest, constant("rest_weights", scan.rest_weights))
+            rests = [add("Mul", rest, constant("rest_weights", scan.rest_weights))]
         spread = add("Mul" if scan.spread.ndim == 1 else "MatMul", kept, constant("spread", scan.spread))
-        peak = self._peak(add("Concat", spread, rests, axis=1), axes)
+        peak = self._peak(add("Concat", spread, *rests, axis=1) if rests else spread, axes)
         errors = add("Add", add("ReduceL2", spread, self.one), add("Mul", peak, constant("peak", scan.peak_weight)))
         errors = add("Mul", errors, constant("error_weights", scan.error_weights))
-        return add("Concat", spread, add("Add", rests, errors), axis=1), norm
+        last = add("Add", *rests, errors) if rests else errors
+        return add("Concat", spread, last, axis=1), norm
 
     def _peak(self, values: ir.Value, axes: list[ir.Value]) -> ir.Value:
         return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), *axes)

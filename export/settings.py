@@ -15,6 +15,30 @@ OPSETS = (18, 20, 21, 23)
 Cpu = Literal["avx2", "native"]
 
 
+class SessionOptions(Frozen):
+    """Options of an ONNX Runtime session; as they stand here, those that it has by itself.
+
+    Attributes:
+        threads: within an operator; as many as there are cores, if not given.
+        spinning: threads wait for work by asking again and again, which answers sooner and costs processor time.
+        arena: memory once taken is kept for the next call.
+        prepacking: weights are laid out anew when the session starts, in memory of its own.
+    """
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    spinning: bool = True
+    arena: bool = True
+    prepacking: bool = True
+
+    def __str__(self) -> str:
+        told = [f"{self.threads or 'all'} threads"]
+        told += [f"no {name}" for name in ("spinning", "arena", "prepacking") if not getattr(self, name)]
+        return ", ".join(told)
+
+
+ORT_DEFAULTS = SessionOptions()
+
+
 class ExportSettings(Frozen):
     """How a run becomes a bundle.
 
@@ -22,6 +46,7 @@ class ExportSettings(Frozen):
         formats: which are written, each once.
         ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
+        tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
         shortlist: `top_k` in ONNX reads a compact copy of the output layer first, where that costs less.
         cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
     """
@@ -31,6 +56,7 @@ class ExportSettings(Frozen):
     top_k: TopK = TopK()
     opset: int = 21
     shortlist: bool = True
+    tune: bool = False
     cpu: Cpu = "avx2"
 
     @model_validator(mode="after")

@@ -1,0 +1,62 @@
+"""Session options of ONNX Runtime: what is tried, what is kept, and that it is applied."""
+
+from pathlib import Path
+
+import pytest
+
+import export.tuning
+from bst import InputError
+from export import ExportSettings, TopK, export_bundle, open_bundle
+from export.backends import _session_options
+from export.settings import SessionOptions
+from export.tuning import BATCH_SIZES, ROUNDS, tune
+
+TUNED = ExportSettings(top_k=TopK(limit=3), formats=("onnx",), tune=True)
+
+
+def test_options_reach_the_session() -> None:
+    chosen = SessionOptions(threads=2, spinning=False, arena=False, prepacking=False)
+    given = _session_options(chosen, None, "all")
+    assert given.intra_op_num_threads == 2
+    assert not given.enable_cpu_mem_arena
+    assert given.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert given.get_session_config_entry("session.disable_prepacking") == "1"
+    assert _session_options(chosen, 1, "all").intra_op_num_threads == 1
+
+
+def test_what_is_faster_in_every_round_is_kept_and_applied(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fake(bundle: Path, manifest: object, candidates: list[SessionOptions], tried: dict, tell: object) -> None:  # type: ignore[type-arg]
+        for options in candidates:
+            one, many = 100.0, 1000.0
+            if options.threads == 1:
+                one *= 0.9
+            if not options.arena:
+                many *= 1.2
+            if not options.prepacking:
+                one *= 0.99  # less than what noise would do
+            tried.setdefault(options, []).extend([[one, many]] * ROUNDS)
+
+    monkeypatch.setattr(export.tuning, "_measure_by_turns", fake)
+    manifest = export_bundle(run_path, tmp_path / "bundle", TUNED)
+    assert manifest.tuning is not None
+    assert manifest.session_options == SessionOptions(threads=1)
+    assert {row.batch_size for row in manifest.tuning.rows} == set(BATCH_SIZES)
+    session = open_bundle(tmp_path / "bundle").session()
+    assert session.session.get_session_options().intra_op_num_threads == 1  # type: ignore[attr-defined]
+
+
+def test_tuning_measures_real_sessions(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export.tuning, "STEPS", (("threads", 1),))
+    monkeypatch.setattr(export.tuning, "ROUNDS", 1)
+    found = tune(bundle_path, open_bundle(bundle_path).manifest)
+    assert len(found.rows) == 2 * len(BATCH_SIZES)
+    assert all(row.p50_us > 1 for row in found.rows)
+    assert found.options in {row.options for row in found.rows}
+
+
+def test_without_onnx_there_is_nothing_to_tune(run_path: Path, tmp_path: Path) -> None:
+    settings = TUNED.model_copy(update={"formats": ("torchscript",)})
+    with pytest.raises(InputError, match="formats=torchscript lacks onnx; add it"):
+        export_bundle(run_path, tmp_path / "bundle", settings)
