@@ -47,7 +47,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
         raise InputError(f"{bundle.path} is not of this run, or leaves out what the history holds; export without that")
     session = bundle.session("onnxruntime", "top_k", threads=1)
     served = ServedModel(Scorer(run.model, manifest.model, manifest.settings.top_k), None)
-    scorer = eager_session(served, manifest.signature("all_scores", "index"))
+    scorer = eager_session(served, bundle.signature_at("all_scores", "index"))
     found = {"rows": 0.0, "same": 0.0, "equal_within_noise": 0.0, "largest_error": 0.0}
     gains: dict[str, list[float]] = {"bundle": [], "eager": []}
     for batch in _batches(examples, manifest.model.max_length, rows):

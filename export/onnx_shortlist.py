@@ -119,6 +119,7 @@ class _TopK:
         else:
             tiled = self._tiles(bounds)
             highest, items = self._highest(*tiled, first)
+        items = add("Min", items, constant("last_item", np.int64(self.num_items - 1)))  # of NaN it may be any
         # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
         items, _ = self.nodes.add_with("TopK", 2, items, constant(f"first_{first}", [first]), largest=0)
         found, best = self._best(items, self._exact(vectors, items), seen)
@@ -151,8 +152,7 @@ class _TopK:
         highest, places = self.nodes.add_with("TopK", 2, some, size)
         tile = constant("tile", np.int64(TILE))
         start = add("Mul", add("GatherElements", picked, add("Div", places, tile), axis=1), tile)
-        items = add("Add", start, add("Mod", places, tile))
-        return highest, add("Min", items, constant("last_item", np.int64(self.num_items - 1)))  # of NaN it may be any
+        return highest, add("Add", start, add("Mod", places, tile))
 
     def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> tuple[ir.Value, ir.Value]:
         """Bounds `[B, V]`, the last tile filled up, and slack `[B, 1]`; see `Scan.bounds`."""
