@@ -46,10 +46,12 @@ def bars(rows: Sequence[LatencyRow]) -> Figure:
         for position, (row, one) in enumerate(zip(found, p50, strict=True)):
             told = f"  {micro(one.value)}{'  not equal' if row.parity.failure else ''}"
             axes.text(max(one.high, one.value), position, told, va="center", fontsize=8.5)
-        floors = [row.floor_us for row in found if row.floor_us is not None]
+        floors = [(row.floor_us, position) for position, row in enumerate(found) if row.floor_us is not None]
+        for floor, position in floors:  # who reads a compact copy of the output layer has a limit of its own
+            axes.plot([floor, floor], [position - 0.5, position + 0.5], color="#b3261e", linestyle="--", linewidth=1.2)
         if floors:
-            axes.axvline(floors[0], color="#b3261e", linestyle="--", linewidth=1.2)
-            axes.text(floors[0], len(found) - 0.4, " the machine's limit", color="#b3261e", fontsize=8, va="bottom")
+            floor, position = floors[-1]
+            axes.text(floor, position + 0.5, " the machine's limit", color="#b3261e", fontsize=8, va="bottom")
         axes.set_title(f"batch {size}", fontsize=10, loc="left", pad=12)
         axes.set_xlabel("microseconds a call", fontsize=9)
         axes.margins(x=0.2)
@@ -69,7 +71,10 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
         sizes = [row.case.batch_size for row in own]
         style = "o--" if any(row.parity.failure for row in own) else "o-"
         _curve(axes, sizes, [row.latency.p50_us for row in own], style, _colour(name, names), name)
-    floor = {row.case.batch_size: row.floor_us for row in rows if row.floor_us is not None}
+    floor: dict[int, float] = {}
+    for row in rows:
+        if row.floor_us is not None:
+            floor[row.case.batch_size] = min(row.floor_us, floor.get(row.case.batch_size, row.floor_us))
     axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color="#b3261e", label="the machine's limit")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
@@ -79,6 +84,30 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
     axes.set_ylabel("microseconds a call", fontsize=9)
     _legend(axes)
     _plain(axes)
+    drawn.tight_layout()
+    return drawn
+
+
+def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
+    """Median latency by number of items on log axes, with intervals: a panel for each batch size."""
+    sizes = sorted({row.case.batch_size for row in rows})
+    names = list(dict.fromkeys(row.backend for row in rows))
+    drawn = Figure(figsize=(WIDTH, 0.5 + 2.9 * len(sizes)))
+    for place, size in enumerate(sizes):
+        axes: Axes = drawn.add_subplot(len(sizes), 1, place + 1)
+        for name in names:
+            own = [row for row in rows if (row.backend, row.case.batch_size) == (name, size)]
+            own.sort(key=lambda row: row.case.num_items)
+            style = "o--" if any(row.parity.failure for row in own) else "o-"
+            items, p50 = [row.case.num_items for row in own], [row.latency.p50_us for row in own]
+            _curve(axes, items, p50, style, _colour(name, names), name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_title(f"batch {size}", fontsize=10, loc="left")
+        axes.set_xlabel("items", fontsize=9)
+        axes.set_ylabel("microseconds a call", fontsize=9)
+        _legend(axes)
+        _plain(axes)
     drawn.tight_layout()
     return drawn
 

@@ -21,8 +21,8 @@ import torch
 
 from bench.record import Rate
 from bst.config import BSTConfig
+from export.choices import ShortlistRecord
 from export.golden import Case as Call
-from export.manifest import ShortlistRecord
 
 FLOAT_BYTES = 4
 SECONDS = 0.25  # of each kernel

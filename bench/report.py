@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.figures import bars, by_batch, cold_bars, load_curve, parity_beside_speed
+from bench.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
 from bench.page import figure, page, paragraph, section, table, text, tiles
-from bench.record import REFERENCE, BenchRecord, LatencyRow
+from bench.record import REFERENCE, BenchRecord, Case, LatencyRow
 from bench.tables import COLD, LATENCY, LIMITS, LOAD, SURFACE, Column, Rows, crossings, groups, notes
 
 FIGURES = 4  # groups that are drawn; beyond, tables alone
@@ -34,6 +34,10 @@ def bench_sections(record: BenchRecord) -> list[str]:
                 drawn.append(figure(by_batch(rows), "The same by batch size, both axes logarithmic."))
                 drawn.append(figure(parity_beside_speed(rows), "Right, and fast: lower and further right is better."))
         parts.append(section(title, *drawn, _table(LATENCY, rows)))
+    plainest = [row for row in record.latency if row.case == _same_but_items(row.case, record.latency[0].case)]
+    if len({row.case.num_items for row in plainest}) > 1:
+        caption = "Median time of a call by the size of the catalogue, both axes logarithmic."
+        parts.append(section("As the catalogue grows", figure(by_catalogue(plainest), caption)))
     if "surface" in record.config.modes:
         parts.append(section("Who is fastest where", _table(SURFACE, crossings(record.latency))))
     if record.load:
@@ -51,6 +55,11 @@ def bench_sections(record: BenchRecord) -> list[str]:
         caption = "From the start of a process to its first answer, with the files in memory (warm) or read from disk."
         parts.append(section("Cold start", figure(cold_bars(record.cold), caption), _table(COLD, record.cold)))
     return parts
+
+
+def _same_but_items(case: Case, first: Case) -> Case:
+    """`first` with the items and the batch size of `case`."""
+    return first.model_copy(update={"num_items": case.num_items, "batch_size": case.batch_size})
 
 
 def _headlines(record: BenchRecord) -> list[tuple[str, str]]:

@@ -40,12 +40,11 @@ from export.manifest import (
     read_manifest,
 )
 from export.onnx_graph import save_onnx
-from export.onnx_shortlist import Shortlist
 from export.parity import TOLERANCE
 from export.proof import Answers, PartedError, answer, prove
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
-from export.shortlist_choice import choose_shortlist
+from export.shortlist_choice import Shortlist, choose_shortlist
 from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
 from export.tuning import tune
 

@@ -22,9 +22,10 @@ from bst.errors import CheckError
 from bst.vocabulary import Vocabularies
 from export.manifest import OutputLayer, TensorPlace
 from export.onnx_frame import DTYPES, put_frame
-from export.onnx_shortlist import Shortlist, put_shortlist
+from export.onnx_shortlist import put_shortlist
 from export.quiet import quiet
 from export.scorer import Scorer
+from export.shortlist_choice import Shortlist
 from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.

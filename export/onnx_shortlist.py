@@ -9,39 +9,16 @@ MatMulNBits, fastest for one row, and MatMulInteger with what is around it to Ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx_ir as ir
 
-from export.manifest import ScanRecord, ShortlistRecord
 from export.onnx_nodes import Nodes
 from export.shortlist import TINY, USER_LEVELS, Scan
+from export.shortlist_choice import Shortlist
 
 BLOCKS_OPSET = 21  # DequantizeLinear of blocks
 TILE = 64  # neighbouring items of whose bounds the highest is looked at first
 NO_ITEM = -3e38  # bound of what fills up the last tile: below all others, and finite, so that it stays so with slack
-
-
-@dataclass(frozen=True)
-class Shortlist:
-    """How `top_k` looks for its items, in a call of up to `few_rows` rows and in one of more.
-
-    `first` and `many_first` are how many items are scored before it is asked whether that was enough. Without `many`,
-    calls of more rows read the output layer itself.
-    """
-
-    few: Scan
-    first: int
-    few_rows: int
-    many: Scan | None
-    many_first: int
-
-    def record(self) -> ShortlistRecord:
-        """What the manifest says of it."""
-        many = None if self.many is None else ScanRecord(coordinates=self.many.coordinates, first=self.many_first)
-        few = ScanRecord(coordinates=self.few.coordinates, first=self.first)
-        return ShortlistRecord(few_rows=self.few_rows, few=few, many=many)
 
 
 def put_shortlist(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bst.checkpoint import Heldout
 from bst.model import BST
-from export.onnx_shortlist import Shortlist
-from export.shortlist import EXTRA, WIDE, Floats, best_scores, make_scan
+from export.choices import ScanRecord, ShortlistRecord
+from export.shortlist import EXTRA, WIDE, Floats, Scan, best_scores, make_scan
 
 COORDINATES = (128, 256, 384, 512, 768)
 FIRST = (32, 64, 128, 192, 256, 384, 512)
@@ -25,6 +25,27 @@ FEW_ROWS = 2  # up to so many rows, the product of blocks is faster than that of
 FEW_ROWS_BEFORE_PLAIN = 1  # and than the output layer itself, where that is faster for many rows
 MANY = 32  # rows for which the copy for many is chosen
 CACHE = 24e6  # bytes
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """How `top_k` looks for its items, in a call of up to `few_rows` rows and in one of more.
+
+    `first` and `many_first` are how many items are scored before it is asked whether that was enough. Without `many`,
+    calls of more rows read the output layer itself.
+    """
+
+    few: Scan
+    first: int
+    few_rows: int
+    many: Scan | None
+    many_first: int
+
+    def record(self) -> ShortlistRecord:
+        """What the manifest says of it."""
+        many = None if self.many is None else ScanRecord(coordinates=self.many.coordinates, first=self.many_first)
+        few = ScanRecord(coordinates=self.few.coordinates, first=self.first)
+        return ShortlistRecord(few_rows=self.few_rows, few=few, many=many)
 
 
 def choose_shortlist(model: BST, heldout: Heldout, limit: int, *, exclude_history: bool) -> Shortlist | None:

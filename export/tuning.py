@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from bst.console import Tell
 from export.backends import Arrays, OnnxSession
+from export.choices import Tuning, TuningRow
 from export.golden import read_golden
-from export.manifest import Manifest, Tuning, TuningRow
+from export.manifest import Manifest
 from export.settings import SessionOptions
 from export.signatures import Signature
 

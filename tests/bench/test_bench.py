@@ -263,9 +263,11 @@ def test_what_a_compiler_makes_answers_right(bundle_path: Path) -> None:
 
 def test_a_random_model_of_several_sizes_needs_no_training(bst_command: Command, tmp_path: Path) -> None:
     sizes = ("--random", "dim=16,num_heads=2,head_widths=[8],max_length=6", "--catalogue-sizes", "50,200")
-    options = ("--backends", "eager", "--batch-sizes", 1, *QUICK, "--json", tmp_path / "bench.json")
+    files = ("--json", tmp_path / "bench.json", "--html", tmp_path / "bench.html")
+    options = ("--backends", "eager", "--batch-sizes", 1, *QUICK, *files)
     code, _, err = bst_command("bench", *sizes, *options)
     assert (code, err) == (0, "")
+    assert "As the catalogue grows" in (tmp_path / "bench.html").read_text()
     found = read_record(tmp_path / "bench.json")
     assert [one.model.num_items for one in found.subjects] == [50, 200]
     assert {row.case.num_items for row in found.latency} == {50, 200}

@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from export import ExportSettings, TopK, export_bundle
-from export.onnx_shortlist import Shortlist, put_shortlist
+from export.onnx_shortlist import put_shortlist
 from export.shortlist import Floats, Scan, make_scan
+from export.shortlist_choice import Shortlist
 
 ITEMS, WIDTH, LIMIT = 700, 48, 10
 
