@@ -195,7 +195,7 @@ def test_a_format_that_cannot_run_here_is_not_loaded(copied: Path) -> None:
 def test_a_bundle_of_another_schema_is_refused(copied: Path) -> None:
     manifest = json.loads((copied / "manifest.json").read_text())
     (copied / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))
-    with pytest.raises(InputError, match="schema_version=99, this version reads 2"):
+    with pytest.raises(InputError, match="schema_version=99, this version reads 3"):
         open_bundle(copied)
 
 

@@ -47,7 +47,7 @@ def test_the_card_speaks_of_this_model(bundle_path: Path) -> None:
     card = (bundle_path / "README.md").read_text()
     assert "scores 40 items" in card
     assert "`gender` (2 categories, '' if unknown)" in card
-    assert "onnxruntime 1.17.0 or later" in card
+    assert "onnxruntime 1.19.0 or later" in card
     assert "TorchScript is deprecated" in card
     assert "pt2 is at index level" in card
     assert list(snippets(bundle_path)) == ["Python", "C++ (ONNX Runtime)", "Node", "TorchScript", "torch.export"]
