@@ -77,13 +77,9 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
             floor[row.case.batch_size] = min(row.floor_us, floor.get(row.case.batch_size, row.floor_us))
     axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color="#b3261e", label="the machine's limit")
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
     ticks = sorted({row.case.batch_size for row in rows})
     axes.set_xticks(ticks, labels=list(map(str, ticks)))
-    axes.set_xlabel("rows a call", fontsize=9)
-    axes.set_ylabel("microseconds a call", fontsize=9)
-    _legend(axes)
-    _plain(axes)
+    _latency_axes(axes, "rows a call")
     drawn.tight_layout()
     return drawn
 
@@ -102,12 +98,8 @@ def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
             items, p50 = [row.case.num_items for row in own], [row.latency.p50_us for row in own]
             _curve(axes, items, p50, style, _colour(name, names), name)
         axes.set_xscale("log")
-        axes.set_yscale("log")
         axes.set_title(f"batch {size}", fontsize=10, loc="left")
-        axes.set_xlabel("items", fontsize=9)
-        axes.set_ylabel("microseconds a call", fontsize=9)
-        _legend(axes)
-        _plain(axes)
+        _latency_axes(axes, "items")
     drawn.tight_layout()
     return drawn
 
@@ -199,6 +191,14 @@ def _curve(
 def _colour(name: str, names: Sequence[str]) -> object:
     base = name.partition("#")[0]  # one that is measured twice is the same
     return KNOWN.get(base, OTHERS[sorted(names).index(name) % len(OTHERS)])
+
+
+def _latency_axes(axes: Axes, along: str) -> None:
+    axes.set_yscale("log")
+    axes.set_xlabel(along, fontsize=9)
+    axes.set_ylabel("microseconds a call", fontsize=9)
+    _legend(axes)
+    _plain(axes)
 
 
 def _legend(axes: Axes) -> None:

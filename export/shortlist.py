@@ -35,7 +35,6 @@ HALF_STEP = 0.505 / USER_LEVELS  # of the largest coordinate: how far rounding m
 EPSILON = 8 * 2.0**-24
 BLOCK = 128  # coordinates that ONNX Runtime rounds together
 EXTRA = 8  # room for the lengths
-MOST = 100  # of a stored length
 WIDE = 256  # user width from which on turning all of it costs more than it brings
 CHUNK = 16_384  # rows that are worked on at a time
 TINY = float(np.finfo(np.float32).tiny)
@@ -153,7 +152,7 @@ def make_scan(weights: Floats, biases: Floats, vectors: Floats, coordinates: int
         largest = np.maximum(np.abs(x).max(axis=1), rest * rest_gain)
         step = np.maximum(largest / LEVELS, TINY).astype(np.float32).astype(np.float64)
         levels, error = _rounded(x, step, peak_weight)
-        while (crowded := error * error_gain > MOST * step).any():  # rows whose coordinates are all large alike
+        while (crowded := error * error_gain > LEVELS * step).any():  # rows whose coordinates are all large alike
             step = np.where(crowded, 2 * step, step)
             levels, error = _rounded(x, step, peak_weight)
         table[:kept, part] = levels.T

@@ -85,10 +85,15 @@ def test_bounds_of_a_trained_layer_are_tight_enough_to_leave_few_items() -> None
 
 
 def test_a_table_uses_no_more_than_seven_bits_where_two_products_must_fit_into_sixteen() -> None:
-    for kind in KINDS:
-        scan = make_scan(*layer(kind), users(256), 32)
-        pairs = scan.table.astype(np.int64).reshape(-1, 2, ITEMS).clip(min=0).sum(axis=1)
-        assert 255 * pairs.max() <= np.iinfo(np.int16).max
+    rng = np.random.default_rng(0)
+    made = [(*layer(kind), users(256), coordinates) for kind in KINDS for coordinates in (32, WIDTH + 8)]
+    # Wide rows whose coordinates are all large alike: of these the rounding error takes the most room.
+    alike = (rng.choice([-1, 1], (200, 1024)) * rng.uniform(0.9, 1, (200, 1024))).astype(np.float32)
+    made.append((alike, np.zeros(200, dtype=np.float32), rng.standard_normal((64, 1024)).astype(np.float32), 1032))
+    for weights, biases, asked, coordinates in made:
+        table = make_scan(weights, biases, asked, coordinates).table.astype(np.int64)
+        for pairs in (table.clip(min=0), -table.clip(max=0)):
+            assert 255 * pairs.reshape(len(table) // 2, 2, -1).sum(axis=1).max() <= np.iinfo(np.int16).max
 
 
 def graph(folder: Path, plan: Shortlist, weights: Floats, biases: Floats, **settings: Any) -> Any:
