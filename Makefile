@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-SNIPPETS := tests/snippets/node_modules/.installed
+# What comes from npm: ONNX Runtime for Node, and its C++ headers. Skipped, with the tests that want it, without npm.
+NPM := clients/node tests/clients/headers
+TRITON := tests/triton/.venv/.installed
 
 .PHONY: demo test test-all check format schema install clean
 
@@ -13,7 +15,7 @@ demo: install
 test: install check
 	$(BIN)/pytest -q -m "not slow"
 
-test-all: install check
+test-all: install check $(TRITON)
 	$(BIN)/pytest -q
 
 check: install
@@ -31,18 +33,24 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-install: $(INSTALLED) $(SNIPPETS)
+install: $(INSTALLED) $(NPM:=/node_modules/.installed)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt -e '.[demo,dev]'
 	@touch $@
 
-# The Node and C++ programs of the model card are tested where npm is there.
-$(SNIPPETS): tests/snippets/package-lock.json
+%/node_modules/.installed: %/package-lock.json
 	@if command -v npm >/dev/null; then \
-	  ONNXRUNTIME_NODE_INSTALL=skip npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/snippets; fi
+	  ONNXRUNTIME_NODE_INSTALL=skip npm ci --silent --ignore-scripts --no-audit --no-fund --prefix $*; fi
+	@mkdir -p $(@D) && touch $@
+
+# A Triton server for one slow test, and the Python that it runs. There is one for Linux on x86-64, up to Python 3.12.
+$(TRITON): tests/triton/requirements.txt
+	@if $(PYTHON) -c "import os, sys; u = os.uname(); \
+	  sys.exit((u.sysname, u.machine) != ('Linux', 'x86_64') or sys.version_info >= (3, 13))"; then \
+	  $(PYTHON) -m venv $(@D) && $(@D)/bin/pip install -q --no-deps -r $<; fi
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv tests/snippets/node_modules demo build dist *.egg-info
+	rm -rf .venv tests/triton/.venv $(NPM:=/node_modules) demo build dist *.egg-info

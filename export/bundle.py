@@ -143,7 +143,7 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
         for signature in manifest.signatures_of(record):
             gc.collect()  # sessions are full of cycles; one must be gone before the next is loaded
             tell(f"replaying {signature.name} in {record.name}")
-            yield _replay(path, manifest, record, signature)
+            yield replay(path, manifest, record, signature)
     check_output_layer(path, manifest)
 
 
@@ -176,7 +176,8 @@ def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32
     return weights, biases
 
 
-def _replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
+def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
+    """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
     golden = read_golden(path / record.golden, signature)
     if not golden:
         raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")

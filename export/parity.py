@@ -108,14 +108,19 @@ def _swaps(want_ids: Array, want_scores: Array, got_ids: Array, below: Array, no
     swaps = 0
     for row, place in np.argwhere(want_ids != got_ids):
         swaps += 1
+        here = f"row {row} has {_told(got_ids[row, place])} in place {place + 1}, where"
         if np.isneginf(want_scores[row, place]):
-            return swaps, f"row {row} has {got_ids[row, place]!r} in place {place + 1}, where nothing is left to stand"
+            return swaps, f"{here} nothing is left to stand"
         same = np.flatnonzero(want_ids[row] == got_ids[row, place])
         score = want_scores[row, same[0]] if len(same) else below[row]
         if score != want_scores[row, place] and abs(score - want_scores[row, place]) > noise:
-            found, wanted = got_ids[row, place], want_ids[row, place]
-            return swaps, f"row {row} has {found!r} in place {place + 1}, where {wanted!r} scores clearly more"
+            return swaps, f"{here} {_told(want_ids[row, place])} scores clearly more"
         named = got_ids[row][np.isfinite(want_scores[row])]
         if len(np.unique(named)) < len(named):
             return swaps, f"row {row} names an id twice"
     return swaps, None
+
+
+def _told(found: Any) -> str:
+    """An id as its user wrote it, quoted if it is text."""
+    return repr(found) if isinstance(found, str) else str(found)

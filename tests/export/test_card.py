@@ -6,14 +6,14 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
 from export import open_bundle
 from export.snippets import example
+from tests.clients.ort_root import HEADERS, make_ort_root
 
-SNIPPETS = Path(__file__).parents[1] / "snippets" / "node_modules"
+NODE_MODULES = Path(__file__).parents[2] / "clients" / "node" / "node_modules"
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
 
 
@@ -74,11 +74,11 @@ def test_the_python_programs_of_the_card_run(
 
 
 @pytest.mark.skipif(
-    not (SNIPPETS / "onnxruntime-node").exists(), reason="no onnxruntime-node: npm was not there to install it"
+    not (NODE_MODULES / "onnxruntime-node").exists(), reason="no onnxruntime-node: npm was not there to install it"
 )
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_node_program_of_the_card_runs(variants: dict[str, Path], variant: str, tmp_path: Path) -> None:
-    (tmp_path / "node_modules").symlink_to(SNIPPETS)
+    (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     (tmp_path / "program.mjs").write_text(snippets(variants[variant])["Node"])
     done = subprocess.run(
         ["node", tmp_path / "program.mjs"], cwd=variants[variant], capture_output=True, text=True, check=True
@@ -89,19 +89,14 @@ def test_the_node_program_of_the_card_runs(variants: dict[str, Path], variant: s
     assert scores == pytest.approx(wanted[1], abs=1e-5)
 
 
-@pytest.mark.skipif(
-    not (SNIPPETS / "com.github.asus4.onnxruntime").exists(), reason="no C++ headers: npm was not there"
-)
+@pytest.mark.skipif(not HEADERS.exists(), reason="no C++ headers: npm was not there")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_cpp_program_of_the_card_compiles_and_runs(variants: dict[str, Path], variant: str, tmp_path: Path) -> None:
-    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
-    headers = next(SNIPPETS.glob("com.github.asus4.onnxruntime/**/ios-arm64/**/onnxruntime_cxx_api.h")).parent
-    (tmp_path / "libonnxruntime.so").symlink_to(library)
-    (tmp_path / "libonnxruntime.so.1").symlink_to(library)
+    root = make_ort_root(tmp_path / "ort")
     (tmp_path / "program.cpp").write_text(snippets(variants[variant])["C++ (ONNX Runtime)"])
-    build = ["g++", "-std=c++17", "-Wall", "-Werror", "program.cpp", f"-isystem{headers}", "-L.", "-lonnxruntime"]
-    subprocess.run([*build, f"-Wl,-rpath,{tmp_path}", "-o", "program"], cwd=tmp_path, check=True)
+    build = ["g++", "-std=c++17", "-Wall", "-Werror", "program.cpp", f"-isystem{root}/include", f"-L{root}/lib"]
+    subprocess.run([*build, "-lonnxruntime", f"-Wl,-rpath,{root}/lib", "-o", "program"], cwd=tmp_path, check=True)
     done = subprocess.run([tmp_path / "program"], cwd=variants[variant], capture_output=True, text=True, check=True)
     ids, scores = read_lines(done.stdout)
     wanted = expected(variants[variant])

@@ -1,0 +1,64 @@
+// @ts-check
+/** A bundle that lies in a folder. */
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readFile, readdir, stat } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+import { pipeline } from "node:stream/promises";
+
+import { InputError } from "./bundle.mjs";
+
+/** @import { Source } from "./bundle.mjs" */
+
+/**
+ * @param {string} folder
+ * @returns {Promise<Source>}
+ */
+export async function folderSource(folder) {
+  const isFolder = await stat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isFolder) {
+    throw new InputError(`${folder} is not a bundle (a folder that \`bst export\` writes): there is no such folder`);
+  }
+  return {
+    name: folder.replace(/(?<=.)\/+$/, ""),
+    read: (path) => readFile(join(folder, path)),
+    digest: (path) => digest(join(folder, path)),
+    list: () => list(folder),
+  };
+}
+
+/**
+ * In pieces: the weights may be larger than memory.
+ * @param {string} path
+ */
+async function digest(path) {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    await pipeline(createReadStream(path), async (pieces) => {
+      for await (const piece of pieces) {
+        hash.update(piece);
+        bytes += piece.length;
+      }
+    });
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(/** @type {any} */ (error).code)) return null;
+    throw error;
+  }
+  return { bytes, sha256: hash.digest("hex") };
+}
+
+/** @param {string} folder */
+async function list(folder) {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = found.filter((entry) => !entry.isDirectory());
+  const paths = files.map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)));
+  return paths
+    .map((path) => path.replaceAll(sep, "/"))
+    .filter((path) => path !== "manifest.json")
+    .sort();
+}

@@ -1,0 +1,142 @@
+"""The clients, built, and the bundles that each is proven on."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from bench import demo
+from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
+from export import ExportSettings, export_bundle
+from export.bundle import replay
+from export.manifest import read_manifest
+from tests.clients.ort_root import HEADERS, make_ort_root
+from tests.conftest import SHARED, TINY
+
+CLIENTS = Path(__file__).parents[2] / "clients"
+ML_1M = SHARED / "ml-1m"
+SOME_USERS = 300  # of the real tables, so that a model is trained in seconds
+FORMATS = ExportSettings(formats=("onnx", "torchscript"))  # those that the clients run
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client's command line, and the formats that it runs."""
+
+    name: str
+    command: tuple[str, ...]
+    formats: tuple[str, ...]
+
+    def __call__(self, *arguments: object) -> tuple[int, Any, str]:
+        """Give exit code, what stands on stdout as JSON, and stderr."""
+        done = subprocess.run(
+            [*self.command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+        )
+        return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def build(folder: Path, target: Path, *options: str) -> str:
+    """Configure and build a C++ client as its README says; give the path of the program."""
+    import nlohmann_json
+
+    headers = Path(nlohmann_json.__file__).parent / "include"
+    configure = ["cmake", "-S", folder, "-B", target, f"-DJSON_INCLUDE={headers}", "-DCMAKE_CXX_FLAGS=-Werror"]
+    for step in ([*configure, *options], ["cmake", "--build", target, "--parallel", "2"]):
+        done = subprocess.run(list(map(str, step)), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return str(target / "bst-client")
+
+
+@pytest.fixture(scope="session")
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """The client of that name, ready to run; a test asks for it by indirect parameters."""
+    name = request.param
+    if name == "node":
+        if not (CLIENTS / "node" / "node_modules" / "onnxruntime-node").exists():
+            pytest.skip("no onnxruntime-node: npm was not there to install it")
+        return Client(name, ("node", str(CLIENTS / "node" / "client.mjs")), ("onnx",))
+    if shutil.which("cmake") is None or shutil.which("g++") is None:
+        pytest.skip("no cmake or no g++ here")
+    folder = tmp_path_factory.mktemp(name)
+    if name == "cpp-libtorch":
+        program = build(CLIENTS / name, folder / "build", f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}")
+        return Client(name, (program,), ("torchscript", "aotinductor"))
+    if not HEADERS.exists():
+        pytest.skip("no C++ headers: npm was not there")
+    root = make_ort_root(folder / "ort")
+    return Client(name, (build(CLIENTS / name, folder / "build", f"-DORT_ROOT={root}"),), ("onnx",))
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `bst demo` exports, from its own data and settings, but of a few households and after one epoch."""
+    folder = tmp_path_factory.mktemp("demo")
+    demo._write_tables(demo._source(), folder / "data", seed=0)
+    households = pl.read_parquet(folder / "data" / "households.parquet").head(SOME_USERS)
+    few = pl.read_parquet(folder / "data" / "purchases.parquet").join(households, on="household_id", how="semi")
+    few.write_parquet(folder / "data" / "purchases.parquet")
+    training = demo.SETTINGS.training.model_copy(update={"epochs": 1})
+    interactions = read_interactions(
+        folder / "data" / "purchases.parquet", demo.SETTINGS.data, folder / "data" / "households.parquet"
+    )
+    settings = demo.SETTINGS.model_copy(update={"training": training})
+    train(Dataset.build(interactions), settings, folder / "run")
+    export_bundle(folder / "run", folder / "bundle", FORMATS)
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def ml_1m_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MovieLens-1M: raw ids are int64, two context features are text and one is a number."""
+    if not ML_1M.is_dir():
+        pytest.skip("the shared MovieLens data is not beside the project")
+    folder = tmp_path_factory.mktemp("ml-1m")
+    pl.read_csv(ML_1M / "interactions.csv.gz").filter(pl.col("user_id") <= SOME_USERS).write_csv(folder / "events.csv")
+    data = DataConfig(context=("gender", "age", "occupation"))
+    settings = Settings(model=TINY.model_copy(update={"max_length": 50}), training=TrainConfig(epochs=1), data=data)
+    train(Dataset.build(read_interactions(folder / "events.csv", data, ML_1M / "users.csv")), settings, folder / "run")
+    export_bundle(folder / "run", folder / "bundle", FORMATS)
+    return folder / "bundle"
+
+
+@pytest.fixture(scope="session")
+def compiled_bundle(make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of numbers alone, with machine code of AOTInductor that takes raw ids. Takes a minute."""
+    path = tmp_path_factory.mktemp("compiled") / "bundle"
+    export_bundle(make_run("numbers", context=("region",)), path, ExportSettings(formats=("aotinductor",)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def reference(bundles: dict[str, Path]) -> Callable[[str, Sequence[str]], dict[str, Any]]:
+    """What `bst verify --json` says of a whole bundle, of some of its formats: each replayed once for all clients."""
+
+    @functools.cache
+    def replayed(name: str, form: str) -> list[dict[str, Any]]:
+        manifest = read_manifest(bundles[name])
+        record = manifest.format(form)
+        return [vars(replay(bundles[name], manifest, record, one)) for one in manifest.signatures_of(record)]
+
+    def verdict(name: str, formats: Sequence[str]) -> dict[str, Any]:
+        manifest = read_manifest(bundles[name])
+        held = [one for one in formats if one in manifest.format_names]
+        warnings = [f"{one}: {remark}" for one in held for remark in manifest.format(one).needs.remarks]
+        verdicts = [one for form in held for one in replayed(name, form)]
+        return {"ok": True, "failure": None, "verdicts": verdicts, "warnings": warnings}
+
+    return verdict
+
+
+@pytest.fixture(scope="session")
+def bundles(variants: dict[str, Path], demo_bundle: Path, ml_1m_bundle: Path) -> dict[str, Path]:
+    return {**variants, "demo": demo_bundle, "ml_1m": ml_1m_bundle}

@@ -1,0 +1,28 @@
+"""An `ORT_ROOT` as ONNX Runtime's releases have it, where only package registries are at hand.
+
+The library is the one inside the wheel of PyPI; the headers, which no wheel holds, come from a package of npm.
+
+    python -m tests.clients.ort_root DIR
+"""
+
+import sys
+from pathlib import Path
+
+import onnxruntime
+
+HEADERS = Path(__file__).parent / "headers" / "node_modules" / "com.github.asus4.onnxruntime"
+
+
+def make_ort_root(folder: Path) -> Path:
+    """Fill `folder` with links `include` and `lib/libonnxruntime.so`, and give it."""
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+    headers = next(HEADERS.glob("**/ios-arm64/**/onnxruntime_cxx_api.h")).parent
+    (folder / "lib").mkdir(parents=True)
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (folder / "lib" / name).symlink_to(library)
+    (folder / "include").symlink_to(headers)
+    return folder
+
+
+if __name__ == "__main__":
+    print(make_ort_root(Path(sys.argv[1])))
