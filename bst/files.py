@@ -18,19 +18,19 @@ from typing import Any
 from bst.errors import InputError
 
 
-def require_new(path: Path, what: str) -> None:
-    """Refuse a `path` that exists, before any work is done for it.
+def require_new(path: Path, what: str, option: str = "--out") -> None:
+    """Refuse a `path` that exists, before any work is done for it; `option` is where the user gave it.
 
     Raises:
         InputError: the path exists, or its parent cannot hold it.
     """
     if path.exists() or path.is_symlink():
-        raise InputError(f"{what} {path} exists; give another --out or remove it first")
+        raise InputError(f"{what} {path} exists; give another {option} or remove it first")
     parent = path.absolute().parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"{what} {path} cannot be made: {parent} is not a writable folder; give another --out")
+        raise InputError(f"{what} {path} cannot be made: {parent} is not a writable folder; give another {option}")
 
 
 @contextmanager

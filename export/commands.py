@@ -18,14 +18,17 @@ from bst.validation import validated
 from export.bundle import Bundle, open_bundle, verify_bundle
 from export.compatibility import warnings_of
 from export.exporter import DEFAULTS, export_bundle, refresh_bundle
-from export.manifest import PARITY_HEADS, VocabularyFacts, read_manifest
+from export.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts, read_manifest
 from export.settings import ExportSettings
+from export.triton import export_triton, require_repository
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote; with --triton alone, a bundle.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The bundle to write; must not exist.")] = None,
     into: Annotated[
         Path | None,
@@ -48,30 +51,49 @@ def export(
         bool, typer.Option(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
     ] = False,
     native: Annotated[bool, typer.Option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(help="A model repository for Triton to write, from the bundle's onnx; must not exist."),
+    ] = None,
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
+    flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
+    chosen = _chosen(formats, k, max_k, exclude_history or None, {"ids": ids, "opset": opset, **flags})
+    if triton is not None and out is None and into is None:
+        _require_bundle(run, chosen)
+        _write_repository(run, triton)
+        return
     if (out is None) == (into is None):
         raise InputError("give --out for a new bundle or --into for one to refresh, and not both")
-    if k is not None and max_k is not None:
-        raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
-    chosen: dict[str, Any] = {"ids": ids, "opset": opset, "cpu": "native" if native else None}
-    chosen |= {"shortlist": None if shortlist else False, "tune": tune or None}
-    if formats is not None:
-        chosen["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
-    top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
-    top_k["exclude_history"] = exclude_history or None
-    chosen["top_k"] = {name: value for name, value in top_k.items() if value is not None} or None
-    chosen = {name: value for name, value in chosen.items() if value is not None}
     if into is not None and chosen:
         raise InputError(f"--into keeps the settings of {into}; leave out those of {', '.join(chosen)}, or use --out")
     settings = validated(ExportSettings, chosen, "export")
+    bundle = out or into
+    assert bundle is not None
+    if triton is not None:
+        require_repository(triton, bundle, settings.formats if into is None else read_manifest(into).format_names)
     with told_steps() as tell:
-        if into is not None:
-            manifest = refresh_bundle(run, into, tell=tell)
-        else:
-            assert out is not None
-            manifest = export_bundle(run, out, settings, tell=tell)
-    target = out or into
+        manifest = export_bundle(run, bundle, settings, tell=tell) if out else refresh_bundle(run, bundle, tell=tell)
+    _print_export(manifest, bundle)
+    if triton is not None:
+        _write_repository(bundle, triton)
+
+
+def _chosen(
+    formats: str | None, k: int | None, max_k: int | None, exclude_history: bool | None, others: dict[str, Any]
+) -> dict[str, Any]:
+    """What the command line says of the settings, without what it leaves at its default."""
+    if k is not None and max_k is not None:
+        raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
+    top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
+    top_k["exclude_history"] = exclude_history
+    chosen = {"formats": None, **others, "top_k": {name: value for name, value in top_k.items() if value is not None}}
+    if formats is not None:
+        chosen["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
+    return {name: value for name, value in chosen.items() if value is not None and value != {}}
+
+
+def _print_export(manifest: Manifest, bundle: Path) -> None:
     table = Table(*PARITY_HEADS, box=None)
     for one in manifest.parity:
         table.add_row(*one.cells())
@@ -82,8 +104,22 @@ def export(
     if manifest.tuning:
         print(f"advised for ONNX Runtime on {manifest.tuning.cpu}: {manifest.tuning.options}")
     size = sum(record.bytes for record in manifest.files)
-    print(f"wrote {target} ({len(manifest.files)} files, {size / 1e6:.1f} MB)")
-    print(f"next: bst verify {target}; bst bench {target}")
+    print(f"wrote {bundle} ({len(manifest.files)} files, {size / 1e6:.1f} MB)")
+    print(f"next: bst verify {bundle}; bst bench {bundle}")
+
+
+def _require_bundle(path: Path, chosen: dict[str, Any]) -> None:
+    if chosen:
+        raise InputError(f"--triton alone takes {path} as it is; leave out {', '.join(chosen)}, or export with --out")
+    if not (path / MANIFEST_FILE).is_file():
+        raise InputError(f"{path} is not a bundle, which --triton alone takes; to export a run first, add --out BUNDLE")
+
+
+def _write_repository(bundle: Path, repository: Path) -> None:
+    with told_steps() as tell:
+        models = export_triton(bundle, repository, tell=tell)
+    print(f"wrote {repository}, a model repository for Triton: {', '.join(models)}")
+    print(f"next: tritonserver --model-repository {repository}")
 
 
 def verify(
