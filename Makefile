@@ -4,9 +4,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # What comes from npm: ONNX Runtime for Node, and its C++ headers. Skipped, with the tests that want it, without npm.
 NPM := clients/node tests/clients/headers
+WEB := clients/web/node_modules/.installed
 TRITON := tests/triton/.venv/.installed
 
-.PHONY: demo test test-all check format schema install clean
+.PHONY: demo test test-all clients-test check format schema install clean
 
 demo: install
 	@rm -rf demo
@@ -15,8 +16,11 @@ demo: install
 test: install check
 	$(BIN)/pytest -q -m "not slow"
 
-test-all: install check $(TRITON)
+test-all: install check $(WEB) $(TRITON)
 	$(BIN)/pytest -q
+
+clients-test: install $(WEB)
+	$(BIN)/pytest -q tests/clients
 
 check: install
 	$(BIN)/ruff check .
@@ -53,4 +57,4 @@ $(TRITON): tests/triton/requirements.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv tests/triton/.venv $(NPM:=/node_modules) demo build dist *.egg-info
+	rm -rf .venv tests/triton/.venv $(NPM:=/node_modules) clients/web/node_modules demo build dist *.egg-info

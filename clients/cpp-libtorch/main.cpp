@@ -37,7 +37,8 @@ Tensor read(at::Tensor found, const TensorSpec& spec) {
   return tensor;
 }
 
-// One method of the archive. Text goes in and out as lists: List[List[str]] for a history, List[str] for a feature.
+// One method of the archive. Text goes in and out as lists: List[List[str]] for a history, List[str] for a
+// feature.
 class TorchScriptSession : public bst::Session {
  public:
   TorchScriptSession(const std::string& path, Signature signature)
@@ -55,11 +56,13 @@ class TorchScriptSession : public bst::Session {
       values.push_back(spec.dtype == "string" ? lists(tensor) : c10::IValue(wrap(tensor)));
     }
     const auto answer = module_.get_method(signature_.name)(std::move(values));
-    const auto parts = answer.isTuple() ? answer.toTupleRef().elements().vec() : std::vector<c10::IValue>{answer};
+    const auto parts =
+        answer.isTuple() ? answer.toTupleRef().elements().vec() : std::vector<c10::IValue>{answer};
     Tensors outputs;
     for (size_t place = 0; place < parts.size(); ++place) {
       const auto& spec = signature_.outputs.at(place);
-      outputs[spec.name] = parts[place].isTensor() ? read(parts[place].toTensor(), spec) : read_lists(parts[place]);
+      outputs[spec.name] =
+          parts[place].isTensor() ? read(parts[place].toTensor(), spec) : read_lists(parts[place]);
     }
     return outputs;
   }
@@ -70,7 +73,8 @@ class TorchScriptSession : public bst::Session {
     if (tensor.shape.size() == 1) return c10::List<std::string>(at::ArrayRef<std::string>(texts));
     c10::List<c10::List<std::string>> rows;
     for (size_t start = 0; start < texts.size(); start += tensor.shape[1])
-      rows.push_back(c10::List<std::string>(at::ArrayRef<std::string>(texts.data() + start, tensor.shape[1])));
+      rows.push_back(
+          c10::List<std::string>(at::ArrayRef<std::string>(texts.data() + start, tensor.shape[1])));
     return rows;
   }
 
@@ -90,14 +94,16 @@ class TorchScriptSession : public bst::Session {
 // One compiled package. It checks neither shape, nor dtype, nor strides: `bst::check_inputs` and `wrap` do.
 class AotInductorSession : public bst::Session {
  public:
-  AotInductorSession(const std::string& path, Signature signature) : signature_(std::move(signature)), package_(path) {
+  AotInductorSession(const std::string& path, Signature signature)
+      : signature_(std::move(signature)), package_(path) {
     // What the package says of itself, where its inputs carry no names.
     const auto stated = package_.get_metadata().at("bst.signatures");
     for (const auto& value : Json::parse(stated)) {
       const auto own = value.get<Signature>();
       if (own.name == signature_.name && to_text(own) == to_text(signature_)) return;
     }
-    throw bst::CheckError("the package was compiled for other inputs than " + to_text(signature_) + "; export again");
+    throw bst::CheckError("the package was compiled for other inputs than " + to_text(signature_) +
+                          "; export again");
   }
 
   Tensors run(const Tensors& inputs) override {
@@ -127,7 +133,8 @@ class LibTorch : public bst::Runtime {
   std::unique_ptr<bst::Session> open(const Bundle& bundle, const Json& format, const Signature& signature,
                                      int threads) override {
     if (threads) at::set_num_threads(threads);
-    const auto path = (bundle.path / format.at("entries").at(signature.name).at("path").get<std::string>()).string();
+    const auto path =
+        (bundle.path / format.at("entries").at(signature.name).at("path").get<std::string>()).string();
     if (format.at("name") == "torchscript") return std::make_unique<TorchScriptSession>(path, signature);
     return std::make_unique<AotInductorSession>(path, signature);
   }

@@ -36,8 +36,8 @@ class OnnxSession : public bst::Session {
   Tensors run(const Tensors& inputs) override {
     std::vector<Ort::Value> values;
     for (const auto& spec : signature_.inputs) values.push_back(wrap(inputs.at(spec.name)));
-    const auto found = session_.Run(Ort::RunOptions{nullptr}, input_names_.data(), values.data(), values.size(),
-                                    output_names_.data(), output_names_.size());
+    const auto found = session_.Run(Ort::RunOptions{nullptr}, input_names_.data(), values.data(),
+                                    values.size(), output_names_.data(), output_names_.size());
     Tensors outputs;
     for (size_t place = 0; place < found.size(); ++place)
       outputs[output_names_[place]] = read(found[place], signature_.outputs[place]);
@@ -49,11 +49,13 @@ class OnnxSession : public bst::Session {
   static void require(const TensorSpec& spec, const std::string& name, const Ort::TypeInfo& info) {
     const auto tensor = info.GetTensorTypeAndShapeInfo();
     const auto shape = tensor.GetShape();
-    bool fits = name == spec.name && tensor.GetElementType() == element_type(spec.dtype) && shape.size() == spec.shape.size();
-    for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = shape[axis] == spec.shape[axis].size;  // -1: dynamic
+    bool fits = name == spec.name && tensor.GetElementType() == element_type(spec.dtype) &&
+                shape.size() == spec.shape.size();
+    for (size_t axis = 0; fits && axis < shape.size(); ++axis)
+      fits = shape[axis] == spec.shape[axis].size;  // -1: dynamic
     if (!fits)
-      throw bst::CheckError("the graph has " + name + " " + bst::to_text(shape) + " where the manifest states " +
-                            spec.name + " " + spec.dtype + "; export again");
+      throw bst::CheckError("the graph has " + name + " " + bst::to_text(shape) +
+                            " where the manifest states " + spec.name + " " + spec.dtype + "; export again");
   }
 
   Ort::Value wrap(const Tensor& tensor) {
@@ -62,7 +64,8 @@ class OnnxSession : public bst::Session {
       auto& ints = const_cast<Ints&>(tensor.ints());  // the API takes no const pointer, and writes nothing
       return Ort::Value::CreateTensor(memory_, ints.data(), ints.size(), shape.data(), shape.size());
     }
-    auto value = Ort::Value::CreateTensor(allocator_, shape.data(), shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING);
+    auto value = Ort::Value::CreateTensor(allocator_, shape.data(), shape.size(),
+                                          ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING);
     std::vector<const char*> texts;
     for (const auto& text : tensor.texts()) texts.push_back(text.c_str());
     value.FillStringTensor(texts.data(), texts.size());
@@ -95,13 +98,16 @@ class OnnxSession : public bst::Session {
 class OnnxRuntime : public bst::Runtime {
  public:
   std::string client() const override { return "cpp-onnxruntime"; }
-  std::pair<std::string, std::string> library() const override { return {"onnxruntime", Ort::GetVersionString()}; }
+  std::pair<std::string, std::string> library() const override {
+    return {"onnxruntime", Ort::GetVersionString()};
+  }
   bst::Texts formats() const override { return {"onnx"}; }
 
   std::unique_ptr<bst::Session> open(const Bundle& bundle, const Json& format, const Signature& signature,
                                      int threads) override {
     const auto file = format.at("entries").at(signature.name).at("path").get<std::string>();
-    return std::make_unique<OnnxSession>(env_, (bundle.path / file).string(), options(bundle, threads), signature);
+    return std::make_unique<OnnxSession>(env_, (bundle.path / file).string(), options(bundle, threads),
+                                         signature);
   }
 
  private:
@@ -110,7 +116,8 @@ class OnnxRuntime : public bst::Runtime {
     Ort::SessionOptions options;
     const auto& tuning = bundle.manifest.at("tuning");
     const Json advised = tuning.is_null() ? Json::object() : tuning.at("options");
-    if (!threads && advised.contains("threads") && !advised["threads"].is_null()) threads = advised["threads"];
+    if (!threads && advised.contains("threads") && !advised["threads"].is_null())
+      threads = advised["threads"];
     if (threads) options.SetIntraOpNumThreads(threads);
     if (!advised.value("arena", true)) options.DisableCpuMemArena();
     if (!advised.value("spinning", true)) options.AddConfigEntry("session.intra_op.allow_spinning", "0");

@@ -45,13 +45,18 @@ struct Signature {
 };
 
 inline void from_json(const Json& value, Axis& axis) {
-  if (value.is_string()) value.get_to(axis.name);
-  else value.get_to(axis.size);
+  if (value.is_string())
+    value.get_to(axis.name);
+  else
+    value.get_to(axis.size);
 }
 inline void from_json(const Json& value, TensorSpec& spec) {
   value.at("name").get_to(spec.name);
   value.at("dtype").get_to(spec.dtype);
   value.at("shape").get_to(spec.shape);
+  if (spec.shape.empty() || spec.shape.size() > 2)
+    throw InputError(spec.name + " has " + std::to_string(spec.shape.size()) +
+                     " axes, not 1 or 2; export again");
 }
 inline void from_json(const Json& value, Signature& signature) {
   value.at("name").get_to(signature.name);
@@ -59,6 +64,10 @@ inline void from_json(const Json& value, Signature& signature) {
   value.at("inputs").get_to(signature.inputs);
   value.at("outputs").get_to(signature.outputs);
   if (!value.at("max_k").is_null()) signature.max_k = value.at("max_k").get<int64_t>();
+  bool whole = !signature.inputs.empty() && !signature.outputs.empty();
+  for (const auto& spec : signature.outputs) whole = whole && spec.shape.size() == 2;
+  if (!whole)
+    throw InputError("signature '" + signature.name + "' lacks inputs, outputs or axes; export again");
 }
 
 inline std::string to_text(const Signature& signature) {
@@ -144,7 +153,8 @@ class Bundle {
         continue;
       }
       const auto found = sha256(path / name), stated = record["sha256"].get<std::string>();
-      if (found != stated) altered.push_back(name + " is altered: sha256 " + found + ", the manifest says " + stated);
+      if (found != stated)
+        altered.push_back(name + " is altered: sha256 " + found + ", the manifest says " + stated);
     }
     for (const auto& entry : fs::recursive_directory_iterator(path)) {
       const auto name = entry.path().lexically_relative(path).generic_string();
@@ -167,11 +177,14 @@ class Bundle {
     Texts found;
     std::set<std::string> listed, named;
     for (const auto& record : manifest.at("files")) listed.insert(record.at("path").get<std::string>());
-    for (const auto& record : manifest.at("formats"))
+    bool whole = !manifest.at("formats").empty();
+    for (const auto& record : manifest.at("formats")) {
+      whole = whole && !record.at("entries").empty();
       for (const auto& [name, entry] : record.at("entries").items()) {
         named.insert(entry.at("path").get<std::string>());
         named.insert(record.at("golden").get<std::string>() + "/" + name + ".json");
       }
+    }
     for (const auto& name : named)
       if (!listed.count(name)) found.push_back(name + " is not among its files");
     for (const auto& name : listed) {
@@ -179,7 +192,7 @@ class Bundle {
       const bool climbs = std::find(inside.begin(), inside.end(), "..") != inside.end();
       if (inside.is_absolute() || climbs) found.push_back(name + " leads out of the bundle");
     }
-    if (named.empty()) found.push_back("it holds no format or no signature");
+    if (!whole) found.push_back("it holds no format or no signature");
     const double bound = manifest.at("tolerance");
     if (!(bound > 0 && bound <= kTolerance)) found.push_back("tolerance is not above 0 and at most 1e-05");
     if (!found.empty())

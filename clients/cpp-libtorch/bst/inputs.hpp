@@ -9,7 +9,8 @@
 
 namespace bst {
 
-// One vocabulary of vocabulary.json. Index 1 is its first id; index 0 stands for every id that it does not hold.
+// One vocabulary of vocabulary.json. Index 1 is its first id; index 0 stands for every id that it does not
+// hold.
 class Vocabulary {
  public:
   explicit Vocabulary(const Json& value) : ids_(value.at("ids")) {
@@ -60,7 +61,8 @@ inline Tensor to_tensor(const Json& nested, const std::string& dtype, size_t ran
     if (axis == 0) continue;
     Json inner = Json::array();
     for (const auto& row : flat) {
-      if (int64_t(row.size()) != tensor.shape.back()) throw InputError("a golden vector has rows of different lengths");
+      if (int64_t(row.size()) != tensor.shape.back())
+        throw InputError("a golden vector has rows of different lengths");
       for (const auto& value : row) inner.push_back(value);
     }
     flat = std::move(inner);
@@ -83,7 +85,8 @@ inline Tensors to_inputs(const Bundle& bundle, const Signature& signature, const
   for (const auto& [name, facts] : context.items()) known.push_back(name);
   for (const auto& [name, value] : request.context)
     if (!context.contains(name))
-      throw InputError("--context '" + name + "=" + value + "' is not one of NAME=VALUE with a feature of the model, once: " +
+      throw InputError("--context '" + name + "=" + value +
+                       "' is not one of NAME=VALUE with a feature of the model, once: " +
                        (known.empty() ? "none" : join(known, ", ")));
   Json history = typed_ids(request.history, items, "--history");
   if (history.empty()) history.push_back(items.at("padding"));
@@ -91,8 +94,8 @@ inline Tensors to_inputs(const Bundle& bundle, const Signature& signature, const
   std::map<std::string, Json> categories;
   for (const auto& [name, facts] : context.items()) {
     const auto given = request.context.find(name);
-    categories[name] =
-        given == request.context.end() ? facts.at("padding") : typed_id(given->second, facts, "--context " + name);
+    categories[name] = given == request.context.end() ? facts.at("padding")
+                                                      : typed_id(given->second, facts, "--context " + name);
   }
   Json values{{"history", Json::array({history})}, {"candidates", Json::array({candidates})}};
   if (signature.ids == "index") {
@@ -111,7 +114,8 @@ inline Tensors to_inputs(const Bundle& bundle, const Signature& signature, const
   } else {
     for (const auto& [name, value] : categories) values[name] = Json::array({value});
   }
-  if (signature.max_k) values["k"] = Json::array({request.k.value_or(std::min<int64_t>(10, *signature.max_k))});
+  if (signature.max_k)
+    values["k"] = Json::array({request.k.value_or(std::min<int64_t>(10, *signature.max_k))});
   Tensors inputs;
   for (const auto& spec : signature.inputs)
     inputs[spec.name] = to_tensor(values.at(spec.name), spec.dtype, spec.shape.size());
@@ -131,7 +135,8 @@ inline void check_inputs(const Signature& signature, const Tensors& inputs) {
     const auto& tensor = found->second;
     int64_t size = 1;
     for (const int64_t length : tensor.shape) size *= length;
-    if (tensor.dtype() != spec.dtype) offences.push_back(spec.name + " holds " + tensor.dtype() + ", not " + spec.dtype);
+    if (tensor.dtype() != spec.dtype)
+      offences.push_back(spec.name + " holds " + tensor.dtype() + ", not " + spec.dtype);
     if (tensor.shape.size() != spec.shape.size() || size == 0 || size_t(size) != tensor.size()) {
       offences.push_back(spec.name + " has shape " + to_text(tensor.shape));
       continue;
@@ -139,7 +144,8 @@ inline void check_inputs(const Signature& signature, const Tensors& inputs) {
     for (size_t axis = 0; axis < spec.shape.size(); ++axis) {
       const auto& stated = spec.shape[axis];
       const int64_t length = tensor.shape[axis];
-      const int64_t expected = stated.name.empty() ? stated.size : sizes.try_emplace(stated.name, length).first->second;
+      const int64_t expected =
+          stated.name.empty() ? stated.size : sizes.try_emplace(stated.name, length).first->second;
       if (length != expected)
         offences.push_back(spec.name + " has shape " + to_text(tensor.shape) + ", where " +
                            (stated.name.empty() ? "axis " + std::to_string(axis) : stated.name) + " is " +
@@ -169,7 +175,8 @@ struct GoldenCase {
   Tensors inputs, outputs;
 };
 
-inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Json& format, const Signature& signature) {
+inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Json& format,
+                                           const Signature& signature) {
   const auto path = bundle.path / format.at("golden").get<std::string>() / (signature.name + ".json");
   const Json file = read_json(path, "golden vectors");
   std::vector<GoldenCase> found;
@@ -181,14 +188,16 @@ inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Json& for
       for (const auto& spec : signature.outputs)
         golden.outputs[spec.name] = to_tensor(one.at("outputs").at(spec.name), spec.dtype, spec.shape.size());
       for (const auto* name : {"runner_up", "largest_score"})
-        if (one.at("outputs").contains(name)) golden.outputs[name] = to_tensor(one["outputs"][name], "float32", 1);
+        if (one.at("outputs").contains(name))
+          golden.outputs[name] = to_tensor(one["outputs"][name], "float32", 1);
       found.push_back(std::move(golden));
     }
   } catch (const Json::exception& error) {
     throw InputError(path.string() + " is not a file of golden vectors (" + error.what() + "); export again");
   }
   if (found.empty())
-    throw CheckError(bundle.path.string() + ": there is no golden case of " + signature.name + " to replay; export again");
+    throw CheckError(bundle.path.string() + ": there is no golden case of " + signature.name +
+                     " to replay; export again");
   return found;
 }
 

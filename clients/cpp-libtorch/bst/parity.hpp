@@ -107,7 +107,8 @@ inline std::string wrong_shape(const Signature& signature, const Tensors& expect
 inline Comparison compare(const Signature& signature, const Tensors& expected, const Tensors& actual,
                           double tolerance) {
   constexpr double kInfinite = std::numeric_limits<double>::infinity();
-  if (const auto wrong = wrong_shape(signature, expected, actual); !wrong.empty()) return {kInfinite, 0, wrong};
+  if (const auto wrong = wrong_shape(signature, expected, actual); !wrong.empty())
+    return {kInfinite, 0, wrong};
   const auto& name = signature.outputs.back().name;
   const Tensor &want = expected.at(name), &got = actual.at(name);
   const bool may_be_absent = signature.name == "top_k" || signature.name == "score_candidates";

@@ -54,8 +54,7 @@ using Tensors = std::map<std::string, Tensor>;
 
 inline std::string to_text(const Ints& shape) {
   std::string text = "[";
-  for (size_t axis = 0; axis < shape.size(); ++axis)
-    text += (axis ? ", " : "") + std::to_string(shape[axis]);
+  for (size_t axis = 0; axis < shape.size(); ++axis) text += (axis ? ", " : "") + std::to_string(shape[axis]);
   return text + "]";
 }
 

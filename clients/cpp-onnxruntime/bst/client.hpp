@@ -31,8 +31,8 @@ inline int64_t positive(const std::string& option, const std::string& text) {
 
 inline Arguments parse_arguments(int count, char** given) {
   static const std::string kUsage =
-      "use: recommend|score|verify|bench BUNDLE [--history ID,..] [--context NAME=VALUE,..] [--candidates ID,..] [--k N] "
-      "[--format NAME] [--case NAME] [--calls N]";
+      "use: recommend|score|verify|bench BUNDLE [--history ID,..] [--context NAME=VALUE,..] "
+      "[--candidates ID,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
   const Texts words(given + 1, given + count);
   static const std::set<std::string> kCommands{"recommend", "score", "verify", "bench"};
   if (words.size() < 2 || !kCommands.count(words[0])) throw InputError(kUsage);
@@ -41,20 +41,28 @@ inline Arguments parse_arguments(int count, char** given) {
     const auto& option = words[place];
     if (place + 1 == words.size()) throw InputError(option + " has no value; " + kUsage);
     const auto& value = words[place + 1];
-    if (option == "--history") arguments.request.history = split(value);
-    else if (option == "--candidates") arguments.request.candidates = split(value);
-    else if (option == "--k") arguments.request.k = typed_id(value, {{"dtype", "int64"}}, option).get<int64_t>();
-    else if (option == "--format") arguments.format = value;
-    else if (option == "--case") arguments.golden_case = value;
-    else if (option == "--calls") arguments.calls = positive(option, value);
+    if (option == "--history")
+      arguments.request.history = split(value);
+    else if (option == "--candidates")
+      arguments.request.candidates = split(value);
+    else if (option == "--k")
+      arguments.request.k = typed_id(value, {{"dtype", "int64"}}, option).get<int64_t>();
+    else if (option == "--format")
+      arguments.format = value;
+    else if (option == "--case")
+      arguments.golden_case = value;
+    else if (option == "--calls")
+      arguments.calls = positive(option, value);
     else if (option == "--context") {
       for (const auto& pair : split(value)) {
         const auto equals = pair.find('=');
-        const bool once = equals != std::string::npos &&
-                          arguments.request.context.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second;
+        const bool once =
+            equals != std::string::npos &&
+            arguments.request.context.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second;
         if (!once) throw InputError("--context '" + pair + "' is not one of NAME=VALUE, each name once");
       }
-    } else throw InputError(option + " is not an option; " + kUsage);
+    } else
+      throw InputError(option + " is not an option; " + kUsage);
   }
   return arguments;
 }
@@ -62,7 +70,7 @@ inline Arguments parse_arguments(int count, char** given) {
 // The whole program: exit code 0 done, 1 a check failed, 2 bad input; one line on stderr with 1 and 2.
 inline int run_client(int count, char** given, Runtime& runtime) {
   const auto refused = [](const std::string& message, int code) {
-    std::cerr << "error: " << message << '\n';
+    std::cerr << "error: " << message.substr(0, message.find('\n')) << '\n';
     return code;
   };
   try {
@@ -75,7 +83,8 @@ inline int run_client(int count, char** given, Runtime& runtime) {
       const Json& format = chosen_format(bundle, runtime, arguments.format);
       if (arguments.command == "recommend") told = recommend(bundle, format, runtime, arguments.request);
       if (arguments.command == "score") told = score(bundle, format, runtime, arguments.request);
-      if (arguments.command == "bench") told = bench(bundle, format, runtime, arguments.golden_case, arguments.calls);
+      if (arguments.command == "bench")
+        told = bench(bundle, format, runtime, arguments.golden_case, arguments.calls);
     }
     std::cout << told.dump() << '\n';
     return told.value("ok", true) ? 0 : refused(told["failure"], 1);

@@ -20,7 +20,8 @@ inline const Json& chosen_format(const Bundle& bundle, const Runtime& runtime, c
   Texts held;
   for (const auto& format : bundle.manifest["formats"]) held.push_back(format["name"]);
   throw InputError("of the formats in the bundle (" + join(held, ", ") + ") this client runs " +
-                   (asked.empty() ? "none; it knows " : "no " + asked + "; it knows ") + join(runtime.formats(), ", "));
+                   (asked.empty() ? "none; it knows " : "no " + asked + "; it knows ") +
+                   join(runtime.formats(), ", "));
 }
 
 inline Json recommend(const Bundle& bundle, const Json& format, Runtime& runtime, const Request& request) {
@@ -28,8 +29,8 @@ inline Json recommend(const Bundle& bundle, const Json& format, Runtime& runtime
   if (request.k && !signature.max_k)
     throw InputError("--k " + std::to_string(*request.k) + ": this bundle gives " +
                      std::to_string(signature.outputs[0].shape[1].size) + "; export with --max-k to choose");
-  const auto answer =
-      call(*open_session(bundle, format, signature, runtime), signature, to_inputs(bundle, signature, request));
+  const auto answer = call(*open_session(bundle, format, signature, runtime), signature,
+                           to_inputs(bundle, signature, request));
   Floats scores;
   for (const float score : answer.at("scores").floats())
     if (std::isfinite(score)) scores.push_back(score);  // -inf: nothing is left
@@ -40,12 +41,13 @@ inline Json recommend(const Bundle& bundle, const Json& format, Runtime& runtime
 inline Json score(const Bundle& bundle, const Json& format, Runtime& runtime, const Request& request) {
   if (request.candidates.empty()) throw InputError("--candidates names no id; give such as --candidates 1,2");
   const auto signature = bundle.signature("score_candidates", format["ids"]);
-  const auto answer =
-      call(*open_session(bundle, format, signature, runtime), signature, to_inputs(bundle, signature, request));
+  const auto answer = call(*open_session(bundle, format, signature, runtime), signature,
+                           to_inputs(bundle, signature, request));
   Json scores = Json::array();
   for (const float score : answer.at("scores").floats())
     scores.push_back(std::isfinite(score) ? Json(score) : Json());
-  return {{"candidates", typed_ids(request.candidates, bundle.manifest["items"], "--candidates")}, {"scores", scores}};
+  return {{"candidates", typed_ids(request.candidates, bundle.manifest["items"], "--candidates")},
+          {"scores", scores}};
 }
 
 // Replay the golden calls of one signature; the worst of them is told.
@@ -57,7 +59,8 @@ inline Json replay(const Bundle& bundle, const Json& format, const Signature& si
   int64_t rows = 0, swaps = 0;
   for (size_t place = 0; place < golden.size(); ++place) {
     const auto& one = golden[place];
-    const auto found = compare(signature, one.outputs, call(*session, signature, one.inputs), bundle.tolerance());
+    const auto found =
+        compare(signature, one.outputs, call(*session, signature, one.inputs), bundle.tolerance());
     rows += one.outputs.at(signature.outputs.back().name).shape[0];
     swaps += found.swaps;
     failed += !found.failure.empty();
@@ -66,10 +69,11 @@ inline Json replay(const Bundle& bundle, const Json& format, const Signature& si
   }
   if (failed)
     throw CheckError(bundle.path.string() + ": " + format["name"].get<std::string>() + ", " + signature.name +
-                     ", golden case '" + golden[where].name + "': " + worst.failure + " (" + std::to_string(failed) +
-                     " of " + std::to_string(golden.size()) + " calls fail)");
-  return {{"format", format["name"]}, {"signature", signature.name}, {"cases", golden.size()},
-          {"rows", rows},             {"max_error", worst.error},    {"swaps", swaps}};
+                     ", golden case '" + golden[where].name + "': " + worst.failure + " (" +
+                     std::to_string(failed) + " of " + std::to_string(golden.size()) + " calls fail)");
+  return {{"format", format["name"]}, {"signature", signature.name},
+          {"cases", golden.size()},   {"rows", rows},
+          {"max_error", worst.error}, {"swaps", swaps}};
 }
 
 // The verdict of `bst verify --json`, for the formats that this runtime runs.
@@ -84,7 +88,8 @@ inline Json verify(const Bundle& bundle, Runtime& runtime) {
       for (const auto& remark : format->at("needs").at("remarks"))
         verdict["warnings"].push_back(name + ": " + remark.get<std::string>());
       for (const auto& [signature, entry] : format->at("entries").items())
-        verdict["verdicts"].push_back(replay(bundle, *format, bundle.signature(signature, (*format)["ids"]), runtime));
+        verdict["verdicts"].push_back(
+            replay(bundle, *format, bundle.signature(signature, (*format)["ids"]), runtime));
     }
     if (verdict["verdicts"].empty()) chosen_format(bundle, runtime, "");  // says which formats are there
   } catch (const CheckError& error) {
@@ -115,10 +120,17 @@ inline Json bench(const Bundle& bundle, const Json& format, Runtime& runtime, co
   std::sort(times.begin(), times.end());
   const auto& shape = chosen->inputs.at(signature.inputs[0].name).shape;
   const auto [library, version] = runtime.library();
-  return {{"client", runtime.client()}, {"runtime", library + " " + version}, {"format", format["name"]},
-          {"signature", "top_k"},       {"case", chosen->name},               {"rows", shape[0]},
-          {"length", shape[1]},         {"threads", 1},                       {"calls", calls},
-          {"p50_us", times[times.size() / 2]}, {"p99_us", times[times.size() * 99 / 100]}};
+  return {{"client", runtime.client()},
+          {"runtime", library + " " + version},
+          {"format", format["name"]},
+          {"signature", "top_k"},
+          {"case", chosen->name},
+          {"rows", shape[0]},
+          {"length", shape[1]},
+          {"threads", 1},
+          {"calls", calls},
+          {"p50_us", times[times.size() / 2]},
+          {"p99_us", times[times.size() * 99 / 100]}};
 }
 
 }  // namespace bst

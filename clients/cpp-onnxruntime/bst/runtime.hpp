@@ -38,7 +38,8 @@ inline std::vector<int> version_numbers(const std::string& version) {
   return numbers;
 }
 
-// Why a format cannot run here and must not be loaded: machine code for a missing CPU feature ends the process.
+// Why a format cannot run here and must not be loaded: machine code for a missing CPU feature ends the
+// process.
 inline void refuse_obstacles(const Bundle& bundle, const Json& format, const Runtime& runtime) {
   const auto& needs = format.at("needs");
   const auto [library, version] = runtime.library();
@@ -47,7 +48,8 @@ inline void refuse_obstacles(const Bundle& bundle, const Json& format, const Run
     utsname machine{};
     uname(&machine);
     if (needs["machine"] != machine.machine)
-      found.push_back("is machine code for " + needs["machine"].get<std::string>() + ", this machine is " + machine.machine);
+      found.push_back("is machine code for " + needs["machine"].get<std::string>() + ", this machine is " +
+                      machine.machine);
     std::set<std::string> flags;
     std::ifstream cpuinfo("/proc/cpuinfo");
     for (std::string line; std::getline(cpuinfo, line) && flags.empty();)
@@ -59,25 +61,28 @@ inline void refuse_obstacles(const Bundle& bundle, const Json& format, const Run
     for (const auto& flag : needs.at("cpu_flags"))
       if (!flags.count(flag)) missing.push_back(flag);
     if (!missing.empty())
-      found.push_back("needs the CPU features " + join(missing, ", ") + ", which this CPU has not; export again here");
+      found.push_back("needs the CPU features " + join(missing, ", ") +
+                      ", which this CPU has not; export again here");
   }
-  if (const auto least = needs.at("at_least").value(library, ""); version_numbers(version) < version_numbers(least))
+  if (const auto least = needs.at("at_least").value(library, "");
+      version_numbers(version) < version_numbers(least))
     found.push_back("needs " + library + " " + least + ", here is " + version + "; update it");
   if (!found.empty())
-    throw CheckError(bundle.path.string() + ": " + format["name"].get<std::string>() + " " + join(found, "; "));
+    throw CheckError(bundle.path.string() + ": " + format["name"].get<std::string>() + " " +
+                     join(found, "; "));
 }
 
 // Load a signature; what the runtime says against the file is a check that failed.
-inline std::unique_ptr<Session> open_session(const Bundle& bundle, const Json& format, const Signature& signature,
-                                             Runtime& runtime, int threads = 0) {
+inline std::unique_ptr<Session> open_session(const Bundle& bundle, const Json& format,
+                                             const Signature& signature, Runtime& runtime, int threads = 0) {
   try {
     return runtime.open(bundle, format, signature, threads);
   } catch (const CheckError&) {
     throw;
   } catch (const std::exception& error) {
     const auto told = std::string(error.what());
-    throw CheckError(bundle.path.string() + ": " + signature.name + " does not load in " + runtime.library().first +
-                     " (" + told.substr(0, told.find('\n')) + "); export again");
+    throw CheckError(bundle.path.string() + ": " + signature.name + " does not load in " +
+                     runtime.library().first + " (" + told.substr(0, told.find('\n')) + "); export again");
   }
 }
 
