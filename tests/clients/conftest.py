@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import torch
 
 from bench import demo
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
@@ -45,16 +47,27 @@ class Client:
         return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 
-def build(folder: Path, target: Path, *options: str) -> str:
-    """Configure and build a C++ client as its README says; give the path of the program."""
+def readme_commands(name: str) -> tuple[str, str]:
+    """The two commands with which a client's README begins."""
+    block = re.search(r"```sh\n(.*?)```", (CLIENTS / name / "README.md").read_text(), flags=re.DOTALL)
+    assert block is not None
+    first, second = block[1].splitlines()
+    return first, second
+
+
+def build(folder: Path, first: str) -> str:
+    """Build a C++ client in a copy of its folder by the first command of its README; give the path of the program."""
     import nlohmann_json
 
-    headers = Path(nlohmann_json.__file__).parent / "include"
-    configure = ["cmake", "-S", folder, "-B", target, f"-DJSON_INCLUDE={headers}", "-DCMAKE_CXX_FLAGS=-Werror"]
-    for step in ([*configure, *options], ["cmake", "--build", target, "--parallel", "2"]):
-        done = subprocess.run(list(map(str, step)), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return str(target / "bst-client")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "CMAKE_INCLUDE_PATH": str(Path(nlohmann_json.__file__).parent / "include"),
+        "CXXFLAGS": "-Werror",
+    }
+    done = subprocess.run(first, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(folder / "build" / "bst-client")
 
 
 @pytest.fixture(scope="session")
@@ -67,14 +80,16 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return Client(name, ("node", str(CLIENTS / "node" / "client.mjs")), ("onnx",))
     if shutil.which("cmake") is None or shutil.which("g++") is None:
         pytest.skip("no cmake or no g++ here")
-    folder = tmp_path_factory.mktemp(name)
+    folder = tmp_path_factory.mktemp(name) / name
+    shutil.copytree(CLIENTS / name, folder, ignore=shutil.ignore_patterns("build"))
+    first, _ = readme_commands(name)
     if name == "cpp-libtorch":
-        program = build(CLIENTS / name, folder / "build", f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}")
-        return Client(name, (program,), ("torchscript", "aotinductor"))
+        return Client(name, (build(folder, first),), ("torchscript", "aotinductor"))
     if not HEADERS.exists():
         pytest.skip("no C++ headers: npm was not there")
-    root = make_ort_root(folder / "ort")
-    return Client(name, (build(CLIENTS / name, folder / "build", f"-DORT_ROOT={root}"),), ("onnx",))
+    (release,) = re.findall(r"-DORT_ROOT=(\S+)", first)
+    make_ort_root(folder / release)
+    return Client(name, (build(folder, first),), ("onnx",))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from export import open_bundle
-from tests.clients.conftest import CLIENTS, Client
+from tests.clients.conftest import CLIENTS, Client, readme_commands
 from tests.conftest import Command
 
 NAMES = ("cpp-onnxruntime", "cpp-libtorch", "node")
@@ -99,6 +100,19 @@ def test_recommend_and_score_answer_as_bst_recommend(
     assert scored["candidates"] == candidates
     assert scored["scores"][-1] is None
     assert scored["scores"][:-1] == pytest.approx(found["scores"][:3], abs=1e-5)
+
+
+@EVERY
+def test_the_second_command_of_the_readme_recommends(client: Client, ml_1m_bundle: Path, bst_command: Command) -> None:
+    """The first one has built the client, in a copy of its folder."""
+    _, second = readme_commands(client.name)
+    program, separator, rest = second.partition(" recommend BUNDLE ")
+    assert separator
+    assert shlex.split(program)[-1] == Path(client.command[-1]).name or program == "build/bst-client"
+    code, found, stderr = client("recommend", ml_1m_bundle, *shlex.split(rest))
+    assert (code, stderr) == (0, "")
+    wanted = json.loads(bst_command("recommend", ml_1m_bundle, "--json", *shlex.split(rest))[1])
+    assert found["item_ids"] == wanted["item_ids"]
 
 
 @EVERY
