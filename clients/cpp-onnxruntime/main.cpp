@@ -23,6 +23,9 @@ class OnnxSession : public bst::Session {
  public:
   OnnxSession(Ort::Env& env, const std::string& path, const Ort::SessionOptions& options, Signature signature)
       : signature_(std::move(signature)), session_(env, path.c_str(), options) {
+    if (session_.GetInputCount() != signature_.inputs.size() ||
+        session_.GetOutputCount() != signature_.outputs.size())
+      throw bst::CheckError("the graph has other inputs or outputs than the manifest states; export again");
     for (const auto& spec : signature_.inputs) input_names_.push_back(spec.name.c_str());
     for (const auto& spec : signature_.outputs) output_names_.push_back(spec.name.c_str());
     for (size_t place = 0; place < signature_.inputs.size(); ++place)
@@ -116,8 +119,8 @@ class OnnxRuntime : public bst::Runtime {
     Ort::SessionOptions options;
     const auto& tuning = bundle.manifest.at("tuning");
     const Json advised = tuning.is_null() ? Json::object() : tuning.at("options");
-    if (!threads && advised.contains("threads") && !advised["threads"].is_null())
-      threads = advised["threads"];
+    if (!threads && advised.contains("threads") && !advised.at("threads").is_null())
+      threads = advised.at("threads");
     if (threads) options.SetIntraOpNumThreads(threads);
     if (!advised.value("arena", true)) options.DisableCpuMemArena();
     if (!advised.value("spinning", true)) options.AddConfigEntry("session.intra_op.allow_spinning", "0");
@@ -125,7 +128,7 @@ class OnnxRuntime : public bst::Runtime {
     return options;
   }
 
-  Ort::Env env_{ORT_LOGGING_LEVEL_ERROR, "bst"};
+  Ort::Env env_{ORT_LOGGING_LEVEL_FATAL, "bst"};  // errors are told once, as exceptions
 };
 
 }  // namespace

@@ -128,14 +128,14 @@ class Bundle {
 
   // The format of that name, or null.
   const Json* format(const std::string& name) const {
-    for (const auto& record : manifest["formats"])
-      if (record["name"] == name) return &record;
+    for (const auto& record : manifest.at("formats"))
+      if (record.at("name") == name) return &record;
     return nullptr;
   }
 
   Signature signature(const std::string& name, const std::string& ids) const {
-    for (const auto& value : manifest["signatures"])
-      if (value["name"] == name && value["ids"] == ids) return value.get<Signature>();
+    for (const auto& value : manifest.at("signatures"))
+      if (value.at("name") == name && value.at("ids") == ids) return value.get<Signature>();
     throw InputError("signature '" + name + "' is not in the bundle");
   }
 
@@ -144,15 +144,15 @@ class Bundle {
   void check_files(const std::string& folder = "") const {
     Texts missing, altered, strange;
     std::set<std::string> listed{"manifest.json"};
-    for (const auto& record : manifest["files"]) {
-      const auto name = record["path"].get<std::string>();
+    for (const auto& record : manifest.at("files")) {
+      const auto name = record.at("path").get<std::string>();
       listed.insert(name);
       if (name.rfind(folder, 0) != 0) continue;
       if (!fs::is_regular_file(path / name)) {
         missing.push_back(name + " is missing");
         continue;
       }
-      const auto found = sha256(path / name), stated = record["sha256"].get<std::string>();
+      const auto found = sha256(path / name), stated = record.at("sha256").get<std::string>();
       if (found != stated)
         altered.push_back(name + " is altered: sha256 " + found + ", the manifest says " + stated);
     }
@@ -167,7 +167,7 @@ class Bundle {
       throw CheckError(path.string() + ": " + join(missing, "; ") + "; export again or restore the files");
   }
 
-  double tolerance() const { return manifest["tolerance"]; }
+  double tolerance() const { return manifest.at("tolerance"); }
 
   const fs::path path;
   Json manifest;

@@ -18,14 +18,14 @@ inline const Json& chosen_format(const Bundle& bundle, const Runtime& runtime, c
       return *format;
     }
   Texts held;
-  for (const auto& format : bundle.manifest["formats"]) held.push_back(format["name"]);
+  for (const auto& format : bundle.manifest.at("formats")) held.push_back(format.at("name"));
   throw InputError("of the formats in the bundle (" + join(held, ", ") + ") this client runs " +
                    (asked.empty() ? "none; it knows " : "no " + asked + "; it knows ") +
                    join(runtime.formats(), ", "));
 }
 
 inline Json recommend(const Bundle& bundle, const Json& format, Runtime& runtime, const Request& request) {
-  const auto signature = bundle.signature("top_k", format["ids"]);
+  const auto signature = bundle.signature("top_k", format.at("ids"));
   if (request.k && !signature.max_k)
     throw InputError("--k " + std::to_string(*request.k) + ": this bundle gives " +
                      std::to_string(signature.outputs[0].shape[1].size) + "; export with --max-k to choose");
@@ -40,13 +40,13 @@ inline Json recommend(const Bundle& bundle, const Json& format, Runtime& runtime
 
 inline Json score(const Bundle& bundle, const Json& format, Runtime& runtime, const Request& request) {
   if (request.candidates.empty()) throw InputError("--candidates names no id; give such as --candidates 1,2");
-  const auto signature = bundle.signature("score_candidates", format["ids"]);
+  const auto signature = bundle.signature("score_candidates", format.at("ids"));
   const auto answer = call(*open_session(bundle, format, signature, runtime), signature,
                            to_inputs(bundle, signature, request));
   Json scores = Json::array();
   for (const float score : answer.at("scores").floats())
     scores.push_back(std::isfinite(score) ? Json(score) : Json());
-  return {{"candidates", typed_ids(request.candidates, bundle.manifest["items"], "--candidates")},
+  return {{"candidates", typed_ids(request.candidates, bundle.manifest.at("items"), "--candidates")},
           {"scores", scores}};
 }
 
@@ -68,12 +68,12 @@ inline Json replay(const Bundle& bundle, const Json& format, const Signature& si
       worst = found, where = place;
   }
   if (failed)
-    throw CheckError(bundle.path.string() + ": " + format["name"].get<std::string>() + ", " + signature.name +
-                     ", golden case '" + golden[where].name + "': " + worst.failure + " (" +
+    throw CheckError(bundle.path.string() + ": " + format.at("name").get<std::string>() + ", " +
+                     signature.name + ", golden case '" + golden[where].name + "': " + worst.failure + " (" +
                      std::to_string(failed) + " of " + std::to_string(golden.size()) + " calls fail)");
-  return {{"format", format["name"]}, {"signature", signature.name},
-          {"cases", golden.size()},   {"rows", rows},
-          {"max_error", worst.error}, {"swaps", swaps}};
+  return {{"format", format.at("name")}, {"signature", signature.name},
+          {"cases", golden.size()},      {"rows", rows},
+          {"max_error", worst.error},    {"swaps", swaps}};
 }
 
 // The verdict of `bst verify --json`, for the formats that this runtime runs.
@@ -89,7 +89,7 @@ inline Json verify(const Bundle& bundle, Runtime& runtime) {
         verdict["warnings"].push_back(name + ": " + remark.get<std::string>());
       for (const auto& [signature, entry] : format->at("entries").items())
         verdict["verdicts"].push_back(
-            replay(bundle, *format, bundle.signature(signature, (*format)["ids"]), runtime));
+            replay(bundle, *format, bundle.signature(signature, format->at("ids")), runtime));
     }
     if (verdict["verdicts"].empty()) chosen_format(bundle, runtime, "");  // says which formats are there
   } catch (const CheckError& error) {
@@ -102,7 +102,7 @@ inline Json verify(const Bundle& bundle, Runtime& runtime) {
 // Time calls for one user on one thread, from ids to ids and scores.
 inline Json bench(const Bundle& bundle, const Json& format, Runtime& runtime, const std::string& golden_case,
                   int64_t calls) {
-  const auto signature = bundle.signature("top_k", format["ids"]);
+  const auto signature = bundle.signature("top_k", format.at("ids"));
   const auto golden = read_golden(bundle, format, signature);
   const auto chosen = std::find_if(golden.begin(), golden.end(),
                                    [&](const GoldenCase& one) { return one.name == golden_case; });
@@ -122,7 +122,7 @@ inline Json bench(const Bundle& bundle, const Json& format, Runtime& runtime, co
   const auto [library, version] = runtime.library();
   return {{"client", runtime.client()},
           {"runtime", library + " " + version},
-          {"format", format["name"]},
+          {"format", format.at("name")},
           {"signature", "top_k"},
           {"case", chosen->name},
           {"rows", shape[0]},

@@ -47,8 +47,8 @@ inline void refuse_obstacles(const Bundle& bundle, const Json& format, const Run
   if (!needs.at("machine").is_null()) {
     utsname machine{};
     uname(&machine);
-    if (needs["machine"] != machine.machine)
-      found.push_back("is machine code for " + needs["machine"].get<std::string>() + ", this machine is " +
+    if (needs.at("machine") != machine.machine)
+      found.push_back("is machine code for " + needs.at("machine").get<std::string>() + ", this machine is " +
                       machine.machine);
     std::set<std::string> flags;
     std::ifstream cpuinfo("/proc/cpuinfo");
@@ -68,7 +68,7 @@ inline void refuse_obstacles(const Bundle& bundle, const Json& format, const Run
       version_numbers(version) < version_numbers(least))
     found.push_back("needs " + library + " " + least + ", here is " + version + "; update it");
   if (!found.empty())
-    throw CheckError(bundle.path.string() + ": " + format["name"].get<std::string>() + " " +
+    throw CheckError(bundle.path.string() + ": " + format.at("name").get<std::string>() + " " +
                      join(found, "; "));
 }
 

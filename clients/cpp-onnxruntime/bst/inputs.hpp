@@ -187,9 +187,13 @@ inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Json& for
         golden.inputs[spec.name] = to_tensor(one.at("inputs").at(spec.name), spec.dtype, spec.shape.size());
       for (const auto& spec : signature.outputs)
         golden.outputs[spec.name] = to_tensor(one.at("outputs").at(spec.name), spec.dtype, spec.shape.size());
+      const auto rows = golden.outputs.at(signature.outputs.back().name).shape[0];
       for (const auto* name : {"runner_up", "largest_score"})
-        if (one.at("outputs").contains(name))
-          golden.outputs[name] = to_tensor(one["outputs"][name], "float32", 1);
+        if (const auto& given = one.at("outputs"); given.contains(name)) {
+          golden.outputs[name] = to_tensor(given.at(name), "float32", 1);
+          if (golden.outputs[name].shape[0] != rows)
+            throw InputError(path.string() + ": " + name + " lacks rows");
+        }
       found.push_back(std::move(golden));
     }
   } catch (const Json::exception& error) {
