@@ -2,24 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# What comes from npm: ONNX Runtime for Node, and its C++ headers. Skipped, with the tests that want it, without npm.
-NPM := clients/node tests/clients/headers
-WEB := clients/web/node_modules/.installed
+# What comes from npm: ONNX Runtime for Node, for browsers, and its C++ headers. Without npm, tests that want it skip.
+NPM := clients/node clients/web tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 
-.PHONY: demo test test-all clients-test check format schema install clean
+.PHONY: demo serve test test-all clients-test check format schema install clean
 
 demo: install
 	@rm -rf demo
 	$(BIN)/bst demo --out demo
 
+serve: install
+	$(BIN)/bst demo --out demo --serve
+
 test: install check
 	$(BIN)/pytest -q -m "not slow"
 
-test-all: install check $(WEB) $(TRITON)
+test-all: install check $(TRITON)
 	$(BIN)/pytest -q
 
-clients-test: install $(WEB)
+clients-test: install
 	$(BIN)/pytest -q tests/clients
 
 check: install
@@ -57,4 +59,4 @@ $(TRITON): tests/triton/requirements.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv tests/triton/.venv $(NPM:=/node_modules) clients/web/node_modules demo build dist *.egg-info
+	rm -rf .venv tests/triton/.venv $(NPM:=/node_modules) demo build dist *.egg-info

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from bench.backends import BACKENDS
 from bench.compare import COLUMNS, compare_records, differences
-from bench.demo import run_demo
+from bench.demo import DEFAULT_OUT, run_demo
+from bench.demo_serve import DEFAULT_PORT, require_demo, require_server, serve_demo
 from bench.measure import check_config, measure_bundle, measure_random
 from bench.random_model import RandomModel, parse_model
 from bench.record import BenchConfig, BenchRecord, read_record
@@ -116,11 +117,28 @@ def compare(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder to write; must not exist.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
+    ] = DEFAULT_OUT,
     seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help=f"Of --serve [{DEFAULT_PORT}].", min=1, max=65535)] = None,
 ) -> None:
     """Walk the whole road on openly licensed data: train, export, prove, measure, and show it on a page."""
-    run_demo(out, seed)
+    if not serve:
+        if port is not None:
+            raise InputError(f"--port {port} is where --serve answers; give that too")
+        run_demo(out, seed)
+        return
+    require_server(port or DEFAULT_PORT)
+    if out.exists():
+        require_demo(out)
+    else:
+        run_demo(out, seed)
+    if code := serve_demo(out, port or DEFAULT_PORT):
+        raise typer.Exit(code)
 
 
 def _config(given: dict[str, Any], longest: int) -> BenchConfig:

@@ -6,6 +6,7 @@ Its maker calls the data simulated: good for showing how everything works, not f
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import sys
 import time
@@ -32,6 +33,8 @@ from bst.trainer import EpochReport
 from bst.training import Dataset, TrainingResult, train
 from export import Manifest, export_bundle, open_bundle, verify_bundle
 
+DEFAULT_OUT = Path("demo")
+NAMES_FILE = "names.json"
 MIN_PURCHASES = 50
 CONTEXT = ("age", "income", "household_size", "kids_count")
 SHOWN_HOUSEHOLDS = 3
@@ -159,7 +162,9 @@ def _write_tables(source: Path, folder: Path, seed: int) -> dict[int, str]:
     full_name = pl.concat_str([name, "package_size", store_brand], separator=", ", ignore_nulls=True)
     named = products.select("product_id", name=full_name)
     named.write_csv(folder / "products.csv")
-    return dict(named.iter_rows())
+    names = dict(named.iter_rows())
+    (folder / NAMES_FILE).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
+    return names
 
 
 def _households(bundle: Path, dataset: Dataset, names: dict[int, str]) -> list[Household]:
@@ -207,7 +212,9 @@ def _commands(dataset: Dataset, out: Path) -> tuple[str, ...]:
     some = dataset.vocabularies.items.ids.to_list()[:2]
     bundle = out / "bundle"
     bst = "bst" if shutil.which("bst") else sys.argv[0]  # as it was called, where it is not on the path
+    there = "" if out == DEFAULT_OUT else f" --out {out}"
     return (
+        f"{bst} demo{there} --serve",
         f"{bst} recommend {bundle} --history {some[0]},{some[1]} --context age=35-44,household_size=2",
         f"{bst} verify {bundle}",
         f"{bst} bench {bundle} --signature all_scores --batch-sizes 1,64 --html all.html",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+
+# Before torch is there, and for every process that a test starts: models as small as these lose by a second thread,
+# which waits in a loop, and much where the cores are not theirs alone.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import polars as pl

@@ -84,7 +84,9 @@ export async function readJson(source, path) {
   try {
     bytes = await source.read(path);
   } catch (error) {
-    throw new InputError(`${source.name} is not ${WHAT}: ${path} cannot be read (${messageOf(error)})`);
+    throw new InputError(`${source.name} is not ${WHAT}: ${path} cannot be read (${messageOf(error)})`, {
+      cause: error,
+    });
   }
   try {
     return parseJson(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

@@ -6,7 +6,7 @@ import { compare } from "./parity.mjs";
 import { checkRuntime } from "./session.mjs";
 import { messageOf, parseJson } from "./text.mjs";
 
-/** @import { Bundle, Dtype, TensorSpec } from "./bundle.mjs" */
+/** @import { Bundle, Dtype, FormatRecord, TensorSpec } from "./bundle.mjs" */
 /** @import { Input } from "./inputs.mjs" */
 /** @import { Answer, Open, Session } from "./session.mjs" */
 
@@ -26,6 +26,14 @@ const WARM_UP_CALLS = 20;
  */
 
 /**
+ * @param {FormatRecord} record
+ * @param {string} name  of the signature
+ */
+export function goldenOf(record, name) {
+  return `${record.golden}/${name}.json`;
+}
+
+/**
  * Read the recorded calls of a signature. In float outputs null stands for -inf, which JSON does not have.
  * @param {Bundle} bundle
  * @param {string} name
@@ -33,7 +41,7 @@ const WARM_UP_CALLS = 20;
  */
 export async function readGolden({ source, manifest }, name) {
   const record = formatOf(manifest, "onnx");
-  const path = `${record.golden}/${name}.json`;
+  const path = goldenOf(record, name);
   const signature = signatureOf(manifest, name, record.ids);
   try {
     const { cases } = parseJson(new TextDecoder().decode(await source.read(path)));

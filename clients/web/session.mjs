@@ -1,0 +1,98 @@
+// @ts-check
+/** One signature in ONNX Runtime. The runtime is injected: `onnxruntime-node` and `onnxruntime-web` have one API. */
+
+import { CheckError, formatOf, signatureOf } from "./bundle.mjs";
+import { messageOf } from "./text.mjs";
+
+/** @import { Bundle, Signature, TensorSpec } from "./bundle.mjs" */
+/** @import { Input } from "./inputs.mjs" */
+
+/**
+ * @typedef {{ dims: readonly number[], data: ArrayLike<number | bigint | string> }} Output
+ * @typedef {Record<string, Output>} Answer
+ *
+ * @typedef {object} Session
+ * @property {Signature} signature
+ * @property {(inputs: Record<string, Input>) => Promise<Answer>} run
+ * @property {() => Promise<void>} release
+ *
+ * @typedef {(name: string) => Promise<Session>} Open
+ */
+
+/**
+ * Load a signature, and refuse a file whose inputs, outputs or axes are not those of the manifest.
+ * @param {typeof import("onnxruntime-common")} ort
+ * @param {Bundle} bundle
+ * @param {string} name  of the signature
+ * @param {(path: string) => Promise<import("onnxruntime-common").InferenceSession>} load
+ * @returns {Promise<Session>}
+ */
+export async function openSession(ort, { source, manifest }, name, load) {
+  const record = formatOf(manifest, "onnx");
+  const signature = signatureOf(manifest, name, record.ids);
+  const path = record.entries[name].path;
+  const loaded = await load(path).catch((error) => {
+    throw new CheckError(`${source.name}/${path} does not load in ONNX Runtime (${messageOf(error)}); export again`);
+  });
+  checkFace(`${source.name}/${path}`, "input", signature.inputs, loaded.inputMetadata);
+  checkFace(`${source.name}/${path}`, "output", signature.outputs, loaded.outputMetadata);
+  return {
+    signature,
+    run: async (inputs) => {
+      /** @type {Record<string, import("onnxruntime-common").Tensor>} */
+      const feeds = {};
+      for (const [input, { dtype, data, dims }] of Object.entries(inputs)) {
+        feeds[input] = new ort.Tensor(/** @type {"int64"} */ (dtype), /** @type {BigInt64Array} */ (data), dims);
+      }
+      try {
+        return /** @type {Answer} */ (await loaded.run(feeds));
+      } catch (error) {
+        throw new CheckError(`${name} fails in its runtime: ${messageOf(error)}`);
+      }
+    },
+    release: () => loaded.release(),
+  };
+}
+
+/**
+ * @param {string} path
+ * @param {"input" | "output"} kind
+ * @param {TensorSpec[]} stated
+ * @param {readonly import("onnxruntime-common").InferenceSession.ValueMetadata[]} metadata
+ */
+function checkFace(path, kind, stated, metadata) {
+  const found = metadata
+    .map((one) => (one.isTensor ? `${one.name} ${one.type} ${axes(one.shape)}` : one.name))
+    .join(", ");
+  const wanted = stated.map((one) => `${one.name} ${one.dtype} ${axes(one.shape)}`).join(", ");
+  if (found !== wanted) {
+    throw new CheckError(`${path}: the ${kind}s are ${found}, not ${wanted}; an axis was specialised at export`);
+  }
+}
+
+/** @param {readonly (number | string)[]} shape */
+function axes(shape) {
+  return `[${shape.map((axis) => (typeof axis === "string" ? `'${axis}'` : axis)).join(", ")}]`;
+}
+
+/**
+ * Refuse a runtime that is older than the files need.
+ * @param {Bundle} bundle
+ * @param {string} version  of ONNX Runtime
+ */
+export function checkRuntime({ source, manifest }, version) {
+  const least = formatOf(manifest, "onnx").needs.at_least.onnxruntime;
+  if (least && isOlder(version, least)) {
+    throw new CheckError(`${source.name}: onnx needs onnxruntime ${least}, here is ${version}; update it`);
+  }
+}
+
+/**
+ * @param {string} version
+ * @param {string} least
+ */
+function isOlder(version, least) {
+  const [have, need] = [version, least].map((text) => text.split(".").map((part) => Number.parseInt(part, 10)));
+  const place = need.findIndex((part, at) => part !== have[at]);
+  return place >= 0 && !(have[place] > need[place]);
+}

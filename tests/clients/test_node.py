@@ -1,0 +1,211 @@
+"""What JavaScript makes easy to get wrong: integers of 64 bits, the rule of parity, two copies of one file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from bst import Dataset, Settings, TrainConfig, read_interactions, train
+from export import ExportSettings, export_bundle, open_bundle
+from export.parity import TOLERANCE, compare
+from export.signatures import Signature, TensorSpec
+from tests.clients.conftest import CLIENTS, Client
+from tests.conftest import FIVE, TINY, write_events
+
+NODE, WEB = CLIENTS / "node", CLIENTS / "web"
+SHARED_FILES = ("bundle", "inputs", "parity", "replay", "session", "text", "vocabulary")
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+the_client = pytest.mark.parametrize("client", ["node"], indirect=True)
+Arrays = dict[str, np.ndarray]
+
+
+def javascript(program: str, given: object) -> Any:
+    """Run a module that reads `given` and prints JSON; `NODE` in it is the folder of the client."""
+    source = program.replace("NODE", NODE.as_uri())
+    command = ["node", "--input-type=module", "--eval", source]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", SHARED_FILES)
+def test_both_javascript_clients_hold_the_same_copy(name: str) -> None:
+    assert (NODE / f"{name}.mjs").read_bytes() == (WEB / f"{name}.mjs").read_bytes()
+
+
+@pytest.mark.parametrize("folder", [NODE, WEB], ids=lambda folder: folder.name)
+def test_the_types_are_right(folder: Path) -> None:
+    compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
+    if not compiler.exists():
+        pytest.skip("no typescript: npm was not there to install it")
+    done = subprocess.run(["node", compiler], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@needs_node
+def test_json_keeps_integers_of_64_bits() -> None:
+    texts = [
+        str([2**63 - 1, -(2**63), 2**62 - 3, -(2**40), 2**53 + 1, 0]),
+        '{"a 1234567890123456789": "\\"-9223372036854775808,", "b": 0.12345678901234567890, "c": 1.5e-300}',
+        '["1234567890123456789", 12345678901234567890123]',
+    ]
+    program = """
+        import { parseJson, toJson } from "NODE/text.mjs";
+        const integers = (value) =>
+          JSON.parse(JSON.stringify(value), (_, one) => /^-?\\d{16,}$/.test(one) ? BigInt(one) : one);
+        const texts = JSON.parse(await new Response(process.stdin).text());
+        console.log(JSON.stringify(texts.map((text) => toJson(integers(parseJson(text))))));
+    """
+    found = [json.loads(text) for text in javascript(program, texts)]
+    assert found[0] == json.loads(texts[0])
+    assert found[1] == json.loads(texts[1])
+    assert found[2] == [1234567890123456789, 12345678901234567890123]
+
+
+@pytest.fixture(scope="module")
+def huge_ids(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of ids that differ only in bits that a double does not hold, raw and at index level."""
+    folder = tmp_path_factory.mktemp("huge")
+    events = pl.read_csv(write_events(folder / "events.csv"))
+    huge = pl.when(pl.col("item_id") % 2 == 0).then(2**62 + pl.col("item_id")).otherwise(-(2**62) - pl.col("item_id"))
+    events.with_columns(item_id=huge).write_csv(folder / "events.csv")
+    settings = Settings(model=TINY, training=TrainConfig(epochs=1, batch_size=16))
+    train(Dataset.build(read_interactions(folder / "events.csv", settings.data)), settings, folder / "run")
+    levels = ("raw", "index")
+    for ids in levels:
+        chosen = ExportSettings(formats=("onnx",), top_k=FIVE.top_k, ids=ids)
+        export_bundle(folder / "run", folder / ids, chosen)
+    return {ids: folder / ids for ids in levels}
+
+
+@the_client
+@pytest.mark.parametrize("ids", ["raw", "index"])
+def test_ids_of_64_bits_come_out_as_they_went_in(client: Client, ids: str, huge_ids: dict[str, Path]) -> None:
+    assert client("verify", huge_ids[ids])[0] == 0
+    known = open_bundle(huge_ids[ids]).vocabularies.items.ids.to_list()
+    assert any(int(float(one)) != one for one in known)
+    code, found, _ = client("recommend", huge_ids[ids], "--history", f"{known[0]},{known[-1]}")
+    assert code == 0
+    assert set(found["item_ids"]) <= set(known)
+    candidates = [*found["item_ids"], known[0] + 1000]
+    _, scored, _ = client(
+        "score", huge_ids[ids], "--history", f"{known[0]},{known[-1]}", "--candidates", ",".join(map(str, candidates))
+    )
+    assert scored["candidates"] == candidates
+    assert scored["scores"][:-1] == pytest.approx(found["scores"], abs=1e-5)
+    assert scored["scores"][-1] is None
+
+
+@the_client
+def test_an_id_below_zero_is_no_option(client: Client, bundle_path: Path) -> None:
+    assert client("recommend", bundle_path, "--history", "-5,11") == client("recommend", bundle_path, "--history=-5,11")
+    assert client("recommend", bundle_path, "--history", "-5,11")[0] == 0
+
+
+@needs_node
+def test_a_client_that_is_not_installed_says_what_to_do(bundle_path: Path, tmp_path: Path) -> None:
+    for path in NODE.glob("*.mjs"):
+        shutil.copy(path, tmp_path)
+    command = ["node", tmp_path / "client.mjs", "recommend", bundle_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of this client\n"
+    )
+
+
+def signature_of(name: str, width: int, *, text: bool) -> Signature:
+    """Only the outputs matter to the rule."""
+    outputs = [TensorSpec(name="scores", dtype="float32", shape=("batch", width))]
+    if name == "top_k":
+        outputs.insert(0, TensorSpec(name="item_ids", dtype="string" if text else "int64", shape=("batch", width)))
+    if name == "encode_user":
+        outputs = [TensorSpec(name="user_vector", dtype="float32", shape=("batch", width))]
+    return Signature(name=name, ids="raw", inputs=(), outputs=tuple(outputs))
+
+
+def answers(rng: np.random.Generator, name: str, *, text: bool) -> tuple[Signature, Arrays, Arrays]:
+    """An answer, with ties and -inf in it, and the same once more with what a runtime or a fault may have changed."""
+    batch, width = int(rng.integers(1, 4)), int(rng.choice([1, 5, 14]))
+    scores = np.round(rng.normal(size=(batch, width)), 1).astype(np.float32)  # rounded: some are equal
+    signature = signature_of(name, width, text=text)
+    if name == "encode_user":
+        return signature, {"user_vector": scores}, {"user_vector": changed(rng, scores)}
+    if rng.random() < 0.3:
+        scores[:, -1] = -np.inf
+    if name != "top_k":
+        extra = {"largest_score": np.full(batch, 3, np.float32)} if name == "score_candidates" else {}
+        return signature, {"scores": scores, **extra}, {"scores": changed(rng, scores)}
+    scores = -np.sort(-scores, axis=1)
+    ids = np.stack([rng.permutation(width) for _ in range(batch)]) + 2**62
+    below = (scores[:, -1] - rng.choice([0, 1e-7, 1], batch)).astype(np.float32)
+    expected = {"scores": scores, "runner_up": below, "largest_score": np.abs(scores[:, 0])}
+    other = ids.copy()
+    kind = rng.integers(4)
+    if kind == 1 and width > 1:
+        place = int(rng.integers(width - 1))
+        other[:, [place, place + 1]] = other[:, [place + 1, place]]
+    elif kind == 2:
+        other[0, -1] = 7
+    elif kind == 3:
+        other[0, -1] = other[0, 0]
+    if text:
+        ids, other = (np.array([[f"item-{one}" for one in row] for row in rows], object) for rows in (ids, other))
+    return signature, {"item_ids": ids, **expected}, {"item_ids": other, "scores": changed(rng, scores)}
+
+
+def changed(rng: np.random.Generator, scores: np.ndarray) -> np.ndarray:
+    kind = rng.integers(8)
+    found = scores + np.float32(rng.choice([0, 1e-7, 4e-6, 1e-3], p=[0.3, 0.3, 0.3, 0.1]))
+    if kind == 0:
+        found[0, 0] = rng.choice([np.nan, np.inf, -np.inf])
+    return found[:, :-1] if kind == 1 and found.shape[1] > 1 else found.astype(np.float32)
+
+
+def listed(arrays: Arrays) -> dict[str, Any]:
+    """What JSON can hold; JavaScript makes typed arrays of it again."""
+    return {
+        name: {"dims": array.shape, "kind": array.dtype.kind, "data": [str(one) for one in array.ravel()]}
+        for name, array in arrays.items()
+    }
+
+
+@needs_node
+@pytest.mark.parametrize("name", ["all_scores", "top_k", "score_candidates", "encode_user"])
+def test_the_rule_of_parity_is_that_of_python(name: str) -> None:
+    rng = np.random.default_rng(0)
+    cases = [answers(rng, name, text=bool(number % 2)) for number in range(300)]
+    program = """
+        import { compare } from "NODE/parity.mjs";
+        const numbers = { inf: Infinity, "-inf": -Infinity, nan: NaN };
+        const made = {
+          i: (data) => BigInt64Array.from(data, BigInt), O: (data) => data,
+          f: (data) => Float32Array.from(data, (one) => numbers[one] ?? Number(one)),
+        };
+        const answer = (given) => Object.fromEntries(
+          Object.entries(given).map(([name, { dims, kind, data }]) => [name, { dims, data: made[kind](data) }]));
+        const cases = JSON.parse(await new Response(process.stdin).text());
+        console.log(JSON.stringify(cases.map(([signature, expected, actual, tolerance]) => {
+          const { error, ...told } = compare(signature, answer(expected), answer(actual), tolerance);
+          return { error: error === Infinity ? null : error, ...told };
+        })));
+    """
+    given = [(one.model_dump(mode="json"), listed(want), listed(got), TOLERANCE) for one, want, got in cases]
+    wanted = [compare(*case, TOLERANCE) for case in cases]
+    for found, want in zip(javascript(program, given), wanted, strict=True):
+        assert (found["failure"], found["swaps"]) == (want.failure, want.swaps)
+        assert found["error"] == (None if np.isinf(want.error) else pytest.approx(want.error, rel=1e-9))
+    told: Callable[[str], bool] = lambda words: any(words in (one.failure or "") for one in wanted)  # noqa: E731
+    assert told("NaN or inf")
+    assert told("is off by")
+    assert any(one.failure is None for one in wanted)
+    if name == "top_k":
+        assert told("names an id twice") or told("scores clearly more")
