@@ -19,7 +19,7 @@ import pytest
 
 from bench import demo
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
-from export import ExportSettings, export_bundle
+from export import ExportSettings, export_bundle, open_bundle
 from export.bundle import replay
 from export.manifest import read_manifest
 from tests.clients.ort_root import HEADERS, make_ort_root
@@ -27,6 +27,8 @@ from tests.conftest import SHARED, TINY
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 ML_1M = SHARED / "ml-1m"
+NAMES = ("cpp-onnxruntime", "cpp-libtorch", "node")
+EVERY = pytest.mark.parametrize("client", NAMES, indirect=True)
 SOME_USERS = 300  # of the real tables, so that a model is trained in seconds
 FORMATS = ExportSettings(formats=("onnx", "torchscript"))  # those that the clients run
 
@@ -53,6 +55,17 @@ def readme_commands(name: str) -> tuple[str, str]:
     assert block is not None
     first, second = block[1].splitlines()
     return first, second
+
+
+def one_user(path: Path) -> tuple[str, ...]:
+    """Options for a user of this bundle who had two items, one unknown item and one known category."""
+    bundle = open_bundle(path)
+    ids = bundle.vocabularies.items.ids.to_list()
+    stranger = "no-such-item" if bundle.manifest.items.dtype == "string" else 10**12
+    options = ("--history", f"{ids[0]}, {stranger},{ids[-1]}")
+    for name, vocabulary in list(bundle.vocabularies.context.items())[:1]:
+        options += ("--context", f"{name}={vocabulary.ids[0]}")
+    return options
 
 
 def build(folder: Path, first: str) -> str:

@@ -18,8 +18,10 @@ struct Arguments {
 inline Texts split(const std::string& text) {
   Texts parts;
   std::stringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');)
-    if (!part.empty()) parts.push_back(part);
+  for (std::string part; std::getline(stream, part, ',');) {
+    const auto first = part.find_first_not_of(' ');
+    if (first != std::string::npos) parts.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
+  }
   return parts;
 }
 
