@@ -1,6 +1,8 @@
 // A bundle in ONNX Runtime: its graphs take raw ids and give raw ids, no vocabulary is needed.
 #include <onnxruntime_cxx_api.h>
 
+#include <cstdlib>
+
 #include "bst/client.hpp"
 
 namespace {
@@ -134,6 +136,7 @@ class OnnxRuntime : public bst::Runtime {
 }  // namespace
 
 int main(int count, char** arguments) {
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // official builds of ONNX Runtime report to Microsoft otherwise
   OnnxRuntime runtime;
   return bst::run_client(count, arguments, runtime);
 }

@@ -69,7 +69,11 @@ export async function openBundle(source) {
     throw new InputError(`${source.name}: schema_version=${told}, this version reads ${SCHEMA_VERSION}; export again`);
   }
   const offences = missingFields(manifest).map((name) => `${name} is missing`);
-  if (!offences.length) offences.push(...offencesOf(manifest));
+  try {
+    if (!offences.length) offences.push(...offencesOf(manifest));
+  } catch (error) {
+    offences.push(`it is not what \`bst export\` writes (${messageOf(error)})`);
+  }
   if (offences.length) throw new InputError(`${source.name}/manifest.json: ${offences.join("; ")}; export again`);
   return { source, manifest };
 }
@@ -141,11 +145,11 @@ function isInside(path) {
 /**
  * Compare files with the manifest: those that are missing, altered or not listed are all named in one `CheckError`.
  * @param {Bundle} bundle
- * @param {string[]} [paths]  which; all of them, and whether there are others, if not given
+ * @param {string[]} [paths]  which, and whether others lie beside them; all, if not given
  */
 export async function checkFiles({ source, manifest }, paths) {
   const stated = manifest.files.filter(({ path }) => !paths || paths.includes(path));
-  const listed = new Set(stated.map(({ path }) => path));
+  const listed = new Set(manifest.files.map(({ path }) => path));
   /** @type {Map<string, { bytes: number, sha256: string } | null>} */
   const found = new Map();
   for (let first = 0; first < stated.length; first += AT_ONCE) {
@@ -154,6 +158,9 @@ export async function checkFiles({ source, manifest }, paths) {
   }
   const missing = [];
   const altered = [];
+  const folders = paths && new Set(paths.map(folderOf));
+  const there = ((await source.list?.()) ?? []).filter((path) => !folders || folders.has(folderOf(path)));
+  const others = new Set([...(paths ?? []), ...there].filter((path) => !listed.has(path)));
   for (const { path, bytes, sha256 } of stated) {
     const file = found.get(path);
     if (!file) missing.push(`${path} is missing`);
@@ -161,8 +168,7 @@ export async function checkFiles({ source, manifest }, paths) {
       altered.push(`${path} is altered: sha256 ${file.sha256}, the manifest says ${sha256}`);
     }
   }
-  const others = paths || !source.list ? [] : (await source.list()).filter((path) => !listed.has(path));
-  const offences = [...missing, ...others.map((path) => `${path} is not in the manifest`), ...altered];
+  const offences = [...missing, ...[...others].map((path) => `${path} is not in the manifest`), ...altered];
   if (offences.length) {
     throw new CheckError(`${source.name}: ${offences.join("; ")}; export again or restore the files`);
   }
@@ -179,6 +185,11 @@ export function formatOf(manifest, name) {
   throw new InputError(`format '${name}' is not in the bundle; it holds ${held}`);
 }
 
+/** @param {string} path */
+function folderOf(path) {
+  return path.slice(0, path.lastIndexOf("/") + 1);
+}
+
 /**
  * The files that signatures of a format are loaded from: their own, and what lies beside them (the weights).
  * @param {Manifest} manifest
@@ -186,7 +197,6 @@ export function formatOf(manifest, name) {
  * @param {string[]} [names]  of the signatures, all if not given
  */
 export function filesOf({ files }, { entries }, names = Object.keys(entries)) {
-  const folderOf = (/** @type {string} */ path) => path.slice(0, path.lastIndexOf("/") + 1);
   const graphs = new Set(Object.values(entries).map(({ path }) => path));
   const folders = new Set([...graphs].map(folderOf));
   for (const name of names) graphs.delete(entries[name].path);

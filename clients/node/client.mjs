@@ -23,6 +23,7 @@ import { readVocabularies } from "./vocabulary.mjs";
 async function main(argv) {
   if (argv.includes("--help") || argv.includes("-h")) return console.log(USAGE);
   const { command, folder, options } = parse(argv);
+  process.env.ORT_DISABLE_TELEMETRY ??= "1"; // its native library reports to Microsoft otherwise
   const ort = await import("onnxruntime-node").catch(() => {
     throw new InputError(
       "onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of this client",
@@ -36,7 +37,7 @@ async function main(argv) {
    */
   const open = (name, given = {}) => {
     const load = (/** @type {string} */ path) =>
-      ort.InferenceSession.create(join(folder, path), { logSeverityLevel: 3, ...given });
+      ort.InferenceSession.create(join(folder, path), { logSeverityLevel: 4, ...given });
     return openSession(ort, bundle, name, load);
   };
   if (command === "verify") {

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, readdir, stat } from "node:fs/promises";
+import { readFile, readdir, realpath, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 
@@ -26,27 +26,30 @@ export async function folderSource(folder) {
   return {
     name: folder.replace(/(?<=.)\/+$/, ""),
     read: (path) => readFile(join(folder, path)),
-    digest: (path) => digest(join(folder, path)),
+    digest: (path) => digest(folder, path),
     list: () => list(folder),
   };
 }
 
 /**
- * In pieces: the weights may be larger than memory.
+ * In pieces: the weights may be larger than memory. What a link leads to must lie in the folder, and be a file.
+ * @param {string} folder
  * @param {string} path
  */
-async function digest(path) {
+async function digest(folder, path) {
   const hash = createHash("sha256");
   let bytes = 0;
   try {
-    await pipeline(createReadStream(path), async (pieces) => {
+    const place = await realpath(join(folder, path));
+    if (!place.startsWith((await realpath(folder)) + sep) || !(await stat(place)).isFile()) return null;
+    await pipeline(createReadStream(place), async (pieces) => {
       for await (const piece of pieces) {
         hash.update(piece);
         bytes += piece.length;
       }
     });
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(/** @type {any} */ (error).code)) return null;
+    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(/** @type {any} */ (error).code)) return null;
     throw error;
   }
   return { bytes, sha256: hash.digest("hex") };

@@ -100,6 +100,40 @@ function inputOf(spec, values) {
 }
 
 /**
+ * Refuse inputs that do not fit the signature or one another, before the runtime sees them.
+ * @param {Signature} signature
+ * @param {Record<string, Input>} inputs
+ */
+export function checkInputs(signature, inputs) {
+  /** @type {Record<string, number>} */
+  const sizes = {};
+  const offences = [];
+  for (const { name, shape } of signature.inputs) {
+    const { dims, data } = inputs[name];
+    const told = `${name} has shape [${dims.join(", ")}]`;
+    if (dims.length !== shape.length || !data.length || dims.reduce((one, other) => one * other) !== data.length) {
+      offences.push(told);
+      continue;
+    }
+    shape.forEach((axis, place) => {
+      const expected = typeof axis === "number" ? axis : (sizes[axis] ??= dims[place]);
+      if (dims[place] !== expected) offences.push(`${told}, where ${axis} is ${expected}`);
+    });
+    if (name === "k" && !(Number(data[0]) >= 1 && Number(data[0]) <= (signature.max_k ?? 0))) {
+      offences.push(`k is ${data[0]}, not between 1 and ${signature.max_k}`);
+    }
+  }
+  if (offences.length) throw new InputError(`${offences.join("; ")}; ${statedOf(signature)}`);
+}
+
+/** @param {Signature} signature */
+function statedOf({ name, inputs }) {
+  const axes = (/** @type {TensorSpec} */ { shape }) =>
+    shape.map((axis) => (typeof axis === "number" ? axis : `'${axis}'`)).join(", ");
+  return `${name} takes ${inputs.map((spec) => `${spec.name} ${spec.dtype} [${axes(spec)}]`).join(", ")}`;
+}
+
+/**
  * The ids and scores of the first row of an answer of `top_k`, without places where nothing is left to stand.
  * @param {Bundle} bundle
  * @param {Signature} signature
@@ -107,7 +141,9 @@ function inputOf(spec, values) {
  * @returns {{ ids: string[], scores: number[] }}
  */
 export function recommended({ vocabularies }, signature, answer) {
-  const scores = Array.from(answer.scores.data, Number).filter(Number.isFinite);
+  const all = Array.from(answer.scores.data, Number);
+  const left = all.findIndex((score) => !Number.isFinite(score)); // where nothing is left
+  const scores = left < 0 ? all : all.slice(0, left);
   const found = Array.from(answer[signature.outputs[0].name].data).slice(0, scores.length);
   const ids =
     signature.ids === "raw" ? found.map(String) : found.map((one) => vocabularies?.items.raw(Number(one)) ?? "");

@@ -128,10 +128,13 @@ async function replay(bundle, name, open) {
   const session = await open(name);
   const { signature } = session;
   const found = [];
-  for (const { inputs, outputs } of golden) {
-    found.push(compare(signature, outputs, await session.run(inputs), bundle.manifest.tolerance));
+  try {
+    for (const { inputs, outputs } of golden) {
+      found.push(compare(signature, outputs, await session.run(inputs), bundle.manifest.tolerance));
+    }
+  } finally {
+    await session.release();
   }
-  await session.release();
   const failures = found.filter((one) => one.failure);
   const considered = failures.length ? failures : found;
   const worst = considered.reduce((one, other) => (other.error > one.error ? other : one));

@@ -71,6 +71,6 @@ export function opener(ort, bundle) {
       const externalData = await Promise.all(
         beside.map(async (one) => ({ path: one.slice(folder), data: await source.read(one) })),
       );
-      return ort.InferenceSession.create(await source.read(path), { logSeverityLevel: 3, externalData });
+      return ort.InferenceSession.create(await source.read(path), { logSeverityLevel: 4, externalData });
     });
 }

@@ -2,6 +2,7 @@
 /** One signature in ONNX Runtime. The runtime is injected: `onnxruntime-node` and `onnxruntime-web` have one API. */
 
 import { CheckError, formatOf, signatureOf } from "./bundle.mjs";
+import { checkInputs } from "./inputs.mjs";
 import { messageOf } from "./text.mjs";
 
 /** @import { Bundle, Signature, TensorSpec } from "./bundle.mjs" */
@@ -34,11 +35,17 @@ export async function openSession(ort, { source, manifest }, name, load) {
   const loaded = await load(path).catch((error) => {
     throw new CheckError(`${source.name}/${path} does not load in ONNX Runtime (${messageOf(error)}); export again`);
   });
-  checkFace(`${source.name}/${path}`, "input", signature.inputs, loaded.inputMetadata);
-  checkFace(`${source.name}/${path}`, "output", signature.outputs, loaded.outputMetadata);
+  try {
+    checkFace(`${source.name}/${path}`, "input", signature.inputs, loaded.inputMetadata);
+    checkFace(`${source.name}/${path}`, "output", signature.outputs, loaded.outputMetadata);
+  } catch (error) {
+    await loaded.release();
+    throw error;
+  }
   return {
     signature,
     run: async (inputs) => {
+      checkInputs(signature, inputs);
       /** @type {Record<string, import("onnxruntime-common").Tensor>} */
       const feeds = {};
       for (const [input, { dtype, data, dims }] of Object.entries(inputs)) {
@@ -66,7 +73,7 @@ function checkFace(path, kind, stated, metadata) {
     .join(", ");
   const wanted = stated.map((one) => `${one.name} ${one.dtype} ${axes(one.shape)}`).join(", ");
   if (found !== wanted) {
-    throw new CheckError(`${path}: the ${kind}s are ${found}, not ${wanted}; an axis was specialised at export`);
+    throw new CheckError(`${path}: the ${kind}s are ${found}, not ${wanted}; export again`);
   }
 }
 

@@ -100,6 +100,51 @@ def test_a_missing_and_a_strange_file_are_named(client: Client, copied: Callable
 
 
 @EVERY
+def test_what_lies_outside_or_is_not_listed_is_never_loaded(client: Client, copied: Callable[..., Path]) -> None:
+    """A folder behind a link, a link to nowhere, a file without a hash, one of another size than stated."""
+    bundle, folder = copied("raw_ids"), weights_of(client).split("/")[0]
+    elsewhere = bundle.parent / "elsewhere"
+    (bundle / folder).rename(elsewhere)
+    (bundle / folder).symlink_to(elsewhere)
+    for command in ("verify", "recommend"):
+        code, _, stderr = client(command, bundle)
+        assert (code, stderr.count("\n")) == (1, 1)
+        assert weights_of(client) in stderr
+    (bundle / folder).unlink()
+    elsewhere.rename(bundle / folder)
+    assert client("verify", bundle)[0] == 0
+    (bundle / folder / "link").symlink_to("/nowhere")
+    assert f"{folder}/link is not in the manifest" in client("verify", bundle)[2]
+    (bundle / folder / "link").unlink()
+
+    def forget(manifest: dict[str, Any]) -> None:
+        manifest["files"] = [one for one in manifest["files"] if one["path"] != "onnx/weights.bin"]
+        manifest["output_layer"] = None
+
+    def grow(manifest: dict[str, Any]) -> None:
+        manifest["files"][0]["bytes"] += 1
+
+    original = (bundle / "manifest.json").read_bytes()
+    alter(bundle, "manifest.json", forged(forget))
+    command = "recommend" if "onnx" in client.formats else "verify"
+    code, _, stderr = client(command, bundle)
+    assert code == 1
+    assert "onnx/weights.bin is not in the manifest" in stderr
+    (bundle / "manifest.json").write_bytes(original)
+    alter(bundle, "manifest.json", forged(grow))
+    code, found, _ = client("verify", bundle)
+    assert (code, found["ok"]) == (1, False)
+
+
+@EVERY
+def test_json_that_is_nested_without_end_ends_no_process(client: Client, copied: Callable[..., Path]) -> None:
+    deep = b'{"schema_version": ' + b"[" * 300_000 + b"]" * 300_000 + b", "
+    bundle = copied("raw_ids", "manifest.json", lambda content: content.replace(b"{", deep, 1))
+    code, found, stderr = client("recommend", bundle)
+    assert (code == 2 and found is None and stderr.startswith("error: ")) or (code == 0 and client.name == "node")
+
+
+@EVERY
 @pytest.mark.parametrize(
     ("change", "words"),
     [

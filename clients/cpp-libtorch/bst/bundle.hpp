@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr int kSchemaVersion = 3;
 constexpr double kTolerance = 1e-5;
+constexpr int kMaxDepth = 32;
 
 // An axis is a fixed size, or a name where any size from 1 up is accepted.
 struct Axis {
@@ -66,8 +67,9 @@ inline void from_json(const Json& value, Signature& signature) {
   if (!value.at("max_k").is_null()) signature.max_k = value.at("max_k").get<int64_t>();
   bool whole = !signature.inputs.empty() && !signature.outputs.empty();
   for (const auto& spec : signature.outputs) whole = whole && spec.shape.size() == 2;
+  whole = whole && signature.max_k.has_value() == (signature.input("k") != nullptr);
   if (!whole)
-    throw InputError("signature '" + signature.name + "' lacks inputs, outputs or axes; export again");
+    throw InputError("signature '" + signature.name + "' lacks inputs, outputs, axes or max_k; export again");
 }
 
 inline std::string to_text(const Signature& signature) {
@@ -84,8 +86,13 @@ inline std::string to_text(const Signature& signature) {
 inline Json read_json(const fs::path& path, const std::string& what) {
   std::ifstream file(path);
   if (!file) throw InputError(path.string() + " cannot be read; give " + what);
+  // Json is walked by functions that call themselves: what is nested deeper would end the process.
+  const auto bounded = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMaxDepth) throw InputError(path.string() + " is nested too deep; export again");
+    return true;
+  };
   try {
-    return Json::parse(file);
+    return Json::parse(file, bounded);
   } catch (const Json::exception& error) {
     throw InputError(path.string() + " is not JSON (" + error.what() + "); export again");
   }
@@ -152,13 +159,18 @@ class Bundle {
         missing.push_back(name + " is missing");
         continue;
       }
+      if (*fs::relative(path / name, path).begin() == "..") {  // by a link
+        missing.push_back(name + " leads out of the bundle");
+        continue;
+      }
       const auto found = sha256(path / name), stated = record.at("sha256").get<std::string>();
-      if (found != stated)
+      if (found != stated || fs::file_size(path / name) != record.at("bytes").get<uintmax_t>())
         altered.push_back(name + " is altered: sha256 " + found + ", the manifest says " + stated);
     }
     for (const auto& entry : fs::recursive_directory_iterator(path)) {
       const auto name = entry.path().lexically_relative(path).generic_string();
-      if (entry.is_regular_file() && name.rfind(folder, 0) == 0 && !listed.count(name))
+      const bool is_folder = entry.is_directory() && !entry.is_symlink();
+      if (!is_folder && name.rfind(folder, 0) == 0 && !listed.count(name))
         strange.push_back(name + " is not in the manifest");
     }
     missing.insert(missing.end(), strange.begin(), strange.end());

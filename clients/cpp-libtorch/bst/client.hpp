@@ -18,11 +18,19 @@ struct Arguments {
 inline Texts split(const std::string& text) {
   Texts parts;
   std::stringstream stream(text);
-  for (std::string part; std::getline(stream, part, ',');) {
-    const auto first = part.find_first_not_of(' ');
-    if (first != std::string::npos) parts.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
-  }
+  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
+  if (!text.empty() && text.back() == ',') parts.emplace_back();
   return parts;
+}
+
+// Ids between commas, without the blanks around them.
+inline Texts split_ids(const std::string& text) {
+  Texts ids;
+  for (const auto& part : split(text)) {
+    const auto first = part.find_first_not_of(' ');
+    if (first != std::string::npos) ids.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
+  }
+  return ids;
 }
 
 inline int64_t positive(const std::string& option, const std::string& text) {
@@ -35,18 +43,24 @@ inline Arguments parse_arguments(int count, char** given) {
   static const std::string kUsage =
       "use: recommend|score|verify|bench BUNDLE [--history ID,..] [--context NAME=VALUE,..] "
       "[--candidates ID,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
+  static const std::map<std::string, std::set<std::string>> kOptions{
+      {"recommend", {"--history", "--context", "--k", "--format"}},
+      {"score", {"--history", "--context", "--candidates", "--format"}},
+      {"verify", {"--format"}},
+      {"bench", {"--case", "--calls", "--format"}}};
   const Texts words(given + 1, given + count);
-  static const std::set<std::string> kCommands{"recommend", "score", "verify", "bench"};
-  if (words.size() < 2 || !kCommands.count(words[0])) throw InputError(kUsage);
+  if (words.size() < 2 || !kOptions.count(words[0]) || words[1].empty()) throw InputError(kUsage);
   Arguments arguments{words[0], words[1], {}, ""};
   for (size_t place = 2; place < words.size(); place += 2) {
     const auto& option = words[place];
+    if (!kOptions.at(words[0]).count(option))
+      throw InputError(option + " is not an option of " + words[0] + "; " + kUsage);
     if (place + 1 == words.size()) throw InputError(option + " has no value; " + kUsage);
     const auto& value = words[place + 1];
     if (option == "--history")
-      arguments.request.history = split(value);
+      arguments.request.history = split_ids(value);
     else if (option == "--candidates")
-      arguments.request.candidates = split(value);
+      arguments.request.candidates = split_ids(value);
     else if (option == "--k")
       arguments.request.k = typed_id(value, {{"dtype", "int64"}}, option).get<int64_t>();
     else if (option == "--format")
@@ -63,8 +77,7 @@ inline Arguments parse_arguments(int count, char** given) {
             arguments.request.context.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second;
         if (!once) throw InputError("--context '" + pair + "' is not one of NAME=VALUE, each name once");
       }
-    } else
-      throw InputError(option + " is not an option; " + kUsage);
+    }
   }
   return arguments;
 }
@@ -80,7 +93,7 @@ inline int run_client(int count, char** given, Runtime& runtime) {
     const Bundle bundle(arguments.bundle);
     Json told;
     if (arguments.command == "verify") {
-      told = verify(bundle, runtime);
+      told = verify(bundle, runtime, arguments.format);
     } else {
       const Json& format = chosen_format(bundle, runtime, arguments.format);
       if (arguments.command == "recommend") told = recommend(bundle, format, runtime, arguments.request);
@@ -88,7 +101,7 @@ inline int run_client(int count, char** given, Runtime& runtime) {
       if (arguments.command == "bench")
         told = bench(bundle, format, runtime, arguments.golden_case, arguments.calls);
     }
-    std::cout << told.dump() << '\n';
+    if (!(std::cout << told.dump() << std::endl)) return refused("the answer cannot be written to stdout", 2);
     return told.value("ok", true) ? 0 : refused(told["failure"], 1);
   } catch (const CheckError& error) {
     return refused(error.what(), 1);

@@ -161,6 +161,7 @@ inline void check_inputs(const Signature& signature, const Tensors& inputs) {
 inline Json to_ids(const Bundle& bundle, const Signature& signature, const Tensor& found, size_t count) {
   Json ids = Json::array();
   std::visit([&](const auto& values) { ids = Json(values); }, found.values);
+  if (ids.size() < count) throw CheckError(signature.name + " gives fewer ids than scores; export again");
   ids.erase(ids.begin() + count, ids.end());
   if (signature.ids == "index") {
     const Vocabulary vocabulary(read_json(bundle.path / "vocabulary.json", "a bundle").at("items"));

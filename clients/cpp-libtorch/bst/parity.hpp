@@ -100,6 +100,8 @@ inline std::string wrong_shape(const Signature& signature, const Tensors& expect
     if (found == actual.end()) return spec.name + " is missing, not " + to_text(wanted);
     if (found->second.shape != wanted || found->second.dtype() != spec.dtype)
       return spec.name + " is " + to_text(found->second.shape) + ", not " + to_text(wanted);
+    if (wanted != expected.at(signature.outputs.back().name).shape)
+      return spec.name + " is " + to_text(wanted) + ", unlike its scores";
   }
   return "";
 }

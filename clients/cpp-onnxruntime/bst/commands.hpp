@@ -11,8 +11,10 @@ namespace bst {
 inline const Json& chosen_format(const Bundle& bundle, const Runtime& runtime, const std::string& asked) {
   for (const auto& name : runtime.formats())
     if (const Json* format = bundle.format(name); format && (asked.empty() || asked == name)) {
-      const auto file = format->at("entries").begin()->at("path").get<std::string>();
-      bundle.check_files(file.substr(0, file.find('/') + 1));
+      for (const auto& entry : format->at("entries")) {  // with all that lies beside it, such as weights
+        const auto file = entry.at("path").get<std::string>();
+        bundle.check_files(file.substr(0, file.rfind('/') + 1));
+      }
       if (format->at("ids") == "index") bundle.check_files("vocabulary.json");  // ids are looked up here
       refuse_obstacles(bundle, *format, runtime);
       return *format;
@@ -32,8 +34,10 @@ inline Json recommend(const Bundle& bundle, const Json& format, Runtime& runtime
   const auto answer = call(*open_session(bundle, format, signature, runtime), signature,
                            to_inputs(bundle, signature, request));
   Floats scores;
-  for (const float score : answer.at("scores").floats())
-    if (std::isfinite(score)) scores.push_back(score);  // -inf: nothing is left
+  for (const float score : answer.at("scores").floats()) {
+    if (!std::isfinite(score)) break;  // nothing is left
+    scores.push_back(score);
+  }
   return {{"item_ids", to_ids(bundle, signature, answer.at(signature.outputs[0].name), scores.size())},
           {"scores", scores}};
 }
@@ -76,14 +80,15 @@ inline Json replay(const Bundle& bundle, const Json& format, const Signature& si
           {"max_error", worst.error},    {"swaps", swaps}};
 }
 
-// The verdict of `bst verify --json`, for the formats that this runtime runs.
-inline Json verify(const Bundle& bundle, Runtime& runtime) {
+// The verdict of `bst verify --json`, for the formats that this runtime runs, or for the one that was asked
+// for.
+inline Json verify(const Bundle& bundle, Runtime& runtime, const std::string& asked) {
   Json verdict{{"ok", true}, {"failure", nullptr}, {"verdicts", Json::array()}, {"warnings", Json::array()}};
   try {
     bundle.check_files();
     for (const auto& name : runtime.formats()) {
       const Json* format = bundle.format(name);
-      if (!format) continue;
+      if (!format || (!asked.empty() && asked != name)) continue;
       refuse_obstacles(bundle, *format, runtime);
       for (const auto& remark : format->at("needs").at("remarks"))
         verdict["warnings"].push_back(name + ": " + remark.get<std::string>());
@@ -91,7 +96,7 @@ inline Json verify(const Bundle& bundle, Runtime& runtime) {
         verdict["verdicts"].push_back(
             replay(bundle, *format, bundle.signature(signature, format->at("ids")), runtime));
     }
-    if (verdict["verdicts"].empty()) chosen_format(bundle, runtime, "");  // says which formats are there
+    if (verdict["verdicts"].empty()) chosen_format(bundle, runtime, asked);  // says what is there
   } catch (const CheckError& error) {
     verdict["ok"] = false;
     verdict["failure"] = error.what();
@@ -118,6 +123,7 @@ inline Json bench(const Bundle& bundle, const Json& format, Runtime& runtime, co
     if (number >= 0) times.push_back(taken.count());
   }
   std::sort(times.begin(), times.end());
+  const auto at = [&](double share) { return times[size_t(std::ceil(share * double(calls))) - 1]; };
   const auto& shape = chosen->inputs.at(signature.inputs[0].name).shape;
   const auto [library, version] = runtime.library();
   return {{"client", runtime.client()},
@@ -126,11 +132,11 @@ inline Json bench(const Bundle& bundle, const Json& format, Runtime& runtime, co
           {"signature", "top_k"},
           {"case", chosen->name},
           {"rows", shape[0]},
-          {"length", shape[1]},
+          {"length", shape.back()},
           {"threads", 1},
           {"calls", calls},
-          {"p50_us", times[times.size() / 2]},
-          {"p99_us", times[times.size() * 99 / 100]}};
+          {"p50_us", at(0.5)},
+          {"p99_us", at(0.99)}};
 }
 
 }  // namespace bst
