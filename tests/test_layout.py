@@ -2,6 +2,9 @@
 
 import ast
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,19 @@ def test_torch_jit_is_touched_in_one_file_and_where_it_must_do_without_this_pack
 def test_every_public_name_exists(package: str) -> None:
     module = importlib.import_module(package)
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "1"), ("0", "0")])
+def test_onnx_runtime_does_not_report_unless_its_user_wants_that(given: str | None, found: str) -> None:
+    """The variable must be there when the library is loaded, so it is set before."""
+    program = """if True:
+        import os, sys, export
+        assert "onnxruntime" in sys.modules
+        print(os.environ["ORT_DISABLE_TELEMETRY"])"""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    if given is not None:
+        environment["ORT_DISABLE_TELEMETRY"] = given
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{found}\n"
+    source = (ROOT / "export" / "__init__.py").read_text()
+    assert source.index("ORT_DISABLE_TELEMETRY") < source.index("from export")
