@@ -11,10 +11,12 @@ namespace bst {
 inline const Json& chosen_format(const Bundle& bundle, const Runtime& runtime, const std::string& asked) {
   for (const auto& name : runtime.formats())
     if (const Json* format = bundle.format(name); format && (asked.empty() || asked == name)) {
-      for (const auto& entry : format->at("entries")) {  // with all that lies beside it, such as weights
+      std::set<std::string> folders;  // entries share one, and the weights that lie in it
+      for (const auto& entry : format->at("entries")) {
         const auto file = entry.at("path").get<std::string>();
-        bundle.check_files(file.substr(0, file.rfind('/') + 1));
+        folders.insert(file.substr(0, file.rfind('/') + 1));
       }
+      for (const auto& folder : folders) bundle.check_files(folder);
       if (format->at("ids") == "index") bundle.check_files("vocabulary.json");  // ids are looked up here
       refuse_obstacles(bundle, *format, runtime);
       return *format;
