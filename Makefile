@@ -2,11 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+LOCKS := requirements-torch.lock requirements.lock requirements-cuda.lock
 # What comes from npm: ONNX Runtime for Node, for browsers, and its C++ headers. Without npm, tests that want it skip.
 NPM := clients/node clients/web tests/clients/headers
 TRITON := tests/triton/.venv/.installed
+TOOLS := tools/.venv/.installed
 
-.PHONY: demo serve test test-all clients-test check format schema install clean
+.PHONY: demo serve test test-all clients-test check format schema install lock audit licences package-check clean
 
 demo: install
 	@rm -rf demo
@@ -41,10 +43,39 @@ format: install
 
 install: $(INSTALLED) $(NPM:=/node_modules/.installed)
 
-$(INSTALLED): pyproject.toml constraints.txt
+# Each file is held to a sha256. torch goes first, in the build that pip is set up to take: held to hashes, pip would rather
+# have PyPI's, which on Linux wants the libraries of CUDA. The last line takes nothing from anywhere: it fails where the
+# locks lack something.
+$(INSTALLED): pyproject.toml $(LOCKS)
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/pip download -q --no-deps -c constraints.txt -d .venv/torch torch
+	$(BIN)/pip install -q --no-deps --no-index -f .venv/torch --require-hashes -r requirements-torch.lock
+	@rm -r .venv/torch
+	$(BIN)/pip install -q --no-deps --require-hashes -r requirements.lock
+	@if $(BIN)/python -c "from importlib.metadata import requires; exit('nvidia' not in str(requires('torch')))"; then \
+	  $(BIN)/pip install -q --no-deps --require-hashes -r requirements-cuda.lock; fi
+	$(BIN)/pip install -q --no-index --no-build-isolation -e '.[demo,dev]'
 	@touch $@
+
+$(TOOLS): tools/requirements.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --no-deps --require-hashes -r $<
+	@touch $@
+
+# `make lock OPTIONS=--upgrade` takes the newest versions, `OPTIONS='--upgrade-package torch'` one.
+lock: $(TOOLS)
+	$(<D)/bin/python tools/lock.py $(OPTIONS)
+
+# Asks PyPI and npm for known vulnerabilities. `--strict`: what could not be asked about is a failure too.
+audit: $(TOOLS) $(NPM:=/node_modules/.installed)
+	$(<D)/bin/pip-audit --strict --require-hashes --disable-pip $(LOCKS:%=-r %)
+	@for folder in $(NPM); do npm audit --prefix $$folder || exit 1; done
+
+licences: install
+	$(BIN)/python tools/licences.py
+
+package-check: $(TOOLS)
+	$(<D)/bin/python tools/package_check.py
 
 %/node_modules/.installed: %/package-lock.json
 	@if command -v npm >/dev/null; then \
@@ -59,4 +90,4 @@ $(TRITON): tests/triton/requirements.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv tests/triton/.venv $(NPM:=/node_modules) demo build dist *.egg-info
+	rm -rf .venv tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo build dist *.egg-info

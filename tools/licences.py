@@ -1,0 +1,135 @@
+"""Write the tables of docs/dependencies.md: each package that is installed, its licence, and what wants it.
+
+What users of `bst` and of the clients get must be under a licence that asks for little more than its notice.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "dependencies.md"
+TABLES = "## Python\n"
+NPM = ["clients/node", "clients/web", "tests/clients/headers"]
+PERMISSIVE = {
+    *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0"),
+    *("ISC", "MIT", "MIT-CMU", "PSF-2.0", "Zlib"),
+}
+SPDX = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    "ISC License": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+}
+# Their metadata says "BSD", or nothing: these were read.
+READ = {
+    "com.github.asus4.onnxruntime": "MIT",
+    "contourpy": "BSD-3-Clause",
+    "cycler": "BSD-3-Clause",
+    "jinja2": "BSD-3-Clause",
+    "kiwisolver": "BSD-3-Clause",
+    "mpmath": "BSD-3-Clause",
+    "sympy": "BSD-3-Clause",
+    "tritonclient": "BSD-3-Clause",
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    name: str
+    version: str
+    licence: str
+    wanted_by: str
+    at_run_time: bool
+
+    def trouble(self) -> str | None:
+        if not self.licence:
+            return f"{self.name} states no licence; read it and add it to READ in tools/licences.py"
+        stated = re.split(r" AND | OR ", self.licence)
+        if self.at_run_time and not PERMISSIVE.issuperset(stated):
+            return f"{self.name} is under {self.licence}, which users of {self.wanted_by} would have to look at"
+        return None
+
+
+def names(extra: str) -> set[str]:
+    """What `bst[extra]` brings, with all that these bring; without what only a torch with CUDA wants."""
+    for_cuda = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-cuda.lock").read_text(), flags=re.MULTILINE))
+    found: set[tuple[str, str]] = set()
+    waiting = [("bst", ""), ("bst", extra)]
+    while waiting:
+        name, wanted = waiting.pop()
+        for requirement in map(Requirement, distribution(name).requires or []):
+            if requirement.marker and not requirement.marker.evaluate({"extra": wanted}):
+                continue
+            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - found
+            found |= new
+            waiting += [(name, of) for name, of in new if name not in for_cuda]
+    return {name for name, _ in found} - for_cuda - {"bst"}
+
+
+def licence(name: str) -> str:
+    """The SPDX expression where a package states one; otherwise what its metadata says, as SPDX; otherwise nothing."""
+    stated = metadata(name)
+    if "License-Expression" in stated:
+        return str(stated["License-Expression"])
+    classifiers = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
+    for text in [READ.get(name, ""), *stated.get_all("License", []), *classifiers]:
+        if (spdx := SPDX.get(text, text)) in PERMISSIVE | {"MPL-2.0", "ZPL-2.1"}:
+            return str(spdx)
+    return ""
+
+
+def python_packages() -> Iterator[Package]:
+    listed: set[str] = set()
+    for extra in ["", "tensorboard", "demo", "dev"]:
+        for name in sorted(names(extra) - listed):
+            version = distribution(name).version.split("+")[0]
+            yield Package(name, version, licence(name), extra or "base", not extra)
+            listed.add(name)
+
+
+def npm_packages() -> Iterator[Package]:
+    for folder in NPM:
+        for path, entry in json.loads((ROOT / folder / "package-lock.json").read_text())["packages"].items():
+            if path:
+                name = path.split("node_modules/")[-1]
+                stated = entry.get("license", READ.get(name, "")).strip("()")
+                to_develop = entry.get("dev", False) or folder.startswith("tests")
+                wanted_by = f"{folder}, to develop" if to_develop else folder
+                yield Package(name, entry["version"], stated, wanted_by, not to_develop)
+
+
+def row(one: Package) -> str:
+    return f"| {one.name} | {one.version} | {one.licence} | {one.wanted_by} |"
+
+
+def table(packages: list[Package]) -> str:
+    return "\n".join(["| package | version | licence | wanted by |", "|---|---|---|---|", *map(row, packages)]) + "\n"
+
+
+def main() -> int:
+    try:
+        python, npm = list(python_packages()), list(npm_packages())
+    except PackageNotFoundError as missing:
+        print(f"{missing.name} is not installed; run make install", file=sys.stderr)
+        return 1
+    if troubles := [trouble for one in [*python, *npm] if (trouble := one.trouble())]:
+        print("\n".join(troubles), file=sys.stderr)
+        return 1
+    head = PAGE.read_text().split(TABLES)[0]
+    PAGE.write_text(f"{head}{TABLES}\n{table(python)}\n## npm\n\n{table(npm)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
