@@ -9,7 +9,6 @@ import pickle
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from functools import partial
@@ -25,6 +24,7 @@ from bench.peers import open_onnx, whole_inputs
 from bench.record import REFERENCE, Cache, Case, ColdRow, Parity
 from bench.statistics import Interval, mean_of_launches
 from bst.errors import CheckError
+from bst.files import temporary_folder
 from export import compare
 from export.bundle import FORMAT_OF
 
@@ -47,8 +47,8 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
     case = contest.cases(threads)[0].model_copy(update={"batch_size": 1})
     found: dict[tuple[str, Cache], list[dict[str, float]]] = defaultdict(list)
     parity: dict[tuple[str, Cache], list[Parity]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as folder:
-        starts = {name: _Start(contest, backend, case, Path(folder)) for name, backend in contest.backends.items()}
+    with temporary_folder() as folder:
+        starts = {name: _Start(contest, backend, case, folder) for name, backend in contest.backends.items()}
         expected = contest.backends[REFERENCE].open(contest.bundle, contest.config.signature, threads)(
             starts[REFERENCE].inputs
         )

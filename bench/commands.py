@@ -40,6 +40,7 @@ OF_MODE: dict[str, dict[str, Any]] = {
     },
     "load": {"batch_sizes": (1,), "launches": 3},
     "cold": {"batch_sizes": (1,)},
+    "soak": {"backends": ("onnxruntime", "torchscript"), "clients": 8},
 }
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def bench(
         str | None, typer.Option(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")
     ] = None,
     catalogue_sizes: Annotated[str | None, typer.Option(help="Several num_items for --random.")] = None,
-    mode: Annotated[str | None, _help("latency, surface, load, cold", DEFAULTS.modes)] = None,
+    mode: Annotated[str | None, _help("latency, surface, load, cold, soak", DEFAULTS.modes)] = None,
     backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS)}, all", DEFAULTS.backends)] = None,
     peers: Annotated[bool, typer.Option(help="All opponents too; --backends may name some.")] = False,
     signature: Annotated[str | None, _help("What is called", DEFAULTS.signature)] = None,
@@ -67,9 +68,12 @@ def bench(
     rounds: Annotated[int | None, _help("How often they take turns, a launch", DEFAULTS.rounds)] = None,
     round_seconds: Annotated[float | None, _help("Of one backend in one round", DEFAULTS.round_seconds)] = None,
     rates: Annotated[str | None, typer.Option(help="Load: arrivals a second [shares of what eager can do].")] = None,
-    clients: Annotated[int | None, _help("Load: threads over one session", DEFAULTS.clients)] = None,
+    clients: Annotated[
+        int | None, typer.Option(help=f"Threads over one session [load: {DEFAULTS.clients}, soak: 8].")
+    ] = None,
     budget_ms: Annotated[float | None, _help("Load: what p99 must keep under", DEFAULTS.budget_ms)] = None,
     load_seconds: Annotated[float | None, _help("Load: how long a rate is tried", DEFAULTS.load_seconds)] = None,
+    soak_seconds: Annotated[float | None, _help("Soak: how long each backend", DEFAULTS.soak_seconds)] = None,
     seed: Annotated[int | None, _help("Fixes the inputs and the order", DEFAULTS.seed)] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything, raw samples too.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a page with figures.")] = None,
@@ -77,7 +81,8 @@ def bench(
     """Measure a bundle: latency of each backend beside its parity, on the same inputs. Commas separate lists."""
     plain = {
         "signature": signature, "launches": launches, "rounds": rounds, "round_seconds": round_seconds,
-        "clients": clients, "budget_ms": budget_ms, "load_seconds": load_seconds, "seed": seed,
+        "clients": clients, "budget_ms": budget_ms, "load_seconds": load_seconds, "soak_seconds": soak_seconds,
+        "seed": seed,
     }  # fmt: skip
     lists = {
         "backends": _list(backends, str), "modes": _list(mode, str), "batch_sizes": _list(batch_sizes, int),

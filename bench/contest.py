@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -46,27 +46,34 @@ class Contest:
         ]
 
     @contextmanager
-    def workers(self, threads: int, clients: int = 1) -> Iterator[dict[str, Worker]]:
-        """Start every backend in a process of its own, kept on cores for `clients` calls at a time."""
-        found: dict[str, Worker] = {}
+    def worker(self, name: str, threads: int, clients: int = 1) -> Iterator[Worker]:
+        """Start a backend in a process of its own, kept on cores for `clients` calls at a time."""
+        found = Worker(
+            Task(
+                self.bundle.path.absolute(),
+                self.backends[name],
+                self.config.signature,
+                threads,
+                cores(threads * clients),
+                self.config.seed,
+                name == REFERENCE,
+            )
+        )
         try:
-            for name, backend in list(self.backends.items()):
-                self.tell(f"starting {name}")
-                task = Task(
-                    self.bundle.path.absolute(),
-                    backend,
-                    self.config.signature,
-                    threads,
-                    cores(threads * clients),
-                    self.config.seed,
-                    name == REFERENCE,
-                )
-                found[name] = Worker(task)
-            self.each(found, lambda name, worker: worker.wait(), list(found))
             yield found
         finally:
-            for worker in found.values():
-                worker.close()
+            found.close()
+
+    @contextmanager
+    def workers(self, threads: int, clients: int = 1) -> Iterator[dict[str, Worker]]:
+        """Start every backend, see `worker`."""
+        with ExitStack() as stack:
+            found: dict[str, Worker] = {}
+            for name in list(self.backends):
+                self.tell(f"starting {name}")
+                found[name] = stack.enter_context(self.worker(name, threads, clients))
+            self.each(found, lambda name, worker: worker.wait(), list(found))
+            yield found
 
     def each(self, workers: dict[str, Worker], act: Callable[[str, Worker], None], order: list[str]) -> None:
         """Let every backend that is still there act, in `order`."""

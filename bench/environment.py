@@ -70,14 +70,6 @@ def measure_overhead() -> float:
     return float(np.median(samples)) / 1e3
 
 
-def available_bytes() -> int | None:
-    """Memory that processes can still have, where the system tells."""
-    for line in (_read(Path("/proc/meminfo")) or "").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
 def _memory_mb() -> int | None:
     first = (_read(Path("/proc/meminfo")) or "").splitlines()[:1]
     return int(first[0].split()[1]) // 1000 if first else None

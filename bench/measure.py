@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.backends import find_backends
 from bench.cold import measure_cold
 from bench.contest import Contest, weight_bytes
-from bench.environment import available_bytes, describe
+from bench.environment import describe
 from bench.latency import measure_latency
 from bench.open_loop import measure_load
 from bench.peers import NAMES as PEERS
@@ -27,10 +27,13 @@ from bench.record import (
     LoadLimit,
     LoadRow,
     Rate,
+    SoakRow,
     Subject,
 )
+from bench.soak import measure_soak
 from bst.console import Tell
 from bst.errors import InputError
+from bst.sizes import available_bytes
 from export import export_bundle, open_bundle, verify_bundle
 
 if TYPE_CHECKING:
@@ -92,7 +95,7 @@ def check_config(config: BenchConfig) -> None:
         if not values or min(values) < least:
             offences.append(f"{name} {list(values)} must be {least} or more")
     if not config.modes:
-        offences.append("no mode; known: latency, surface, load, cold")
+        offences.append("no mode; known: latency, surface, load, cold, soak")
     if config.launches < 2 or config.rounds < 1:
         offences.append(
             f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
@@ -101,6 +104,8 @@ def check_config(config: BenchConfig) -> None:
     for name, seconds in (("round_seconds", config.round_seconds), ("load_seconds", config.load_seconds)):
         if not 0 < seconds <= 600:
             offences.append(f"{name}={seconds} must be above 0 and at most 600")
+    if not 0 < config.soak_seconds <= 7 * 24 * 3600:
+        offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
     if any(rate <= 0 for rate in config.rates) or config.clients < 1 or config.budget_ms <= 0:
         offences.append(
             f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms} must be above 0"
@@ -116,6 +121,7 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
     load: list[LoadRow] = []
     limits: list[LoadLimit] = []
     cold: list[ColdRow] = []
+    soak: list[SoakRow] = []
     subjects: list[Subject] = []
     unavailable: dict[str, str] = {}
     broken: dict[str, None] = {}
@@ -131,6 +137,8 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
                     load, limits = load + some, limits + limit
                 if "cold" in config.modes:
                     cold += measure_cold(contest, threads)
+                if "soak" in config.modes:
+                    soak += measure_soak(contest, threads)
             unavailable |= contest.unavailable
             broken |= dict.fromkeys(contest.broken)
     return BenchRecord(
@@ -144,6 +152,7 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
         load=tuple(row for row in load if _asked(row.backend, config)),
         load_limits=tuple(row for row in limits if _asked(row.backend, config)),
         cold=tuple(row for row in cold if _asked(row.backend, config)),
+        soak=tuple(soak),
         unavailable=unavailable,
         broken=tuple(broken),
     )

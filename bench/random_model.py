@@ -23,6 +23,7 @@ from bst.checkpoint import Heldout, Run, RunConfig, library_versions, load_run, 
 from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, TrainConfig
 from bst.errors import InputError
 from bst.model import BST
+from bst.sizes import require_memory
 from bst.validation import validated
 from bst.vocabulary import Vocabularies, Vocabulary
 
@@ -56,6 +57,7 @@ def write_random_run(out: Path, wanted: RandomModel, *, seed: int = 0) -> None:
         save_run(out, cut(grown(load_run(wanted.like), wanted.config.num_items, seed), wanted.median_length, seed))
         return
     config, text_ids = wanted.config, wanted.text_ids
+    require_memory(config, 2)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     ids = np.unique(rng.integers(1, 2**40, config.num_items + config.num_items // 8 + 16))
@@ -87,6 +89,8 @@ def parse_model(settings: list[str]) -> RandomModel:
         InputError: a setting is not known or does not fit; all offenders are named.
     """
     values = dict(setting.partition("=")[::2] for setting in settings)
+    if len(values) < len(settings):
+        raise InputError(f"settings {' '.join(settings)} name one twice; once is enough")
     like = values.pop("like", None)
     context = [part.partition(":") for part in values.pop("context", "").split(",") if part]
     try:
@@ -108,7 +112,8 @@ def parse_model(settings: list[str]) -> RandomModel:
         return RandomModel(model.model_copy(update={"num_items": num_items}), median_length, like=Path(like))
     sizes = validated(Architecture, given, "random model")
     context_features = tuple(
-        ContextFeature(name=name, num_categories=count, dim=sizes.context_dim) for name, count in features
+        validated(ContextFeature, {"name": name, "num_categories": count, "dim": sizes.context_dim}, "random model")
+        for name, count in features
     )
     whole = {**sizes.model_dump(), "num_items": num_items, "context": context_features}
     return RandomModel(validated(BSTConfig, whole, "random model"), median_length, text_ids)

@@ -8,13 +8,14 @@ from typing import Any, Literal
 from bench.statistics import Interval, Latency
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
-from bst.files import read_json
+from bst.files import DATA_BYTES, read_json
 from bst.validation import json_schema, validated
 
 SCHEMA_VERSION = 2
 REFERENCE = "eager"
 NOT_EQUAL = "not equal"
-Mode = Literal["latency", "surface", "load", "cold"]
+Mode = Literal["latency", "surface", "load", "cold", "soak"]
+MAY_GROW = 0.01  # of the memory, in a soak
 Cache = Literal["warm", "dropped"]
 
 
@@ -24,14 +25,15 @@ class BenchConfig(Frozen):
     Attributes:
         backends: names, see `bench.backends`; one that is named twice is measured twice. Opponents may be among them.
         peers: measure all opponents, see `bench.peers`.
-        modes: `latency` (closed loop), `surface` (the same over a grid), `load` (open loop), `cold` (first answer).
+        modes: `latency` (closed loop), `surface` (the same over a grid), `load` (open loop), `cold` (first answer),
+            `soak` (threads over one session for long).
         batch_sizes: rows a call. `lengths`: slots of a history, 0 for the measured mix. `candidates`: a row, of
             `score_candidates`. `threads`: of every backend. Each combination is a case.
         launches: how often every backend starts as a new process.
         rounds: how often the backends take turns in each launch, `round_seconds` each.
         rates: arrivals a second in `load`; none for a quarter, half, three quarters and nine tenths of what eager does.
-        clients: threads that call one session in `load`. `budget_ms`: what p99 must keep under there. `load_seconds`:
-            how long a rate is tried.
+        clients: threads that call one session in `load` and `soak`. `budget_ms`: what p99 must keep under in `load`.
+            `load_seconds`: how long a rate is tried. `soak_seconds`: how long each backend is soaked.
     """
 
     backends: tuple[str, ...] = ("eager", "torchscript", "pt2", "aotinductor", "onnxruntime", "eager-cuda")
@@ -49,6 +51,7 @@ class BenchConfig(Frozen):
     clients: int = 1
     budget_ms: float = 10.0
     load_seconds: float = 2.0
+    soak_seconds: float = 600.0
     seed: int = 0
 
 
@@ -175,6 +178,42 @@ class ColdRow(Frozen):
     samples_ms: tuple[tuple[float, ...], ...]
 
 
+class SoakWindow(Frozen):
+    """A stretch of a soak; `memory_mb` is what the process held in the end."""
+
+    calls: int
+    p50_us: float
+    p99_us: float
+    memory_mb: float
+
+
+class SoakRow(Frozen):
+    """One backend called by `clients` threads over one session, without a pause, after a warm-up.
+
+    Attributes:
+        wrong: calls whose answer was not equal to the golden one (see `export.compare`); `failure` tells of one.
+        same_bits: calls that gave the very bits that the first call with the same input gave, those of the warm-up too.
+        growth: of memory from the first window to the last, 0.01 for 1 %.
+        tail_speed: p99 of the earlier windows over that of the later ones: below 1 where calls became slower.
+    """
+
+    backend: str
+    num_items: int
+    threads: int
+    clients: int
+    wrong: int
+    failure: str | None
+    same_bits: int
+    growth: float
+    tail_speed: Interval
+    tail_verdict: str
+    windows: tuple[SoakWindow, ...]
+
+    @property
+    def calls(self) -> int:
+        return sum(one.calls for one in self.windows)
+
+
 class Rate(Frozen):
     """What this machine can do with `threads`: of a working set of so many bytes, how many a second are moved.
 
@@ -209,6 +248,7 @@ class BenchRecord(Frozen):
     load: tuple[LoadRow, ...]
     load_limits: tuple[LoadLimit, ...]
     cold: tuple[ColdRow, ...]
+    soak: tuple[SoakRow, ...] = ()
     unavailable: dict[str, str]
     broken: tuple[str, ...]
 
@@ -218,6 +258,12 @@ class BenchRecord(Frozen):
         found = [f"{row.backend} at {row.case}: {row.parity.failure}" for row in self.latency if _fails(row)]
         found += [f"{row.backend} under load: {row.parity.failure}" for row in self.load_limits if _fails(row)]
         found += [f"{row.backend}, started cold: {row.parity.failure}" for row in self.cold if _fails(row)]
+        found += [f"{row.backend}, soaked: {row.wrong:,} wrong, {row.failure}" for row in self.soak if row.wrong]
+        found += [
+            f"{row.backend}, soaked: memory grew by {row.growth:.1%}, {MAY_GROW:.0%} is allowed"
+            for row in self.soak
+            if row.growth > MAY_GROW
+        ]
         return found + [f"{name} broke: {self.unavailable[name]}" for name in self.broken]
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,7 +282,7 @@ def read_record(path: Path) -> BenchRecord:
     """
     if not path.is_file():
         raise InputError(f"{path} is not there; give a file that `bst bench --json` wrote")
-    values = read_json(path, "a place of records")
+    values = read_json(path, "a place of records", DATA_BYTES)
     found = values.get("schema_version") if isinstance(values, dict) else None
     if found != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; measure again")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
 from bench.page import figure, page, paragraph, section, table, text, tiles
 from bench.record import REFERENCE, BenchRecord, Case, LatencyRow
-from bench.tables import COLD, LATENCY, LIMITS, LOAD, SURFACE, Column, Rows, crossings, groups, notes
+from bench.tables import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Column, Rows, crossings, groups, notes
 
 FIGURES = 4  # groups that are drawn; beyond, tables alone
 
@@ -54,6 +54,8 @@ def bench_sections(record: BenchRecord) -> list[str]:
     if record.cold:
         caption = "From the start of a process to its first answer, with the files in memory (warm) or read from disk."
         parts.append(section("Cold start", figure(cold_bars(record.cold), caption), _table(COLD, record.cold)))
+    if record.soak:
+        parts.append(section("For a long time", _table(SOAK, record.soak)))
     return parts
 
 

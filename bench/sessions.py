@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bst.files import temporary_folder
 from export import Bundle, Session
 from export.aotinductor import load_aotinductor, save_aotinductor
 from export.backends import OnnxSession, TorchSession, rebuild_eager
@@ -115,9 +115,9 @@ def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype
         model = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).scorer.model.to("cuda", dtype)
         scorer = Scorer(model, bundle.manifest.model, bundle.manifest.settings.top_k, one_length=True)
         served = ServedModel(scorer.to("cuda"), None)
-        with tempfile.TemporaryDirectory() as folder:
-            save_aotinductor(served, (stated,), Path(folder), cpu="native", metadata={})
-            return TorchSession(stated, load_aotinductor(Path(folder) / f"{stated.name}.pt2"), "cuda")
+        with temporary_folder() as folder:
+            save_aotinductor(served, (stated,), folder, cpu="native", metadata={})
+            return TorchSession(stated, load_aotinductor(folder / f"{stated.name}.pt2"), "cuda")
 
     return bundle.looked_up(signature, "index", opened)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from statistics import median
 from typing import Any
 
 from rich.table import Table
 
-from bench.record import BenchRecord, Case, LatencyRow, LoadLimit, LoadRow, Parity
+from bench.record import BenchRecord, Case, LatencyRow, LoadLimit, LoadRow, Parity, SoakRow
 from bench.statistics import Interval
 
 NOISY = 0.10  # above it a measurement doubts itself
@@ -50,6 +51,10 @@ def _short(one: Interval | None) -> str:
 
 def _tail(one: Interval | None) -> str:
     return "-" if one is None else micro(one.value)
+
+
+def _median(row: SoakRow, name: str) -> float:
+    return median(getattr(one, name) for one in row.windows)
 
 
 def _parity(one: Parity) -> str:
@@ -113,6 +118,19 @@ COLD = (
     Column("peak MB", lambda row: f"{row.peak_mb.value:,.0f}"),
     Column("parity", lambda row: _parity(row.parity), numeric=False),
 )
+SOAK = (
+    Column("backend", lambda row: row.backend, numeric=False),
+    Column("threads", lambda row: str(row.clients)),
+    Column("calls", lambda row: f"{row.calls:,}"),
+    Column("wrong", lambda row: f"{row.wrong:,}"),
+    Column("p50 us", lambda row: micro(_median(row, "p50_us"))),
+    Column("p99 us", lambda row: micro(_median(row, "p99_us"))),
+    Column("p99, earlier to later", lambda row: _ratio(row.tail_speed)),
+    Column("", lambda row: row.tail_verdict, numeric=False),
+    Column("MB first", lambda row: f"{row.windows[0].memory_mb:,.1f}"),
+    Column("last", lambda row: f"{row.windows[-1].memory_mb:,.1f}"),
+    Column("growth", lambda row: f"{row.growth:+.2%}"),
+)
 Rows = Sequence[Any]  # of what the cells of the columns take
 
 
@@ -138,6 +156,7 @@ def tables(record: BenchRecord) -> list[tuple[str, Sequence[Column], Rows]]:
     found += [("load: latency from the intended arrival", LOAD, record.load)] * bool(record.load)
     found += [("load: how much each backend can take", LIMITS, record.load_limits)] * bool(record.load_limits)
     found += [("cold: from the start of a process to its first answer", COLD, record.cold)] * bool(record.cold)
+    found += [("soak: one session under threads, the same calls for long", SOAK, record.soak)] * bool(record.soak)
     return found
 
 

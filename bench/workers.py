@@ -18,11 +18,14 @@ import torch
 
 from bench.backends import Backend
 from bench.cases import draw_inputs
+from bench.closed_loop import Soaked, soak
 from bench.load import Arrivals, Served, serve
 from bench.record import Case
 from bench.statistics import Array
 from bst.errors import CheckError, InputError
+from bst.processes import deaf_to_interrupts, end_with_parent
 from export import Session, open_bundle
+from export.golden import read_golden
 from export.parity import LARGEST, RUNNER_UP, runner_up
 
 MIN_CALLS = 10
@@ -77,7 +80,7 @@ class Worker:
         self.process = context.Process(target=_serve, args=(task, theirs), daemon=True)
         # A thread that a client starts does not inherit `torch.set_num_threads`, but this.
         threads = {name: str(task.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        with environment(ALLOCATOR), environment(threads, override=True):
+        with environment(ALLOCATOR), environment(threads, override=True), deaf_to_interrupts():
             self.process.start()
         theirs.close()
 
@@ -97,6 +100,10 @@ class Worker:
     def load(self, arrivals: Arrivals) -> Served:
         """Serve calls as they arrive."""
         return self._ask("load", arrivals)
+
+    def soak(self, clients: int, seconds: float) -> Soaked:
+        """Let threads replay the golden calls for long."""
+        return self._ask("soak", clients, seconds)
 
     def close(self) -> None:
         self.connection.close()
@@ -171,6 +178,10 @@ class _Measured:
     def load(self, arrivals: Arrivals) -> Served:
         return serve(self.session, self.prepared, arrivals)
 
+    def soak(self, clients: int, seconds: float) -> Soaked:
+        golden = read_golden(self.bundle.path / "golden", self.bundle.manifest.signature(self.task.signature))
+        return soak(self.session, golden, clients, seconds)
+
     def _settle(self, window_s: float) -> bool:
         medians: list[float] = []
         for _ in range(WINDOWS):
@@ -237,7 +248,9 @@ def pin(cores: tuple[int, ...]) -> None:
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a module in a fresh process, with the system's own allocator settings."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with deaf_to_interrupts():
+        started = multiprocessing.get_context("spawn").Pool(1, end_with_parent)
+    with started as pool:
         return pool.apply(function, arguments)
 
 
@@ -258,6 +271,7 @@ def environment(values: dict[str, str], override: bool = False) -> Iterator[None
 
 
 def _serve(task: Task, connection: Connection) -> None:
+    end_with_parent()
     try:
         measured = _Measured(task)
         connection.send(("ok", None))

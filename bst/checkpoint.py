@@ -29,8 +29,9 @@ from torch import Tensor
 
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.errors import InputError
-from bst.files import read_json, staged_folder, to_json, write_atomically
+from bst.files import DATA_BYTES, parse_json, read_json, read_text, staged_folder, to_json, write_atomically
 from bst.model import BST
+from bst.sizes import require_stored
 from bst.training_state import STATE_FILE
 from bst.validation import validated
 from bst.vocabulary import Vocabularies
@@ -116,18 +117,14 @@ def load_run(path: Path) -> Run:
             fit the others; the message names the file.
     """
     config = read_run_config(path)
+    require_stored(config.model, path / WEIGHTS_FILE)
     vocabularies = _read_vocabularies(path, config.model)
     with torch.device("meta"):  # no weights are made only to be replaced
         model = BST(config.model)
     model = load_weights(path, model)
-    rows = _read_tensors(path / "heldout.safetensors")
+    heldout = _read_heldout(path / "heldout.safetensors", config.model)
     try:
-        heldout = Heldout(rows["items"], rows["context"])
-    except KeyError as error:
-        raise InputError(f"{path / 'heldout.safetensors'} does not hold {error}; train again") from None
-    try:
-        lines = (path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        metrics = tuple(json.loads(line) for line in lines)
+        metrics = tuple(parse_json(line) for line in read_text(path / "metrics.jsonl").splitlines())
     except (OSError, ValueError) as error:
         raise InputError(f"{path / 'metrics.jsonl'} cannot be read: {error}") from None
     return Run(model.eval(), config, vocabularies, heldout, metrics)
@@ -179,7 +176,7 @@ def read_vocabularies(folder: Path, what: str) -> Vocabularies:
     """
     path = folder / VOCABULARY_FILE
     try:
-        return Vocabularies.from_dict(read_json(path, what))
+        return Vocabularies.from_dict(read_json(path, what, DATA_BYTES))
     except InputError as error:
         raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
 
@@ -199,6 +196,28 @@ def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
             f"config.json says {config.num_items} and {expected}; the files are not of one run"
         )
     return vocabularies
+
+
+def _read_heldout(path: Path, config: BSTConfig) -> Heldout:
+    rows = _read_tensors(path)
+    shapes = {"items": config.max_length, "context": len(config.context)}
+    for name, width in shapes.items():
+        found = rows.get(name)
+        if found is None or found.dtype != torch.int64 or found.dim() != 2 or found.size(1) != width:
+            stated = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+            raise InputError(f"{path} holds {stated} as {name}, not int64 [rows, {width}]; train again")
+    heldout = Heldout(rows["items"], rows["context"])
+    if len(heldout.items) != len(heldout.context) or not heldout.items.numel() or heldout.items.max() < 1:
+        raise InputError(f"{path} holds no histories with a context each; train again")
+    if heldout.items.min() < 0 or heldout.items.max() > config.num_items:
+        raise InputError(f"{path} holds items beyond the {config.num_items} of the model; train again")
+    for column, feature in enumerate(config.context):
+        known = (heldout.context[:, column] >= 0) & (heldout.context[:, column] <= feature.num_categories)
+        if not known.all():
+            raise InputError(
+                f"{path} holds categories beyond the {feature.num_categories} of {feature.name}; train again"
+            )
+    return heldout
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

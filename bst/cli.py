@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from itertools import pairwise
+from types import FrameType
 from typing import Any
 
 import typer
@@ -17,6 +20,10 @@ from bst.errors import CheckError, InputError
 GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
 ORDER = ("demo", "train", "evaluate", "import-notebook", "export", "verify", "recommend", "bench", "compare")
+
+
+class Terminated(BaseException):
+    """SIGTERM has come."""
 
 
 def build_app() -> typer.Typer:
@@ -44,7 +51,13 @@ def build_app() -> typer.Typer:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 a check failed, 2 bad input or misuse (one line on stderr)."""
+    """Run the command and exit: 0 done, 1 a check failed, 2 bad input or misuse, 130 Ctrl-C, 143 SIGTERM.
+
+    All but the first with one line on stderr.
+    """
+    _heed_sigterm()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     sys.exit(run(arguments))
 
 
@@ -61,7 +74,8 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         return _fail("interrupted", 130)
     except typer.Exit as error:
-        return error.exit_code
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
+        return _fail("interrupted", 130) if interrupted else error.exit_code
     except typer.TyperException as error:
         return _fail(f"{error.format_message()}{_given(error, arguments)} (see --help)", 2)
     except InputError as error:
@@ -70,6 +84,8 @@ def _run(arguments: list[str]) -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except Terminated:
+        return _fail("terminated", 143)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody to complain to
         return 0
@@ -78,6 +94,19 @@ def _run(arguments: list[str]) -> int:
         message = f"{name}{error.strerror or error}; no file was left half-written; mend that and call again"
         return _fail(message, 2, alone=True)
     return code if isinstance(code, int) else 0
+
+
+def _heed_sigterm() -> None:
+    """Let SIGTERM end the command as Ctrl-C does, with nothing left half-written.
+
+    Processes of torchrun wait for one another in C++, where Python hears no signal: SIGTERM ends them as they are.
+    """
+    if "LOCAL_RANK" not in os.environ and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def _given(error: typer.TyperException, arguments: list[str]) -> str:
@@ -103,4 +132,10 @@ def _tell(kind: str, message: str, alone: bool = False) -> None:
     trouble that a process may have `alone` is told with its number."""
     rank = os.environ.get("LOCAL_RANK", "0")
     if rank == "0" or alone:
-        print(f"{kind}:", *([f"[rank {rank}]"] if rank != "0" else []), " ".join(message.split()), file=sys.stderr)
+        print(f"{kind}:", *([f"[rank {rank}]"] if rank != "0" else []), _shown(message), file=sys.stderr)
+
+
+def _shown(message: str) -> str:
+    """Write on one line, with characters that would move the cursor or turn the text round as `\\x1b`, `\\u202e`."""
+    line = " ".join(message.split())
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)

@@ -11,6 +11,7 @@ from bst.checkpoint import load_run
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.console import progress_bar
 from bst.data import read_interactions
+from bst.errors import InputError
 from bst.files import require_new, to_json
 from bst.metrics import RankingMetrics
 from bst.metrics import evaluate as evaluate_examples
@@ -103,6 +104,10 @@ def evaluate(
     text_ids = loaded.vocabularies.items.dtype == "string"  # also where the ids of this table look like numbers
     data = loaded.config.data.model_copy(update={"text_ids": text_ids})
     dataset = Dataset.build(read_interactions(interactions, data, users), loaded.vocabularies)
+    if not len(dataset.split.test):
+        raise InputError(f"no user of {interactions} has three events or more; there is nothing to predict, give more")
+    if not dataset.sequences.items.any():
+        raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
     filter_seen = loaded.config.training.filter_seen and not keep_seen
     metrics = {
         name: evaluate_examples(

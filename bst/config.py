@@ -114,7 +114,10 @@ class DataConfig(Frozen):
     @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:
         _check_names(self.context)
-        taken = {self.user_column, self.item_column, self.time_column} & set(self.context)
+        named = (self.user_column, self.item_column, self.time_column)
+        if len(set(named)) < len(named):
+            raise ValueError(f"users, items and times are in the columns {', '.join(named)}; name three different ones")
+        taken = set(named) & set(self.context)
         if taken:
             raise ValueError(f"context feature {taken.pop()!r} is a column of the events themselves; leave it out")
         return self
@@ -142,7 +145,7 @@ class TrainConfig(Frozen):
     loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
     num_negatives: Positive = 4096
     learning_rate: Above0 = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
     milestones: tuple[Positive, ...] = ()

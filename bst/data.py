@@ -14,7 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bst.config import DataConfig
-from bst.errors import InputError
+from bst.errors import InputError, reason
+from bst.packed import require_modest_rows, require_modest_text
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
@@ -97,7 +98,12 @@ class _Table:
         if not path.is_file():
             raise InputError(f"{path} is not a file; give the path of a table")
         with self._refusing():
+            if self.separator is not None:
+                require_modest_text(path)
             self.columns = self._scan().collect_schema().names()
+            if self.separator is None:
+                rows = self._scan().select(pl.len()).collect().item()
+                require_modest_rows(path, rows, len(self.columns))
 
     def require(self, columns: tuple[str, ...]) -> None:
         missing = [name for name in columns if name not in self.columns]
@@ -114,6 +120,11 @@ class _Table:
         types from all rows is ever held.
         """
         wanted = list(dict.fromkeys(columns))
+        # Of columns with one name polars renames all but the first, and would read that without a word.
+        if twice := [name for name in wanted if f"{name}_duplicated_0" in self.columns]:
+            raise InputError(
+                f"{self.path} has more than one column {', '.join(map(repr, twice))}; keep one of each name"
+            )
         with self._refusing():
             if self.separator is None:
                 return self._scan().select(wanted).collect(engine="streaming")
@@ -148,9 +159,8 @@ class _Table:
             yield
         except pl.exceptions.NoDataError:
             raise InputError(f"{self.path} is empty; give a table with a header and at least one event") from None
-        except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"{self.path} cannot be read as a table: {first_line}") from None
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
 
 
 def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
@@ -192,13 +202,13 @@ def _ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
     numeric = values.str.contains(CANONICAL_INTEGER)
     if numeric.all():
         return _int64(values, path)
-    if numeric.any() or values.str.contains(r"^-?[0-9]+(\.0*)?$").any():
-        plain = values.filter(~numeric)[0]
-        other = values.filter(numeric)[0] if numeric.any() else values[0]
-        raise InputError(
-            f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; "
-            "mend the column, or keep all ids as text with --text-ids"
-        )
+    remedy = "mend the column, or keep all ids as text with --text-ids"
+    if numeric.any():
+        other, plain = values.filter(numeric)[0], values.filter(~numeric)[0]
+        raise InputError(f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; {remedy}")
+    unclear = values.filter(values.str.contains(r"^-?[0-9]+(\.0*)?$"))
+    if len(unclear):
+        raise InputError(f"{path}: column {name!r} holds {unclear[0]!r}, which may be a number or text; {remedy}")
     return values
 
 

@@ -9,13 +9,19 @@ import glob
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bst.errors import InputError
+
+# Of files that come from elsewhere: settings, manifests and such are a thousand times smaller than the first.
+TEXT_BYTES = 2**26
+DATA_BYTES = 2**31  # of vocabularies, golden vectors and records
+JSON_DEPTH = 64
 
 
 def require_new(path: Path, what: str, option: str = "--out") -> None:
@@ -46,7 +52,11 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
         yield stage
         stage.chmod(0o755)
         require_new(target, what)  # somebody else may have been quicker
-        stage.rename(target)
+        try:
+            stage.rename(target)
+        except OSError:
+            require_new(target, what)
+            raise
 
 
 @contextmanager
@@ -85,19 +95,36 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 @contextmanager
 def _stage(target: Path) -> Iterator[Path]:
-    """Make a folder beside `target`, and remove whatever has its name in the end.
-
-    It is locked while it is in use, so that nobody takes it for what a killed process has left.
-    """
-    remove_leftovers(target)
-    stage = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
-    lock = os.open(stage, os.O_RDONLY)
+    """Make a folder beside `target`, and remove whatever has its name in the end."""
+    stage, lock = _make_partial(target, tempfile.mkdtemp)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield stage
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         os.close(lock)
+
+
+def _make_partial(target: Path, make: Callable[[str | None, str, Path], str]) -> tuple[Path, int]:
+    """Make a file or folder beside `target`, remove those of killed processes, and give it with the handle of its lock.
+
+    It is locked until the handle is closed, so that nobody takes it for what a killed process has left.
+    """
+    remove_leftovers(target)
+    while True:
+        partial = Path(make(None, f".{target.name}.partial-", target.parent))
+        with suppress(FileNotFoundError):
+            lock = os.open(partial, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks; there, what was left stays
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if partial.exists():  # else somebody removed it before it was locked
+                return partial, lock
+            os.close(lock)
+
+
+def _make_file(suffix: str | None, prefix: str, folder: Path) -> str:
+    handle, name = tempfile.mkstemp(suffix, prefix, folder)
+    os.close(handle)
+    return name
 
 
 def _flush(path: Path) -> None:
@@ -135,19 +162,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     When that fails, `path` is as it was, and an `OSError` names it.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.partial-", dir=path.parent)
+    partial, lock = _make_partial(path, _make_file)
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with partial.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        partial.chmod(0o644)
+        partial.replace(path)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say where
         raise
+    finally:
+        os.close(lock)
 
 
 def remove_leftovers(target: Path) -> None:
@@ -155,39 +184,109 @@ def remove_leftovers(target: Path) -> None:
     beside = target.absolute().parent.glob(f".{glob.escape(target.name)}.partial-*")
     inside = target.glob(".*.partial-*") if target.is_dir() else ()
     for left in [*beside, *inside]:
-        if not left.is_dir():
-            left.unlink(missing_ok=True)
-        elif not _in_use(left):
-            shutil.rmtree(left, ignore_errors=True)
+        _remove_unused(left)
 
 
-def _in_use(stage: Path) -> bool:
-    """Whether a living process holds the lock of a stage."""
-    try:
-        handle = os.open(stage, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+def _remove_unused(left: Path) -> None:
+    """Remove a file or folder whose lock no living process holds; one that is not ours stays."""
+    with suppress(OSError):
+        handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
+        finally:
+            os.close(handle)
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Read a JSON file.
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield an empty folder for temporary files, and remove it when the block ends.
+
+    Those that killed processes have left are removed as well.
+    """
+    with _stage(Path(tempfile.gettempdir()) / "bst-temporary") as folder:
+        yield folder
+
+
+@contextmanager
+def alone_in(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes that ask for the same out of `folder` while the block lasts.
 
     Raises:
-        InputError: the file is missing or is not JSON; the message says that `path.parent` is not `what`.
+        InputError: another process is in it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not _lock_at_once(handle):
+            raise InputError(f"{what} {folder} is being written by another process; wait for it, or give another --out")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock_at_once(handle: int) -> bool:
+    """Whether nobody else holds the lock, or nobody can, on a file system without locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
+    return True
+
+
+def read_text(path: Path, most: int = TEXT_BYTES) -> str:
+    """Read a text file in UTF-8 that nobody here has written.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no plain file (a pipe would never end), has more than `most` bytes, or is not UTF-8.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a plain file")
+    if status.st_size > most:
+        raise ValueError(f"it has {status.st_size:,} bytes, and at most {most:,} are read")
+    return path.read_text(encoding="utf-8")
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON that nobody here has written.
+
+    Raises:
+        ValueError: it is not JSON (NaN and Infinity are not), or is nested deeper than `JSON_DEPTH`.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {JSON_DEPTH}") from None
+    level = [value]
+    for _ in range(JSON_DEPTH):
+        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
+        level = [one for values in inner for one in values if isinstance(one, dict | list)]
+        if not level:
+            return value
+    raise ValueError(f"it is nested deeper than {JSON_DEPTH}")
+
+
+def read_json(path: Path, what: str, most: int = TEXT_BYTES) -> Any:
+    """Read a JSON file of at most `most` bytes.
+
+    Raises:
+        InputError: the file is missing, is larger, or is not JSON (see `parse_json`); the message says that
+            `path.parent` is not `what`.
+    """
+    try:
+        return parse_json(read_text(path, most))
     except OSError as error:
         raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path.parent} is not {what}: {path.name} is not JSON ({error})") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} stands in it")
 
 
 def to_json(value: Any) -> str:

@@ -8,10 +8,9 @@ cannot be folded is the config value `padding="counted"` (see `Architecture`). `
 from __future__ import annotations
 
 import ast
-import json
 import math
-import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,14 @@ from torch import Tensor
 
 from bst.checkpoint import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
-from bst.errors import InputError
+from bst.errors import InputError, reason
+from bst.files import parse_json, read_text
 from bst.model import BST
+from bst.sizes import require_memory
 from bst.validation import validated
 from bst.vocabulary import Vocabularies, Vocabulary
 
+CONFIG_BYTES = 2**20
 HEAD_WIDTH = 1024  # hard-coded in the notebook, as is the slope of LeakyReLU
 GOLDEN_ROWS = 128
 
@@ -83,9 +85,20 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
             f"{len(names)} names ({', '.join(names)}) for {len(stated.context_features)} context features; "
             "give one each"
         )
-    settings = bst_config(stated, names)
+    try:
+        settings = bst_config(stated, names)
+    except InputError as error:
+        raise InputError(f"{config}: {error}") from None
+    found = _read_weights(weights)
+    if stated.trans.n_layers > len(found):  # before the names of so many are listed
+        raise InputError(
+            f"{weights} does not fit its config: it holds {len(found)} tensors, and {config} says "
+            f"trans.n_layers={stated.trans.n_layers}"
+        )
+    require_memory(settings, 1)
+    state = converted(found, stated, weights)
     model = BST(settings)
-    model.load_state_dict(converted(_read_weights(weights), stated, weights))
+    model.load_state_dict(state)
     run_config = RunConfig(
         schema_version=SCHEMA_VERSION,
         model=settings,
@@ -105,11 +118,11 @@ def read_notebook_config(path: Path) -> NotebookConfig:
         InputError: the file holds no such dictionary; every wrong or missing key in one message.
     """
     try:
-        source = path.read_text(encoding="utf-8")
-        values = _python_config(source) if path.suffix == ".py" else json.loads(source)
+        source = read_text(path, CONFIG_BYTES)
+        values = _python_config(source) if path.suffix == ".py" else parse_json(source)
     except OSError as error:
         raise InputError(f"cannot read the notebook's config {path}: {error.strerror}") from None
-    except (ValueError, SyntaxError, RecursionError) as error:
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:  # what Python's own parser ends with
         raise InputError(f"{path} holds no notebook config ({error}); give JSON or `config = {{...}}` as .py") from None
     return validated(NotebookConfig, values, str(path))
 
@@ -173,7 +186,11 @@ def converted(weights: dict[str, Tensor], stated: NotebookConfig, path: Path) ->
     offences += [
         f"{name} is {tensor.dtype}, not float32" for name, tensor in weights.items() if tensor.dtype != torch.float32
     ]
-    offences += [f"{name} holds NaN or inf" for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    # A tensor that repeats one number is as large as it says only once somebody reads it.
+    offences += [f"{name} does not hold all its numbers" for name, tensor in weights.items() if not _is_whole(tensor)]
+    if not offences:
+        finite = {name: bool(torch.isfinite(tensor).all()) for name, tensor in weights.items()}
+        offences += [f"{name} holds NaN or inf" for name, whole in finite.items() if not whole]
     if offences:
         raise InputError(f"{path} does not fit its config: {'; '.join(offences)}")
     dim, heads = stated.item_embed.embedding_dim, stated.trans.n_heads
@@ -241,19 +258,35 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _require_stored(path)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # a spoilt pickle ends in any of them
         raise InputError(
-            f"{path} cannot be loaded as plain tensors ({reason}); save it with torch.save(model.state_dict(), path)"
+            f"{path} cannot be loaded as plain tensors ({reason(error)}); "
+            "save it with torch.save(model.state_dict(), path)"
         ) from None
     if not isinstance(found, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
     ):
         raise InputError(f"{path} holds more than named tensors; save it with torch.save(model.state_dict(), path)")
     return dict(found)
+
+
+def _require_stored(path: Path) -> None:
+    """Refuse an archive that unpacks to more than itself: torch stores, and would unpack what others have packed."""
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PK\x03\x04":
+            return  # the format before torch 1.6
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+            raise ValueError("its members are larger than itself")
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    here = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return here and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _python_config(source: str) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from bst.checkpoint import Heldout, RunConfig, load_weights, read_run_config, save_metrics, save_weights, staged_run
 from bst.errors import InputError
-from bst.files import remove_leftovers
+from bst.files import alone_in, remove_leftovers
 from bst.learning_curve import log_epoch, open_tensorboard, save_learning_curve
 from bst.model import BST
 from bst.trainer import EpochReport, Trainer
@@ -46,10 +47,17 @@ class RunLog:
         state = self._with_origin(self.trainer.state())
         if not self.writes:
             return
-        remove_leftovers(self.path)
         with staged_run(self.path, config, vocabularies, heldout) as stage:
             save_metrics(stage, ())
             save_state(stage, state)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other trainings out of the run; its weights and state would be of two of them.
+
+        Raises:
+            InputError: another process is training it.
+        """
+        return alone_in(self.path, "the run") if self.writes else nullcontext()
 
     def resume(self, config: RunConfig) -> None:
         """Put the trainer back to the last checkpoint of the run.
@@ -62,7 +70,7 @@ class RunLog:
         _require_same(self.path, read_run_config(self.path), config)
         state = load_state(self.path)
         origin = state.values.get("origin")
-        if origin is None:
+        if not isinstance(origin, dict) or set(origin) != set(self.origin):
             raise InputError(
                 f"{self.path / STATE_FILE} does not say what it was trained on; train again with another --out"
             )
@@ -80,7 +88,11 @@ class RunLog:
                     stacklevel=2,
                 )
         best = load_weights(self.path, BST(config.model)).state_dict() if state.values["reports"] else None
-        self.trainer.restore(state, best)
+        try:
+            self.trainer.restore(state, best)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.path / STATE_FILE} is damaged ({told}); train again with another --out") from None
         if self.writes:
             remove_leftovers(self.path)
             self._save_metrics()

@@ -23,6 +23,7 @@ from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
 from bst.run_log import RunLog
 from bst.sequences import Sequences, fit_vocabularies, to_sequences
+from bst.sizes import require_memory
 from bst.split import Split, leave_one_out
 from bst.trainer import EpochReport, Progress, Trainer
 from bst.training_state import data_digest
@@ -30,6 +31,7 @@ from bst.vocabulary import Vocabularies
 from bst.world import World
 
 HELDOUT_ROWS = 512
+TRAINING_COPIES = 4  # weights, gradients and two moments
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def train(
         on_epoch: is told of every epoch when it has ended; of those before a resume, once again.
 
     Raises:
-        InputError: `out` exists (or, with `resume`, is no run of these settings and data), or there is nothing to
-            train on.
+        InputError: `out` exists; with `resume`, it is no run of these settings and data, or another process trains it;
+            there is nothing to train on.
         CheckError: the loss became NaN or infinite; what the run holds stays.
     """
     world = world or World()
@@ -98,15 +100,12 @@ def train(
         data=settings.data,
         versions=library_versions("polars"),
     )
+    require_memory(config.model, TRAINING_COPIES)
     model = BST(config.model)
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.model.max_length)
     trainer = Trainer(model, windows, dataset.split.validation, settings.training, world=world, progress=progress)
     log = RunLog(out, trainer, _origin(dataset, world), tensorboard)
-    if resuming:
-        log.resume(config)
-        for report in trainer.reports:
-            on_epoch(report)
-    else:
+    if not resuming:
         heldout = _heldout(dataset.split.test, config.model.max_length, settings.training.seed)
         log.start(config, dataset.vocabularies, heldout)
 
@@ -114,8 +113,13 @@ def train(
         log.keep(report)
         on_epoch(report)
 
-    validation = trainer.fit(end_epoch, log.checkpoint)
-    log.end()
+    with log.alone():
+        if resuming:
+            log.resume(config)
+            for report in trainer.reports:
+                on_epoch(report)
+        validation = trainer.fit(end_epoch, log.checkpoint)
+        log.end()
     test = evaluate(
         model, dataset.split.test, config.model.max_length, filter_seen=settings.training.filter_seen, world=world
     )

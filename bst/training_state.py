@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bst.errors import InputError
-from bst.files import write_atomically
+from bst.files import parse_json, write_atomically
 
 STATE_FILE = "training.safetensors"
 
@@ -58,7 +58,7 @@ def load_state(run: Path) -> TrainingState:
         raise InputError(f"{run} cannot be resumed: it holds no {STATE_FILE}; train again with another --out")
     try:
         with safe_open(path, framework="pt") as opened:
-            values = json.loads(opened.metadata()["values"])
+            values = parse_json(opened.metadata()["values"])
             return TrainingState({name: opened.get_tensor(name) for name in opened.keys()}, values)  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged or cut short ({error}); train again with another --out") from None

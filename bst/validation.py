@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from bst.config import Settings
 from bst.errors import InputError
+from bst.files import read_text
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -23,6 +24,8 @@ def validated(kind: type[T], values: object, source: str) -> T:
     try:
         # Strict everywhere but here: JSON and TOML know lists where the values hold tuples.
         return kind.model_validate(_tupled(values))
+    except RecursionError:
+        raise InputError(f"{source}: it is nested too deeply to be settings") from None
     except ValidationError as error:
         raise InputError(f"{source}: " + "; ".join(_offence(kind, item) for item in error.errors())) from None
 
@@ -43,11 +46,12 @@ def read_settings(path: Path) -> Settings:
         InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
     """
     try:
-        return validated(Settings, tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        values = tomllib.loads(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
+    return validated(Settings, values, str(path))
 
 
 def _tupled(value: object) -> Any:

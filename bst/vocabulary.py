@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,13 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, values: pl.Series) -> Vocabulary:
-        """Collect the distinct ids of `values` (Int64 or String), leaving nulls out."""
+        """Collect the distinct ids of `values`, leaving nulls out.
+
+        Raises:
+            InputError: `values` are neither Int64 nor String.
+        """
+        if values.dtype not in (pl.Int64, pl.String):
+            raise InputError(f"ids are {values.dtype}; give Int64 or String")
         return cls(values.drop_nulls().unique().sort().rename("id"))
 
     def __len__(self) -> int:
@@ -42,7 +49,7 @@ class Vocabulary:
         """The raw value that stands for "no id here": never one of the ids."""
         if self.dtype == "string":
             return ""
-        return next(value for value in (0, -1, INT64_MIN) if value not in self.ids)
+        return next(value for value in chain((0, -1, INT64_MIN), count(-2, -1)) if value not in self.ids)
 
     def indices(self, values: pl.Series | Sequence[Any]) -> Index:
         """Look `values` up: int64 of the same length, 0 where the vocabulary does not hold a value or it is null.
@@ -56,12 +63,20 @@ class Vocabulary:
             codes = series.cast(pl.Enum(self.ids), strict=False).to_physical()
             return (codes.cast(pl.Int64) + 1).fill_null(0).to_numpy()
         known = self.ids.to_numpy()
+        if not len(known):
+            return np.zeros(len(series), dtype=np.int64)
         wanted = series.fill_null(self.padding).to_numpy()
         places = np.searchsorted(known, wanted).clip(max=len(known) - 1)
         return np.where(known[places] == wanted, places + 1, 0).astype(np.int64)
 
     def raw(self, indices: NDArray[np.integer[Any]]) -> NDArray[Any]:
-        """Give the raw ids for `indices` of any shape: int64, or object holding str; index 0 gives `padding`."""
+        """Give the raw ids for `indices` of any shape: int64, or object holding str; index 0 gives `padding`.
+
+        Raises:
+            InputError: an index is beyond the ids.
+        """
+        if (beyond := np.asarray(indices)[np.asarray(indices) > len(self)]).size:
+            raise InputError(f"index {beyond.flat[0]} is beyond the {len(self)} ids of the vocabulary")
         known = np.asarray(indices) > 0
         found = self.ids.gather(np.where(known, indices, 1).ravel() - 1)
         ids = found.to_numpy() if self.dtype == "int64" else np.array(found.to_list(), dtype=object)
@@ -79,26 +94,32 @@ class Vocabulary:
         """
         if not isinstance(values, Mapping):
             raise InputError(f"a vocabulary is {type(values).__name__}, not a table of dtype and ids")
-        dtype = {"int64": pl.Int64, "string": pl.String}.get(values.get("dtype", ""))
+        dtype = {"int64": pl.Int64, "string": pl.String}.get(str(values.get("dtype", "")))
         if dtype is None:
             raise InputError(f"a vocabulary of dtype {values.get('dtype')!r} is not known; known: int64, string")
         try:
             ids = pl.Series("id", values["ids"], dtype=dtype, strict=True)
-        except (KeyError, TypeError, pl.exceptions.PolarsError, OverflowError):
+        except (KeyError, TypeError, pl.exceptions.PolarsError, OverflowError, UnicodeEncodeError):
             raise InputError(f"a vocabulary of dtype {values['dtype']} holds ids of another type") from None
         if ids.null_count() or not (ids.is_sorted() and ids.n_unique() == len(ids)):
             raise InputError("the ids of a vocabulary must be distinct and in ascending order")
+        if len(ids) and ids[0] == "":
+            raise InputError("the ids of a vocabulary hold the empty text, which stands for padding")
         return cls(ids)
 
     def _series(self, values: pl.Series | Sequence[Any]) -> pl.Series:
-        series = values if isinstance(values, pl.Series) else pl.Series("id", values, strict=False)
+        try:
+            series = values if isinstance(values, pl.Series) else pl.Series("id", values, strict=False)
+        except UnicodeEncodeError as error:
+            raise InputError(f"{error.object!r} is no id: it holds what UTF-8 cannot write; give text") from None
         if len(series) == 0 or series.dtype == pl.Null:
             return series.cast(self.ids.dtype)
         if series.dtype != self.ids.dtype:
             kinds = {pl.Int64: "numbers", pl.String: "text"}
             given = kinds.get(type(series.dtype), str(series.dtype))
             kind = kinds[type(self.ids.dtype)]
-            raise InputError(f"ids such as {series[0]!r} are {given}, but the vocabulary holds {kind}; give {kind}")
+            remedy = "integers of 64 bits" if kind == "numbers" else kind
+            raise InputError(f"ids such as {series[0]!r} are {given}, but the vocabulary holds {kind}; give {remedy}")
         return series
 
 
@@ -121,5 +142,7 @@ class Vocabularies:
         """
         if not isinstance(values, Mapping) or not {"items", "context"} <= set(values):
             raise InputError("there are no vocabularies `items` and `context` in it")
+        if not isinstance(values["context"], Mapping):
+            raise InputError("`context` is not a table of vocabularies by name")
         context = {name: Vocabulary.from_dict(one) for name, one in values["context"].items()}
         return cls(Vocabulary.from_dict(values["items"]), context)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bst.errors import CheckError, InputError
+from export import archives
 from export.pt2 import export_program
 from export.quiet import quiet
 from export.scorer import ServedModel
@@ -69,13 +70,16 @@ def save_aotinductor(
 def load_aotinductor(path: Path) -> Any:
     """Load a package: a callable of contiguous int64 tensors, in the order of the signature.
 
+    A package is machine code: load none that you would not run as a program.
+
     Raises:
         InputError: the file is not such a package.
     """
     try:
+        archives.require_plain(path)  # torch unpacks it into a folder
         with quiet("torch.export", "torch._inductor"):
             return torch._inductor.aoti_load_package(str(path))
-    except (RuntimeError, AssertionError, KeyError, ValueError) as error:
+    except (*archives.UNREADABLE, AssertionError, KeyError) as error:
         told = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} does not load as an AOTInductor package ({told}); export again") from None
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.vocabulary import Vocabularies, Vocabulary
+from bst.world import require_device
 from export.aotinductor import load_aotinductor
 from export.manifest import FormatRecord, Manifest
 from export.pt2 import load_pt2
@@ -129,9 +130,14 @@ class OnnxSession(Session):
         provider: str = "CPUExecutionProvider",
     ) -> None:
         super().__init__(signature)
+        if threads is not None and threads < 1:
+            raise InputError(f"threads={threads} is not a number from 1 up; give none for as many as there are cores")
         try:
             given = _session_options(options, threads, optimization)
-            self.session = onnxruntime.InferenceSession(str(path), given, providers=[provider])
+            # Without its fallback, which prints to stdout and then tries the same again.
+            self.session = onnxruntime.InferenceSession(
+                str(path), given, providers=[provider], enable_fallback=False
+            )
         except Exception as error:  # onnxruntime's own exceptions have no common base but this
             raise InputError(
                 f"{path} does not load in ONNX Runtime ({str(error).splitlines()[0]}); export again"
@@ -197,7 +203,12 @@ class LookedUp(Session):
 
 
 def eager_session(served: ServedModel, signature: Signature, device: str = "cpu") -> Session:
-    """Run the Python model itself."""
+    """Run the Python model itself.
+
+    Raises:
+        InputError: torch cannot use the device here.
+    """
+    require_device(device)
     return TorchSession(signature, served.eval().to(device).method(signature), device)
 
 
@@ -276,6 +287,9 @@ def _offences(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> list[str
     texts = array.dtype.kind in "UO" and all(isinstance(value, str) for value in array.flat)
     if not (integers if spec.dtype == "int64" else texts):
         return [f"{spec.name} holds {array.dtype}, not {spec.dtype}"]
+    if spec.dtype == "string" and not _is_unicode("".join(array.flat)):
+        spoilt = next(value for value in array.flat if not _is_unicode(value))
+        return [f"{spec.name} holds {spoilt!r}, which UTF-8 cannot write"]
     if spec.dtype == "int64" and array.size and int(array.max()) > np.iinfo(np.int64).max:
         return [f"{spec.name} holds {array.max()}, beyond int64"]
     if array.ndim != len(spec.shape) or (array.size == 0 and 0 not in spec.shape):
@@ -285,3 +299,11 @@ def _offences(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> list[str
         if size != expected:
             return [f"{spec.name} has shape {list(array.shape)}, where {axis} is {expected}"]
     return []
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -16,8 +16,9 @@ from bst.errors import CheckError, InputError
 from bst.vocabulary import Vocabularies
 from export.backends import LookedUp, Session, eager_session, open_format, rebuild_eager
 from export.compatibility import obstacles
+from export.contents import check_files, require_inside
 from export.golden import read_golden
-from export.manifest import WHAT, FormatRecord, Manifest, OutputLayer, check_files, read_manifest
+from export.manifest import WHAT, FormatRecord, Manifest, OutputLayer, read_manifest
 from export.onnx_graph import check_onnx
 from export.parity import TOLERANCE, compare
 from export.settings import Format
@@ -105,12 +106,13 @@ class Bundle:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Read manifest and vocabularies; the files are checked by `verify_bundle`, not here.
+    """Read manifest and vocabularies. Of the files only place and size are looked at: `verify_bundle` reads them.
 
     Raises:
-        InputError: the path is not a bundle.
+        InputError: the path is not a bundle, or a file of it is cut short or a link out of it.
     """
     manifest = read_manifest(path)
+    require_inside(path, manifest)
     return Bundle(path, manifest, read_vocabularies(path, WHAT))
 
 

@@ -26,6 +26,7 @@ from export.backends import open_format
 from export.bundle import check_output_layer, verify_bundle
 from export.card import write_card
 from export.compatibility import needs_of
+from export.contents import list_files
 from export.golden import cases, worth_storing, write_golden
 from export.manifest import (
     MANIFEST_FILE,
@@ -36,7 +37,6 @@ from export.manifest import (
     OutputLayer,
     ParityRecord,
     VocabularyFacts,
-    list_files,
     read_manifest,
 )
 from export.onnx_graph import save_onnx

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from bst.checkpoint import Heldout
 from bst.config import BSTConfig
 from bst.errors import InputError
-from bst.files import read_json
+from bst.files import DATA_BYTES, read_json
 from bst.vocabulary import Vocabularies, Vocabulary
 from export.parity import LARGEST, RUNNER_UP
 from export.signatures import Signature, TopK
@@ -139,7 +139,7 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
         InputError: the file is missing or not what `write_golden` writes.
     """
     path = folder / f"{signature.name}.json"
-    values = read_json(path, "a folder of golden vectors")
+    values = read_json(path, "a folder of golden vectors", DATA_BYTES)
     dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
 
     def arrays(specs: Any, given: Any) -> dict[str, Array]:
@@ -157,7 +157,7 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
             GoldenCase(one["name"], arrays(signature.inputs, one["inputs"]), arrays(signature.outputs, one["outputs"]))
             for one in values["cases"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(f"{path} is not a file of golden vectors ({error}); export again") from None
 
 

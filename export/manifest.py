@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field
 
 from bst.config import BSTConfig, Frozen
-from bst.errors import CheckError, InputError
+from bst.errors import InputError
 from bst.files import read_json
 from bst.validation import json_schema, validated
 from export.choices import ShortlistRecord, Tuning
@@ -257,36 +256,3 @@ def _offences(manifest: Manifest) -> list[str]:
 def _is_inside(path: str) -> bool:
     parts = PurePosixPath(path)
     return not parts.is_absolute() and ".." not in parts.parts and "\\" not in path
-
-
-def list_files(folder: Path) -> tuple[FileRecord, ...]:
-    """Record every file below `folder` but the manifest, by path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
-    return tuple(
-        FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=_sha256(path))
-        for path in paths
-    )
-
-
-def check_files(bundle: Path, manifest: Manifest) -> None:
-    """Compare the files of a bundle with its manifest.
-
-    Raises:
-        CheckError: files are missing, altered (named with both hashes) or not listed; all of them in one message.
-    """
-    found = {record.path: record for record in list_files(bundle)}
-    stated = {record.path: record for record in manifest.files}
-    offences = [f"{path} is missing" for path in stated if path not in found]
-    offences += [f"{path} is not in the manifest" for path in found if path not in stated]
-    offences += [
-        f"{path} is altered: sha256 {found[path].sha256}, the manifest says {record.sha256}"
-        for path, record in stated.items()
-        if path in found and found[path] != record
-    ]
-    if offences:
-        raise CheckError(f"{bundle}: {'; '.join(offences)}; export again or restore the files")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

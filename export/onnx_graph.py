@@ -91,11 +91,11 @@ def check_onnx(path: Path, signature: Signature) -> None:
     """
     try:
         onnx.checker.check_model(str(path), full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        graph = onnx.load(str(path), load_external_data=False).graph
+        inputs, outputs = ([_spec_of(value) for value in values] for values in (graph.input, graph.output))
+    except Exception as error:  # those of onnx, of protobuf and of what reads the types have no other common base
         raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
-    graph = onnx.load(str(path), load_external_data=False).graph
-    for kind, values, specs in (("input", graph.input, signature.inputs), ("output", graph.output, signature.outputs)):
-        found = [_spec_of(value) for value in values]
+    for kind, found, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
         if found != list(specs):
             raise CheckError(
                 f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"

@@ -50,8 +50,9 @@ def compare(
     not list is right only where `expected["runner_up"]`, float32 `[batch]`, the best score below the list, is as close
     to the place that it takes; without it, never.
 
-    Where the scores of a call may all be small by chance, as those of a single candidate or of the best few, errors are
-    relative to `expected["largest_score"]`, float32 `[batch]`, the largest |score| of the whole catalogue.
+    Where the numbers of a call may all be small by chance, as the score of a single candidate, errors are relative to
+    `expected["largest_score"]`, float32 `[batch]`: what the largest |score| of the whole catalogue is, or would be in a
+    typical row.
     """
     for spec in signature.outputs:
         if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:

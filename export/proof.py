@@ -57,32 +57,42 @@ def answer(
 ) -> Iterator[Answers]:
     """Run eager over every case of every signature, once in float32 and once in float64."""
     exact_model = in_float64(model)
-    beside: list[tuple[Array, Array]] = []  # of each case what only the scores of all items tell
+    below: list[Array] = []  # of each case the best score that `top_k` does not list,
+    largest: list[Array] = []  # and the scale of its scores: what only the scores of all items tell
     for signature in signatures:
         tables = vocabularies if signature.ids == "raw" else None
         here, exact = (
             eager_session(ServedModel(Scorer(one, config, settings.top_k), tables), signature)
             for one in (model, exact_model)
         )
-        golden, truth = [], []
-        for position, case in enumerate(cases):
-            inputs = case.inputs(signature, vocabularies)
-            outputs = here(inputs)
-            if signature.name == "all_scores" and len(beside) < len(cases):
-                beside.append((_below(outputs["scores"], case, settings), np.abs(outputs["scores"]).max(axis=1)))
+        inputs = [case.inputs(signature, vocabularies) for case in cases]
+        outputs = [here(one) for one in inputs]
+        if signature.name == "all_scores" and not largest:
+            below = [_below(one["scores"], case, settings) for one, case in zip(outputs, cases, strict=True)]
+            largest = _scales([one["scores"] for one in outputs])
+        scales = _scales([one["user_vector"] for one in outputs]) if signature.name == "encode_user" else largest
+        for place, one in enumerate(outputs):
+            one[LARGEST] = scales[place]
             if signature.name == "top_k":
-                outputs[RUNNER_UP] = beside[position][0]
-            if signature.name in ("top_k", "score_candidates"):
-                outputs[LARGEST] = beside[position][1]
-            golden.append(GoldenCase(case.name, inputs, outputs))
-            truth.append(exact(inputs)[signature.output_names[-1]])
+                one[RUNNER_UP] = below[place]
+        golden = [GoldenCase(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
+        truth = [exact(one)[signature.output_names[-1]] for one in inputs]
         yield Answers(signature, cases, golden, truth)
 
 
 def prove(
-    form: Format, answers: Answers, session: Session, vocabularies: Vocabularies, config: BSTConfig
+    form: Format,
+    answers: Answers,
+    session: Session,
+    vocabularies: Vocabularies,
+    config: BSTConfig,
+    vary: Sequence[int] | None = None,
 ) -> ParityRecord:
     """Compare one format with the recorded answers, and with itself.
+
+    Args:
+        vary: places of the cases that are asked again in ways that may not change the answer; by default two of those
+            that `export.golden.cases` makes.
 
     Raises:
         PartedError: an answer is not equal (see `compare`); the message names format, signature, case and row.
@@ -106,7 +116,7 @@ def prove(
         same["more_padding"] = 0.0
     if signature.takes("candidates"):
         same["permuted"] = 0.0
-    for position in _batches(answers.cases, config.max_length):
+    for position in _batches(answers.cases, config.max_length) if vary is None else vary:
         case, golden = answers.cases[position], answers.golden[position]
         for what, changed, comparison in _variations(signature, case, golden, session, vocabularies):
             if what not in same:
@@ -166,6 +176,17 @@ def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:
         rows = np.nonzero(known)[0]
         scores[rows, case.items[known] - 1] = -np.inf
     return runner_up(scores, count)
+
+
+def _scales(outputs: Sequence[Array]) -> list[Array]:
+    """What errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
+
+    The numbers of a row may all be small by chance where there are few, as the scores of a catalogue of two items; a
+    typical row's largest counts there, for rounding errors do not become small with them.
+    """
+    rows = [np.abs(one).max(axis=1) for one in outputs]
+    typical = np.float32(np.median(np.concatenate(rows)))
+    return [np.maximum(one, typical) for one in rows]
 
 
 def _relative(values: Array, exact: Array, largest: Array | None) -> float:

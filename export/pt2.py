@@ -1,7 +1,6 @@
 """`torch.export` programs (`.pt2`), successor of TorchScript: all signatures in one archive over one set of weights.
 
-What torch's own reader would unpickle, or evaluate as Python, is refused or left unread here. A program is code all the
-same: open only archives that you trust.
+What torch's own reader would unpickle, evaluate as Python, or call beyond arithmetic, is refused or left unread here.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter, _packag
 from torch.export.pt2_archive import constants as archive
 
 from bst.errors import CheckError, InputError
+from export import archives
 from export.scorer import ServedModel, compiled_source
 from export.signatures import Signature
 
@@ -33,6 +33,7 @@ ARITHMETIC = ("Add", "Mul", "Pow", "Max", "Min", "Mod", "FloorDiv", "Integer", "
 RELATIONS = ("LessThan", "GreaterThan", "StrictLessThan", "StrictGreaterThan", "Equality", "Unequality")
 SIZE_WORDS = frozenset((*ARITHMETIC, *RELATIONS, "positive", "nonnegative", "integer"))
 PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
+TENSORS = (archive.WEIGHT_FILENAME_PREFIX, archive.TENSOR_CONSTANT_FILENAME_PREFIX)
 SHARED = (
     archive.WEIGHTS_DIR + archive.WEIGHT_FILENAME_PREFIX,
     archive.CONSTANTS_DIR + archive.TENSOR_CONSTANT_FILENAME_PREFIX,
@@ -109,13 +110,15 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
     """Load the program of one signature; no other one is read.
 
     Raises:
-        InputError: the file is not such an archive, does not hold the program, or holds something pickled.
+        InputError: the file is not such an archive, does not hold the program, holds something pickled, or calls what
+            no model of ours needs (`export.archives`).
     """
     try:
+        archives.require_plain(path)
         with _Plain(str(path)) as reader:
             wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
             return _package._load_exported_programs(reader, wanted, None)[name]
-    except (RuntimeError, AssertionError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*archives.UNREADABLE, AssertionError, LookupError, TypeError, AttributeError) as error:
         told = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{path} does not load as a torch.export archive with {name!r} ({told}); export again"
@@ -168,7 +171,8 @@ def _storage(data: bytes) -> Any:
 
 
 class _Plain(PT2ArchiveReader):
-    """Refuses what torch would unpickle or evaluate beyond sizes; example inputs, which nobody needs, are not read."""
+    """Refuses what torch would unpickle, evaluate beyond sizes, or call; example inputs, which nobody needs, are not
+    read."""
 
     def get_file_names(self) -> list[str]:
         names = super().get_file_names()
@@ -183,14 +187,17 @@ class _Plain(PT2ArchiveReader):
             return b""
         data = super().read_bytes(name)
         if name.startswith(archive.MODELS_DIR):
-            _check_sizes(json.loads(data))
+            program = json.loads(data)
+            _check_sizes(program)
+            archives.require_known_targets(program)
         return data
 
     def read_string(self, name: str) -> str:
         text = super().read_string(name)
         if name.endswith("_config.json"):
             for entry in json.loads(text)["config"].values():
-                if entry["use_pickle"] or entry["tensor_meta"] is None:
+                plain = entry["path_name"].startswith(TENSORS) and entry["tensor_meta"] is not None
+                if entry["use_pickle"] or not plain:
                     raise ValueError(f"{entry['path_name']} is pickled, which nothing that bst writes is")
         return text
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bst.errors import InputError
+from export import archives
 from export.scorer import IntegerIds, Scorer, ServedModel, TextIds, method_source
 from export.signatures import Signature
 
@@ -51,13 +52,15 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool
         device: where it computes.
 
     Raises:
-        InputError: the file is not a TorchScript archive.
+        InputError: the file is not a TorchScript archive, or calls what no model of ours needs (`export.archives`).
     """
     with _no_deprecation():
         try:
+            archives.require_arithmetic(path)
             module = torch.jit.load(str(path), map_location=device).eval()
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{path} is not a TorchScript file ({str(error).splitlines()[0]}); export again") from None
+        except archives.UNREADABLE as error:
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{path} is not a TorchScript file of bst ({told}); export again") from None
         if not freeze:
             return module
         frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))

@@ -15,8 +15,9 @@ from bst.console import Tell
 from bst.errors import InputError
 from bst.files import require_new, require_space, staged_folder
 from bst.vocabulary import Vocabularies
+from export.contents import check_files
 from export.golden import Array, read_golden
-from export.manifest import WHAT, Manifest, check_files, read_manifest
+from export.manifest import WHAT, Manifest, read_manifest
 from export.signatures import Signature
 from export.snippets import example
 from export.triton_config import config_of, is_batched, samples_of

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.console import Tell
+from bst.processes import deaf_to_interrupts, end_with_parent
 from export.backends import Arrays, OnnxSession
 from export.choices import Tuning, TuningRow
 from export.golden import read_golden
@@ -68,9 +69,10 @@ def _measure_by_turns(
     for number in range(ROUNDS):
         for options in candidates if number % 2 == 0 else candidates[::-1]:
             tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
-            with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-                p50 = pool.submit(_medians, bundle, manifest.signature("top_k"), options).result()
-            tried.setdefault(options, []).append(p50)
+            with ProcessPoolExecutor(1, context, end_with_parent) as pool:
+                with deaf_to_interrupts():
+                    started = pool.submit(_medians, bundle, manifest.signature("top_k"), options)
+                tried.setdefault(options, []).append(started.result())
 
 
 def _medians(bundle: Path, signature: Signature, options: SessionOptions) -> list[float]:

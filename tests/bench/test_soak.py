@@ -1,0 +1,114 @@
+"""A soak finds the wrong answer among thousands, and memory that grows; and a short one of the real thing passes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from bench.closed_loop import WINDOWS, soak
+from bench.record import BenchRecord, SoakRow, SoakWindow
+from bench.statistics import Interval
+from export import Session, open_bundle
+from export.golden import GoldenCase, read_golden
+from tests.conftest import Command
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+class Spoilt(Session):
+    """A session that answers one call in a hundred with scores that are a little off."""
+
+    def __init__(self, inner: Session) -> None:
+        super().__init__(inner.signature)
+        self.inner, self.calls = inner, 0
+
+    def prepare(self, inputs: Mapping[str, Any]) -> Any:
+        return self.inner.prepare(inputs)
+
+    def run(self, prepared: Any) -> Any:
+        self.calls += 1
+        return self.calls % 100 == 0, self.inner.run(prepared)
+
+    def finish(self, outputs: Any) -> Any:
+        spoilt, found = outputs
+        answer = dict(self.inner.finish(found))
+        if spoilt:
+            answer["scores"] = answer["scores"] * np.float32(1.001)
+        return answer
+
+
+@pytest.fixture
+def golden(bundle_path: Path) -> list[GoldenCase]:
+    return read_golden(bundle_path / "golden", open_bundle(bundle_path).manifest.signature("all_scores"))
+
+
+def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
+    found = soak(spoilt, golden, 4, 0.5)
+    assert found.wrong == pytest.approx(spoilt.calls / 100, abs=5)
+    assert found.wrong > 0
+    assert "of the largest scores, 1e-05 is allowed" in str(found.failure)
+
+
+def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
+    found = soak(session, golden, 2, 1.0)
+    assert (found.wrong, found.failure, len(found.windows)) == (0, None, WINDOWS)
+    assert found.same_bits >= sum(one.calls for one in found.windows) > 0
+    assert all(0 < one.p50_us <= one.p99_us for one in found.windows if one.calls)
+
+
+def test_a_thread_that_breaks_ends_the_soak(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
+    run = spoilt.run
+
+    def breaking(prepared: Any) -> Any:
+        if spoilt.calls > 200:
+            raise RuntimeError("broken in the middle")
+        return run(prepared)
+
+    spoilt.run = breaking  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="broken in the middle"):
+        soak(spoilt, golden, 3, 60.0)
+
+
+@pytest.mark.parametrize(("growth", "fails"), [(0.009, False), (0.011, True)])
+def test_memory_may_grow_by_one_percent(growth: float, fails: bool) -> None:
+    row = SoakRow(
+        backend="onnxruntime",
+        num_items=40,
+        threads=1,
+        clients=8,
+        wrong=0,
+        failure=None,
+        same_bits=2,
+        growth=growth,
+        tail_speed=Interval(value=1.0, low=0.9, high=1.1),
+        tail_verdict="cannot tell",
+        windows=(SoakWindow(calls=2, p50_us=1.0, p99_us=2.0, memory_mb=100.0),),
+    )
+    record = BenchRecord.model_construct(latency=(), load_limits=(), cold=(), soak=(row,), broken=(), unavailable={})
+    assert bool(record.failures) == fails
+    assert all("memory grew by 1.1%, 1% is allowed" in one for one in record.failures)
+
+
+def test_a_short_soak_of_onnx_runtime_and_torchscript_finds_nothing_wrong(
+    bst_command: Command, bundle_path: Path, tmp_path: Path
+) -> None:
+    files = "--json", tmp_path / "soak.json", "--html", tmp_path / "soak.html"
+    code, out, err = bst_command("bench", bundle_path, "--mode", "soak", "--soak-seconds", 3, *files)
+    assert (code, err) == (0, "")
+    record = json.loads((tmp_path / "soak.json").read_text())
+    jsonschema.validate(record, json.loads((DOCS / "bench.schema.json").read_text()))
+    assert [(row["backend"], row["clients"], row["wrong"]) for row in record["soak"]] == [
+        ("onnxruntime", 8, 0),
+        ("torchscript", 8, 0),
+    ]
+    assert "onnxruntime        8" in out
+    assert "For a long time" in (tmp_path / "soak.html").read_text()

@@ -1,0 +1,173 @@
+"""Random models, vocabularies, settings and calls: what the property tests walk the whole road with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from hypothesis import strategies as st
+
+from bst.checkpoint import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
+from bst.config import BSTConfig, ContextFeature, DataConfig, TrainConfig
+from bst.model import BST
+from bst.vocabulary import Vocabularies, Vocabulary
+from export.golden import OUT_OF_RANGE, Case
+from export.settings import OPSETS, ExportSettings
+from export.signatures import TopK
+
+IDS = ("dense", "sparse", "extreme", "text")
+LAYOUTS = ("left", "middle", "right", "nothing real", "nothing padded")
+FORMATS = ("onnx", "torchscript", "pt2")
+
+
+@dataclass(frozen=True)
+class Road:
+    """One example: a model of these sizes with ids of these kinds, exported so, and asked what `seed` draws."""
+
+    config: BSTConfig
+    settings: ExportSettings
+    item_ids: str
+    context_ids: tuple[str, ...]
+    seed: int
+
+
+@st.composite
+def roads(draw: st.DrawFn) -> Road:
+    """Draw an example. Sizes of one, odd sizes and sizes beyond a batch or a page are among them."""
+    num_heads = draw(st.integers(1, 8), label="num_heads")
+    num_items = draw(st.one_of(st.integers(1, 12), st.integers(13, 3000)), label="num_items")
+    tied = draw(st.booleans(), label="tied_output")
+    padding = draw(st.sampled_from(("ignored", "ignored", "ignored", "counted")), label="padding")
+    count = draw(st.integers(0, 6), label="num_context")
+    config = BSTConfig(
+        num_items=num_items,
+        dim=num_heads * draw(st.integers(1, 96 // num_heads), label="head_dim"),
+        num_heads=num_heads,
+        num_blocks=draw(st.integers(1, 4), label="num_blocks"),
+        ff_width=draw(st.integers(1, 64), label="ff_width"),
+        max_length=draw(st.one_of(st.integers(1, 9), st.integers(10, 200)), label="max_length"),
+        head_widths=tuple(draw(st.lists(st.integers(1, 70), min_size=0 if tied else 1, max_size=3))),
+        pooling="mean" if padding == "counted" else draw(st.sampled_from(("last", "mean"))),
+        padding=padding,
+        tied_output=tied,
+        context=tuple(
+            ContextFeature(
+                name=f"feature_{place}", num_categories=draw(st.integers(1, 40)), dim=draw(st.integers(1, 12))
+            )
+            for place in range(count)
+        ),
+    )
+    settings = ExportSettings(
+        formats=FORMATS,
+        ids=draw(st.sampled_from(("raw", "raw", "index"))),
+        top_k=TopK(
+            limit=draw(st.integers(1, min(num_items, 20))),
+            k_is_input=draw(st.booleans()),
+            exclude_history=draw(st.booleans()),
+        ),
+        opset=draw(st.sampled_from(OPSETS)),
+        shortlist=draw(st.booleans()),
+    )
+    kinds = tuple(draw(st.sampled_from(IDS)) for _ in range(count))
+    return Road(config, settings, draw(st.sampled_from(IDS)), kinds, draw(st.integers(0, 2**32 - 1), label="seed"))
+
+
+def write_run(road: Road, folder: Path) -> Run:
+    """Write a run whose weights are random in every place, those that training starts at 0 or 1 included."""
+    rng = np.random.default_rng(road.seed)
+    torch.manual_seed(road.seed)
+    model = BST(road.config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+        for embedding in (model.item_embedding,):
+            embedding.weight[0] = 0
+    vocabularies = Vocabularies(
+        vocabulary(road.item_ids, road.config.num_items, rng),
+        {
+            feature.name: vocabulary(kind, feature.num_categories, rng)
+            for feature, kind in zip(road.config.context, road.context_ids, strict=True)
+        },
+    )
+    heldout = Heldout(
+        torch.from_numpy(histories(road.config, 16, road.config.max_length, rng, strangers=False)),
+        torch.from_numpy(contexts(road.config, 16, rng, strangers=False)),
+    )
+    settings = RunConfig(
+        schema_version=SCHEMA_VERSION,
+        model=road.config,
+        training=TrainConfig(),
+        data=DataConfig(context=tuple(vocabularies.context)),
+        versions=library_versions(),
+    )
+    run = Run(model, settings, vocabularies, heldout, ())
+    save_run(folder, run)
+    return run
+
+
+def vocabulary(kind: str, count: int, rng: np.random.Generator) -> Vocabulary:
+    """Make up `count` ids: from 1 up, spread over 64 bits, at their ends and around 0, or text in several scripts."""
+    if kind == "text":
+        words = ("item", "café", "товар", "商品", "a b", "🎧", "0", "-1")
+        made: Any = {f"{words[number % len(words)]} {number}" for number in range(count)}
+        return Vocabulary.fit(pl.Series(sorted(made)))
+    if kind == "dense":
+        return Vocabulary.fit(pl.Series(range(1, count + 1), dtype=pl.Int64))
+    if kind == "extreme":
+        ends = [0, -1, 2**63 - 1, -(2**63), 2**63 - 2, -(2**63) + 1, 1]
+        made = [*ends, *range(2, count)][:count]
+        return Vocabulary.fit(pl.Series(made, dtype=pl.Int64))
+    spread = np.unique(rng.integers(-(2**62), 2**62, 2 * count + 8))
+    return Vocabulary.fit(pl.Series(rng.permutation(spread)[:count], dtype=pl.Int64))
+
+
+def calls(road: Road) -> list[Case]:
+    """Draw what is asked: batches of 1 to 9 rows of every layout, of lengths around and beyond the longest."""
+    rng = np.random.default_rng(road.seed + 1)
+    longest, limit = road.config.max_length, road.settings.top_k.limit
+    made = []
+    for number in range(5):
+        batch, n = int(rng.integers(1, 10)), int(rng.integers(1, 40))
+        length = int(rng.choice([1, longest, longest + 1, rng.integers(1, 2 * longest + 3)]))
+        candidates = rng.integers(-1, road.config.num_items + 3, (batch, n))
+        candidates[candidates > road.config.num_items] = OUT_OF_RANGE
+        items = histories(road.config, batch, length, rng, strangers=True)
+        context = contexts(road.config, batch, rng, strangers=True)
+        made.append(Case(f"random_{number}", items, context, candidates, int(rng.integers(1, limit + 1))))
+    return made
+
+
+def histories(config: BSTConfig, rows: int, length: int, rng: np.random.Generator, *, strangers: bool) -> Any:
+    """Draw index-level rows `[rows, length]`, each with padding in a place of its own, repeats, and unknown ids."""
+    items = rng.integers(1, config.num_items + 1, (rows, length))
+    for row in items:
+        if strangers:
+            row[rng.random(length) < 0.1] = OUT_OF_RANGE
+            row[rng.random(length) < 0.1] = -1
+        if rng.random() < 0.3:
+            row[:] = np.resize(row[: 1 + length // 3], length)  # repeats
+        first, last = sorted(rng.integers(0, length + 1, 2))
+        layout = rng.choice(LAYOUTS if strangers else LAYOUTS[:1])
+        if layout == "left":
+            row[: min(last, length - 1)] = 0
+        elif layout == "middle":
+            row[first:last] = 0
+        elif layout == "right":
+            row[max(first, 1) :] = 0
+        elif layout == "nothing real":
+            row[:] = rng.choice([0, OUT_OF_RANGE, -1], length)
+    return items
+
+
+def contexts(config: BSTConfig, rows: int, rng: np.random.Generator, *, strangers: bool) -> Any:
+    """Draw categories `[rows, num_context]`, 0 for a missing one among them."""
+    columns = [rng.integers(0, feature.num_categories + 1, rows) for feature in config.context]
+    made = np.stack(columns, axis=1) if columns else np.zeros((rows, 0), dtype=np.int64)
+    if strangers:
+        made[rng.random(made.shape) < 0.1] = OUT_OF_RANGE
+        made[rng.random(made.shape) < 0.1] = -1
+    return made

@@ -1,0 +1,72 @@
+"""What somebody would do to a file who wants harm, and how a test sees that it was done."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.contents import list_files
+
+Change = Callable[[str, bytes], tuple[str, bytes]]
+
+
+class Trap:
+    """Unpickled, it leaves a file `trapped` where the process works."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch trapped",)
+
+
+def trapped_pickle() -> bytes:
+    return pickle.dumps(Trap())
+
+
+def trapped_weights(*, zipped: bool) -> bytes:
+    """What torch.save writes of a dictionary with a trap in it."""
+    stream = io.BytesIO()
+    torch.save({"mlp.0.weight": torch.ones(2), "trap": Trap()}, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+def rewrite_archive(path: Path, change: Change) -> None:
+    """Write a torch archive anew, as torch writes it, with entries that `change` names and fills."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(info.filename, archive.read(info.filename)) for info in archive.infolist()]
+    root = entries[0][0].split("/")[0]
+    writer = torch._C.PyTorchFileWriter(str(path.with_suffix(".new")))
+    for name, data in entries:
+        inner, content = change(name.removeprefix(f"{root}/"), data)
+        if not inner.startswith(".data") and inner != "byteorder":
+            writer.write_record(inner, content, len(content))
+    writer.write_end_of_file()
+    path.with_suffix(".new").rename(path)
+
+
+def rewrite_zip(path: Path, change: Change, *, compression: int = zipfile.ZIP_STORED) -> None:
+    """The same by Python's writer, which lets a name lead anywhere."""
+    with zipfile.ZipFile(path) as archive:
+        entries = [(info.filename, archive.read(info.filename)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, data in entries:
+            archive.writestr(*change(name, data))
+
+
+def change_json(data: bytes, change: Callable[[Any], None]) -> bytes:
+    values = json.loads(data)
+    change(values)
+    return json.dumps(values).encode()
+
+
+def seal(bundle: Path) -> None:
+    """Make the manifest agree with the files, as somebody would who wants to hide a change."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"] = [record.model_dump() for record in list_files(bundle)]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))

@@ -1,0 +1,121 @@
+"""Random models are exported and asked random questions: every format answers as the model does.
+
+pytest tests/reliability/test_properties.py                               # a few
+pytest tests/reliability/test_properties.py -m slow                       # 300, others each time
+pytest tests/reliability/test_properties.py -m slow --hypothesis-seed=N   # those of a run that failed
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from bst.checkpoint import Run
+from export import export_bundle
+from export.backends import open_format
+from export.manifest import Entry, FormatRecord, Needs
+from export.onnx_graph import save_onnx
+from export.proof import answer, prove
+from export.pt2 import save_pt2
+from export.scorer import Scorer, ServedModel
+from export.settings import Format
+from export.shortlist_choice import choose_shortlist
+from export.signatures import Signature, build_signatures
+from export.torchscript import save_torchscript
+from tests.reliability.roads import Road, calls, roads, write_run
+
+# An example takes seconds, and shrinking one would take hundreds of them: what fails is shown as it was drawn.
+HUNT = settings(
+    deadline=None,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def walk_by_bundle(road: Road, folder: Path) -> None:
+    """Export as a user does, which asks every file the edge cases; then ask what it was not exported with."""
+    run = write_run(road, folder / "run")
+    manifest = export_bundle(folder / "run", folder / "bundle", road.settings)
+    ask(road, run, folder / "bundle", manifest.formats, manifest.signatures)
+
+
+def walk_by_format(road: Road, folder: Path) -> None:
+    """Write the formats alone, of pt2 one signature, in a third of the time."""
+    run = write_run(road, folder / "run")
+    config, top_k = road.config, road.settings.top_k
+    records, signatures = [], []
+
+    def written(form: Format, entries: dict[str, Entry], level: tuple[Signature, ...]) -> None:
+        needs = Needs(versions={}, made_with={})
+        records.append(
+            FormatRecord(name=form, ids=level[0].ids, entries=entries, golden="", equal_scores="any order", needs=needs)
+        )
+
+    def served(ids: str, *, packed: bool = False) -> ServedModel:
+        vocabularies = run.vocabularies if ids == "raw" else None
+        return ServedModel(Scorer(run.model, config, top_k, packed=packed), vocabularies).eval()
+
+    level = build_signatures(config, run.vocabularies, top_k=top_k, ids=road.settings.ids)
+    for form in ("onnx", "torchscript", "pt2"):
+        (folder / form).mkdir()
+    plan = None
+    if road.settings.shortlist:
+        plan = choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
+    save_onnx(
+        served(road.settings.ids, packed=True).scorer,
+        level,
+        run.vocabularies,
+        folder / "onnx",
+        top_k=top_k,
+        opset=road.settings.opset,
+        metadata={},
+        shortlist=plan,
+    )
+    written("onnx", {one.name: Entry(path=f"onnx/{one.name}.onnx") for one in level}, level)
+    save_torchscript(served(road.settings.ids), level, folder / "torchscript" / "model.pt", metadata={})
+    written("torchscript", {one.name: Entry(path="torchscript/model.pt", function=one.name) for one in level}, level)
+    by_index = build_signatures(config, run.vocabularies, top_k=top_k, ids="index")
+    (one,) = by_index[road.seed % len(by_index) :][:1]
+    save_pt2(served("index"), (one,), folder / "pt2" / "model.pt2", metadata={})
+    written("pt2", {one.name: Entry(path="pt2/model.pt2", function=one.name)}, by_index)
+    signatures = level if road.settings.ids == "index" else (*level, *by_index)
+    ask(road, run, folder, tuple(records), signatures)
+
+
+def ask(
+    road: Road, run: Run, folder: Path, formats: tuple[FormatRecord, ...], signatures: tuple[Signature, ...]
+) -> None:
+    """Compare every signature of every format with the model, on random calls; and with itself, row by row, with more
+    padding, and with candidates in another order."""
+    asked = calls(road)
+    for answers in answer(run.model, road.config, run.vocabularies, road.settings, signatures, asked):
+        for record in formats:
+            if record.ids == answers.signature.ids and answers.signature.name in record.entries:
+                session = open_format(folder, record, answers.signature)
+                prove(record.name, answers, session, run.vocabularies, road.config, vary=range(2))
+        gc.collect()  # sessions are full of cycles
+
+
+def walk(road: Road, how: Callable[[Road, Path], None]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        how(road, Path(folder))
+
+
+@pytest.mark.slow
+@settings(HUNT, max_examples=300)
+@given(roads())
+def test_any_model_answers_alike_in_every_format(road: Road) -> None:
+    walk(road, walk_by_bundle if road.seed % 10 == 0 else walk_by_format)
+
+
+@settings(HUNT, max_examples=6, derandomize=True)
+@given(roads())
+def test_a_few_models_answer_alike_in_every_format(road: Road) -> None:
+    walk(road, walk_by_format)
