@@ -125,7 +125,7 @@ def demo(
     out: Annotated[
         Path, typer.Option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
     ] = DEFAULT_OUT,
-    seed: Annotated[int, typer.Option(help="Fixes every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1)] = 0,
     serve: Annotated[
         bool, typer.Option("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")
     ] = False,
@@ -168,6 +168,8 @@ def _models(settings: str, sizes: tuple[int, ...] | None) -> list[RandomModel]:
     parts = [part for part in re.split(r",(?=\w+=)", settings) if part]
     if sizes is None:
         return [parse_model(parts)]
+    if not sizes:
+        raise InputError("--catalogue-sizes names none; give such as 1000,50000")
     if any(part.startswith("num_items=") for part in parts):
         raise InputError(f"--random {settings} fixes num_items, which --catalogue-sizes lists; leave one out")
     return [parse_model([*parts, f"num_items={size}"]) for size in dict.fromkeys(sizes)]

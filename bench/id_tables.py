@@ -9,7 +9,6 @@ the two take turns. The differences are the price of the tables.
 
 from __future__ import annotations
 
-import multiprocessing
 import resource
 import sys
 import time
@@ -20,6 +19,7 @@ import torch
 
 from bench.cases import draw_inputs
 from bench.record import Case
+from bench.workers import in_own_process
 from bst.errors import InputError
 from export import Bundle, open_bundle
 from export.bundle import FORMAT_OF
@@ -67,8 +67,7 @@ def compare_bundles(raw: Path, index: Path) -> list[str]:
         found: dict[Path, list[dict[str, float]]] = {raw: [], index: []}
         for _ in range(LAUNCHES):
             for path in found:
-                with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    found[path].append(pool.apply(measure_load, (path, backend)))
+                found[path].append(in_own_process(measure_load, path, backend))
         for what in found[raw][0]:
             with_ids, without = ([one[what] for one in found[path]] for path in (raw, index))
             spread = f"{min(with_ids):.4g}-{max(with_ids):.4g}", f"{min(without):.4g}-{max(without):.4g}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.backends import find_backends
+from bench.backends import BACKENDS, find_backends
 from bench.cold import measure_cold
 from bench.contest import Contest, weight_bytes
 from bench.environment import describe
@@ -39,6 +40,7 @@ from export import export_bundle, open_bundle, verify_bundle
 if TYPE_CHECKING:
     from bench.random_model import RandomModel
 
+MOST = 1_000_000  # rows, slots, candidates or threads: more is a slip
 COPIES = 2.5  # of its weights that a process holds at most, while it loads
 
 
@@ -92,8 +94,12 @@ def check_config(config: BenchConfig) -> None:
         ("threads", config.threads, 1),
     )
     for name, values, least in numbers:
-        if not values or min(values) < least:
-            offences.append(f"{name} {list(values)} must be {least} or more")
+        if not values or min(values) < least or max(values) > MOST:
+            offences.append(f"{name} {list(values)} must be {least} or more, and at most {MOST:,}")
+    if not config.backends and not config.peers:
+        offences.append(f"no backend; known: {', '.join(BACKENDS)}")
+    if config.seed < 0:
+        offences.append(f"seed={config.seed} must be 0 or more")
     if not config.modes:
         offences.append("no mode; known: latency, surface, load, cold, soak")
     if config.launches < 2 or config.rounds < 1:
@@ -106,9 +112,9 @@ def check_config(config: BenchConfig) -> None:
             offences.append(f"{name}={seconds} must be above 0 and at most 600")
     if not 0 < config.soak_seconds <= 7 * 24 * 3600:
         offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
-    if any(rate <= 0 for rate in config.rates) or config.clients < 1 or config.budget_ms <= 0:
+    if not all(0 < one < math.inf for one in (*config.rates, config.clients, config.budget_ms)):
         offences.append(
-            f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms} must be above 0"
+            f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms} must be above 0, and finite"
         )
     if offences:
         raise InputError("; ".join(offences))

@@ -23,7 +23,7 @@ from bench.load import Arrivals, Served, serve
 from bench.record import Case
 from bench.statistics import Array
 from bst.errors import CheckError, InputError
-from bst.processes import deaf_to_interrupts, end_with_parent
+from bst.processes import end_with_parent, undisturbed_start
 from export import Session, open_bundle
 from export.golden import read_golden
 from export.parity import LARGEST, RUNNER_UP, runner_up
@@ -80,7 +80,7 @@ class Worker:
         self.process = context.Process(target=_serve, args=(task, theirs), daemon=True)
         # A thread that a client starts does not inherit `torch.set_num_threads`, but this.
         threads = {name: str(task.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        with environment(ALLOCATOR), environment(threads, override=True), deaf_to_interrupts():
+        with environment(ALLOCATOR), environment(threads, override=True), undisturbed_start():
             self.process.start()
         theirs.close()
 
@@ -248,7 +248,7 @@ def pin(cores: tuple[int, ...]) -> None:
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a module in a fresh process, with the system's own allocator settings."""
-    with deaf_to_interrupts():
+    with undisturbed_start():
         started = multiprocessing.get_context("spawn").Pool(1, end_with_parent)
     with started as pool:
         return pool.apply(function, arguments)

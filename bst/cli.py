@@ -74,8 +74,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Abort:
         return _fail("interrupted", 130)
     except typer.Exit as error:
-        interrupted = isinstance(error.__cause__, KeyboardInterrupt)
-        return _fail("interrupted", 130) if interrupted else error.exit_code
+        return error.exit_code
     except typer.TyperException as error:
         return _fail(f"{error.format_message()}{_given(error, arguments)} (see --help)", 2)
     except InputError as error:
@@ -93,6 +92,8 @@ def _run(arguments: list[str]) -> int:
         name = f"{error.filename}: " if error.filename else ""
         message = f"{name}{error.strerror or error}; no file was left half-written; mend that and call again"
         return _fail(message, 2, alone=True)
+    if code == 130:  # what typer makes of Ctrl-C, without a word
+        return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
 
 

@@ -87,6 +87,7 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
         )
     try:
         settings = bst_config(stated, names)
+        require_memory(settings, 1)
     except InputError as error:
         raise InputError(f"{config}: {error}") from None
     found = _read_weights(weights)
@@ -95,7 +96,6 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
             f"{weights} does not fit its config: it holds {len(found)} tensors, and {config} says "
             f"trans.n_layers={stated.trans.n_layers}"
         )
-    require_memory(settings, 1)
     state = converted(found, stated, weights)
     model = BST(settings)
     model.load_state_dict(state)

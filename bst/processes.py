@@ -11,8 +11,23 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 
 
+@contextmanager
+def undisturbed_start() -> Iterator[None]:
+    """Start processes by `multiprocessing` within; each calls `end_with_parent` first.
+
+    Signals wait until the block ends, lest they part a process from what it is to do. Ctrl-C, which a terminal sends to
+    all, the new ones never hear: who started them ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def end_with_parent() -> None:
-    """End this process, whatever it is doing, when the one that started it by `multiprocessing` has ended."""
+    """End this process, whatever it is doing, when the one that started it has ended; and on SIGTERM."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
@@ -21,13 +36,3 @@ def end_with_parent() -> None:
 def _end_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
-
-
-@contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Start processes within that never see Ctrl-C: a terminal sends it to them too, and their parent ends them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,8 +13,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError, InputError, reason
 from bst.model import BST
+from bst.sizes import require_memory, stored_bytes
 from bst.vocabulary import Vocabularies, Vocabulary
 from bst.world import require_device
 from export.aotinductor import load_aotinductor
@@ -135,13 +136,9 @@ class OnnxSession(Session):
         try:
             given = _session_options(options, threads, optimization)
             # Without its fallback, which prints to stdout and then tries the same again.
-            self.session = onnxruntime.InferenceSession(
-                str(path), given, providers=[provider], enable_fallback=False
-            )
+            self.session = onnxruntime.InferenceSession(str(path), given, providers=[provider], enable_fallback=False)
         except Exception as error:  # onnxruntime's own exceptions have no common base but this
-            raise InputError(
-                f"{path} does not load in ONNX Runtime ({str(error).splitlines()[0]}); export again"
-            ) from None
+            raise InputError(f"{path} does not load in ONNX Runtime ({reason(error)}); export again") from None
 
     def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {spec.name: np.ascontiguousarray(inputs[spec.name]) for spec in self.signature.inputs}
@@ -225,8 +222,7 @@ def open_format(
     Raises:
         InputError: a file does not load.
     """
-    entry = record.entries[signature.name]
-    path = bundle / entry.path
+    path = _file_of(bundle, record, signature.name)
     if record.name == "onnx":
         return OnnxSession(signature, path, threads, options=options)
     if record.name == "torchscript":
@@ -241,20 +237,31 @@ def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) 
     """Build the Python model of a bundle again, from its config and the weights in the TorchScript or the pt2.
 
     Raises:
-        InputError: the bundle holds neither.
+        InputError: the bundle holds neither, or other weights than those of the model that its manifest describes.
     """
-    if "torchscript" in manifest.format_names:
-        record = manifest.format("torchscript")
-        state = load_torchscript(bundle / record.entries["top_k"].path).state_dict()
-    elif "pt2" in manifest.format_names:
-        record = manifest.format("pt2")
-        state = load_pt2(bundle / record.entries["top_k"].path, "top_k").state_dict
-    else:
+    found = next((manifest.format(name) for name in ("torchscript", "pt2") if name in manifest.format_names), None)
+    if found is None:
         raise InputError(f"{bundle} holds neither torchscript nor pt2, where eager reads its weights; export one too")
+    path = _file_of(bundle, found, "top_k")
+    if stored_bytes(manifest.model) > 2 * path.stat().st_size:  # of equal tensors pt2 stores one
+        raise InputError(f"{path} is smaller than the model that the manifest describes; export again")
+    require_memory(manifest.model, 1)
+    state = load_torchscript(path).state_dict() if found.name == "torchscript" else load_pt2(path, "top_k").state_dict
     model = BST(manifest.model)
-    model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})
+    try:
+        model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not hold the model that the manifest describes ({reason(error)}); export again"
+        ) from None
     scorer = Scorer(model, manifest.model, manifest.settings.top_k)
     return ServedModel(scorer, vocabularies if manifest.ids == "raw" else None).eval()
+
+
+def _file_of(bundle: Path, record: FormatRecord, signature: str) -> Path:
+    if signature not in record.entries:
+        raise InputError(f"{record.name} of {bundle} has no {signature}; it has {', '.join(record.entries)}")
+    return bundle / record.entries[signature].path
 
 
 def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:

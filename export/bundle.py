@@ -180,7 +180,10 @@ def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32
 
 def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
     """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
-    golden = read_golden(path / record.golden, signature)
+    try:
+        golden = read_golden(path / record.golden, signature)
+    except InputError as error:  # as any file of a bundle
+        raise CheckError(str(error)) from None
     if not golden:
         raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
     if record.name == "onnx":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import onnx
@@ -22,6 +23,11 @@ TORCHSCRIPT_REMARK = (
     "TorchScript is deprecated since torch 2.13 and may break on Python 3.14; the pt2 format is its successor"
 )
 
+SEED_REMARK = (
+    "TorchScript lists constants in an order that Python's hash seed decides: with PYTHONHASHSEED=0 the same run gives "
+    "the same bytes again, without it only the same answers"
+)
+
 
 def needs_of(form: Format, folder: Path, cpu: Cpu) -> Needs:
     """Say what the files of a format, written into `folder`, ask for."""
@@ -35,7 +41,9 @@ def needs_of(form: Format, folder: Path, cpu: Cpu) -> Needs:
             at_least={"onnxruntime": ORT_FOR_OPSET[int(opsets["ai.onnx"])]},
         )
     if form == "torchscript":
-        return Needs(versions={}, made_with=torch_made, remarks=(TORCHSCRIPT_REMARK,))
+        seeded = os.environ.get("PYTHONHASHSEED", "random") != "random"
+        remarks = (TORCHSCRIPT_REMARK, *(() if seeded else (SEED_REMARK,)))
+        return Needs(versions={}, made_with=torch_made, remarks=remarks)
     if form == "pt2":
         schema = pt2.schema_of(folder / pt2.FILE, SIGNATURE_NAMES[0])
         return Needs(versions={"torch.export schema": schema}, made_with=torch_made)
@@ -62,8 +70,9 @@ def obstacles(record: FormatRecord) -> list[str]:
     if (schema := needs.versions.get("torch.export schema")) and schema.split(".")[0] != _schema_here():
         found.append(f"is written in torch.export schema {schema}, torch {version('torch')} reads {_schema_here()}")
     for library, least in needs.at_least.items():
-        if _numbers(version(library)) < _numbers(least):
-            found.append(f"needs {library} {least}, here is {version(library)}; update it")
+        here = _installed(library)
+        if here is None or _numbers(here) < _numbers(least):
+            found.append(f"needs {library} {least}, here is {here or 'none'}; update it")
     return found
 
 
@@ -73,8 +82,8 @@ def warnings_of(manifest: Manifest) -> list[str]:
     for record in manifest.formats:
         told += [f"{record.name}: {remark}" for remark in record.needs.remarks]
         for library, made in record.needs.made_with.items():
-            here = platform.python_version() if library == "python" else version(library)
-            if _numbers(here)[:2] < _numbers(made)[:2]:
+            here = platform.python_version() if library == "python" else _installed(library)
+            if here is not None and _numbers(here)[:2] < _numbers(made)[:2]:
                 told.append(f"{record.name}: made with {library} {made}, here is the older {here}, which was not tried")
         if record.name == "torchscript" and sys.version_info >= (3, 14):
             told.append(f"torchscript: this is Python {platform.python_version()}, where torch promises nothing for it")
@@ -91,5 +100,12 @@ def _schema_here() -> str:
     return str(SCHEMA_VERSION[0])
 
 
+def _installed(library: str) -> str | None:
+    try:
+        return version(library)
+    except (PackageNotFoundError, ValueError):  # ValueError: what a manifest states need not be a name at all
+        return None
+
+
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("+")[0].split(".") if part.isdigit())
+    return tuple(int(part[:9]) for part in text.split("+")[0].split(".") if part.isdecimal())

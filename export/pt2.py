@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter, _package
 from torch.export.pt2_archive import constants as archive
 
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError, InputError, reason
 from export import archives
 from export.scorer import ServedModel, compiled_source
 from export.signatures import Signature
@@ -119,9 +119,8 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
             wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
             return _package._load_exported_programs(reader, wanted, None)[name]
     except (*archives.UNREADABLE, AssertionError, LookupError, TypeError, AttributeError) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{path} does not load as a torch.export archive with {name!r} ({told}); export again"
+            f"{path} does not load as a torch.export archive with {name!r} ({reason(error)}); export again"
         ) from None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from bst.errors import InputError
+from bst.errors import InputError, reason
 from export import archives
 from export.scorer import IntegerIds, Scorer, ServedModel, TextIds, method_source
 from export.signatures import Signature
@@ -58,13 +58,12 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool
         try:
             archives.require_arithmetic(path)
             module = torch.jit.load(str(path), map_location=device).eval()
-        except archives.UNREADABLE as error:
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{path} is not a TorchScript file of bst ({told}); export again") from None
-        if not freeze:
-            return module
-        frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
-        return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
+            if not freeze:
+                return module
+            frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
+            return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
+        except (*archives.UNREADABLE, AttributeError, IndexError, KeyError) as error:
+            raise InputError(f"{path} is not a TorchScript file of bst ({reason(error)}); export again") from None
 
 
 def script(module: torch.nn.Module) -> Any:

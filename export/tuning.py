@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.console import Tell
-from bst.processes import deaf_to_interrupts, end_with_parent
+from bst.processes import end_with_parent, undisturbed_start
 from export.backends import Arrays, OnnxSession
 from export.choices import Tuning, TuningRow
 from export.golden import read_golden
@@ -70,7 +70,7 @@ def _measure_by_turns(
         for options in candidates if number % 2 == 0 else candidates[::-1]:
             tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
             with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-                with deaf_to_interrupts():
+                with undisturbed_start():
                     started = pool.submit(_medians, bundle, manifest.signature("top_k"), options)
                 tried.setdefault(options, []).append(started.result())
 

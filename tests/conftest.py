@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is there, and for every process that a test starts: models as small as these lose by a second thread,
 # which waits in a loop, and much where the cores are not theirs alone.
@@ -14,10 +19,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
+from bst.training_state import load_state
 from export import ExportSettings, Manifest, TopK, export_bundle, open_bundle
 from export.golden import Case
+
+if TYPE_CHECKING:
+    from tests.reliability.place import Place
 
 TINY = Architecture(
     dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
@@ -159,6 +169,14 @@ def variants(
     return {"raw_ids": exported[0], **{path.name: path for path in folder.iterdir()}}
 
 
+@pytest.fixture(scope="session")
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The folder in which the rows of docs/reliability.md are asked."""
+    from tests.reliability.place import Place
+
+    return Place(tmp_path_factory.mktemp("place"), request.getfixturevalue)
+
+
 def refused(result: tuple[int, str, str], *words: str) -> None:
     """One line on stderr with these words, exit code 2."""
     code, _, stderr = result
@@ -168,3 +186,45 @@ def refused(result: tuple[int, str, str], *words: str) -> None:
     assert lines[0].startswith("error: ")
     for word in words:
         assert word in lines[0]
+
+
+def same_but_for_speed(first: Path, second: Path) -> None:
+    for name in ("model.safetensors", "learning_curve.svg"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    a, b = (load_state(path).tensors for path in (first, second))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    lines = [
+        [{**json.loads(line), "rows_per_s": 0} for line in (path / "metrics.jsonl").read_text().splitlines()]
+        for path in (first, second)
+    ]
+    assert lines[0] == lines[1]
+    assert lines[0]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    with mounted(path, "size=2m"):
+        yield path
+
+
+@contextmanager
+def mounted(path: Path, options: str) -> Iterator[None]:
+    """Have a file system of its own at `path` while the block lasts, or skip the test."""
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system can be mounted by root on Linux only")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+    assert shutil.disk_usage(path.parent).free == 0

@@ -64,6 +64,6 @@ function withValues(args, names) {
  * @param {string} option
  */
 export function wholeNumber(text, option) {
-  if (/^\d+$/.test(text) && (option === "--k" || Number(text) > 0)) return Number(text);
-  throw new InputError(`${option} ${text} is not a whole number above 0; give such as ${option} 10`);
+  if (/^\d{1,9}$/.test(text) && (option === "--k" || Number(text) > 0)) return Number(text);
+  throw new InputError(`${option} ${text} is not a whole number from 1 to 999999999; give such as ${option} 10`);
 }

@@ -1,13 +1,25 @@
 """A folder is replaced in one step, or left as it was."""
 
 import ctypes
+import errno
+import fcntl
+import os
+import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bst import InputError
-from bst.files import replaced_folder, require_space
+from bst.files import (
+    remove_leftovers,
+    replaced_folder,
+    require_space,
+    staged_folder,
+    temporary_folder,
+    write_atomically,
+)
 
 
 @pytest.fixture
@@ -90,3 +102,82 @@ def test_too_little_space_is_refused_with_both_numbers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the bundle needs about 1,000,000,000,000 MB and .* has .* MB; make room"):
         require_space(tmp_path, 10**18, "the bundle")
     require_space(tmp_path, 1, "the bundle")
+
+
+def test_what_is_being_written_is_never_taken_for_what_was_left(target: Path) -> None:
+    """Also in the moment between its making and its lock."""
+    done = threading.Event()
+
+    def clear_up() -> None:
+        while not done.is_set():
+            remove_leftovers(target)
+            remove_leftovers(target.parent / "file")
+
+    clearing = threading.Thread(target=clear_up)
+    clearing.start()
+    try:
+        for number in range(50):
+            with replaced_folder(target, "the bundle") as stage:
+                (stage / "new").write_text("new")
+            write_atomically(target.parent / "file", f"{number}")
+    finally:
+        done.set()
+        clearing.join()
+    assert names(target.parent) == ["file", "target"]
+
+
+def test_a_file_that_is_written_again_takes_what_a_killed_writer_left(tmp_path: Path) -> None:
+    (tmp_path / ".file.partial-killed").write_text("half")
+    write_atomically(tmp_path / "file", "whole")
+    assert names(tmp_path) == ["file"]
+
+
+def test_what_was_left_may_be_strange_and_is_not_followed(target: Path) -> None:
+    os.mkfifo(target.parent / ".target.partial-pipe")
+    (target.parent / ".target.partial-link").symlink_to(target)
+    remove_leftovers(target)
+    assert names(target) == ["old"]
+    assert names(target.parent) == [".target.partial-link", "target"]
+
+
+def test_without_locks_everything_works_and_what_was_left_stays(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (target.parent / ".target.partial-killed").mkdir()
+    with replaced_folder(target, "the bundle") as stage:
+        (stage / "new").write_text("new")
+    write_atomically(target / "file", "whole")
+    assert names(target) == ["file", "new"]
+    assert names(target.parent) == [".target.partial-killed", "target"]
+
+
+def test_of_two_that_end_in_the_same_moment_the_second_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def beaten(self: Path, other: Path) -> Path:
+        other.mkdir()
+        (other / "first").write_text("1")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", beaten)
+    with (
+        pytest.raises(InputError, match=r"the run .*run exists; give another --out"),
+        staged_folder(tmp_path / "run", "the run"),
+    ):
+        pass
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["first"]
+
+
+def test_a_temporary_folder_goes_and_takes_those_of_killed_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary_folder() as first:
+        killed = tmp_path / first.name.replace("partial-", "partial-killed")
+        killed.mkdir()
+        with temporary_folder() as second:
+            assert names(tmp_path) == sorted([first.name, second.name])
+    assert names(tmp_path) == []

@@ -1,13 +1,11 @@
 """A training that was interrupted ends as if it had not been."""
 
-import contextlib
-import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +17,7 @@ from bst.batches import TrainingWindows
 from bst.files import remove_leftovers
 from bst.trainer import EpochReport
 from bst.training_state import STATE_FILE, TrainingState, load_state, save_state
-from tests.conftest import TINY, write_events
+from tests.conftest import TINY, fill, same_but_for_speed, write_events
 
 TRAINING = TrainConfig(epochs=3, batch_size=8, clipping="adaptive_epoch", loss="sampled_softmax", num_negatives=16)
 SETTINGS = Settings(model=TINY, training=TRAINING)
@@ -59,20 +57,6 @@ def interrupted(dataset: Dataset, settings: Settings, out: Path, saves: int, mon
         patched.setattr("bst.run_log.save_state", save_and_die)
         with pytest.raises(Killed):
             train(dataset, settings, out, resume=True)
-
-
-def same_but_for_speed(first: Path, second: Path) -> None:
-    for name in ("model.safetensors", "learning_curve.svg"):
-        assert (first / name).read_bytes() == (second / name).read_bytes()
-    a, b = (load_state(path).tensors for path in (first, second))
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    lines = [
-        [{**json.loads(line), "rows_per_s": 0} for line in (path / "metrics.jsonl").read_text().splitlines()]
-        for path in (first, second)
-    ]
-    assert lines[0] == lines[1]
-    assert lines[0]
 
 
 @pytest.mark.parametrize("saves", [1, 4, 8, 17])
@@ -211,25 +195,6 @@ def test_another_number_of_threads_is_said_aloud(dataset: Dataset, undisturbed: 
     save_state(copied, TrainingState(state.tensors, {**state.values, "origin": origin}))
     with pytest.warns(UserWarning, match=f"begun with threads 77, now {torch.get_num_threads()}: .* to the bit"):
         train(dataset, SETTINGS, copied, resume=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small file system can be mounted by root on Linux only")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
-
-
-def fill(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as stream:
-        while True:
-            stream.write(bytes(4096))
-    assert shutil.disk_usage(path.parent).free == 0
 
 
 def test_a_full_disk_keeps_what_was_whole(dataset: Dataset, undisturbed: Path, small_disk: Path) -> None:

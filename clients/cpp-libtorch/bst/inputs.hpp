@@ -36,7 +36,14 @@ struct Request {
 
 // An id as the data has it: a number of 64 bits or text.
 inline Json typed_id(const std::string& text, const Json& facts, const std::string& option) {
-  if (facts.at("dtype") == "string") return text;
+  if (facts.at("dtype") == "string") {
+    try {
+      Json(text).dump();
+    } catch (const Json::exception&) {
+      throw InputError(option + ": an id is not text in UTF-8; give one that is");
+    }
+    return text;
+  }
   try {
     size_t read = 0;
     const int64_t number = std::stoll(text, &read);

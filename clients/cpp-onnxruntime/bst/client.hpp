@@ -19,7 +19,7 @@ inline Texts split(const std::string& text) {
   Texts parts;
   std::stringstream stream(text);
   for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
-  if (!text.empty() && text.back() == ',') parts.emplace_back();
+  if (text.empty() || text.back() == ',') parts.emplace_back();
   return parts;
 }
 
@@ -33,10 +33,14 @@ inline Texts split_ids(const std::string& text) {
   return ids;
 }
 
-inline int64_t positive(const std::string& option, const std::string& text) {
-  const Json number = typed_id(text, {{"dtype", "int64"}}, option);
-  if (number < 1) throw InputError(option + " " + text + " is not a number from 1 up");
-  return number;
+// A count, whose bundle or use says what else it must be.
+inline int64_t whole_number(const std::string& option, const std::string& text, int64_t least) {
+  const bool digits =
+      !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits || std::stoll(text) < least)
+    throw InputError(option + " " + text + " is not a whole number from 1 to 999999999; give such as " +
+                     option + " 10");
+  return std::stoll(text);
 }
 
 inline Arguments parse_arguments(int count, char** given) {
@@ -62,13 +66,13 @@ inline Arguments parse_arguments(int count, char** given) {
     else if (option == "--candidates")
       arguments.request.candidates = split_ids(value);
     else if (option == "--k")
-      arguments.request.k = typed_id(value, {{"dtype", "int64"}}, option).get<int64_t>();
+      arguments.request.k = whole_number(option, value, 0);
     else if (option == "--format")
       arguments.format = value;
     else if (option == "--case")
       arguments.golden_case = value;
     else if (option == "--calls")
-      arguments.calls = positive(option, value);
+      arguments.calls = whole_number(option, value, 1);
     else if (option == "--context") {
       for (const auto& pair : split(value)) {
         const auto equals = pair.find('=');

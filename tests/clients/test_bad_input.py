@@ -1,0 +1,21 @@
+"""Every client is asked the rows of docs/reliability.md that are theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.clients.conftest import EVERY, Client
+from tests.reliability.asking import ask_client
+from tests.reliability.bad_input import Row
+from tests.reliability.place import Place
+from tests.reliability.test_bad_input import rows_of, walk
+
+
+@EVERY
+@pytest.mark.parametrize("row", rows_of("Clients"))
+def test_a_client_says_what_the_page_says(
+    client: Client, row: Row, place: Place, record_property: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk(row, ask_client(client), place, record_property, monkeypatch)
