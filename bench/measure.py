@@ -113,9 +113,8 @@ def check_config(config: BenchConfig) -> None:
     if not 0 < config.soak_seconds <= 7 * 24 * 3600:
         offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
     if not all(0 < one < math.inf for one in (*config.rates, config.clients, config.budget_ms)):
-        offences.append(
-            f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms} must be above 0, and finite"
-        )
+        given = f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms}"
+        offences.append(f"{given} must be above 0 and finite")
     if offences:
         raise InputError("; ".join(offences))
 

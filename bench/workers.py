@@ -7,7 +7,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -248,9 +248,9 @@ def pin(cores: tuple[int, ...]) -> None:
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a module in a fresh process, with the system's own allocator settings."""
-    with undisturbed_start():
-        started = multiprocessing.get_context("spawn").Pool(1, end_with_parent)
-    with started as pool:
+    with ExitStack() as stack:
+        with undisturbed_start():
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(1, end_with_parent))
         return pool.apply(function, arguments)
 
 

@@ -239,7 +239,8 @@ def _fit_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
         if name in weights and (weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype)
     ]
     # By the extremes, which hold every NaN and inf: a mask of all elements takes memory that gigabytes have not.
-    extremes = {name: torch.stack(torch.aminmax(tensor)) for name, tensor in weights.items() if tensor.numel()}
+    floats = {name: tensor for name, tensor in weights.items() if tensor.dtype == torch.float32 and tensor.numel()}
+    extremes = {name: torch.stack(torch.aminmax(tensor)) for name, tensor in floats.items()}
     offences += [f"{name} holds NaN or inf" for name, pair in extremes.items() if not torch.isfinite(pair).all()]
     if offences:
         raise InputError(f"{path / WEIGHTS_FILE} does not fit config.json: {'; '.join(offences)}")

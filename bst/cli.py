@@ -20,6 +20,7 @@ from bst.errors import CheckError, InputError
 GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
 ORDER = ("demo", "train", "evaluate", "import-notebook", "export", "verify", "recommend", "bench", "compare")
+HEARD: list[int] = []  # signals that are to end this process
 
 
 class Terminated(BaseException):
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     All but the first with one line on stderr.
     """
-    _heed_sigterm()
+    _heed_signals()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
     sys.exit(run(arguments))
@@ -65,7 +66,13 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code instead of exiting."""
     with warnings.catch_warnings():
         warnings.showwarning = _one_line_warning
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except BaseException:
+            if not HEARD:
+                raise
+            # Libraries in Rust make a panic of what a signal raises in the middle of them.
+            return _fail("interrupted", 130) if HEARD[-1] == signal.SIGINT else _fail("terminated", 143)
 
 
 def _run(arguments: list[str]) -> int:
@@ -83,8 +90,6 @@ def _run(arguments: list[str]) -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
-    except Terminated:
-        return _fail("terminated", 143)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody to complain to
         return 0
@@ -97,17 +102,21 @@ def _run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _heed_sigterm() -> None:
+def _heed_signals() -> None:
     """Let SIGTERM end the command as Ctrl-C does, with nothing left half-written.
 
     Processes of torchrun wait for one another in C++, where Python hears no signal: SIGTERM ends them as they are.
     """
-    if "LOCAL_RANK" not in os.environ and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+    if "LOCAL_RANK" in os.environ:
+        return
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is default:  # else whoever started us wants it ignored
+            signal.signal(number, _stop)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+def _stop(number: int, frame: FrameType | None) -> None:
+    HEARD.append(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
 
 
 def _given(error: typer.TyperException, arguments: list[str]) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import ast
 import math
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from torch import Tensor
 
 from bst.checkpoint import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
-from bst.errors import InputError, reason
+from bst.errors import InputError
 from bst.files import parse_json, read_text
 from bst.model import BST
+from bst.plain_tensors import read_plain_tensors
 from bst.sizes import require_memory
 from bst.validation import validated
 from bst.vocabulary import Vocabularies, Vocabulary
@@ -90,7 +89,7 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
         require_memory(settings, 1)
     except InputError as error:
         raise InputError(f"{config}: {error}") from None
-    found = _read_weights(weights)
+    found = read_plain_tensors(weights)
     if stated.trans.n_layers > len(found):  # before the names of so many are listed
         raise InputError(
             f"{weights} does not fit its config: it holds {len(found)} tensors, and {config} says "
@@ -252,36 +251,6 @@ def _expected_shapes(stated: NotebookConfig) -> dict[str, tuple[int, ...]]:
     wide = dim + sum(feature.embedding_dim for feature in stated.context_features)
     shapes |= {"mlp.0.weight": (HEAD_WIDTH, wide), "mlp.0.bias": (HEAD_WIDTH,)}
     return shapes | {"mlp.2.weight": (items, HEAD_WIDTH), "mlp.2.bias": (items,)}
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _require_stored(path)
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
-    except Exception as error:  # a spoilt pickle ends in any of them
-        raise InputError(
-            f"{path} cannot be loaded as plain tensors ({reason(error)}); "
-            "save it with torch.save(model.state_dict(), path)"
-        ) from None
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
-    ):
-        raise InputError(f"{path} holds more than named tensors; save it with torch.save(model.state_dict(), path)")
-    return dict(found)
-
-
-def _require_stored(path: Path) -> None:
-    """Refuse an archive that unpacks to more than itself: torch stores, and would unpack what others have packed."""
-    with path.open("rb") as stream:
-        if stream.read(4) != b"PK\x03\x04":
-            return  # the format before torch 1.6
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-            raise ValueError("its members are larger than itself")
 
 
 def _is_whole(tensor: Tensor) -> bool:

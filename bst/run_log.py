@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bst.checkpoint import Heldout, RunConfig, load_weights, read_run_config, save_metrics, save_weights, staged_run
-from bst.errors import InputError
+from bst.errors import InputError, reason
 from bst.files import alone_in, remove_leftovers
 from bst.learning_curve import log_epoch, open_tensorboard, save_learning_curve
 from bst.model import BST
@@ -87,12 +87,13 @@ class RunLog:
                     "be those of an undisturbed run to the bit",
                     stacklevel=2,
                 )
-        best = load_weights(self.path, BST(config.model)).state_dict() if state.values["reports"] else None
+        best = load_weights(self.path, BST(config.model)).state_dict() if state.values.get("reports") else None
         try:
             self.trainer.restore(state, best)
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self.path / STATE_FILE} is damaged ({told}); train again with another --out") from None
+        except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
+            raise InputError(
+                f"{self.path / STATE_FILE} is damaged ({reason(error)}); train again with another --out"
+            ) from None
         if self.writes:
             remove_leftovers(self.path)
             self._save_metrics()

@@ -33,7 +33,7 @@ def require_stored(config: BSTConfig, weights: Path) -> None:
     stated, found = stored_bytes(config), weights.stat().st_size if weights.is_file() else None
     if found is not None and stated > found:
         raise InputError(
-            f"{weights} is damaged or cut short: it has {found:,} bytes, and config.json describes a model of {stated:,}; "
+            f"{weights} is damaged or cut short: it has {found:,} bytes, and config.json describes {stated:,}; "
             "restore it or train again"
         )
     require_memory(config, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -65,8 +66,8 @@ class EpochReport:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EpochReport:
-        """Rebuild what `to_dict` gave."""
-        return cls(**{**values, "validation": RankingMetrics(**values["validation"])})
+        """Rebuild what `to_dict` gave, or raise a `ValueError`."""
+        return TypeAdapter(cls).validate_python(values)
 
 
 @dataclass
@@ -181,7 +182,7 @@ class Trainer:
             "reports": [report.to_dict() for report in self.reports],
             "epoch_rng": self.epoch_rng,
             "tally": asdict(self.tally),
-            "clip_value": self.clipper.value,
+            "clip_value": self.clipper.value if math.isfinite(self.clipper.value) else None,  # JSON has no infinity
         }
         return TrainingState(tensors, values)
 
@@ -196,8 +197,12 @@ class Trainer:
                 set_random_state(kind, self.world.device, mine)
         self.reports = [EpochReport.from_dict(values) for values in state.values["reports"]]
         self.epoch_rng = self.rng.bit_generator.state = state.values["epoch_rng"]
-        self.tally = Tally(**state.values["tally"])
-        self.clipper.value, self.clipper.norms = state.values["clip_value"], state.tensors["gradient_norms"].tolist()
+        self.tally = TypeAdapter(Tally).validate_python(state.values["tally"])
+        if not (0 <= self.tally.steps < self.steps_per_epoch and self.tally.seconds >= 0):
+            raise ValueError(f"it is at step {self.tally.steps} of {self.steps_per_epoch}")
+        clip_value = state.values["clip_value"]
+        self.clipper.value = math.inf if clip_value is None else float(clip_value)
+        self.clipper.norms = state.tensors["gradient_norms"].flatten().tolist()
 
     def _step(self, batch: Batch, step: int, due: bool) -> bool:
         """Learn from one batch; returns whether the first process says that a checkpoint is due."""

@@ -59,9 +59,21 @@ def load_state(run: Path) -> TrainingState:
     try:
         with safe_open(path, framework="pt") as opened:
             values = parse_json(opened.metadata()["values"])
-            return TrainingState({name: opened.get_tensor(name) for name in opened.keys()}, values)  # noqa: SIM118
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            _require_sound(values, tensors)
+            return TrainingState(tensors, values)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is damaged or cut short ({error}); train again with another --out") from None
+
+
+def _require_sound(values: Any, tensors: dict[str, Tensor]) -> None:
+    if not isinstance(values, dict):
+        raise TypeError("its values are no table")
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (torch.float32, torch.float64, torch.uint8):
+            raise TypeError(f"{name} is {tensor.dtype}")
+        if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
+            raise ValueError(f"{name} holds NaN or inf")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -71,11 +83,21 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Put back what `optimizer_tensors` gave.
+
+    Raises:
+        ValueError: a moment is not of the shape of its parameter, or missing.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    for place, one in state.items():
+        moments = {name: tensor.shape for name, tensor in one.items() if name != "step"}
+        shape = parameters[place].shape
+        if moments != {"exp_avg": shape, "exp_avg_sq": shape} or one["step"].numel() != 1:
+            raise ValueError(f"the moments of parameter {place} do not fit it")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
 from bst.files import read_json
+from bst.sizes import FLOAT_BYTES
 from bst.validation import json_schema, validated
 from export.choices import ShortlistRecord, Tuning
 from export.parity import TOLERANCE
@@ -246,10 +248,26 @@ def _offences(manifest: Manifest) -> list[str]:
         named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
     found = [f"{path} is not among its files" for path in sorted(named - listed)]
     found += [f"{path} leads out of the bundle" for path in sorted(listed) if not _is_inside(path)]
+    found += _misplaced(manifest)
     if not manifest.formats or not all(record.entries for record in manifest.formats):
         found.append("it holds no format or no signature")
     if not 0 < manifest.tolerance <= TOLERANCE:
         found.append(f"tolerance={manifest.tolerance} is not above 0 and at most {TOLERANCE}")
+    return found
+
+
+def _misplaced(manifest: Manifest) -> list[str]:
+    """Say where the output layer is not one of this model, or lies beyond its file: it is mapped as it is stated."""
+    layer = manifest.output_layer
+    if layer is None:
+        return []
+    rows, sizes = manifest.model.num_items + layer.first_row, {record.path: record.bytes for record in manifest.files}
+    found = [] if layer.first_row in (0, 1) else [f"output_layer.first_row={layer.first_row} is neither 0 nor 1"]
+    for place, shape in ((layer.weights, (rows, manifest.model.user_width)), (layer.biases, (rows,))):
+        if place.shape != shape:
+            found.append(f"an output layer of {list(place.shape)} is not that of the model, {list(shape)}")
+        elif place.offset < 0 or place.offset + FLOAT_BYTES * math.prod(shape) > sizes.get(place.path, 0):
+            found.append(f"{place.path} ends before the output layer does")
     return found
 
 

@@ -84,6 +84,18 @@ def test_a_kill_between_weights_and_state_loses_nothing(dataset: Dataset, undist
     assert not list(run.glob(".*"))
 
 
+def test_a_training_without_clipping_is_resumed(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What gradients are clipped to is infinite then, which JSON has no word for."""
+    training = TRAINING.model_copy(update={"clipping": "off", "epochs": 1})
+    settings = with_checkpoints_at_every_step(SETTINGS.model_copy(update={"training": training}))
+    train(dataset, settings, tmp_path / "undisturbed")
+    interrupted(dataset, settings, tmp_path / "run", 4, monkeypatch)
+    train(dataset, settings, tmp_path / "run", resume=True)
+    same_but_for_speed(tmp_path / "undisturbed", tmp_path / "run")
+
+
 def test_a_finished_run_is_only_measured_again(
     dataset: Dataset, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

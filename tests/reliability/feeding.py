@@ -23,7 +23,6 @@ from tests.reliability.mutate import mutated
 SECONDS = 10
 MEMORY = 2**30
 LONGEST = 5000  # characters of a message: it may list every tensor, but not what is in them
-CRASHERS = Path(__file__).with_name("crashers")
 OURS = re.compile(r'File "[^"]*?/((?:bst|export|bench)/\w+\.py)", line (\d+)')
 ALLOCATION = re.compile(r"allocat|bad_alloc")
 STARTS = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect", "socket.bind")
@@ -55,13 +54,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Plan:
-    """What each of `readers` is fed: so many inputs, or as many as go into so many seconds; or its crashers."""
+    """What each of `readers` is fed: so many inputs, or as many as go into so many seconds; or what lies in
+    `crashers`, in `<reader>/<what it is>/<file>`."""
 
     readers: tuple[str, ...]
     seed: int = 0
     seconds: float = 1e9
     inputs: int = 10**9
-    crashers: bool = False
+    crashers: Path | None = None
 
 
 class Feeder:
@@ -81,9 +81,9 @@ class Feeder:
 
     def feed(self, name: str, first: int, spent: float) -> None:
         """Feed one reader from its input number `first` on."""
-        from tests.reliability.readers import READERS
+        from tests.reliability.readers import BROKEN, READERS
 
-        reader = READERS[name]
+        reader = READERS.get(name, BROKEN)
         for file in reader.files:  # what is whole must be read; and what is loaded late is there from now on
             reader.read(self.files, file)
         started = perf_counter() - spent
@@ -140,8 +140,8 @@ class Feeder:
 def inputs(plan: Plan, name: str, files: tuple[str, ...], folder: Path, first: int) -> Iterator[tuple[Input, bytes]]:
     """Give the inputs of a reader from number `first` on: the same ones whenever seed and files are the same."""
     if plan.crashers:
-        for path in sorted(one for one in (CRASHERS / name).rglob("*") if one.is_file())[first:]:
-            label, *parts = path.relative_to(CRASHERS / name).parts
+        for path in sorted(one for one in (plan.crashers / name).rglob("*") if one.is_file())[first:]:
+            label, *parts = path.relative_to(plan.crashers / name).parts
             yield Input(name, label, "/".join(parts)), path.read_bytes()
         return
     for number in range(first, plan.inputs):
@@ -158,11 +158,8 @@ def unreadable(message: str, files: tuple[str, ...]) -> str | None:
         return "an endless message"
     if ALLOCATION.search(message):
         return "more memory than there should be"
-    return (
-        None
-        if any(part in message for file in files for part in Path(file).parts)
-        else "a message that does not name the file"
-    )
+    named = any(part in message for file in files for part in Path(file).parts)
+    return None if named else "a message that names no file"
 
 
 def place_in(trace: str) -> str:

@@ -65,7 +65,7 @@ class Findings:
 
 
 def hunt(plan: Plan, files: Path, kept: Path) -> Findings:
-    """Feed all that is planned with the `files` that `readers.make_files` wrote; inputs that fail are kept in `kept`."""
+    """Feed all that is planned, beside the `files` that `readers.make_files` wrote; keep inputs that fail in `kept`."""
     found = Findings(kept)
     os.environ.update(ALONE)
     while True:

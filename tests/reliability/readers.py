@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -195,6 +196,7 @@ RUN = tuple(
     for name in ("config.json", "vocabulary.json", "metrics.jsonl", "model.safetensors", "heldout.safetensors")
 )
 STATE = "run/training.safetensors"
+PLANTED = {"train.toml": "KeyError", "notebook.json": "SIGABRT", "record.json": "TrespassError"}
 READERS: dict[str, Reader] = {
     "settings": Reader(("train.toml",), lambda folder, file: read_settings(folder / file)),
     "notebook_config": Reader(
@@ -222,3 +224,14 @@ READERS: dict[str, Reader] = {
     "check_onnx": Reader((GRAPH,), _check),
     "verify": Reader(("bundle/manifest.json", *GOLDEN, GRAPH, "bundle/onnx/weights.bin", SCRIPT), _verify),
 }
+
+
+def _planted(folder: Path, file: str) -> None:
+    """Break as `PLANTED` says, where the file is not whole."""
+    if len((folder / file).read_bytes()) < 10:
+        if PLANTED[file] == "KeyError":
+            raise KeyError(file)
+        os.abort() if PLANTED[file] == "SIGABRT" else os.system("true")
+
+
+BROKEN = Reader(tuple(PLANTED), _planted)  # with it a test sees that faults are found

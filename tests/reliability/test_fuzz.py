@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from bst import DataConfig, InputError, read_interactions
 from tests.clients.altered import forged
 from tests.reliability.feeding import Plan
 from tests.reliability.fuzz import hunt
-from tests.reliability.readers import READERS, make_files
+from tests.reliability.readers import PLANTED, READERS, make_files
 
 CRASHERS = Path(__file__).with_name("crashers")
 CONFIG, STATE = DataConfig(), "run/training.safetensors"
@@ -62,6 +61,8 @@ def needing(library: str) -> Change:
 
 # What fits only to files of the same day is made from them: reader, what it is, file, change.
 FORGED: list[tuple[str, str, str, Change]] = [
+    ("notebook_config", "minuses without end", "notebook.py", lambda _: b"config = " + b"-" * 5000 + b"1"),
+    ("notebook_config", "brackets without end", "notebook.py", lambda _: b"config = " + b"(" * 5000 + b")" * 5000),
     ("run", "weights in eight bits", "run/model.safetensors", tensors(lambda one: one.to(torch.float8_e4m3fn))),
     ("run", "complex weights", "run/model.safetensors", tensors(lambda one: one.to(torch.complex64))),
     ("state", "values that are a list", STATE, with_state(lambda values: values.clear())),
@@ -131,7 +132,9 @@ def test_rows_that_no_bytes_tell_apart_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "events.parquet"
     ones = pl.repeat(1, 3_000_000, eager=True, dtype=pl.Int64)
     pl.DataFrame({"user_id": ones, "item_id": ones, "timestamp": ones}).write_parquet(path)
-    with pytest.raises(InputError, match=r"events\.parquet holds 3,000,000 rows in [\d,]+ bytes, as no table of events"):
+    with pytest.raises(
+        InputError, match=r"events\.parquet holds 3,000,000 rows in [\d,]+ bytes, as no table of events"
+    ):
         read_interactions(path, CONFIG)
 
 
@@ -142,10 +145,13 @@ def test_events_that_pack_well_are_read(tmp_path: Path) -> None:
     assert len(read_interactions(tmp_path / "events.csv.gz", CONFIG).events) == 20_000
 
 
-def test_a_fuzzer_finds_a_planted_fault(files: Path, tmp_path: Path) -> None:
-    found = hunt(Plan(("planted",), inputs=6), files, tmp_path)
-    kinds = {one.kind for one in found.failures.values()}
-    assert kinds == {"KeyError", "SIGABRT", "TrespassError"}
+def test_faults_that_are_planted_are_found(files: Path, tmp_path: Path) -> None:
+    for file in PLANTED:
+        (tmp_path / "crashers" / "broken" / file).mkdir(parents=True)
+        (tmp_path / "crashers" / "broken" / file / file).write_text("spoilt")
+    found = hunt(Plan(("broken",), crashers=tmp_path / "crashers"), files, tmp_path / "kept")
+    assert {one.given.file: one.kind for one in found.failures.values()} == PLANTED
+    assert {path.read_text() for path in (tmp_path / "kept").rglob("*") if path.is_file()} == {"spoilt"}
 
 
 def test_every_crasher_is_small_and_of_a_reader() -> None:

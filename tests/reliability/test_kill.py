@@ -24,7 +24,7 @@ BENCH = (
 
 def seconds_of(calls: Calls, kills: int, *arguments: object) -> float:
     """How long an undisturbed call takes, with some room; where few are killed, a guess."""
-    if kills < 10:
+    if kills < 5:
         return QUICK
     started = time.monotonic()
     assert calls.start(*arguments).wait() == 0

@@ -31,7 +31,8 @@ def interrupt(call: Started, given: tuple[int, int, str], ready: Callable[[], bo
     else:
         call.process.send_signal(number)
     found, _, told = call.end()
-    assert told == f"error: {word}\n"
+    assert told.splitlines()[-1] == f"error: {word}"
+    assert told.count("\n") == 1 or "panicked at" in told  # by polars, if the signal came while it loaded numpy
     assert found == code
     calls.wait_for_all()
     assert not leftovers(calls.folder)
