@@ -176,22 +176,29 @@ def _models(settings: str, sizes: tuple[int, ...] | None) -> list[RandomModel]:
 
 
 def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path | None) -> None:
-    # Written before anything is told: a closed pipe must not cost an hour of measuring.
-    if json_file:
-        write_atomically(json_file, json.dumps(record.to_dict()) + "\n")
-    if html_file:
-        write_atomically(html_file, html_page(record))
+    # Written before anything is told, and told also where that fails: neither a closed pipe nor a full disk may cost an
+    # hour of measuring.
+    try:
+        if json_file:
+            write_atomically(json_file, json.dumps(record.to_dict()) + "\n")
+        if html_file:
+            write_atomically(html_file, html_page(record))
+    finally:
+        _tell(record)
+    for path in (json_file, html_file):
+        if path:
+            print(f"wrote {path}")
+    if record.failures:
+        raise CheckError("; ".join(record.failures))
+
+
+def _tell(record: BenchRecord) -> None:
     for drawn in terminal_tables(record):
         _console().print(drawn)
     for line in notes(record):
         print(line)
     if record.latency and "surface" not in record.config.modes:
         print(f"{summary(record)} ({record.environment['cpu']})")
-    for path in (json_file, html_file):
-        if path:
-            print(f"wrote {path}")
-    if record.failures:
-        raise CheckError("; ".join(record.failures))
 
 
 def _console() -> Console:

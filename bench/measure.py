@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +33,7 @@ from bench.record import (
 from bench.soak import measure_soak
 from bst.console import Tell
 from bst.errors import InputError
+from bst.files import temporary_folder
 from bst.sizes import available_bytes
 from export import export_bundle, open_bundle, verify_bundle
 
@@ -63,12 +63,12 @@ def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tel
     from bench.random_model import write_random_run  # a command of its own, which a package must not import first
 
     check_config(config)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         paths = []
         for model in models:
             count = model.config.num_items
             tell(f"writing and exporting a model of {count:,} items")
-            run, bundle = Path(folder) / f"run_{count}", Path(folder) / f"random_{count}"
+            run, bundle = folder / f"run_{count}", folder / f"random_{count}"
             write_random_run(run, model, seed=config.seed)
             export_bundle(run, bundle, tell=tell)
             paths.append(bundle)
@@ -177,9 +177,9 @@ def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
     unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
     backends = {name: one for name, one in wanted.items() if name not in unavailable}
     _require_memory(len(backends) + len(names), weight_bytes(path))
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         if names:
-            peers, missing = build_peers(bundle, config.signature, Path(folder), names, tell)
+            peers, missing = build_peers(bundle, config.signature, folder, names, tell)
             backends, unavailable = backends | peers, unavailable | missing
         # The reference goes first: the others are compared with its answers.
         first = {REFERENCE: backends.pop(REFERENCE)}

@@ -248,6 +248,7 @@ def _offences(manifest: Manifest) -> list[str]:
         named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
     found = [f"{path} is not among its files" for path in sorted(named - listed)]
     found += [f"{path} leads out of the bundle" for path in sorted(listed) if not _is_inside(path)]
+    found += [f"signature {one.name} is no function of ids" for one in manifest.signatures if not _is_of_ids(one)]
     found += _misplaced(manifest)
     if not manifest.formats or not all(record.entries for record in manifest.formats):
         found.append("it holds no format or no signature")
@@ -269,6 +270,12 @@ def _misplaced(manifest: Manifest) -> list[str]:
         elif place.offset < 0 or place.offset + FLOAT_BYTES * math.prod(shape) > sizes.get(place.path, 0):
             found.append(f"{place.path} ends before the output layer does")
     return found
+
+
+def _is_of_ids(signature: Signature) -> bool:
+    ranks = {len(spec.shape) for spec in (*signature.inputs, *signature.outputs)}
+    takes = {spec.dtype for spec in signature.inputs}
+    return bool(takes) and takes <= {"int64", "string"} and len(signature.outputs) in (1, 2) and ranks <= {1, 2}
 
 
 def _is_inside(path: str) -> bool:

@@ -213,7 +213,7 @@ class ServedModel(nn.Module):
 def compiled_source(signature: Signature) -> Callable[..., Any]:
     """Make `signature` a Python function whose first argument is a `ServedModel`."""
     namespace: dict[str, Any] = {"torch": torch, "Tensor": Tensor, "List": List, "Tuple": Tuple}  # noqa: UP006
-    exec(method_source(signature), namespace)
+    exec(method_source(signature), namespace)  # the names in it are identifiers: `Signature` sees to that
     return namespace[signature.name]
 
 

@@ -5,11 +5,12 @@ The names are API: renaming one breaks every caller in every language.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import keyword
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from bst.config import INPUT_WORDS, BSTConfig, Frozen
+from bst.config import INPUT_WORDS, OTHER_WORDS, BSTConfig, Frozen
 from bst.vocabulary import Vocabularies
 
 Dtype = Literal["int64", "float32", "string"]
@@ -52,6 +53,15 @@ class Signature(Frozen):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_k: int | None = None
+
+    @model_validator(mode="after")
+    def _can_be_written_as_code(self) -> Self:
+        """Refuse names that are none: eager runs source text that is made of them."""
+        names = [self.name, *(spec.name for spec in self.inputs)]
+        for name in names:
+            if not name.isidentifier() or keyword.iskeyword(name) or name in OTHER_WORDS or names.count(name) > 1:
+                raise ValueError(f"a signature with {name!r} as a name cannot be called; export again")
+        return self
 
     @property
     def context(self) -> tuple[TensorSpec, ...]:

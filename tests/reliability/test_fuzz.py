@@ -59,6 +59,16 @@ def needing(library: str) -> Change:
     return forged(lambda manifest: manifest["formats"][0]["needs"]["at_least"].update({library: "17"}))
 
 
+def renaming(name: str) -> Change:
+    """Call the first input of every signature otherwise."""
+
+    def rename(manifest: dict[str, Any]) -> None:
+        for signature in manifest["signatures"]:
+            signature["inputs"][0]["name"] = name
+
+    return forged(rename)
+
+
 # What fits only to files of the same day is made from them: reader, what it is, file, change.
 FORGED: list[tuple[str, str, str, Change]] = [
     ("notebook_config", "minuses without end", "notebook.py", lambda _: b"config = " + b"-" * 5000 + b"1"),
@@ -74,6 +84,14 @@ FORGED: list[tuple[str, str, str, Change]] = [
     ("eager", "another size", "bundle/manifest.json", forged(lambda manifest: manifest["model"].update(dim=8))),
     ("eager", "a huge size", "bundle/manifest.json", forged(lambda manifest: manifest["model"].update(dim=2**40))),
     ("eager", "another head", "bundle/manifest.json", forged(lambda manifest: manifest["model"].update(num_blocks=0))),
+    (
+        "eager",
+        "a name that is code",
+        "bundle/manifest.json",
+        renaming("history: exec('import os; os.system(\"true\")')#"),
+    ),
+    ("eager", "a name that is no name", "bundle/manifest.json", renaming("1a")),
+    ("eager", "a name that is taken", "bundle/manifest.json", renaming("self")),
     (
         "session",
         "an entry that is not there",
