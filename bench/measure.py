@@ -36,6 +36,7 @@ from bst.errors import InputError
 from bst.files import temporary_folder
 from bst.sizes import available_bytes
 from export import export_bundle, open_bundle, verify_bundle
+from export.manifest import read_manifest
 
 if TYPE_CHECKING:
     from bench.random_model import RandomModel
@@ -52,7 +53,7 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
         CheckError: the bundle fails verification, or the reference breaks.
     """
     check_config(config)
-    open_bundle(path).manifest.signature(config.signature)  # refuses one that is not there
+    read_manifest(path).signature(config.signature)  # refuses one that is not there
     for _ in verify_bundle(path, tell):
         pass
     return _measure([path], config, tell)
