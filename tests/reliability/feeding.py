@@ -24,7 +24,7 @@ SECONDS = 10
 MEMORY = 2**30
 LONGEST = 5000  # characters of a message: it may list every tensor, but not what is in them
 OURS = re.compile(r'File "[^"]*?/((?:bst|export|bench)/\w+\.py)", line (\d+)')
-ALLOCATION = re.compile(r"allocat|bad_alloc")
+ALLOCATION = re.compile(r"(can't|cannot|failed to|tried to) allocate|bad_alloc", re.IGNORECASE)
 STARTS = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect", "socket.bind")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
