@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import SoakWindow
+from bst.errors import InputError
 from export import Session, compare
 from export.golden import GoldenCase
 
@@ -61,7 +62,11 @@ class _Watch:
 
 
 def soak(session: Session, golden: Sequence[GoldenCase], clients: int, seconds: float) -> Soaked:
-    """Let `clients` threads call `session` for so many seconds, warm-up included."""
+    """Let `clients` threads call `session` for so many seconds, warm-up included.
+
+    Raises:
+        InputError: the time is too short for a call in every window.
+    """
     prepared = [session.prepare(one.inputs) for one in golden]
     with session.mode():
         first = [session.finish(session.run(one)) for one in prepared]
@@ -105,11 +110,14 @@ def soak(session: Session, golden: Sequence[GoldenCase], clients: int, seconds: 
     sys.setswitchinterval(interval)
     if watch.broken:
         raise watch.broken
+    if not watch.counts.sum(axis=(0, 2))[1:].all():
+        length = (1 - WARM_UP) * seconds / WINDOWS
+        raise InputError(f"soak_seconds={seconds:g}: no call ended in one of the windows of {length:.2g} s; give more")
     windows = [_window(watch.counts[:, turn].sum(axis=0), mb) for turn, mb in enumerate(memory)][1:]
     return Soaked(int(watch.wrong.sum()), watch.failure, int(watch.same_bits.sum()), windows)
 
 
-def _watched(watch: _Watch, seconds: float) -> list[float]:
+def _watched(watch: _Watch, seconds: float) -> list[float | None]:
     """Go through the windows, and give the memory at the end of each, the warm-up's first."""
     memory = []
     lengths = [WARM_UP * seconds] + [(1 - WARM_UP) * seconds / WINDOWS] * WINDOWS
@@ -127,7 +135,7 @@ def _bucket(seconds: float) -> int:
     return min(max(int(math.log(max(seconds * 1e6, FIRST_US) / FIRST_US) / STEP), 0), BUCKETS - 1)
 
 
-def _window(counts: Counts, memory_mb: float) -> SoakWindow:
+def _window(counts: Counts, memory_mb: float | None) -> SoakWindow:
     return SoakWindow(
         calls=int(counts.sum()),
         p50_us=_percentile(counts, 0.5),
@@ -141,10 +149,10 @@ def _percentile(counts: Counts, share: float) -> float:
     return float(FIRST_US * math.exp((int(reached) + 0.5) * STEP))
 
 
-def resident_mb() -> float:
-    """Memory that this process holds now; 0 where the system does not tell."""
+def resident_mb() -> float | None:
+    """Memory that this process holds now, where the system tells."""
     try:
         with open("/proc/self/statm", encoding="ascii") as stream:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except OSError:
-        return 0.0
+        return None

@@ -26,6 +26,7 @@ from bench.backends import Backend, lacks_compiler, lacks_openvino
 from bench.plain import plain
 from bench.sessions import Array, OpenVinoSession
 from bst.console import Tell
+from bst.errors import reason
 from export import Bundle, Session
 from export.backends import OnnxSession, TorchSession, rebuild_eager
 from export.quiet import quiet
@@ -69,8 +70,8 @@ def build_peers(
     for name, opened in found.items():
         if name not in names:
             continue
-        if reason := lacks[name](bundle) if name in lacks else None:
-            missing[name] = reason
+        if told := lacks[name](bundle) if name in lacks else None:
+            missing[name] = told
         else:
             peers[name] = Backend(name, opened, exact=name not in ("plain-onnx-int8", "plain-openvino"), peer=True)
     return peers, missing
@@ -183,4 +184,4 @@ def _silent() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return reason(error)[:200]

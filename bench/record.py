@@ -179,12 +179,12 @@ class ColdRow(Frozen):
 
 
 class SoakWindow(Frozen):
-    """A stretch of a soak; `memory_mb` is what the process held in the end."""
+    """A stretch of a soak; `memory_mb` is what the process held in the end, where the system tells."""
 
     calls: int
     p50_us: float
     p99_us: float
-    memory_mb: float
+    memory_mb: float | None
 
 
 class SoakRow(Frozen):
@@ -193,7 +193,7 @@ class SoakRow(Frozen):
     Attributes:
         wrong: calls whose answer was not equal to the golden one (see `export.compare`); `failure` tells of one.
         same_bits: calls that gave the very bits that the first call with the same input gave, those of the warm-up too.
-        growth: of memory from the first window to the last, 0.01 for 1 %.
+        growth: of memory from the first window to the last, 0.01 for 1 %; none where the system does not tell it.
         tail_speed: p99 of the earlier windows over that of the later ones: below 1 where calls became slower.
     """
 
@@ -204,7 +204,7 @@ class SoakRow(Frozen):
     wrong: int
     failure: str | None
     same_bits: int
-    growth: float
+    growth: float | None
     tail_speed: Interval
     tail_verdict: str
     windows: tuple[SoakWindow, ...]
@@ -262,7 +262,7 @@ class BenchRecord(Frozen):
         found += [
             f"{row.backend}, soaked: memory grew by {row.growth:.1%}, {MAY_GROW:.0%} is allowed"
             for row in self.soak
-            if row.growth > MAY_GROW
+            if row.growth is not None and row.growth > MAY_GROW
         ]
         return found + [f"{name} broke: {self.unavailable[name]}" for name in self.broken]
 

@@ -37,7 +37,7 @@ def _row(name: str, num_items: int, threads: int, clients: int, found: Soaked) -
         wrong=found.wrong,
         failure=found.failure,
         same_bits=found.same_bits,
-        growth=last / first - 1 if first else 0.0,
+        growth=None if first is None or last is None else last / first - 1,
         tail_speed=speed,
         tail_verdict=verdict(speed),
         windows=tuple(found.windows),

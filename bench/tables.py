@@ -57,6 +57,10 @@ def _median(row: SoakRow, name: str) -> float:
     return median(getattr(one, name) for one in row.windows)
 
 
+def _told(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
 def _parity(one: Parity) -> str:
     found = "-" if one.max_error is None else f"{one.max_error:.0e}"
     return f"WRONG {found}" if one.failure else found
@@ -127,9 +131,9 @@ SOAK = (
     Column("p99 us", lambda row: micro(_median(row, "p99_us"))),
     Column("p99, earlier to later", lambda row: _ratio(row.tail_speed)),
     Column("", lambda row: row.tail_verdict, numeric=False),
-    Column("MB first", lambda row: f"{row.windows[0].memory_mb:,.1f}"),
-    Column("last", lambda row: f"{row.windows[-1].memory_mb:,.1f}"),
-    Column("growth", lambda row: f"{row.growth:+.2%}"),
+    Column("MB first", lambda row: _told(row.windows[0].memory_mb, ",.1f")),
+    Column("last", lambda row: _told(row.windows[-1].memory_mb, ",.1f")),
+    Column("growth", lambda row: _told(row.growth, "+.2%")),
 )
 Rows = Sequence[Any]  # of what the cells of the columns take
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError, InputError, one_line
 
 GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
@@ -142,10 +142,4 @@ def _tell(kind: str, message: str, alone: bool = False) -> None:
     trouble that a process may have `alone` is told with its number."""
     rank = os.environ.get("LOCAL_RANK", "0")
     if rank == "0" or alone:
-        print(f"{kind}:", *([f"[rank {rank}]"] if rank != "0" else []), _shown(message), file=sys.stderr)
-
-
-def _shown(message: str) -> str:
-    """Write on one line, with characters that would move the cursor or turn the text round as `\\x1b`, `\\u202e`."""
-    line = " ".join(message.split())
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+        print(f"{kind}:", *([f"[rank {rank}]"] if rank != "0" else []), one_line(message), file=sys.stderr)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError, InputError, reason
 from export import archives
 from export.pt2 import export_program
 from export.quiet import quiet
@@ -80,8 +80,7 @@ def load_aotinductor(path: Path) -> Any:
         with quiet("torch.export", "torch._inductor"):
             return torch._inductor.aoti_load_package(str(path))
     except (*archives.UNREADABLE, AssertionError, KeyError) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} does not load as an AOTInductor package ({told}); export again") from None
+        raise InputError(f"{path} does not load as an AOTInductor package ({reason(error)}); export again") from None
 
 
 def needs(cpu: Cpu) -> tuple[str, ...]:

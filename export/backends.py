@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 
 from bst.errors import CheckError, InputError, reason
 from bst.model import BST
@@ -19,15 +18,14 @@ from bst.sizes import require_memory, stored_bytes
 from bst.vocabulary import Vocabularies, Vocabulary
 from bst.world import require_device
 from export.aotinductor import load_aotinductor
+from export.inputs import Array, Arrays, checked_inputs
 from export.manifest import FormatRecord, Manifest
 from export.pt2 import load_pt2
 from export.scorer import Scorer, ServedModel
 from export.settings import ORT_DEFAULTS, SessionOptions
-from export.signatures import Signature, TensorSpec
+from export.signatures import Signature
 from export.torchscript import load_torchscript
 
-Array = NDArray[Any]
-Arrays = dict[str, Array]
 OPTIMIZATION = {
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -58,8 +56,7 @@ class Session(ABC):
             with self.mode():
                 outputs = self.run(prepared)
         except Exception as error:  # each runtime has exceptions of its own, without a common base but this
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckError(f"{self.signature.name} fails in its runtime: {told}") from error
+            raise CheckError(f"{self.signature.name} fails in its runtime: {reason(error)}") from error
         return self.finish(outputs)
 
     def mode(self) -> AbstractContextManager[Any]:
@@ -262,55 +259,3 @@ def _file_of(bundle: Path, record: FormatRecord, signature: str) -> Path:
     if signature not in record.entries:
         raise InputError(f"{record.name} of {bundle} has no {signature}; it has {', '.join(record.entries)}")
     return bundle / record.entries[signature].path
-
-
-def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
-    """Bring inputs to the stated dtypes where that loses nothing, and refuse everything else.
-
-    Raises:
-        InputError: an input is missing, unknown, empty, or of another kind or shape; all offenders are named.
-    """
-    names = [spec.name for spec in signature.inputs]
-    offences = [f"{name} is missing" for name in names if name not in inputs]
-    offences += [f"{name} is not an input" for name in inputs if name not in names]
-    arrays: Arrays = {}
-    sizes: dict[str, int] = {}
-    for spec in signature.inputs:
-        if spec.name in inputs:
-            array = np.asarray(inputs[spec.name])
-            found = _offences(spec, array, sizes)
-            if not found and spec.name == "k" and not 1 <= int(array[0]) <= (signature.max_k or 0):
-                found = [f"k is {array[0]}, not between 1 and {signature.max_k}"]
-            offences += found
-            if not found:
-                arrays[spec.name] = array.astype(np.int64 if spec.dtype == "int64" else object)
-    if offences:
-        raise InputError(f"{'; '.join(offences)}; {signature}")
-    return arrays
-
-
-def _offences(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> list[str]:
-    integers = np.issubdtype(array.dtype, np.integer)
-    texts = array.dtype.kind in "UO" and all(isinstance(value, str) for value in array.flat)
-    if not (integers if spec.dtype == "int64" else texts):
-        return [f"{spec.name} holds {array.dtype}, not {spec.dtype}"]
-    if spec.dtype == "string" and not _is_unicode("".join(array.flat)):
-        spoilt = next(value for value in array.flat if not _is_unicode(value))
-        return [f"{spec.name} holds {spoilt!r}, which UTF-8 cannot write"]
-    if spec.dtype == "int64" and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        return [f"{spec.name} holds {array.max()}, beyond int64"]
-    if array.ndim != len(spec.shape) or (array.size == 0 and 0 not in spec.shape):
-        return [f"{spec.name} has shape {list(array.shape)}"]
-    for axis, size in zip(spec.shape, array.shape, strict=True):
-        expected = sizes.setdefault(axis, size) if isinstance(axis, str) else axis
-        if size != expected:
-            return [f"{spec.name} has shape {list(array.shape)}, where {axis} is {expected}"]
-    return []
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,13 @@ from export.backends import LookedUp, Session, eager_session, open_format, rebui
 from export.compatibility import obstacles
 from export.contents import check_files, require_inside
 from export.golden import read_golden
-from export.manifest import WHAT, FormatRecord, Manifest, OutputLayer, read_manifest
+from export.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer, read_manifest
 from export.onnx_graph import check_onnx
 from export.parity import TOLERANCE, compare
 from export.settings import Format
 from export.signatures import Ids, Signature, build_signatures
 
+T = TypeVar("T")
 FORMAT_OF: dict[str, Format] = {
     "onnxruntime": "onnx",
     "torchscript": "torchscript",
@@ -109,11 +111,23 @@ def open_bundle(path: Path) -> Bundle:
     """Read manifest and vocabularies. Of the files only place and size are looked at: `verify_bundle` reads them.
 
     Raises:
-        InputError: the path is not a bundle, or a file of it is cut short or a link out of it.
+        InputError: the path is not a bundle, its vocabulary is another than the manifest states, or a file of it is
+            cut short or a link out of it.
     """
     manifest = read_manifest(path)
     require_inside(path, manifest)
-    return Bundle(path, manifest, read_vocabularies(path, WHAT))
+    vocabularies = read_vocabularies(path, WHAT)
+    stated = {name: (one.dtype, one.count, one.padding) for name, one in _named(manifest.items, manifest.context)}
+    held = {name: (one.dtype, len(one), one.padding) for name, one in _named(vocabularies.items, vocabularies.context)}
+    if held != stated:
+        raise InputError(
+            f"{path}: vocabulary.json holds {held}, {MANIFEST_FILE} states {stated}; export again or restore the files"
+        )
+    return Bundle(path, manifest, vocabularies)
+
+
+def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
+    return [("items", items), *context.items()]
 
 
 @dataclass(frozen=True)

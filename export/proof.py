@@ -16,8 +16,9 @@ from bst.config import BSTConfig
 from bst.errors import CheckError
 from bst.model import BST
 from bst.vocabulary import Vocabularies
-from export.backends import Arrays, Session, eager_session
+from export.backends import Session, eager_session
 from export.golden import Case, GoldenCase
+from export.inputs import Arrays
 from export.manifest import ParityRecord
 from export.oracle import in_float64
 from export.parity import LARGEST, RUNNER_UP, Comparison, compare, runner_up

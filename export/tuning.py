@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from bst.console import Tell
 from bst.processes import end_with_parent, undisturbed_start
-from export.backends import Arrays, OnnxSession
+from export.backends import OnnxSession
 from export.choices import Tuning, TuningRow
 from export.golden import read_golden
+from export.inputs import Arrays
 from export.manifest import Manifest
 from export.settings import SessionOptions
 from export.signatures import Signature

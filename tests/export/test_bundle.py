@@ -229,3 +229,12 @@ def test_a_backend_that_is_not_there_is_named(bundle_path: Path) -> None:
         open_bundle(bundle_path).session("aotinductor")
     with pytest.raises(InputError, match="backend 'tensorrt' is not known; known: eager, onnxruntime"):
         open_bundle(bundle_path).session("tensorrt")
+
+
+def test_a_vocabulary_of_the_same_size_with_fewer_ids_is_refused(copied: Path) -> None:
+    path = copied / "vocabulary.json"
+    values = json.loads(path.read_text())
+    values["items"]["ids"].pop()
+    path.write_text(json.dumps(values, ensure_ascii=False).ljust(path.stat().st_size))
+    with pytest.raises(InputError, match=r"vocabulary\.json holds .*39.*, manifest\.json states .*40"):
+        open_bundle(copied)

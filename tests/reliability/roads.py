@@ -84,8 +84,7 @@ def write_run(road: Road, folder: Path) -> Run:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
-        for embedding in (model.item_embedding,):
-            embedding.weight[0] = 0
+        model.item_embedding.weight[0] = 0  # padding
     vocabularies = Vocabularies(
         vocabulary(road.item_ids, road.config.num_items, rng),
         {

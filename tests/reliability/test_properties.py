@@ -50,7 +50,7 @@ def walk_by_format(road: Road, folder: Path) -> None:
     """Write the formats alone, of pt2 one signature, in a third of the time."""
     run = write_run(road, folder / "run")
     config, top_k = road.config, road.settings.top_k
-    records, signatures = [], []
+    records = []
 
     def written(form: Format, entries: dict[str, Entry], level: tuple[Signature, ...]) -> None:
         needs = Needs(versions={}, made_with={})
@@ -82,7 +82,7 @@ def walk_by_format(road: Road, folder: Path) -> None:
     save_torchscript(served(road.settings.ids), level, folder / "torchscript" / "model.pt", metadata={})
     written("torchscript", {one.name: Entry(path="torchscript/model.pt", function=one.name) for one in level}, level)
     by_index = build_signatures(config, run.vocabularies, top_k=top_k, ids="index")
-    (one,) = by_index[road.seed % len(by_index) :][:1]
+    one = by_index[road.seed % len(by_index)]
     save_pt2(served("index"), (one,), folder / "pt2" / "model.pt2", metadata={})
     written("pt2", {one.name: Entry(path="pt2/model.pt2", function=one.name)}, by_index)
     signatures = level if road.settings.ids == "index" else (*level, *by_index)
