@@ -1,10 +1,11 @@
-"""A run and a bundle of it that cost little, which the tests of faults share, and processes of their own."""
+"""Runs and bundles to spoil, such that cost little, and processes of their own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bst.cli import run
+from bst import cli
 from tests.conftest import write_events
 from tests.reliability.faults import SMALL, Calls
 
@@ -26,7 +27,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def small_run(training: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small_run") / "run"
-    assert run([*training, str(path)]) == 0
+    assert cli.run([*training, str(path)]) == 0
     return path
 
 
@@ -34,5 +35,18 @@ def small_run(training: tuple[str, ...], tmp_path_factory: pytest.TempPathFactor
 def small_bundle(small_run: Path) -> Path:
     """In TorchScript alone, which is the quickest to export."""
     path = small_run.with_name("bundle")
-    assert run(["export", str(small_run), "--k", "5", "--formats", "torchscript", "--out", str(path)]) == 0
+    assert cli.run(["export", str(small_run), "--k", "5", "--formats", "torchscript", "--out", str(path)]) == 0
     return path
+
+
+@pytest.fixture
+def copied(bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle to spoil, where a trap would leave its mark."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(bundle_path, tmp_path / "copied"))
+
+
+@pytest.fixture
+def run(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(run_path, tmp_path / "run"))

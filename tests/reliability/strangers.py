@@ -15,6 +15,14 @@ import torch
 
 from export.contents import list_files
 
+# A config of the notebook, the least there is.
+NOTEBOOK = {
+    "item_embed": {"num_embeddings": 5, "embedding_dim": 4},
+    "trans": {"input_size": 4, "hidden_size": 8, "n_layers": 1, "n_heads": 2},
+    "context_features": [],
+    "max_seq_len": 3,
+}
+
 Change = Callable[[str, bytes], tuple[str, bytes]]
 
 

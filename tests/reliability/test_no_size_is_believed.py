@@ -1,0 +1,111 @@
+"""Files from strangers: a size that they state is compared with what is there before memory is taken for it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+
+from bst import InputError, load_run
+from bst.files import JSON_DEPTH, parse_json, read_json
+from bst.model import BST
+from bst.notebook import NotebookConfig, converted
+from bst.sizes import stored_bytes
+from bst.validation import validated
+from export.torchscript import load_torchscript
+from tests.reliability.roads import Road, roads
+from tests.reliability.strangers import (
+    NOTEBOOK,
+)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[" * 200 + "]" * 200, '{"a":' * 100 + "1" + "}" * 100])
+def test_json_that_is_nested_deep_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"nested deeper than 64|Expecting"):
+        parse_json(text)
+
+
+def test_json_as_deep_as_allowed_is_read() -> None:
+    assert parse_json("[" * JSON_DEPTH + "]" * JSON_DEPTH)
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1" * 5000])
+def test_numbers_that_json_does_not_have_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"stands in it|digits"):
+        parse_json(text)
+
+
+def test_json_of_more_bytes_than_are_read_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    with path.open("wb") as stream:
+        stream.truncate(2**33)  # of holes: nothing on the disk
+    with pytest.raises(InputError, match="has 8,589,934,592 bytes, and at most 67,108,864 are read"):
+        read_json(path, "a bundle")
+
+
+@pytest.mark.parametrize(
+    ("size", "value"), [("num_blocks", 10**9), ("num_items", 10**15), ("dim", 2**40), ("max_length", 10**9)]
+)
+def test_a_config_that_describes_more_than_the_weights_is_refused_before_it_is_built(
+    run: Path, size: str, value: int
+) -> None:
+    config = json.loads((run / "config.json").read_text())
+    config["model"][size] = value
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged or cut short: it has [\d,]+ bytes"):
+        load_run(run)
+
+
+def test_a_safetensors_header_that_is_longer_than_its_file_is_refused(run: Path) -> None:
+    (run / "heldout.safetensors").write_bytes(struct.pack("<Q", 2**62) + b"{}")
+    with pytest.raises(InputError, match=r"heldout\.safetensors is damaged"):
+        load_run(run)
+
+
+def test_a_tensor_that_repeats_one_number_is_not_taken_at_its_word() -> None:
+    """It is four bytes in the file and four terabytes once somebody looks for NaN in it."""
+    stated = validated(NotebookConfig, NOTEBOOK, "config")
+    weights = {"item_embed.weight": torch.zeros(1).expand(10**6, 10**6)}
+    with pytest.raises(InputError, match=r"item_embed\.weight is \[1000000, 1000000\].*does not hold all its numbers"):
+        converted(weights, stated, Path("best"))
+
+
+def test_an_archive_that_unpacks_to_more_than_it_should_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("model/code/x.py", "w") as stream:
+        for _ in range(300):
+            stream.write(bytes(2**20))
+    assert path.stat().st_size < 2**20
+    with pytest.raises(InputError, match="unpacks to more than 268,435,456 bytes"):
+        load_torchscript(path)
+
+
+def test_an_archive_whose_first_bytes_are_something_else_is_refused(copied: Path) -> None:
+    """torch looks at the first bytes, Python's reader at the last: a file must not be two things."""
+    path = copied / "torchscript" / "model.pt"
+    path.write_bytes(b"\0\0\0\0PTMF" + path.read_bytes())
+    with pytest.raises(InputError, match="it is not a zip archive"):
+        load_torchscript(path)
+
+
+@pytest.mark.parametrize("name", ["items", "context"])
+def test_held_out_rows_of_another_kind_are_refused(run: Path, name: str) -> None:
+    path = run / "heldout.safetensors"
+    rows = safetensors.torch.load_file(path)
+    rows[name] = rows[name].to(torch.float32)
+    safetensors.torch.save_file(rows, path)
+    with pytest.raises(InputError, match=rf"holds torch\.float32 .* as {name}, not int64"):
+        load_run(run)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(roads())
+def test_the_bytes_of_a_model_are_known_before_it_is_built(road: Road) -> None:
+    state = BST(road.config).state_dict()
+    assert stored_bytes(road.config) == sum(tensor.nbytes for tensor in state.values())

@@ -1,0 +1,76 @@
+"""Files from strangers: nothing outside of their folder is read or written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from bst import CheckError, InputError
+from export import open_bundle, verify_bundle
+from export.archives import require_plain
+from export.backends import OnnxSession
+from export.manifest import read_manifest
+from export.onnx_graph import check_onnx
+from export.pt2 import load_pt2
+from export.torchscript import load_torchscript
+from tests.reliability.strangers import (
+    rewrite_zip,
+)
+
+
+@pytest.mark.parametrize("form", ["torchscript/model.pt", "pt2/model.pt2"])
+@pytest.mark.parametrize("name", ["../../outside", "/outside", "model/../../outside", "model\\outside"])
+def test_an_archive_with_a_name_that_leads_out_is_refused(copied: Path, form: str, name: str) -> None:
+    path = copied / form
+    rewrite_zip(path, lambda old, data: (name if old.endswith("data/0") or old.endswith("weight_0") else old, data))
+    with pytest.raises(ValueError, match="leads out of the archive"):
+        require_plain(path)
+    load = load_torchscript if form.startswith("torchscript") else lambda one: load_pt2(one, "top_k")
+    with pytest.raises(InputError, match="leads out of the archive"):
+        load(path)
+
+
+@pytest.mark.parametrize("location", ["../outside.bin", "/outside.bin", "linked.bin"])
+def test_onnx_weights_outside_of_the_folder_are_refused(copied: Path, location: str) -> None:
+    outside = copied.parent / "outside.bin"
+    shutil.copy(copied / "onnx" / "weights.bin", outside)
+    (copied / "onnx" / "linked.bin").symlink_to(outside)
+    stated = {"/outside.bin": str(outside), "../outside.bin": "../../outside.bin"}.get(location, location)
+    path = copied / "onnx" / "top_k.onnx"
+    model = onnx.load(str(path), load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = stated
+    path.write_bytes(model.SerializeToString())
+    signature = read_manifest(copied).signature("top_k")
+    with pytest.raises(CheckError, match="is not a valid ONNX model"):
+        check_onnx(path, signature)
+    with pytest.raises(InputError, match=r"does not load in ONNX Runtime .*(External data path|external data)"):
+        OnnxSession(signature, path)
+
+
+@pytest.mark.parametrize("what", ["onnx/weights.bin", "vocabulary.json", "onnx"])
+def test_a_link_out_of_the_bundle_is_refused(copied: Path, what: str) -> None:
+    (copied / what).rename(copied.parent / "outside")
+    (copied / what).symlink_to(copied.parent / "outside")
+    with pytest.raises(InputError, match=rf"{what}.* leads out of the bundle"):
+        open_bundle(copied)
+    with pytest.raises(CheckError, match=f"neither plain files nor folders: {what}"):
+        list(verify_bundle(copied))
+
+
+def test_a_link_to_nowhere_and_a_pipe_do_not_pass(copied: Path) -> None:
+    (copied / "onnx" / "nowhere").symlink_to(copied / "missing")
+    with pytest.raises(CheckError, match="neither plain files nor folders: onnx/nowhere"):
+        list(verify_bundle(copied))
+
+
+def test_a_file_that_is_cut_short_is_seen_before_it_is_loaded(copied: Path) -> None:
+    path = copied / "torchscript" / "model.pt"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"torchscript/model\.pt has [\d,]+ bytes, the manifest says [\d,]+"):
+        open_bundle(copied)

@@ -1,0 +1,155 @@
+"""Files from strangers: nothing of them is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bst import InputError, load_run
+from bst.notebook import import_notebook, read_notebook_config
+from bst.training_state import STATE_FILE, load_state
+from export.pt2 import load_pt2
+from export.torchscript import load_torchscript
+from tests.reliability.strangers import (
+    NOTEBOOK,
+    change_json,
+    rewrite_archive,
+    trapped_pickle,
+    trapped_weights,
+)
+
+SYSTEM = "torch.serialization.os.system"
+
+
+@pytest.mark.parametrize("content", [trapped_pickle(), trapped_weights(zipped=True), trapped_weights(zipped=False)])
+@pytest.mark.parametrize("name", ["model.safetensors", "heldout.safetensors", STATE_FILE])
+def test_a_pickle_in_the_place_of_tensors_is_not_read(run: Path, name: str, content: bytes) -> None:
+    (run / name).write_bytes(content + bytes(2**17))
+    with pytest.raises(InputError, match=rf"{name} is (damaged or cut short|not)"):
+        (load_state if name == STATE_FILE else load_run)(run)
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize("content", [trapped_pickle(), trapped_weights(zipped=True), trapped_weights(zipped=False)])
+def test_weights_of_a_notebook_are_tensors_or_nothing(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("best").write_bytes(content)
+    Path("config.json").write_text(json.dumps(NOTEBOOK))
+    with pytest.raises(InputError, match="cannot be loaded as plain tensors"):
+        import_notebook(Path("best"), Path("config.json"), Path("out"))
+    assert not Path("trapped").exists()
+    assert not Path("out").exists()
+
+
+def test_a_config_in_python_is_read_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.py").write_text("import os\nos.system('touch trapped')\nconfig = {'a': os.system('touch trapped')}\n")
+    with pytest.raises(InputError, match="holds no notebook config"):
+        read_notebook_config(Path("config.py"))
+    assert not Path("trapped").exists()
+
+
+def _weights(change: Callable[[dict[str, Any]], None]) -> Callable[[str, bytes], tuple[str, bytes]]:
+    def changed(name: str, data: bytes) -> tuple[str, bytes]:
+        if name == "data/weights/all_scores_weights_config.json":
+            return name, change_json(data, lambda values: change(next(iter(values["config"].values()))))
+        return name, data
+
+    return changed
+
+
+def _constants(name: str, data: bytes) -> tuple[str, bytes]:
+    """Point a constant to a pickle, as torch does for objects of a kind that it does not know."""
+    if name == "data/constants/all_scores_constants_config.json":
+        return name, change_json(
+            data, lambda values: next(iter(values["config"].values())).update(path_name="opaque_obj_0")
+        )
+    if name == "data/sample_inputs/all_scores.pt":
+        return "data/constants/opaque_obj_0", trapped_pickle()
+    return name, data
+
+
+def _program(old: bytes, new: bytes) -> Callable[[str, bytes], tuple[str, bytes]]:
+    return lambda name, data: (name, data.replace(old, new) if name == "models/all_scores.json" else data)
+
+
+PROGRAMS = {
+    "weights in the layout of torch 2.7, which is a pickle": (
+        lambda name, data: (
+            ("data/weights/all_scores.pt", trapped_pickle())
+            if name == "data/weights/all_scores_weights_config.json"
+            else (name, data)
+        ),
+        "is pickled, which nothing that bst writes is",
+    ),
+    "weights that say they are pickled": (
+        _weights(lambda entry: entry.update(use_pickle=True)),
+        "is pickled, which nothing that bst writes is",
+    ),
+    "a constant of a kind that torch unpickles": (_constants, "opaque_obj_0 is pickled, which nothing that bst"),
+    "a size that is evaluated": (
+        _program(b"Symbol('", b"__import__('os').system('touch trapped') or Symbol('"),
+        "an expression of sizes holds '__import__'",
+    ),
+    "an operator that is a function of Python": (
+        _program(b"torch.ops.aten.linear.default", SYSTEM.encode()),
+        f"it calls '{SYSTEM}', which none that bst writes does",
+    ),
+    "an operator that writes a file": (
+        _program(b"torch.ops.aten.linear.default", b"torch.ops.aten.save.default"),
+        r"it calls 'torch\.ops\.aten\.save\.default'",
+    ),
+    "an operator that reads a file": (
+        _program(b"torch.ops.aten.linear.default", b"torch.ops.aten.from_file.default"),
+        r"it calls 'torch\.ops\.aten\.from_file\.default'",
+    ),
+    "a function of operator": (
+        _program(b"torch.ops.aten.linear.default", b"_operator.methodcaller"),
+        r"it calls '_operator\.methodcaller'",
+    ),
+}
+
+
+@pytest.mark.parametrize("harm", PROGRAMS)
+def test_a_torch_export_program_calls_arithmetic_or_is_refused(copied: Path, harm: str) -> None:
+    change, message = PROGRAMS[harm]
+    rewrite_archive(copied / "pt2" / "model.pt2", change)
+    with pytest.raises(InputError, match=message):
+        load_pt2(copied / "pt2" / "model.pt2", "all_scores")
+    assert not Path("trapped").exists()
+
+
+SCRIPTS = {
+    "torch.save": (b"(scorer).newest(bst_seen, )", b'torch.save(bst_seen, "trapped")', "save"),
+    "a method of the same name": (b"(scorer).newest(bst_seen, )", b'bst_seen . save("trapped")', "save"),
+    "the operator by its namespace": (b"(scorer).newest(bst_seen, )", b'ops.aten.save(bst_seen, "trapped")', "save"),
+    "a file that is mapped": (b"(scorer).newest(bst_seen, )", b'torch.from_file("trapped", True, 9)', "from_file"),
+    "another thread": (b"(scorer).newest(bst_seen, )", b"fork(bst_seen)", "fork"),
+    "an object in C++": (b"scorer : ", b"other : __torch__.torch.classes.profiler.X\n  scorer : ", "torch.classes"),
+}
+
+
+@pytest.mark.parametrize("harm", SCRIPTS)
+def test_torchscript_calls_arithmetic_or_is_refused(copied: Path, harm: str) -> None:
+    old, new, word = SCRIPTS[harm]
+    path = copied / "torchscript" / "model.pt"
+    rewrite_archive(
+        path, lambda name, data: (name, data.replace(old, new) if name.endswith("torchscript.py") else data)
+    )
+    with pytest.raises(InputError, match=f"it calls '{word}', which none that bst writes does"):
+        load_torchscript(path)
+    assert not Path("trapped").exists()
+
+
+def test_a_pickle_in_torchscript_is_read_by_torch_alone_which_knows_no_python(copied: Path) -> None:
+    path = copied / "torchscript" / "model.pt"
+    rewrite_archive(path, lambda name, data: (name, trapped_pickle() if name == "data.pkl" else data))
+    with pytest.raises(InputError, match="is not a TorchScript file"):
+        load_torchscript(path)
+    assert not Path("trapped").exists()
