@@ -24,8 +24,8 @@ TORCHSCRIPT_REMARK = (
 )
 
 SEED_REMARK = (
-    "TorchScript lists constants in an order that Python's hash seed decides: with PYTHONHASHSEED=0 the same run gives "
-    "the same bytes again, without it only the same answers"
+    "TorchScript lists constants in an order that Python's hash seed decides: `bst export` with PYTHONHASHSEED=0 gives "
+    "the same bytes of the same run again, without it only the same answers"
 )
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bst.files import alone_in
+from bst.processes import undisturbed_start
 from export.contents import check_files
 from export.manifest import read_manifest
 from tests.conftest import Command, refused, same_but_for_speed
@@ -77,6 +79,24 @@ def test_a_signal_ends_a_bench_with_all_its_processes(
     call = calls.started("bench", small_bundle, *BENCH, "--json", record)
     interrupt(call, given, lambda: any("spawn_main" in line for line in calls.processes()), calls)
     assert record.read_text() == "old"
+
+
+def test_a_signal_waits_until_a_process_is_started() -> None:
+    order: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: order.append("heard"))
+    release = threading.Event()
+    other = threading.Thread(target=release.wait)  # it can take the signal, whatever the mask of this thread
+    other.start()
+    try:
+        with undisturbed_start():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            order.append("started")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        release.set()
+        other.join()
+    assert order == ["started", "heard"]
 
 
 @pytest.mark.slow
