@@ -167,8 +167,8 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.when == "call":
-            for line, answer in report.user_properties:
-                self.answers[line].append(answer)
+            for line, told in report.user_properties:
+                self.answers[int(line)].append(Answer(*told))
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def walk(row: Row, ask: Ask, place: Place, record_property: Any, monkeypatch: py
     monkeypatch.chdir(place.folder)
     before = state_of(place.folder, row.given)
     answer = ask(row.given)
-    record_property(row.line, answer)
+    record_property(str(row.line), (answer.ends, answer.said))
     differing = dict(before.items() ^ state_of(place.folder, row.given).items())
     shutil.rmtree(place.folder / "NEW", ignore_errors=True)
     assert agrees(row, answer), f"{answer.ends}: {answer.said}"
