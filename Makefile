@@ -18,7 +18,7 @@ serve: install
 	$(BIN)/bst demo --out demo --serve
 
 test: install check
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" -n 2 --dist worksteal
 
 test-all: install check $(TRITON)
 	$(BIN)/pytest -q

@@ -9,8 +9,9 @@ import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch is there, and for every process that a test starts: models as small as these lose by a second thread,
 # which waits in a loop, and much where the cores are not theirs alone.
@@ -33,6 +34,26 @@ TINY = Architecture(
     dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
 )
 FIVE = ExportSettings(top_k=TopK(limit=5))
+INDEX = FIVE.model_copy(update={"ids": "index"})
+RUNS: dict[str, dict[str, Any]] = {
+    "no_context": {"context": ()},
+    "tied_mean": {"tied_output": True, "head_widths": (), "pooling": "mean", "context": ("region",)},
+    "length_one": {"max_length": 1, "context": ()},
+}
+VARIANTS = {
+    "text_ids": ("text_ids", FIVE),
+    "index": ("text_ids", INDEX),
+    "index_excluding": (
+        "no_context",
+        ExportSettings(top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",)),
+    ),
+    "index_no_context": ("no_context", INDEX),
+    "numbers_k_input": (
+        "tied_mean",
+        ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True)),
+    ),
+    "length_one": ("length_one", FIVE),
+}
 Command = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -147,26 +168,40 @@ def text_run(make_run: Callable[..., Path]) -> Path:
     return make_run("text_ids", text=True)
 
 
+class OnDemand(dict[str, Path]):
+    """Bundles by name, each made when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], Path]) -> None:
+        super().__init__()
+        self.make = make
+
+    def __missing__(self, name: str) -> Path:
+        self[name] = self.make(name)
+        return self[name]
+
+
 @pytest.fixture(scope="session")
 def variants(
     make_run: Callable[..., Path],
     text_run: Path,
     exported: tuple[Path, Manifest],
     tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Path]:
+) -> OnDemand:
     """Bundles that differ in all that the export has to tell apart; `raw_ids` has a context of text, `numbers` none."""
     folder = tmp_path_factory.mktemp("variants")
-    plain = make_run("no_context", context=())
-    tied_mean = make_run("tied_mean", tied_output=True, head_widths=(), pooling="mean", context=("region",))
-    asked = TopK(limit=8, k_is_input=True, exclude_history=True)
-    export_bundle(text_run, folder / "text_ids", FIVE)
-    export_bundle(text_run, folder / "index", FIVE.model_copy(update={"ids": "index"}))
-    excluding = ExportSettings(top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",))
-    export_bundle(plain, folder / "index_excluding", excluding)
-    export_bundle(plain, folder / "index_no_context", FIVE.model_copy(update={"ids": "index"}))
-    export_bundle(tied_mean, folder / "numbers_k_input", ExportSettings(top_k=asked))
-    export_bundle(make_run("length_one", max_length=1, context=()), folder / "length_one", FIVE)
-    return {"raw_ids": exported[0], **{path.name: path for path in folder.iterdir()}}
+
+    @cache
+    def run(name: str) -> Path:
+        return text_run if name == "text_ids" else make_run(name, **RUNS[name])
+
+    def make(name: str) -> Path:
+        if name == "raw_ids":
+            return exported[0]
+        of, settings = VARIANTS[name]
+        export_bundle(run(of), folder / name, settings)
+        return folder / name
+
+    return OnDemand(make)
 
 
 @pytest.fixture(scope="session")

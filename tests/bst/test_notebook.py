@@ -111,7 +111,9 @@ def test_an_imported_model_scores_as_in_the_notebook(
 
 
 @needs_notebook
-@pytest.mark.parametrize("name", ["sample", "odd_dim", "no_context"])
+@pytest.mark.parametrize(
+    "name", ["odd_dim", *(pytest.param(one, marks=pytest.mark.slow) for one in ("sample", "no_context"))]
+)
 def test_an_imported_model_exports_like_any_other(
     notebook: types.SimpleNamespace, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ from export import ExportSettings, export_bundle, open_bundle
 from export.bundle import replay
 from export.manifest import read_manifest
 from tests.clients.ort_root import HEADERS, make_ort_root
-from tests.conftest import SHARED, TINY
+from tests.conftest import SHARED, TINY, OnDemand
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 ML_1M = SHARED / "ml-1m"
@@ -166,5 +166,6 @@ def reference(bundles: dict[str, Path]) -> Callable[[str, Sequence[str]], dict[s
 
 
 @pytest.fixture(scope="session")
-def bundles(variants: dict[str, Path], demo_bundle: Path, ml_1m_bundle: Path) -> dict[str, Path]:
-    return {**variants, "demo": demo_bundle, "ml_1m": ml_1m_bundle}
+def bundles(variants: OnDemand, request: pytest.FixtureRequest) -> OnDemand:
+    larger = {"demo": "demo_bundle", "ml_1m": "ml_1m_bundle"}
+    return OnDemand(lambda name: request.getfixturevalue(larger[name]) if name in larger else variants[name])

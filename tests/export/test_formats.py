@@ -13,6 +13,7 @@ import torch
 
 from bst import InputError, load_run
 from export import ExportSettings, TopK, compare, export_bundle, open_bundle
+from export.manifest import read_manifest
 from export.parity import LARGEST, RUNNER_UP, runner_up
 from export.pt2 import check_program, load_pt2
 from export.settings import OPSETS
@@ -167,8 +168,8 @@ def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Pat
 
 def test_text_ids_leave_pt2_at_index_level_and_the_manifest_says_so(variants: dict[str, Path]) -> None:
     levels = {
-        variant: {record.name: (record.ids, record.golden) for record in open_bundle(path).manifest.formats}
-        for variant, path in variants.items()
+        variant: {record.name: (record.ids, record.golden) for record in read_manifest(variants[variant]).formats}
+        for variant in ("raw_ids", "text_ids", "numbers_k_input")
     }
     assert levels["text_ids"]["pt2"] == levels["raw_ids"]["pt2"] == ("index", "golden/index")
     assert levels["text_ids"]["onnx"] == levels["text_ids"]["torchscript"] == ("raw", "golden")
