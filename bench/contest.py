@@ -46,8 +46,8 @@ class Contest:
         ]
 
     @contextmanager
-    def worker(self, name: str, threads: int, clients: int = 1) -> Iterator[Worker]:
-        """Start a backend in a process of its own, kept on cores for `clients` calls at a time."""
+    def worker(self, name: str, threads: int, clients: int = 1, *, steady: bool = True) -> Iterator[Worker]:
+        """Start a backend in a process of its own, kept on cores for `clients` calls at a time (`steady`: `Task`)."""
         found = Worker(
             Task(
                 self.bundle.path.absolute(),
@@ -57,6 +57,7 @@ class Contest:
                 cores(threads * clients),
                 self.config.seed,
                 name == REFERENCE,
+                steady,
             )
         )
         try:

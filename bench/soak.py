@@ -18,7 +18,7 @@ def measure_soak(contest: Contest, threads: int) -> list[SoakRow]:
         if backend.peer or (name == REFERENCE and not {REFERENCE, "all"} & set(config.backends)):
             continue
         contest.tell(f"soaking {name}: {config.clients} threads for {config.soak_seconds:g} s")
-        with contest.tolerant(name), contest.worker(name, threads, config.clients) as worker:
+        with contest.tolerant(name), contest.worker(name, threads, config.clients, steady=False) as worker:
             worker.wait()
             found = worker.soak(config.clients, config.soak_seconds)
             rows.append(_row(name, contest.bundle.manifest.items.count, threads, config.clients, found))

@@ -46,7 +46,8 @@ Answers = list[dict[str, np.ndarray[Any, Any]]]
 class Task:
     """What a worker loads: one signature of a bundle in one backend, on `cores`, as many as there are threads.
 
-    `as_reference` is for the one whose answers others are compared with (see `export.compare`).
+    `as_reference` is for the one whose answers others are compared with (see `export.compare`). `steady` memory is kept
+    for the next call (see `ALLOCATOR`); without it, it comes and goes as where the backend will serve.
     """
 
     bundle: Path
@@ -56,6 +57,7 @@ class Task:
     cores: tuple[int, ...]
     seed: int
     as_reference: bool = False
+    steady: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Worker:
         self.process = context.Process(target=_serve, args=(task, theirs), daemon=True)
         # A thread that a client starts does not inherit `torch.set_num_threads`, but this.
         threads = {name: str(task.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        with environment(ALLOCATOR), environment(threads, override=True), undisturbed_start():
+        allocator = ALLOCATOR if task.steady else {}
+        with environment(allocator), environment(threads, override=True), undisturbed_start():
             self.process.start()
         theirs.close()
 

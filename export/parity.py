@@ -52,7 +52,7 @@ def compare(
 
     Where the numbers of a call may all be small by chance, as the score of a single candidate, errors are relative to
     `expected["largest_score"]`, float32 `[batch]`: what the largest |score| of the whole catalogue is, or would be in a
-    typical row.
+    typical row, or where the errors of float32 are relative to more, that.
     """
     for spec in signature.outputs:
         if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:

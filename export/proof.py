@@ -21,13 +21,14 @@ from export.golden import Case, GoldenCase
 from export.inputs import Arrays
 from export.manifest import ParityRecord
 from export.oracle import in_float64
-from export.parity import LARGEST, RUNNER_UP, Comparison, compare, runner_up
+from export.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
 from export.signatures import Signature
 
 Array = NDArray[Any]
 MORE_PADDING = 3
+EAGER_ERRORS = 4  # a format may be so many times as far from eager float32 as that is from float64
 
 
 class PartedError(CheckError):
@@ -68,16 +69,17 @@ def answer(
         )
         inputs = [case.inputs(signature, vocabularies) for case in cases]
         outputs = [here(one) for one in inputs]
+        truth = [exact(one)[signature.output_names[-1]] for one in inputs]
         if signature.name == "all_scores" and not largest:
             below = [_below(one["scores"], case, settings) for one, case in zip(outputs, cases, strict=True)]
-            largest = _scales([one["scores"] for one in outputs])
-        scales = _scales([one["user_vector"] for one in outputs]) if signature.name == "encode_user" else largest
+            largest = _scales([one["scores"] for one in outputs], truth)
+        users = signature.name == "encode_user"
+        scales = _scales([one["user_vector"] for one in outputs], truth) if users else largest
         for place, one in enumerate(outputs):
             one[LARGEST] = scales[place]
             if signature.name == "top_k":
                 one[RUNNER_UP] = below[place]
         golden = [GoldenCase(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
-        truth = [exact(one)[signature.output_names[-1]] for one in inputs]
         yield Answers(signature, cases, golden, truth)
 
 
@@ -179,15 +181,18 @@ def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:
     return runner_up(scores, count)
 
 
-def _scales(outputs: Sequence[Array]) -> list[Array]:
+def _scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
     """What errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
 
     The numbers of a row may all be small by chance where there are few, as the scores of a catalogue of two items; a
-    typical row's largest counts there, for rounding errors do not become small with them.
+    typical row's largest counts there, for rounding errors do not become small with them. Where they are small in every
+    row, what is left of larger ones that cancel out, float32 tells how large those are: by what it is off itself.
     """
     rows = [np.abs(one).max(axis=1) for one in outputs]
-    typical = np.float32(np.median(np.concatenate(rows)))
-    return [np.maximum(one, typical) for one in rows]
+    typical = np.median(np.concatenate(rows))
+    off = max(float(np.abs(one - exact).max()) for one, exact in zip(outputs, truth, strict=True))
+    least = np.float32(max(typical, off * EAGER_ERRORS / TOLERANCE))
+    return [np.maximum(one, least) for one in rows]
 
 
 def _relative(values: Array, exact: Array, largest: Array | None) -> float:

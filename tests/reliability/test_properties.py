@@ -12,14 +12,18 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 
 from bst.checkpoint import Run
-from export import export_bundle
+from bst.config import BSTConfig
+from export import ExportSettings, TopK, export_bundle
 from export.backends import open_format
 from export.manifest import Entry, FormatRecord, Needs
 from export.onnx_graph import save_onnx
+from export.parity import LARGEST
 from export.proof import answer, prove
 from export.pt2 import save_pt2
 from export.scorer import Scorer, ServedModel
@@ -113,6 +117,29 @@ def walk(road: Road, how: Callable[[Road, Path], None]) -> None:
 @given(roads())
 def test_any_model_answers_alike_in_every_format(road: Road) -> None:
     walk(road, walk_by_bundle if road.seed % 10 == 0 else walk_by_format)
+
+
+def test_where_numbers_cancel_out_errors_are_relative_to_what_was_there_before(tmp_path: Path) -> None:
+    config = BSTConfig(
+        num_items=1, dim=4, num_heads=4, num_blocks=1, ff_width=1, max_length=1, head_widths=(1,), tied_output=False
+    )
+    road = Road(config, ExportSettings(top_k=TopK(limit=1)), "dense", (), seed=0)
+    run = write_run(road, tmp_path / "run")
+    bias = run.model.head[0].bias
+
+    def user_vectors() -> tuple[float, float]:
+        """The largest, and what errors are relative to."""
+        signatures = build_signatures(config, run.vocabularies, top_k=road.settings.top_k, ids="raw")
+        answers = list(answer(run.model, config, run.vocabularies, road.settings, signatures, calls(road)))[-1]
+        assert answers.signature.name == "encode_user"
+        outputs = [one.outputs for one in answers.golden]
+        return max(np.abs(one["user_vector"]).max() for one in outputs), min(one[LARGEST].min() for one in outputs)
+
+    with torch.no_grad():
+        before, _ = user_vectors()
+        bias -= before * (1 - 1e-3)
+    after, scale = user_vectors()
+    assert 10 * after < min(before, scale)
 
 
 @settings(HUNT, max_examples=3, derandomize=True)
