@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,35 @@ def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: li
     assert (found.wrong, found.failure, len(found.windows)) == (0, None, WINDOWS)
     assert found.same_bits >= sum(one.calls for one in found.windows) > 0
     assert all(0 < one.p50_us <= one.p99_us for one in found.windows)
+
+
+def test_the_warm_up_asks_the_largest_call_alone_and_then_all(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
+    run, asked = session.run, []
+
+    def watched(prepared: Any) -> Any:
+        asked.append(len(run(prepared)[0]))
+        return run(prepared)
+
+    session.run = watched  # type: ignore[method-assign]
+    soak(session, golden, 1, 3.0)
+    rows = [len(one.outputs["scores"]) for one in golden]
+    warm_up = list(itertools.takewhile(max(rows).__eq__, asked[len(golden) :]))
+    assert len(warm_up) > 10
+    assert set(asked[len(golden) + len(warm_up) :]) == set(rows)
+
+
+def test_memory_that_is_kept_shows_as_growth(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
+    run, kept = session.run, []
+
+    def keeping(prepared: Any) -> Any:
+        kept.append(np.ones(2000))
+        return run(prepared)
+
+    session.run = keeping  # type: ignore[method-assign]
+    memory = [one.memory_mb or 0.0 for one in soak(session, golden, 2, 3.0).windows]
+    assert memory[-1] > 1.01 * memory[0] > 0
 
 
 def test_a_soak_that_is_too_short_for_its_windows_says_so(bundle_path: Path, golden: list[GoldenCase]) -> None:
