@@ -111,18 +111,20 @@ def ask(
             if record.ids == answers.signature.ids and answers.signature.name in record.entries:
                 session = open_format(folder, record, answers.signature)
                 prove(record.name, answers, session, run.vocabularies, road.config, vary=range(2))
-        gc.collect()  # sessions are full of cycles
 
 
 def walk(road: Road, how: Callable[[Road, Path], None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         how(road, Path(folder))
+    gc.collect()  # sessions are full of cycles
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_any_model_answers_alike_in_every_format(part: int, request: pytest.FixtureRequest) -> None:
     """In parts, so that each core has one; the log of one that fails has the seed."""
+    gc.collect()
+    gc.freeze()  # else each collection goes through all that pytest and torch hold: a third of the time
     start = request.config.getoption("--hypothesis-seed") or random.randrange(2**32)
     LOG.warning("--hypothesis-seed=%s", start)
 
@@ -130,7 +132,7 @@ def test_any_model_answers_alike_in_every_format(part: int, request: pytest.Fixt
     @settings(HUNT, max_examples=300 // PARTS)
     @given(roads())
     def walk_any(road: Road) -> None:
-        walk(road, walk_by_bundle if road.seed % 10 == 0 else walk_by_format)
+        walk(road, walk_by_bundle if road.seed % 10 == 7 else walk_by_format)  # 0 is drawn more often
 
     walk_any()
 
