@@ -28,7 +28,8 @@ from export.signatures import Signature
 
 Array = NDArray[Any]
 MORE_PADDING = 3
-EAGER_ERRORS = 4  # a format may be so many times as far from eager float32 as that is from float64
+EAGER_ERRORS = 4  # a format may be so many times as far from eager float32 as that is from float64,
+MOST_CANCELLED = 10  # but no more than so many times the tolerance
 
 
 class PartedError(CheckError):
@@ -186,12 +187,13 @@ def _scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
 
     The numbers of a row may all be small by chance where there are few, as the scores of a catalogue of two items; a
     typical row's largest counts there, for rounding errors do not become small with them. Where they are small in every
-    row, what is left of larger ones that cancel out, float32 tells how large those are: by what it is off itself.
+    row, what is left of larger ones that cancel out, float32 tells how large those are: by what it is off itself. That
+    counts up to a bound, lest a model that float32 cannot compute be proven by it.
     """
     rows = [np.abs(one).max(axis=1) for one in outputs]
     typical = np.median(np.concatenate(rows))
     off = max(float(np.abs(one - exact).max()) for one, exact in zip(outputs, truth, strict=True))
-    least = np.float32(max(typical, off * EAGER_ERRORS / TOLERANCE))
+    least = np.float32(max(typical, min(off * EAGER_ERRORS / TOLERANCE, typical * MOST_CANCELLED)))
     return [np.maximum(one, least) for one in rows]
 
 
