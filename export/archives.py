@@ -9,28 +9,36 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import torch
 
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 ZIP_MAGIC = b"PK\x03\x04"
 UNPACKED_BYTES = 2**28  # of all compressed members together; weights are stored as they are
-DOTTED = re.compile(r"\.\s*([A-Za-z_]\w*)")
-ELSEWHERE = re.compile(r"\b(rpc_\w+|fork|awaitable)\b")  # what runs beside the call, or on another machine
-CLASSES = b"torch.classes"  # objects in C++ that torch's own readers make
+# All that TorchScript writes. Its readers would take code from other places too.
+SCRIPT_MEMBER = re.compile(
+    r"[^/]+/(code/.+\.py(\.debug_pkl)?|(data|constants)/\d+|(data|constants)\.pkl|extra/[\w.]+"
+    r"|version|byteorder|\.data/serialization_id)"
+)
+# What runs while an archive is read: methods that restore an object, and objects of C++.
+AT_READING = re.compile(rb"__setstate__|\btorch\s*[.\n]\s*classes\b")
 # What the model is made of, as TorchScript and torch.export call it.
 OPERATORS = frozenset(
     """
     add sub mul div neg matmul linear sum cumsum softmax layer_norm relu relu_ leaky_relu leaky_relu_ dropout dropout_
     embedding searchsorted topk scatter_reduce where masked_fill full_like new_zeros zeros ones ones_like arange tensor
     eq ne lt le gt ge logical_not bitwise_not __and__ __or__ __not__ __isnot__ __is__ __contains__ clamp
-    stack cat chunk split slice select index narrow pad squeeze unsqueeze transpose flatten unflatten expand reshape
-    view contiguous clone detach alias to tolist item size sym_size len append get keys values items format warn real
-    dtype device RaiseException _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size
+    stack cat chunk split slice select index index_select narrow pad squeeze unsqueeze transpose flatten unflatten
+    expand reshape view contiguous clone detach alias to tolist item size sym_size len append get keys values items
+    format warn real dtype device RaiseException _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size
     """.split()  # noqa: SIM905  ninety words, each in quotes, are no list that a person reads
+)
+# What holds a TorchScript program together.
+GLUE = frozenset(
+    """
+    Constant GetAttr If Loop ListConstruct ListUnpack TupleConstruct TupleUnpack TupleIndex DictConstruct
+    unchecked_cast Uninitialized Int Float Bool __getitem__
+    """.split()  # noqa: SIM905
 )
 ARITHMETIC = frozenset(("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge"))
 
@@ -60,19 +68,32 @@ def require_plain(path: Path) -> None:
         raise ValueError("its members are larger than itself")
 
 
-def require_arithmetic(path: Path) -> None:
-    """Refuse a TorchScript archive that is not plain, or whose code calls operators that no model of ours needs.
+def require_inert(path: Path) -> None:
+    """Refuse a TorchScript archive that is not plain, or that would run something while it is read.
 
     Raises:
-        ValueError: names the operator; others as `require_plain`.
+        ValueError: names the member and what it holds; others as `require_plain`.
     """
     require_plain(path)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
-            if name.endswith(".py"):
-                _check_code(archive.read(name).decode())
-            elif name.endswith(".pkl") and CLASSES in archive.read(name):
-                raise ValueError(f"{name} holds an object of {CLASSES.decode()}")
+            if not SCRIPT_MEMBER.fullmatch(name):
+                raise ValueError(f"its member {name!r} is none that TorchScript writes")
+            if name.endswith(("py", "pkl")) and (found := AT_READING.search(archive.read(name))):
+                raise ValueError(f"{name} holds {found.group().decode()!r}, which none that bst writes does")
+
+
+def require_arithmetic(module: Any) -> None:
+    """Refuse a TorchScript module that calls an operator that no model of ours needs, in any method of any part of it.
+
+    This asks what torch made of the code, not the code.
+
+    Raises:
+        ValueError: names the operator.
+    """
+    for part in module.modules():
+        for name in part._c._method_names():
+            _require_known_nodes(part._c._get_method(name).inlined_graph)
 
 
 def require_known_target(target: str) -> None:
@@ -102,14 +123,10 @@ def require_known_targets(value: Any) -> None:
             require_known_targets(one)
 
 
-def _check_code(code: str) -> None:
-    found = set(DOTTED.findall(code)) & _registered() - OPERATORS
-    found |= set(ELSEWHERE.findall(code)) | ({CLASSES.decode()} if CLASSES.decode() in code else set())
-    if found:
-        raise ValueError(f"it calls {min(found)!r}, which none that bst writes does")
-
-
-@cache
-def _registered() -> frozenset[str]:
-    """The names of all operators that TorchScript knows in this process."""
-    return frozenset(schema.name.split("::")[-1] for schema in torch._C._jit_get_all_schemas())
+def _require_known_nodes(block: Any) -> None:
+    for node in block.nodes():
+        namespace, name = node.kind().split("::")
+        if namespace not in ("aten", "prim") or name not in OPERATORS | GLUE:
+            raise ValueError(f"it calls {node.kind()!r}, which none that bst writes does")
+        for inner in node.blocks():
+            _require_known_nodes(inner)

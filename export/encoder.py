@@ -44,7 +44,10 @@ class PackedEncoder(nn.Module):
         # The row of the table that each slot reads, 0 for padding; and the slot that each row came from.
         rows = counted.flatten().cumsum(0).view_as(items) * counted
         slots = F.pad(real.flatten().nonzero().squeeze(1), (1, 0))  # [N]
-        x = model._embed(items.flatten()[slots], model._places(real).flatten()[slots])  # [N, D]
+        # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
+        # process of a caller who gives no rows.
+        found, places = items.flatten().index_select(0, slots), model._places(real).flatten().index_select(0, slots)
+        x = model._embed(found, places)  # [N, D]
         hidden = model._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)

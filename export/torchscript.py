@@ -56,8 +56,10 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool
     """
     with _no_deprecation():
         try:
-            archives.require_arithmetic(path)
-            module = torch.jit.load(str(path), map_location=device).eval()
+            archives.require_inert(path)
+            module = torch.jit.load(str(path), map_location=device)
+            archives.require_arithmetic(module)
+            module.eval()
             if not freeze:
                 return module
             frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))

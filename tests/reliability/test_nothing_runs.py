@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bst import InputError, load_run
 from bst.notebook import import_notebook, read_notebook_config
@@ -125,26 +126,75 @@ def test_a_torch_export_program_calls_arithmetic_or_is_refused(copied: Path, har
     assert not Path("trapped").exists()
 
 
-SCRIPTS = {
-    "torch.save": (b"(scorer).newest(bst_seen, )", b'torch.save(bst_seen, "trapped")', "save"),
-    "a method of the same name": (b"(scorer).newest(bst_seen, )", b'bst_seen . save("trapped")', "save"),
-    "the operator by its namespace": (b"(scorer).newest(bst_seen, )", b'ops.aten.save(bst_seen, "trapped")', "save"),
-    "a file that is mapped": (b"(scorer).newest(bst_seen, )", b'torch.from_file("trapped", True, 9)', "from_file"),
-    "another thread": (b"(scorer).newest(bst_seen, )", b"fork(bst_seen)", "fork"),
-    "an object in C++": (b"scorer : ", b"other : __torch__.torch.classes.profiler.X\n  scorer : ", "torch.classes"),
+def test_guards_of_a_torch_export_program_are_not_run(copied: Path) -> None:
+    guard = "__import__('os').system('touch trapped') == 0"
+
+    def add(name: str, data: bytes) -> tuple[str, bytes]:
+        return name, (
+            change_json(data, lambda values: values["guards_code"].append(guard))
+            if name == "models/all_scores.json"
+            else data
+        )
+
+    rewrite_archive(copied / "pt2" / "model.pt2", add)
+    program = load_pt2(copied / "pt2" / "model.pt2", "all_scores")
+    assert not program._guards_code
+    program.module()(*(torch.ones(1, 2, dtype=torch.int64) for _ in range(2)))
+    assert not Path("trapped").exists()
+
+
+STATEMENTS = {
+    b'torch.save(bst_seen, "trapped")': "aten::save",
+    b'ops.aten.save(bst_seen, "trapped")': "aten::save",
+    b'getattr(torch, "save")(bst_seen, "trapped")': "aten::save",
+    b'getattr(ops.aten, "sa" "ve")(bst_seen, "trapped")': "aten::save",
+    b'getattr(torch, "s\\141ve")(bst_seen, "trapped")': "aten::save",
+    b'torch.\\\nsave(bst_seen, "trapped")': "aten::save",
+    b'(torch.#x\nsave(bst_seen, "trapped"))': "aten::save",
+    b'bst_seen = torch.from_file("trapped", True, 9)': "aten::from_file",
+    b"bst_seen = torch.wait(fork((scorer).newest, bst_seen))": "prim::fork",
 }
 
 
-@pytest.mark.parametrize("harm", SCRIPTS)
-def test_torchscript_calls_arithmetic_or_is_refused(copied: Path, harm: str) -> None:
-    old, new, word = SCRIPTS[harm]
-    path = copied / "torchscript" / "model.pt"
-    rewrite_archive(
-        path, lambda name, data: (name, data.replace(old, new) if name.endswith("torchscript.py") else data)
-    )
-    with pytest.raises(InputError, match=f"it calls '{word}', which none that bst writes does"):
-        load_torchscript(path)
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_torchscript_calls_arithmetic_or_is_refused(copied: Path, statement: bytes) -> None:
+    _insert(copied, b"bst_items = (scorer)", statement + b"\n    ")
+    with pytest.raises(InputError, match=f"it calls '{STATEMENTS[statement]}', which none that bst writes does"):
+        load_torchscript(copied / "torchscript" / "model.pt")
     assert not Path("trapped").exists()
+
+
+AT_READING = {
+    "torch.classes": (b"scorer : ", b"other : __torch__.torch.classes.profiler.X\n  "),
+    "__setstate__": (
+        b"  def ",
+        b'  def __setstate__(self, state: int) -> None:\n    torch.save(torch.zeros([1]), "trapped")\n',
+    ),
+}
+
+
+@pytest.mark.parametrize("word", AT_READING)
+def test_torchscript_that_runs_while_it_is_read_is_refused(copied: Path, word: str) -> None:
+    _insert(copied, *AT_READING[word])
+    with pytest.raises(InputError, match=f"holds '{word}', which none that bst writes does"):
+        load_torchscript(copied / "torchscript" / "model.pt")
+    assert not Path("trapped").exists()
+
+
+def _insert(bundle: Path, place: bytes, code: bytes) -> None:
+    """Put code before all places of the module that the bundle's methods stand in."""
+    rewrite_archive(
+        bundle / "torchscript" / "model.pt",
+        lambda name, data: (name, data.replace(place, code + place) if name.endswith("/torchscript.py") else data),
+    )
+
+
+@pytest.mark.parametrize("suffix", [".PY", ".txt"])
+def test_code_of_torchscript_stands_where_torchscript_writes_it(copied: Path, suffix: str) -> None:
+    path = copied / "torchscript" / "model.pt"
+    rewrite_archive(path, lambda name, data: (name.replace("torchscript.py", f"torchscript{suffix}"), data))
+    with pytest.raises(InputError, match="is none that TorchScript writes"):
+        load_torchscript(path)
 
 
 def test_a_pickle_in_torchscript_is_read_by_torch_alone_which_knows_no_python(copied: Path) -> None:
