@@ -14,7 +14,9 @@ Tell = Callable[[str], None]
 def progress_bar(steps: Iterable[int], total: int) -> Iterable[int]:
     """Show how far `steps` are as a bar while they last."""
     console = Console(stderr=True)
-    return track(steps, "training", total=total, console=console, transient=True, disable=not console.is_terminal)
+    if not console.is_terminal:
+        return steps
+    return track(steps, "training", total=total, console=console, transient=True)
 
 
 @contextmanager

@@ -51,8 +51,8 @@ def compare(
     to the place that it takes; without it, never.
 
     Where the numbers of a call may all be small by chance, as the score of a single candidate, errors are relative to
-    `expected["largest_score"]`, float32 `[batch]`: what the largest |score| of the whole catalogue is, or would be in a
-    typical row, or where the errors of float32 are relative to more, that.
+    `expected["largest_score"]`, float32 `[batch]`: the largest |score| of the whole catalogue, or more where float32
+    itself is further off than the tolerance of that (`export.proof`).
     """
     for spec in signature.outputs:
         if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:

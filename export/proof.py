@@ -73,11 +73,11 @@ def answer(
         truth = [exact(one)[signature.output_names[-1]] for one in inputs]
         if signature.name == "all_scores" and not largest:
             below = [_below(one["scores"], case, settings) for one, case in zip(outputs, cases, strict=True)]
-            largest = _scales([one["scores"] for one in outputs], truth)
+            largest = scales([one["scores"] for one in outputs], truth)
         users = signature.name == "encode_user"
-        scales = _scales([one["user_vector"] for one in outputs], truth) if users else largest
+        largest_here = scales([one["user_vector"] for one in outputs], truth) if users else largest
         for place, one in enumerate(outputs):
-            one[LARGEST] = scales[place]
+            one[LARGEST] = largest_here[place]
             if signature.name == "top_k":
                 one[RUNNER_UP] = below[place]
         golden = [GoldenCase(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
@@ -182,18 +182,18 @@ def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:
     return runner_up(scores, count)
 
 
-def _scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
+def scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
     """What errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
 
-    The numbers of a row may all be small by chance where there are few, as the scores of a catalogue of two items; a
-    typical row's largest counts there, for rounding errors do not become small with them. Where they are small in every
-    row, what is left of larger ones that cancel out, float32 tells how large those are: by what it is off itself. That
-    counts up to a bound, lest a model that float32 cannot compute be proven by it.
+    The numbers of a row may be small by chance where there are few, as the scores of a catalogue of two items, or in
+    every row, as what is left of larger ones that cancel out. Rounding errors do not become small with them, so a row
+    counts as at least so large that `EAGER_ERRORS` times what eager float32 is off anywhere is allowed. That has a
+    bound, lest a model that float32 cannot compute be proven by it.
     """
     rows = [np.abs(one).max(axis=1) for one in outputs]
     typical = np.median(np.concatenate(rows))
     off = max(float(np.abs(one - exact).max()) for one, exact in zip(outputs, truth, strict=True))
-    least = np.float32(max(typical, min(off * EAGER_ERRORS / TOLERANCE, typical * MOST_CANCELLED)))
+    least = np.float32(min(off * EAGER_ERRORS / TOLERANCE, typical * MOST_CANCELLED))
     return [np.maximum(one, least) for one in rows]
 
 

@@ -6,13 +6,13 @@ import json
 import os
 import shlex
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import onnx_ir as ir
 
 from bst.checkpoint import read_vocabularies
 from bst.console import Tell
-from bst.errors import InputError
+from bst.errors import CheckError, InputError
 from bst.files import require_new, require_space, staged_folder
 from bst.vocabulary import Vocabularies
 from export.contents import check_files
@@ -53,7 +53,7 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
 
     Raises:
         InputError: as `require_repository`, or `bundle` is not a bundle.
-        CheckError: files of the bundle are missing or altered.
+        CheckError: files of the bundle are missing or altered, or a graph has weights that are not among them.
     """
     manifest = read_manifest(bundle)
     require_repository(target, bundle, manifest.format_names)
@@ -63,11 +63,17 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
     signatures = manifest.signatures_of(record)
     with staged_folder(target, REPOSITORY) as stage:
         require_space(stage, sum(one.bytes for one in manifest.files if one.path.startswith("onnx/")), REPOSITORY)
+        whole = {one.path for one in manifest.files}
         placed: dict[Path, Path] = {}
         for signature in signatures:
             tell(f"writing {signature.name} for Triton")
             folder = stage / signature.name
-            _place_graph(bundle / record.entries[signature.name].path, folder / "1", placed)
+            graph = record.entries[signature.name].path
+            weights = _external_files(bundle / graph)
+            if not {(PurePosixPath(graph).parent / one).as_posix() for one in weights} <= whole:
+                told = f"{bundle / graph} names weights that are no files of its bundle: {', '.join(weights)}"
+                raise CheckError(f"{told}; export again")
+            _place_graph(bundle / graph, weights, folder / "1", placed)
             samples = samples_of(signature, read_golden(bundle / record.golden, signature))
             (folder / "warmup").mkdir()
             for sample in samples:
@@ -89,11 +95,11 @@ def raw_bytes(array: Array) -> bytes:
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
-def _place_graph(graph: Path, folder: Path, placed: dict[Path, Path]) -> None:
+def _place_graph(graph: Path, weights: list[str], folder: Path, placed: dict[Path, Path]) -> None:
     """Put an ONNX file and its weights into `folder`; `placed` says where weights already are in the repository."""
     folder.mkdir(parents=True)
     shutil.copyfile(graph, folder / "model.onnx")
-    for name in _external_files(graph):
+    for name in weights:
         source, place = graph.parent / name, folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         if source in placed:

@@ -1,4 +1,5 @@
 // A bundle in ONNX Runtime: its graphs take raw ids and give raw ids, no vocabulary is needed.
+#define ORT_API_MANUAL_INIT
 #include <onnxruntime_cxx_api.h>
 
 #include <cstdlib>
@@ -14,6 +15,9 @@ using bst::Signature;
 using bst::Tensor;
 using bst::Tensors;
 using bst::TensorSpec;
+
+// All that is called here was there by then. Later libraries have it too, and so headers may be newer than the library.
+constexpr uint32_t kApiVersion = 15;
 
 ONNXTensorElementDataType element_type(const std::string& dtype) {
   if (dtype == "int64") return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
@@ -137,6 +141,14 @@ class OnnxRuntime : public bst::Runtime {
 
 int main(int count, char** arguments) {
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // official builds of ONNX Runtime report to Microsoft otherwise
+  const auto* library = OrtGetApiBase();
+  const auto* api = library->GetApi(kApiVersion);
+  if (!api) {
+    std::cerr << "error: this is ONNX Runtime " << library->GetVersionString() << "; link 1." << kApiVersion
+              << " or later\n";
+    return 2;
+  }
+  Ort::InitApi(api);
   OnnxRuntime runtime;
   return bst::run_client(count, arguments, runtime);
 }

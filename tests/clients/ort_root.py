@@ -5,12 +5,20 @@ The library is the one inside the wheel of PyPI; the headers, which no wheel hol
     python -m tests.clients.ort_root DIR
 """
 
+import re
 import sys
 from pathlib import Path
 
 import onnxruntime
 
 HEADERS = Path(__file__).parent / "headers" / "node_modules" / "com.github.asus4.onnxruntime"
+
+
+def headers_are_newer() -> bool:
+    """Whether a program that is built with the headers asks for more than the library has."""
+    header = next(HEADERS.glob("**/ios-arm64/**/onnxruntime_c_api.h"))
+    (version,) = re.findall(r"#define ORT_API_VERSION (\d+)", header.read_text(encoding="utf-8"))
+    return int(version) > int(onnxruntime.__version__.split(".")[1])
 
 
 def make_ort_root(folder: Path) -> Path:

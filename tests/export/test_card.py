@@ -11,7 +11,7 @@ import torch
 
 from export import open_bundle
 from export.snippets import example
-from tests.clients.ort_root import HEADERS, make_ort_root
+from tests.clients.ort_root import HEADERS, headers_are_newer, make_ort_root
 
 NODE_MODULES = Path(__file__).parents[2] / "clients" / "node" / "node_modules"
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
@@ -93,6 +93,8 @@ def test_the_node_program_of_the_card_runs(variants: dict[str, Path], variant: s
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ here")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_cpp_program_of_the_card_compiles_and_runs(variants: dict[str, Path], variant: str, tmp_path: Path) -> None:
+    if headers_are_newer():
+        pytest.skip("the C++ headers are those of a later ONNX Runtime")
     root = make_ort_root(tmp_path / "ort")
     (tmp_path / "program.cpp").write_text(snippets(variants[variant])["C++ (ONNX Runtime)"])
     build = ["g++", "-std=c++17", "-Wall", "-Werror", "program.cpp", f"-isystem{root}/include", f"-L{root}/lib"]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from export import Signature, TensorSpec, compare
-from export.parity import runner_up
+from export.parity import LARGEST, runner_up
+from export.proof import scales
 
 ALL = Signature(
     name="all_scores",
@@ -146,3 +147,13 @@ def test_user_vectors_are_compared_by_component_and_have_no_ranking() -> None:
     want, other = ({"user_vector": np.array([values], dtype=np.float32)} for values in ([2, 1, 1, -4], [2, 1, 1.1, -4]))
     assert compare(VECTOR, want, want).failure is None
     assert "of the largest user_vector" in str(compare(VECTOR, want, other).failure)
+
+
+def test_a_row_of_small_scores_is_judged_by_them_unless_float32_cannot() -> None:
+    ordinary = [np.random.default_rng(seed).normal(size=(1, 4)) for seed in range(9)]
+    small = np.array([[1e-5, 2e-5, 3e-5, 4e-5]])
+    for off, fails in ((1e-7, True), (2e-5, False)):
+        outputs = [one.astype(np.float32) for one in (*ordinary, small)]
+        expected = {"scores": outputs[-1], LARGEST: scales(outputs, [one + off for one in outputs])[-1]}
+        found = compare(ALL, expected, {"scores": outputs[-1][:, ::-1]})
+        assert (found.failure is not None) == fails

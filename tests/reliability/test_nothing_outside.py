@@ -16,9 +16,8 @@ from export.manifest import read_manifest
 from export.onnx_graph import check_onnx
 from export.pt2 import load_pt2
 from export.torchscript import load_torchscript
-from tests.reliability.strangers import (
-    rewrite_zip,
-)
+from export.triton import export_triton
+from tests.reliability.strangers import rewrite_zip, seal
 
 
 @pytest.mark.parametrize("form", ["torchscript/model.pt", "pt2/model.pt2"])
@@ -39,18 +38,35 @@ def test_onnx_weights_outside_of_the_folder_are_refused(copied: Path, location: 
     shutil.copy(copied / "onnx" / "weights.bin", outside)
     (copied / "onnx" / "linked.bin").symlink_to(outside)
     stated = {"/outside.bin": str(outside), "../outside.bin": "../../outside.bin"}.get(location, location)
-    path = copied / "onnx" / "top_k.onnx"
-    model = onnx.load(str(path), load_external_data=False)
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = stated
-    path.write_bytes(model.SerializeToString())
+    path = _point_weights(copied, stated)
     signature = read_manifest(copied).signature("top_k")
     with pytest.raises(CheckError, match="is not a valid ONNX model"):
         check_onnx(path, signature)
     with pytest.raises(InputError, match=r"does not load in ONNX Runtime .*(External data path|external data)"):
         OnnxSession(signature, path)
+
+
+@pytest.mark.parametrize("location", ["../outside.bin", "../../../outside.bin", "/outside.bin", "linked.bin"])
+def test_a_repository_for_triton_takes_no_weights_but_those_of_the_manifest(copied: Path, location: str) -> None:
+    target = copied.parent / "repository"
+    _point_weights(copied, location)
+    seal(copied)
+    before = sorted(copied.parent.iterdir())
+    with pytest.raises(CheckError, match=r"onnx/top_k\.onnx names weights that are no files of its bundle: "):
+        export_triton(copied, target)
+    assert sorted(copied.parent.iterdir()) == before
+
+
+def _point_weights(bundle: Path, location: str) -> Path:
+    """Let `top_k.onnx` say that its weights are at `location`."""
+    path = bundle / "onnx" / "top_k.onnx"
+    model = onnx.load(str(path), load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 @pytest.mark.parametrize("what", ["onnx/weights.bin", "vocabulary.json", "onnx"])
