@@ -68,7 +68,7 @@ lock: $(TOOLS)
 
 # Asks PyPI and npm for known vulnerabilities. `--strict`: what could not be asked about is a failure too.
 audit: $(TOOLS) $(NPM:=/node_modules/.installed)
-	$(<D)/bin/pip-audit --strict --require-hashes --disable-pip $(LOCKS:%=-r %)
+	$(<D)/bin/pip-audit --strict --require-hashes --disable-pip $(patsubst %,-r %,$(LOCKS) tools/requirements.lock)
 	@for folder in $(NPM); do npm audit --prefix $$folder || exit 1; done
 
 licences: install

@@ -35,12 +35,19 @@ Counts = NDArray[np.int64]
 @dataclass(frozen=True)
 class Soaked:
     """What the threads found: how many calls were wrong, one of them in words, how many gave the very bits of the first
-    answer, and the windows after the warm-up."""
+    answer, the memory at the end of the warm-up, and the windows after it."""
 
     wrong: int
     failure: str | None
     same_bits: int
+    warm_mb: float | None
     windows: list[SoakWindow]
+
+    @property
+    def growth(self) -> float | None:
+        """Of memory since the warm-up: 0.01 for 1 %."""
+        last = self.windows[-1].memory_mb
+        return None if self.warm_mb is None or last is None else last / self.warm_mb - 1
 
 
 @dataclass
@@ -117,8 +124,8 @@ def soak(session: Session, golden: Sequence[GoldenCase], clients: int, seconds: 
     if not watch.counts.sum(axis=(0, 2))[1:].all():
         length = (1 - WARM_UP) * seconds / WINDOWS
         raise InputError(f"soak_seconds={seconds:g}: no call ended in one of the windows of {length:.2g} s; give more")
-    windows = [_window(watch.counts[:, turn].sum(axis=0), mb) for turn, mb in enumerate(memory)][1:]
-    return Soaked(int(watch.wrong.sum()), watch.failure, int(watch.same_bits.sum()), windows)
+    windows = [_window(watch.counts[:, turn].sum(axis=0), mb) for turn, mb in enumerate(memory)]
+    return Soaked(int(watch.wrong.sum()), watch.failure, int(watch.same_bits.sum()), memory[0], windows[1:])
 
 
 def _watched(watch: _Watch, seconds: float) -> list[float | None]:

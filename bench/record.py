@@ -193,7 +193,7 @@ class SoakRow(Frozen):
     Attributes:
         wrong: calls whose answer was not equal to the golden one (see `export.compare`); `failure` tells of one.
         same_bits: calls that gave the very bits that the first call with the same input gave, those of the warm-up too.
-        growth: of memory from the first window to the last, 0.01 for 1 %; none where the system does not tell it.
+        growth: of memory since the warm-up, 0.01 for 1 %; none where the system does not tell it.
         tail_speed: p99 of the earlier windows over that of the later ones: below 1 where calls became slower.
     """
 

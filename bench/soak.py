@@ -28,7 +28,6 @@ def measure_soak(contest: Contest, threads: int) -> list[SoakRow]:
 def _row(name: str, num_items: int, threads: int, clients: int, found: Soaked) -> SoakRow:
     earlier, later = np.array_split(np.array([one.p99_us for one in found.windows]), 2)
     speed = change(later, earlier)
-    first, last = found.windows[0].memory_mb, found.windows[-1].memory_mb
     return SoakRow(
         backend=name,
         num_items=num_items,
@@ -37,7 +36,7 @@ def _row(name: str, num_items: int, threads: int, clients: int, found: Soaked) -
         wrong=found.wrong,
         failure=found.failure,
         same_bits=found.same_bits,
-        growth=None if first is None or last is None else last / first - 1,
+        growth=found.growth,
         tail_speed=speed,
         tail_verdict=verdict(speed),
         windows=tuple(found.windows),

@@ -110,7 +110,8 @@ class ParityRecord(Frozen):
     """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
 
     Errors are the largest |difference| divided by the largest |score| (or component of the user vector) of the same
-    call. `swaps` counts places of a ranking where ids differ because two scores are equal within the tolerance.
+    call, or by the golden `largest_score` where that is more (docs/bundle.md). `swaps` counts places of a ranking
+    where ids differ because two scores are equal within the tolerance.
 
     Attributes:
         max_error: against eager float32.
