@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +24,7 @@ from bench.record import Case
 from bench.statistics import Array
 from bst.errors import CheckError, InputError
 from bst.processes import end_with_parent, undisturbed_start
+from bst.processes import in_own_process as in_own_process
 from export import Session, open_bundle
 from export.golden import read_golden
 from export.parity import LARGEST, RUNNER_UP, runner_up
@@ -247,14 +248,6 @@ def pin(cores: tuple[int, ...]) -> None:
                 os.sched_setaffinity(int(thread.name), cores)
             except OSError:  # it has ended meanwhile
                 continue
-
-
-def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a module in a fresh process, with the system's own allocator settings."""
-    with ExitStack() as stack:
-        with undisturbed_start():
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(1, end_with_parent))
-        return pool.apply(function, arguments)
 
 
 @contextmanager
