@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from bst.errors import InputError
+from bst.parquet_pages import unpacked_bytes
 
 # Events pack by a factor of 3 to 20; runs of one byte, by gzip, of 1000.
 RATIO = 64
@@ -40,16 +42,24 @@ def require_modest_text(path: Path) -> None:
         raise InputError(f"{path} unpacks to more than {most:,} bytes, as no table of events does; unpack it yourself")
 
 
-def require_modest_rows(path: Path, rows: int, columns: int) -> None:
-    """Refuse a Parquet file that holds more numbers than its bytes can tell apart.
+def require_modest_rows(path: Path, rows: int, columns: Collection[str]) -> None:
+    """Refuse a Parquet file of which `columns` hold more numbers than its bytes can tell apart, or more text.
 
     Raises:
-        InputError: with the number of its rows.
+        InputError: with the number of its rows, or of what they unpack to.
     """
-    if rows * columns * 8 > _most(path):
+    if rows * len(columns) * 8 > _most(path):
         raise InputError(
             f"{path} holds {rows:,} rows in {path.stat().st_size:,} bytes, as no table of events does; "
             "write it anew without compression"
+        )
+    try:
+        size = unpacked_bytes(path, columns)
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as a table: {error}; write it anew") from None
+    if size > _most(path):
+        raise InputError(
+            f"{path} unpacks to {size:,} bytes, as no table of events does; write it anew without compression"
         )
 
 
