@@ -241,14 +241,23 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no plain file (a pipe would never end), has more than `most` bytes, or is not UTF-8.
+        ValueError: it is no plain file, has more than `most` bytes, or is not UTF-8.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is not a plain file")
-    if status.st_size > most:
-        raise ValueError(f"it has {status.st_size:,} bytes, and at most {most:,} are read")
+    require_plain_file(path)
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
     return path.read_text(encoding="utf-8")
+
+
+def require_plain_file(path: Path) -> None:
+    """Refuse what is none, before it is opened: a pipe would never end.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: it is no plain file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is not a plain file")
 
 
 def parse_json(text: str) -> Any:

@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bst.errors import InputError
-from bst.files import parse_json, write_atomically
+from bst.files import parse_json, require_plain_file, write_atomically
 
 STATE_FILE = "training.safetensors"
+NO_CLIPPING = ('"clip_value": Infinity', '"clip_value": null')  # as it was written once, and as JSON can say it
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def load_state(run: Path) -> TrainingState:
         InputError: it is missing or damaged.
     """
     path = run / STATE_FILE
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{run} cannot be resumed: it holds no {STATE_FILE}; train again with another --out")
     try:
+        require_plain_file(path)
         with safe_open(path, framework="pt") as opened:
-            values = parse_json(opened.metadata()["values"])
+            values = parse_json(opened.metadata()["values"].replace(*NO_CLIPPING))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             _require_sound(values, tensors)
             return TrainingState(tensors, values)

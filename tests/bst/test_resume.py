@@ -1,5 +1,6 @@
 """A training that was interrupted ends as if it had not been."""
 
+import math
 import shutil
 import signal
 import subprocess
@@ -259,3 +260,11 @@ def test_kill_9_at_any_moment_and_resume(tmp_path: Path, bst_command: Callable[.
         assert process.wait() == -signal.SIGKILL
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
     same_but_for_speed(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_state_that_says_infinity_where_clipping_is_off_is_read(run_path: Path, tmp_path: Path) -> None:
+    """As versions before the first release wrote it."""
+    (tmp_path / "run").mkdir()
+    state = load_state(run_path)
+    save_state(tmp_path / "run", TrainingState(state.tensors, {**state.values, "clip_value": math.inf}))
+    assert load_state(tmp_path / "run").values["clip_value"] is None
