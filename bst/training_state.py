@@ -84,8 +84,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{number}.{name}": tensor for number, one in state.items() for name, tensor in one.items()}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave.
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], begun: bool) -> None:
+    """Put back what `optimizer_tensors` gave; nothing, if no step was `begun`.
 
     Raises:
         ValueError: a moment is not of the shape of its parameter, or missing.
@@ -95,6 +95,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    if set(state) != set(range(len(parameters) if begun else 0)):
+        raise ValueError(f"it holds moments of {len(state)} parameters, and the model has {len(parameters)}")
     for place, one in state.items():
         moments = {name: tensor.shape for name, tensor in one.items() if name != "step"}
         shape = parameters[place].shape

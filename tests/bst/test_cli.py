@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bst import cli
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError, InputError, printable
 
 
 @pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (15, 143, "terminated")])
@@ -40,3 +40,7 @@ def test_output_that_nobody_reads_ends_a_command_in_silence(unbuffered: str) -> 
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_text_of_a_stranger_does_not_move_the_cursor() -> None:
+    assert printable("a  \x1b[2J\u202eb\n") == r"a  \x1b[2J\u202eb\n"
