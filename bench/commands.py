@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -183,8 +184,11 @@ def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path
             write_atomically(json_file, json.dumps(record.to_dict()) + "\n")
         if html_file:
             write_atomically(html_file, html_page(record))
-    finally:
-        _tell(record)
+    except Exception:
+        with suppress(BrokenPipeError, SystemExit):  # rich ends the process where nobody reads
+            _tell(record)
+        raise
+    _tell(record)
     for path in (json_file, html_file):
         if path:
             print(f"wrote {path}")

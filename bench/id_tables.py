@@ -19,8 +19,8 @@ import torch
 
 from bench.cases import draw_inputs
 from bench.record import Case
-from bench.workers import in_own_process
 from bst.errors import InputError
+from bst.processes import in_own_process
 from export import Bundle, open_bundle
 from export.bundle import FORMAT_OF
 

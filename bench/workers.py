@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -247,14 +247,6 @@ def pin(cores: tuple[int, ...]) -> None:
                 os.sched_setaffinity(int(thread.name), cores)
             except OSError:  # it has ended meanwhile
                 continue
-
-
-def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a module in a fresh process, with the system's own allocator settings."""
-    with ExitStack() as stack:
-        with undisturbed_start():
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(1, end_with_parent))
-        return pool.apply(function, arguments)
 
 
 @contextmanager

@@ -29,7 +29,16 @@ from torch import Tensor
 
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.errors import InputError
-from bst.files import DATA_BYTES, parse_json, read_json, read_text, staged_folder, to_json, write_atomically
+from bst.files import (
+    DATA_BYTES,
+    parse_json,
+    read_json,
+    read_text,
+    require_plain_file,
+    staged_folder,
+    to_json,
+    write_atomically,
+)
 from bst.model import BST
 from bst.sizes import require_stored
 from bst.training_state import STATE_FILE
@@ -222,8 +231,12 @@ def _read_heldout(path: Path, config: BSTConfig) -> Heldout:
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
+        require_plain_file(path)
         return safetensors.torch.load_file(path)
     except OSError as error:
+        told = error.strerror or error
+        raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({told})") from None
+    except ValueError as error:
         raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({error})") from None
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or cut short ({error}); restore it or train again") from None

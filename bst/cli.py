@@ -71,13 +71,12 @@ def run(arguments: list[str] | None = None) -> int:
         except BaseException:
             if not HEARD:
                 raise
-            # Libraries in Rust make a panic of what a signal raises in the middle of them.
-            return _fail("interrupted", 130) if HEARD[-1] == signal.SIGINT else _fail("terminated", 143)
+            return _fail("", 1)
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = build_app()(args=arguments, standalone_mode=False)
+        code = _typed(arguments)
     except typer.Abort:
         return _fail("interrupted", 130)
     except typer.Exit as error:
@@ -91,7 +90,9 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to complain to
+        if HEARD:
+            raise
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  whoever read us has gone: nobody hears
         return 0
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
@@ -100,6 +101,18 @@ def _run(arguments: list[str]) -> int:
     if code == 130:  # what typer makes of Ctrl-C, without a word
         return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
+
+
+def _typed(arguments: list[str]) -> Any:
+    """Let typer run the command, and write out all that it said."""
+    try:
+        code = build_app()(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer makes a failed check of it
+            raise error.__context__ from None
+        raise
+    return code
 
 
 def _heed_signals() -> None:
@@ -129,6 +142,8 @@ def _given(error: typer.TyperException, arguments: list[str]) -> str:
 
 
 def _fail(message: str, code: int, alone: bool = False) -> int:
+    if HEARD:  # whatever became of what the signal raised: libraries in Rust make a panic of it, and readers bad input
+        message, code = ("interrupted", 130) if HEARD[-1] == signal.SIGINT else ("terminated", 143)
     _tell("error", message, alone)
     return code
 

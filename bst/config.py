@@ -27,12 +27,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether Python and TorchScript can have it as the name of an argument; of others than ASCII, not both can."""
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+
+
 def _check_names(names: tuple[str, ...]) -> None:
     for name in names:
-        if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED_NAMES:
+        if not is_plain_name(name) or name in RESERVED_NAMES:
             raise ValueError(
-                f"context feature {name!r} cannot be the name of a model input; rename the column to a Python "
-                f"identifier other than {', '.join(sorted(RESERVED_NAMES))}"
+                f"context feature {name!r} cannot be the name of a model input; rename the column to an ASCII "
+                f"identifier of Python other than {', '.join(sorted(RESERVED_NAMES))}"
             )
         if names.count(name) > 1:
             raise ValueError(f"context feature {name!r} is named twice; once is enough")

@@ -101,9 +101,6 @@ class _Table:
             if self.separator is not None:
                 require_modest_text(path)
             self.columns = self._scan().collect_schema().names()
-            if self.separator is None:
-                rows = self._scan().select(pl.len()).collect().item()
-                require_modest_rows(path, rows, len(self.columns))
 
     def require(self, columns: tuple[str, ...]) -> None:
         missing = [name for name in columns if name not in self.columns]
@@ -121,17 +118,28 @@ class _Table:
         """
         wanted = list(dict.fromkeys(columns))
         # Of columns with one name polars renames all but the first, and would read that without a word.
-        if twice := [name for name in wanted if f"{name}_duplicated_0" in self.columns]:
+        if twice := [name for name in wanted if self._stands_twice(name)]:
             raise InputError(
                 f"{self.path} has more than one column {', '.join(map(repr, twice))}; keep one of each name"
             )
         with self._refusing():
             if self.separator is None:
+                require_modest_rows(self.path, self._scan().select(pl.len()).collect().item(), len(wanted))
                 return self._scan().select(wanted).collect(engine="streaming")
             integers = self._integer_columns(wanted)
             known = {name: pl.Int64 if name in integers else pl.String for name in {*text, *integers}}
             guess = set(wanted) - set(known)
             return self._scan(known, None if guess else 0).select(wanted).collect(engine="streaming")
+
+    def _stands_twice(self, name: str) -> bool:
+        """Ask the header itself, where a column has the name that polars would make up: it may be its own."""
+        if self.separator is None or f"{name}_duplicated_0" not in self.columns:
+            return False
+        with self._refusing():
+            header = pl.scan_csv(
+                self.path, separator=self.separator, glob=False, has_header=False, n_rows=1, infer_schema_length=0
+            ).collect()
+        return header.row(0).count(name) > 1
 
     def _integer_columns(self, names: list[str]) -> set[str]:
         """Name those of which every value is an integer as a computer writes it, within 64 bits."""

@@ -18,12 +18,15 @@ class CheckError(RuntimeError):
 
 
 def one_line(message: str) -> str:
-    """Write on one line, with characters that would move the cursor or turn the text round as `\\x1b`, `\\u202e`; of
-    what is longer than `LONGEST`, the beginning and the end."""
-    line = " ".join(message.split())
-    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+    """Write on one line what is `printable`; of what is longer than `LONGEST`, the beginning and the end."""
+    shown = printable(" ".join(message.split()))
     half = LONGEST // 2
     return shown if len(shown) <= LONGEST else f"{shown[:half]} ... {shown[-half:]}"
+
+
+def printable(text: str) -> str:
+    """Write characters that would move the cursor or turn the text round as `\\x1b`, `\\u202e`."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def reason(error: BaseException) -> str:

@@ -109,7 +109,7 @@ def _make_partial(target: Path, make: Callable[[str | None, str, Path], str]) ->
 
     It is locked until the handle is closed, so that nobody takes it for what a killed process has left.
     """
-    remove_leftovers(target)
+    remove_leftovers(target, inside=False)  # nor is a folder of that name in /tmp ours
     while True:
         partial = Path(make(None, f".{target.name}.partial-", target.parent))
         with suppress(FileNotFoundError):
@@ -179,11 +179,11 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.close(lock)
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove what writers of `target` (a folder or file), or of files in it, left half-done when they were killed."""
+def remove_leftovers(target: Path, inside: bool = True) -> None:
+    """Remove what killed writers of `target` (a folder or file), or of files `inside` it, have left half-done."""
     beside = target.absolute().parent.glob(f".{glob.escape(target.name)}.partial-*")
-    inside = target.glob(".*.partial-*") if target.is_dir() else ()
-    for left in [*beside, *inside]:
+    within = target.glob(".*.partial-*") if inside and target.is_dir() and not target.is_symlink() else ()
+    for left in [*beside, *within]:
         _remove_unused(left)
 
 
@@ -241,14 +241,18 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no plain file (a pipe would never end), has more than `most` bytes, or is not UTF-8.
+        ValueError: it is no plain file, has more than `most` bytes, or is not UTF-8.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is not a plain file")
-    if status.st_size > most:
-        raise ValueError(f"it has {status.st_size:,} bytes, and at most {most:,} are read")
+    require_plain_file(path)
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"it has {size:,} bytes, and at most {most:,} are read")
     return path.read_text(encoding="utf-8")
+
+
+def require_plain_file(path: Path) -> None:
+    """Raise ValueError where it is none, before it is opened: a pipe would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is not a plain file")
 
 
 def parse_json(text: str) -> Any:

@@ -89,6 +89,8 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
         require_memory(settings, 1)
     except InputError as error:
         raise InputError(f"{config}: {error}") from None
+    if weights.exists() and not (weights.is_file() or weights.is_dir()):
+        raise InputError(f"{weights} is not a plain file; give what torch.save(model.state_dict(), path) wrote")
     found = read_plain_tensors(weights)
     if stated.trans.n_layers > len(found):  # before the names of so many are listed
         raise InputError(

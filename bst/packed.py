@@ -41,7 +41,7 @@ def require_modest_text(path: Path) -> None:
 
 
 def require_modest_rows(path: Path, rows: int, columns: int) -> None:
-    """Refuse a Parquet file that holds more numbers than its bytes can tell apart.
+    """Refuse a Parquet file of which so many `columns` hold more numbers than its bytes can tell apart.
 
     Raises:
         InputError: with the number of its rows.

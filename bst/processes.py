@@ -6,9 +6,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from bst.errors import CheckError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,6 +27,7 @@ def undisturbed_start() -> Iterator[None]:
     all, the new ones never hear: who started them ends them.
     """
     with _held_back():  # a mask alone would let another thread of this process take the signal
+        resource_tracker.ensure_running()  # where `multiprocessing` starts it, it ends with no signal masked
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # inherited by the new ones
         try:
             yield
@@ -34,13 +41,23 @@ def _held_back() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python runs handlers in the main thread alone
         yield
         return
+    handlers = {one: handler for one in SIGNALS if callable(handler := signal.getsignal(one))}
     heard: list[int] = []
-    held = [one for one in SIGNALS if callable(signal.getsignal(one))]
-    handlers = [signal.signal(one, lambda number, frame: heard.append(number)) for one in held]
+    holding = True
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if holding:
+            heard.append(number)
+        else:  # another signal has parted the restoring below
+            handlers[signal.Signals(number)](number, frame)
+
     try:
+        for one in handlers:
+            signal.signal(one, hold)
         yield
     finally:
-        for one, handler in zip(held, handlers, strict=True):
+        holding = False
+        for one, handler in handlers.items():
             signal.signal(one, handler)
         for number in heard:
             signal.raise_signal(number)
@@ -52,6 +69,44 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a module in a fresh process; it ends with the call, whichever way that ends.
+
+    Raises:
+        CheckError: the process was killed, as for want of memory. What `function` raises is raised here.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
+    with undisturbed_start():
+        process.start()
+    theirs.close()
+    try:
+        raised, value = ours.recv()
+    except EOFError:
+        process.join()
+        raise CheckError(
+            f"the process of {function.__name__} ended with exit code {process.exitcode}, which is -9 where memory "
+            "runs out; free some and call again"
+        ) from None
+    finally:
+        ours.close()
+        process.kill()
+        process.join()
+    if raised:
+        raise value
+    return value
+
+
+def _answer(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
+    try:
+        answer = False, function(*arguments)
+    except Exception as error:
+        answer = True, error
+    connection.send(answer)
 
 
 def _end_after(parent: BaseProcess) -> None:

@@ -189,7 +189,8 @@ class Trainer:
     def restore(self, state: TrainingState, best: Weights | None) -> None:
         """Go back to the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
         self.model.load_state_dict(state.part("model"))
-        restore_optimizer(self.optimizer, state.part("optimizer"))
+        begun = state.tensors["gradient_norms"].numel() > 0
+        restore_optimizer(self.optimizer, state.part("optimizer"), begun)
         self.best = best if best is not None else self.best
         for kind in random_states(self.world.device):
             mine = state.tensors.get(f"random.{kind}.{self.world.rank}")  # none where processes or device are others

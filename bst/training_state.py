@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bst.errors import InputError
-from bst.files import parse_json, write_atomically
+from bst.files import parse_json, require_plain_file, write_atomically
 
 STATE_FILE = "training.safetensors"
+NO_CLIPPING = ('"clip_value": Infinity', '"clip_value": null')  # as it was written once, and as JSON can say it
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def load_state(run: Path) -> TrainingState:
         InputError: it is missing or damaged.
     """
     path = run / STATE_FILE
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{run} cannot be resumed: it holds no {STATE_FILE}; train again with another --out")
     try:
+        require_plain_file(path)
         with safe_open(path, framework="pt") as opened:
-            values = parse_json(opened.metadata()["values"])
+            values = parse_json(opened.metadata()["values"].replace(*NO_CLIPPING))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             _require_sound(values, tensors)
             return TrainingState(tensors, values)
@@ -82,8 +84,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{number}.{name}": tensor for number, one in state.items() for name, tensor in one.items()}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave.
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], begun: bool) -> None:
+    """Put back what `optimizer_tensors` gave; nothing, if no step was `begun`.
 
     Raises:
         ValueError: a moment is not of the shape of its parameter, or missing.
@@ -93,6 +95,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    if set(state) != set(range(len(parameters) if begun else 0)):
+        raise ValueError(f"it holds moments of {len(state)} parameters, and the model has {len(parameters)}")
     for place, one in state.items():
         moments = {name: tensor.shape for name, tensor in one.items() if name != "step"}
         shape = parameters[place].shape

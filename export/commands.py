@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bst.console import told_steps
-from bst.errors import CheckError, InputError
+from bst.errors import CheckError, InputError, printable
 from bst.validation import validated
 from export.bundle import Bundle, open_bundle, verify_bundle
 from export.compatibility import warnings_of
@@ -101,7 +101,7 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
     Console(width=None if Console().is_terminal else 140).print(table)
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
     for line in warnings_of(manifest):
-        print(f"note: {line}")
+        print(f"note: {printable(line)}")
     if manifest.tuning:
         print(f"advised for ONNX Runtime on {manifest.tuning.cpu}: {manifest.tuning.options}")
     size = sum(record.bytes for record in manifest.files)
@@ -151,7 +151,7 @@ def verify(
                 f"max error {one.max_error:.1e}  {one.swaps} swaps"
             )
         for line in warnings:
-            print(f"note: {line}")
+            print(f"note: {printable(line)}")
     if failure:
         raise failure
 
@@ -170,7 +170,7 @@ def recommend(
     opened = open_bundle(bundle)
     inputs, strangers = _one_user(opened, history, context or [])
     if strangers:
-        print(f"ignored, not known to the model: {', '.join(strangers)}", file=sys.stderr)
+        print(f"ignored, not known to the model: {printable(', '.join(strangers))}", file=sys.stderr)
     stated = opened.manifest.signature("top_k")
     if stated.max_k is not None:
         inputs["k"] = np.array([min(DEFAULTS.top_k.limit, stated.max_k) if k is None else k])
@@ -185,7 +185,7 @@ def recommend(
         print(json.dumps({"item_ids": found, "scores": scores}))
         return
     for place, (item, score) in enumerate(zip(found, scores, strict=True), start=1):
-        print(f"{place:>3}  {item!s:<20} {score:9.4f}")
+        print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}")
 
 
 def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -13,10 +13,9 @@ from export.manifest import MANIFEST_FILE, FileRecord, Manifest
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
     """Record every file below `folder` but the manifest, by path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
     return tuple(
         FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=_sha256(path))
-        for path in paths
+        for path in _files(folder)
     )
 
 
@@ -24,21 +23,17 @@ def check_files(bundle: Path, manifest: Manifest) -> None:
     """Compare the files of a bundle with its manifest.
 
     Raises:
-        CheckError: files are missing, altered (named with both hashes), not listed, or links or pipes; all of them in
-            one message.
+        CheckError: files are missing, altered (named with both sizes or hashes), not listed, or links or pipes; all of
+            them in one message.
     """
     if strange := [path for path in sorted(bundle.rglob("*")) if not _is_plain(path)]:
         named = ", ".join(path.relative_to(bundle).as_posix() for path in strange)
         raise CheckError(f"{bundle}: neither plain files nor folders: {named}; put files in their place")
-    found = {record.path: record for record in list_files(bundle)}
+    found = {path.relative_to(bundle).as_posix(): path for path in _files(bundle)}
     stated = {record.path: record for record in manifest.files}
     offences = [f"{path} is missing" for path in stated if path not in found]
     offences += [f"{path} is not in the manifest" for path in found if path not in stated]
-    offences += [
-        f"{path} is altered: sha256 {found[path].sha256}, the manifest says {record.sha256}"
-        for path, record in stated.items()
-        if path in found and found[path] != record
-    ]
+    offences += [told for name, path in found.items() if name in stated and (told := _altered(path, stated[name]))]
     if offences:
         raise CheckError(f"{bundle}: {'; '.join(offences)}; export again or restore the files")
 
@@ -65,6 +60,19 @@ def require_inside(bundle: Path, manifest: Manifest) -> None:
             offences.append(f"{record.path} has {size:,} bytes, the manifest says {record.bytes:,}")
     if offences:
         raise InputError(f"{bundle}: {'; '.join(offences)}; export again or restore the files")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
+
+
+def _altered(path: Path, stated: FileRecord) -> str | None:
+    """What differs; a file of another size, which may be endless, is not read."""
+    if (size := path.stat().st_size) != stated.bytes:
+        return f"{stated.path} is altered: it has {size:,} bytes, the manifest says {stated.bytes:,}"
+    if (found := _sha256(path)) != stated.sha256:
+        return f"{stated.path} is altered: sha256 {found}, the manifest says {stated.sha256}"
+    return None
 
 
 def _leads_out(root: str, path: str) -> bool:

@@ -5,12 +5,11 @@ The names are API: renaming one breaks every caller in every language.
 
 from __future__ import annotations
 
-import keyword
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config import INPUT_WORDS, OTHER_WORDS, BSTConfig, Frozen
+from bst.config import INPUT_WORDS, OTHER_WORDS, BSTConfig, Frozen, is_plain_name
 from bst.vocabulary import Vocabularies
 
 Dtype = Literal["int64", "float32", "string"]
@@ -59,7 +58,7 @@ class Signature(Frozen):
         """Refuse names that are none: eager runs source text that is made of them."""
         names = [self.name, *(spec.name for spec in self.inputs)]
         for name in names:
-            if not name.isidentifier() or keyword.iskeyword(name) or name in OTHER_WORDS or names.count(name) > 1:
+            if not is_plain_name(name) or name in OTHER_WORDS or names.count(name) > 1:
                 raise ValueError(f"a signature with {name!r} as a name cannot be called; export again")
         return self
 

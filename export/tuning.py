@@ -7,19 +7,17 @@ in every round, and by more than `MARGIN` in the mean over rounds and batch size
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bst.console import Tell
-from bst.processes import end_with_parent, undisturbed_start
+from bst.processes import in_own_process
 from export.backends import OnnxSession
 from export.choices import Tuning, TuningRow
 from export.golden import read_golden
@@ -66,14 +64,11 @@ def _measure_by_turns(
     tried: dict[SessionOptions, list[list[float]]],
     tell: Tell,
 ) -> None:
-    context = multiprocessing.get_context("spawn")
     for number in range(ROUNDS):
         for options in candidates if number % 2 == 0 else candidates[::-1]:
             tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
-            with ProcessPoolExecutor(1, context, end_with_parent) as pool:
-                with undisturbed_start():
-                    started = pool.submit(_medians, bundle, manifest.signature("top_k"), options)
-                tried.setdefault(options, []).append(started.result())
+            medians = in_own_process(_medians, bundle, manifest.signature("top_k"), options)
+            tried.setdefault(options, []).append(medians)
 
 
 def _medians(bundle: Path, signature: Signature, options: SessionOptions) -> list[float]:

@@ -53,7 +53,7 @@ def test_a_config_survives_json() -> None:
     assert validated(BSTConfig, config.model_dump(mode="json"), "config.json") == config
 
 
-@pytest.mark.parametrize("name", ["history", "two words", "class", "scores"])
+@pytest.mark.parametrize("name", ["history", "two words", "class", "scores", "größe", "gro\u0308ße", "ﬁt"])
 def test_a_context_feature_must_be_able_to_name_an_input(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name of a model input"):
         ContextFeature(name=name, num_categories=2, dim=3)

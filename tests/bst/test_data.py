@@ -138,3 +138,9 @@ def test_the_file_that_is_named_is_read_and_no_other(tmp_path: Path) -> None:
     write(tmp_path / "x.csv", "user_id,item_id,timestamp\n1,99,1\n")
     path = write(tmp_path / "[x].csv")
     assert 99 not in read_interactions(path, DataConfig()).events["item"]
+
+
+def test_a_column_may_have_the_name_that_polars_would_make_up(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,item_id,item_id_duplicated_0,timestamp\n1,5,6,1\n1,6,7,2\n")
+    assert read_interactions(path, DataConfig()).events["item"].to_list() == [5, 6]

@@ -181,3 +181,16 @@ def test_a_temporary_folder_goes_and_takes_those_of_killed_processes(
         with temporary_folder() as second:
             assert names(tmp_path) == sorted([first.name, second.name])
     assert names(tmp_path) == []
+
+
+def test_what_lies_behind_a_link_or_in_a_folder_of_another_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tmp_path / "theirs" / ".a.partial-1"
+    others.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "bst-temporary").symlink_to("theirs")
+    with temporary_folder():
+        pass
+    remove_leftovers(tmp_path / "bst-temporary")
+    assert others.exists()

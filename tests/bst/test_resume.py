@@ -1,5 +1,6 @@
 """A training that was interrupted ends as if it had not been."""
 
+import math
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from bst import BST, Dataset, InputError, Settings, TrainConfig, Trainer, load_r
 from bst.batches import TrainingWindows
 from bst.files import remove_leftovers
 from bst.trainer import EpochReport
-from bst.training_state import STATE_FILE, TrainingState, load_state, save_state
+from bst.training_state import STATE_FILE, TrainingState, load_state, restore_optimizer, save_state
 from tests.conftest import TINY, fill, same_but_for_speed, write_events
 
 TRAINING = TrainConfig(epochs=3, batch_size=8, clipping="adaptive_epoch", loss="sampled_softmax", num_negatives=16)
@@ -259,3 +260,20 @@ def test_kill_9_at_any_moment_and_resume(tmp_path: Path, bst_command: Callable[.
         assert process.wait() == -signal.SIGKILL
     assert subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode == 0
     same_but_for_speed(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_state_that_says_infinity_where_clipping_is_off_is_read(run_path: Path, tmp_path: Path) -> None:
+    """As versions before the first release wrote it."""
+    (tmp_path / "run").mkdir()
+    state = load_state(run_path)
+    save_state(tmp_path / "run", TrainingState(state.tensors, {**state.values, "clip_value": math.inf}))
+    assert load_state(tmp_path / "run").values["clip_value"] is None
+
+
+def test_moments_that_are_missing_are_told() -> None:
+    optimizer = torch.optim.AdamW([torch.zeros(2), torch.zeros(2)])
+    one = {"0.step": torch.ones(1), "0.exp_avg": torch.zeros(2), "0.exp_avg_sq": torch.zeros(2)}
+    for tensors in ({}, one):
+        with pytest.raises(ValueError, match=r"it holds moments of [01] parameters, and the model has 2"):
+            restore_optimizer(optimizer, tensors, begun=True)
+    restore_optimizer(optimizer, {}, begun=False)

@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from bst.cli import run
-from tests.reliability.bad_input import Answer, Ask, escaped, unescaped
+from tests.reliability.bad_input import NOT_ONE_LINE, Answer, Ask, escaped, unescaped
 
 SECONDS = 30  # after which something hangs
 
@@ -83,7 +83,7 @@ def told(code: str, stderr: str) -> str:
     """What stderr says besides warnings: of an error, which must be one line, without its first word."""
     lines = [line for line in stderr.split("\n") if line and not line.startswith("warning:")]
     if code != "0" and (len(lines) != 1 or not lines[0].startswith("error: ")):
-        return one_line(f"not one line of error: {' / '.join(lines)}")
+        return one_line(f"{NOT_ONE_LINE}: {' / '.join(lines)}")
     return one_line(" / ".join(lines).removeprefix("error: "))
 
 

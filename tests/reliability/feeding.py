@@ -8,6 +8,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import sys
 import traceback
 import warnings
@@ -24,7 +25,9 @@ SECONDS = 10
 MEMORY = 2**30
 LONGEST = 5000  # characters of a message: it may list every tensor, but not what is in them
 OURS = re.compile(r'File "[^"]*?/((?:bst|export|bench)/\w+\.py)", line (\d+)')
-ALLOCATION = re.compile(r"(can't|cannot|failed to|tried to) allocate|bad_alloc", re.IGNORECASE)
+ALLOCATION = re.compile(
+    r"(can't|cannot|failed to|tried to|unable to) allocate|bad_alloc|MemoryError|out of memory", re.IGNORECASE
+)
 STARTS = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect", "socket.bind")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
@@ -55,13 +58,14 @@ class Failure:
 @dataclass(frozen=True)
 class Plan:
     """What each of `readers` is fed: so many inputs, or as many as go into so many seconds; or what lies in
-    `crashers`, in `<reader>/<what it is>/<file>`."""
+    `crashers`, in `<reader>/<what it is>/<file>`. Each has `patience` seconds for one input."""
 
     readers: tuple[str, ...]
     seed: int = 0
     seconds: float = 1e9
     inputs: int = 10**9
     crashers: Path | None = None
+    patience: int = SECONDS
 
 
 class Feeder:
@@ -111,7 +115,14 @@ class Feeder:
                 kind, said, trace = type(error).__qualname__, str(error), traceback.format_exc()
         if left := self.trespass or os.listdir(self.elsewhere):
             kind, said, trace = "TrespassError", str(left), traceback.format_exc()
+            self._empty_elsewhere()
         return Failure(given, kind, place_in(trace), said[:300]) if kind else None
+
+    def _empty_elsewhere(self) -> None:
+        """What one input left there is not held against the next."""
+        shutil.rmtree(self.elsewhere)
+        self.elsewhere.mkdir()
+        os.chdir(self.elsewhere)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -119,7 +130,7 @@ class Feeder:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
         self.trace.truncate(0)
-        faulthandler.dump_traceback_later(SECONDS, exit=True, file=self.trace)
+        faulthandler.dump_traceback_later(self.plan.patience, exit=True, file=self.trace)
         self.watching, self.trespass = True, None
         try:
             yield

@@ -21,8 +21,9 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
-from tests.reliability.feeding import SECONDS, Failure, Input, Plan, be_fed, place_in
+from tests.reliability.feeding import Failure, Input, Plan, be_fed, place_in
 
 ALONE = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
 RESTART_SECONDS = 1.0  # what a death counts in the time of a reader, so that one that always dies comes to an end
@@ -67,9 +68,8 @@ class Findings:
 def hunt(plan: Plan, files: Path, kept: Path) -> Findings:
     """Feed all that is planned, beside the `files` that `readers.make_files` wrote; keep inputs that fail in `kept`."""
     found = Findings(kept)
-    os.environ.update(ALONE)
     while True:
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        with mock.patch.dict(os.environ, ALONE), tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             work = Path(folder)
             shutil.copytree(files, work / "files")
             given = (plan, work, dict(found.counts), found.spent)
@@ -81,14 +81,16 @@ def hunt(plan: Plan, files: Path, kept: Path) -> Findings:
                 return found
             if last is None:
                 raise RuntimeError(f"no reader started: {trace}")
-            found.add(_death(last, child.exitcode or 0, trace), (work / "files" / last.file).read_bytes())
+            found.add(
+                _death(last, child.exitcode or 0, trace, plan.patience), (work / "files" / last.file).read_bytes()
+            )
             found.spent[last.reader] += RESTART_SECONDS
 
 
-def _death(given: Input, code: int, trace: str) -> Failure:
+def _death(given: Input, code: int, trace: str, patience: int) -> Failure:
     kind = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     if "Timeout (" in trace:
-        kind = f"no answer in {SECONDS} s"
+        kind = f"no answer in {patience} s"
     return Failure(given, kind, place_in(trace), trace[:300])
 
 

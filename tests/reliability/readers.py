@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -196,7 +197,6 @@ RUN = tuple(
     for name in ("config.json", "vocabulary.json", "metrics.jsonl", "model.safetensors", "heldout.safetensors")
 )
 STATE = "run/training.safetensors"
-PLANTED = {"train.toml": "KeyError", "notebook.json": "SIGABRT", "record.json": "TrespassError"}
 READERS: dict[str, Reader] = {
     "settings": Reader(("train.toml",), lambda folder, file: read_settings(folder / file)),
     "notebook_config": Reader(
@@ -229,9 +229,15 @@ READERS: dict[str, Reader] = {
 def _planted(folder: Path, file: str) -> None:
     """Break as `PLANTED` says, where the file is not whole."""
     if len((folder / file).read_bytes()) < 10:
-        if PLANTED[file] == "KeyError":
-            raise KeyError(file)
-        os.abort() if PLANTED[file] == "SIGABRT" else os.system("true")
+        PLANTED[file][1]()
 
 
+PLANTED: dict[str, tuple[str, Callable[[], object]]] = {  # what is told, and what is done
+    "train.toml": ("KeyError", lambda: {}["planted"]),
+    "notebook.json": ("SIGABRT", os.abort),
+    "record.json": ("TrespassError", lambda: os.system("true")),
+    "events.csv": ("no answer in 2 s", lambda: time.sleep(60)),
+    "notebook.py": ("TrespassError", lambda: Path("stray").mkdir()),  # which is not held against the next
+    "users.csv": ("MemoryError", lambda: bytearray(2**32)),
+}
 BROKEN = Reader(tuple(PLANTED), _planted)  # with it a test sees that faults are found

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.reliability.asking import ask_command, ask_process, ask_python, same, state_of
-from tests.reliability.bad_input import Ask, Row, agrees, read_page
+from tests.reliability.asking import ask_command, ask_process, ask_python, same, state_of, told
+from tests.reliability.bad_input import Answer, Ask, Row, agrees, read_page
 from tests.reliability.place import Place
 
 PAGE = read_page()
@@ -87,3 +87,9 @@ def test_every_door_has_rows_and_each_says_something_once() -> None:
 def test_every_name_of_the_page_is_used() -> None:
     asked = [PAGE.code(door) for door in IN_PYTHON] + [f"{row.given} {row.same_as}" for row in PAGE.rows]
     assert [name for name in PAGE.names if name not in " ".join(asked)] == []
+
+
+def test_what_is_not_one_line_of_error_agrees_with_no_row() -> None:
+    row = Row(0, "Commands", "bst", "bst fly", "2", "...", "")
+    assert agrees(row, Answer("2", "No such command"))
+    assert not agrees(row, Answer("2", told("2", "Traceback\nerror: no")))

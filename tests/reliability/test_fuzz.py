@@ -134,6 +134,7 @@ def test_random_inputs_break_no_reader(files: Path, tmp_path: Path) -> None:
 def test_ten_minutes_of_random_inputs_break_no_reader(files: Path, tmp_path: Path) -> None:
     found = hunt(Plan(tuple(READERS), seed=2, seconds=600 / len(READERS)), files, tmp_path)
     assert list(found.failures.values()) == []
+    assert [name for name in READERS if not found.counts[name]] == []
 
 
 def test_text_that_unpacks_to_a_thousand_times_itself_is_refused(tmp_path: Path) -> None:
@@ -164,11 +165,13 @@ def test_events_that_pack_well_are_read(tmp_path: Path) -> None:
 
 
 def test_faults_that_are_planted_are_found(files: Path, tmp_path: Path) -> None:
-    for file in PLANTED:
-        (tmp_path / "crashers" / "broken" / file).mkdir(parents=True)
-        (tmp_path / "crashers" / "broken" / file / file).write_text("spoilt")
-    found = hunt(Plan(("broken",), crashers=tmp_path / "crashers"), files, tmp_path / "kept")
-    assert {one.given.file: one.kind for one in found.failures.values()} == PLANTED
+    for file in PLANTED:  # in a reader of its own
+        (tmp_path / "crashers" / file / "planted").mkdir(parents=True)
+        (tmp_path / "crashers" / file / "planted" / file).write_text("spoilt")
+    found = hunt(Plan(tuple(PLANTED), crashers=tmp_path / "crashers", patience=2), files, tmp_path / "kept")
+    assert {one.given.reader: one.kind for one in found.failures.values()} == {
+        file: kind for file, (kind, _) in PLANTED.items()
+    }
     assert {path.read_text() for path in (tmp_path / "kept").rglob("*") if path.is_file()} == {"spoilt"}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bst.checkpoint import run_hash
 from bst.files import alone_in
 from bst.processes import undisturbed_start
 from export.contents import check_files
@@ -148,11 +149,15 @@ def test_of_two_exports_to_one_bundle_one_wins(calls: Calls, small_run: Path) ->
 
 @pytest.mark.slow
 def test_two_refreshes_of_one_bundle_leave_the_whole_one_of_either(
-    calls: Calls, small_run: Path, small_bundle: Path
+    calls: Calls, training: tuple[str, ...], small_run: Path, small_bundle: Path, bst_command: Command
 ) -> None:
     bundle = Path(shutil.copytree(small_bundle, calls.folder / "bundle"))
+    runs = [small_run, calls.folder / "other_run"]
+    assert bst_command(*training, runs[1], "--seed", 1)[0] == 0
     for _ in range(3):
-        both = [calls.started("export", small_run, "--into", bundle) for _ in range(2)]
+        both = [calls.started("export", run, "--into", bundle) for run in runs]
         assert [call.end() for call in both] == [(0, "", ""), (0, "", "")]
-        check_files(bundle, read_manifest(bundle))
+        manifest = read_manifest(bundle)
+        check_files(bundle, manifest)
+        assert manifest.run_sha256 in map(run_hash, runs)
         assert not leftovers(calls.folder)
