@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from torch import Tensor
 from bst.errors import InputError, reason
 
 ZIP = b"PK\x03\x04"  # what torch saves before 1.6 does not begin with it
+# The last that stands in an archive, before it where the one for large files stands, and how long that one is.
+ZIP_END, ZIP64_LOCATOR, ZIP64_END_BYTES = struct.Struct("<4s18x"), struct.Struct("<4sIQI"), 56
 
 
 def read_plain_tensors(path: Path) -> dict[str, Tensor]:
@@ -45,5 +49,31 @@ def _require_stored(path: Path) -> None:
         if stream.read(4) != ZIP:
             return
     with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-            raise ValueError("its members are larger than itself")
+        members = archive.infolist()
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its members are larger than itself")
+    require_one_reading(path, members)
+
+
+def require_one_reading(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse an archive in which torch would find other members than Python does: each looks for the directory its way.
+
+    Raises:
+        ValueError: the directory does not stand at the very end, or the two list other names or places; or a
+            RuntimeError of torch's reader.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - ZIP_END.size - ZIP64_LOCATOR.size))
+        tail = stream.read()
+    locator, end = ZIP64_LOCATOR.unpack_from(tail), ZIP_END.unpack_from(tail, ZIP64_LOCATOR.size)
+    lies = locator[0] == b"PK\6\7" and locator[2] != size - len(tail) - ZIP64_END_BYTES
+    reader: Any = torch._C.PyTorchFileReader(str(path))  # its stub lacks half of it
+    places = {member.filename.partition("/")[2]: member.header_offset for member in members}
+    if (
+        end[0] != b"PK\5\6"
+        or lies
+        or sorted(reader.get_all_records()) != sorted(places)
+        or any(reader.get_record_header_offset(name) != place for name, place in places.items())
+    ):
+        raise ValueError("its directory can be read in two ways")

@@ -1,27 +1,36 @@
-"""What may be in the archives that torch reads: plain members, no pickle of Python, no operator that no model needs.
+"""What may be in the archives that torch reads: plain members, and programs of nothing but what bst writes.
 
-A program is code. These rules keep that code to arithmetic on tensors: it opens no file and starts no process. They do
-not bound the time and memory that it takes, and there is no such rule for machine code (AOTInductor).
+A program is code. These rules keep that code to arithmetic on tensors: it opens no file and starts no process. They
+list the operators that may stand in it and, for torch.export, whose reader makes Python of names, sizes and trees, the
+form of every text; the rest is refused. They do not bound the time and memory that it takes, and there is no such rule
+for machine code (AOTInductor).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import torch
+
+from bst.plain_tensors import require_one_reading
+
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 ZIP_MAGIC = b"PK\x03\x04"
 UNPACKED_BYTES = 2**28  # of all compressed members together; weights are stored as they are
 # All that TorchScript writes. Its readers would take code from other places too.
 SCRIPT_MEMBER = re.compile(
-    r"[^/]+/(code/.+\.py(\.debug_pkl)?|(data|constants)/\d+|(data|constants)\.pkl|extra/[\w.]+"
-    r"|version|byteorder|\.data/serialization_id)"
+    r"code/.+\.py(\.debug_pkl)?|(data|constants)/\d+|(data|constants)\.pkl|extra/[\w.]+"
+    r"|version|byteorder|\.data/serialization_id"
 )
 # What runs while an archive is read: methods that restore an object, and objects of C++.
 AT_READING = re.compile(rb"__setstate__|\btorch\s*[.\n]\s*classes\b")
+# May stand in the middle of a name in TorchScript's code, and never does in what TorchScript writes.
+SPLITTING = re.compile(rb"\\\s|#")
 # What the model is made of, as TorchScript and torch.export call it.
 OPERATORS = frozenset(
     """
@@ -40,11 +49,31 @@ GLUE = frozenset(
     unchecked_cast Uninitialized Int Float Bool __getitem__
     """.split()  # noqa: SIM905
 )
+# What torch.export programs have as text, by the key that it stands under; under any other key, it is a name.
+NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
+TEXTS = {
+    "fqn": re.compile(rf"({NAME.pattern})?"),
+    "as_float": re.compile(r"-?Infinity"),
+    "as_string": re.compile(r"\w+|Runtime assertion failed for expression [\w <>=!+*/,().-]+ on node '\w+'"),
+    "nn_module_stack": re.compile(r"[\w.,;@<>]+"),
+    "path_name": re.compile(r"(weight|tensor)_[0-9]+"),
+    "torch_version": re.compile(r"[\w.+]+"),
+}
+SIZE = re.compile(
+    r"Integer\(-?[0-9]{1,19}\)|Symbol\('[su][0-9]{1,6}'(, (positive|nonnegative|integer)=True)*\)", re.ASCII
+)
+SIZE_OF_SIZES = re.compile(
+    r"(Add|Mul|Pow|Max|Min|Mod|FloorDiv|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|Equality|Unequality)"
+    r"\(@(, @)*\)"
+)
+LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
+NO_KEYWORDS = {"type": "builtins.dict", "context": "[]", "children_spec": []}
 ARITHMETIC = frozenset(("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge"))
 
 
 def require_plain(path: Path) -> None:
-    """Refuse an archive whose members have odd names, come twice, or unpack to more than they should.
+    """Refuse an archive whose members have odd names, come twice, or unpack to more than they should, or of which torch
+    would read another directory.
 
     Raises:
         ValueError: names the member; or another of `UNREADABLE`, where it is no archive at all.
@@ -59,13 +88,14 @@ def require_plain(path: Path) -> None:
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name:
             raise ValueError(f"its member {name!r} leads out of the archive")
-    if len(set(names)) < len(names):
+    if len({name.casefold() for name in names}) < len(names):  # torch finds members whatever their case
         raise ValueError("a member comes twice")
     packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
     if sum(member.file_size for member in packed) > UNPACKED_BYTES:
         raise ValueError(f"it unpacks to more than {UNPACKED_BYTES:,} bytes")
     if sum(member.file_size for member in members if member not in packed) > path.stat().st_size:
         raise ValueError("its members are larger than itself")
+    require_one_reading(path, members)
 
 
 def require_inert(path: Path) -> None:
@@ -75,11 +105,14 @@ def require_inert(path: Path) -> None:
         ValueError: names the member and what it holds; others as `require_plain`.
     """
     require_plain(path)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if not SCRIPT_MEMBER.fullmatch(name):
-                raise ValueError(f"its member {name!r} is none that TorchScript writes")
-            if name.endswith(("py", "pkl")) and (found := AT_READING.search(archive.read(name))):
+    reader = torch._C.PyTorchFileReader(str(path))
+    for name in reader.get_all_records():
+        if not SCRIPT_MEMBER.fullmatch(name):
+            raise ValueError(f"its member {name!r} is none that TorchScript writes")
+        if name.endswith(("py", "pkl")):
+            data = reader.get_record(name)
+            found = AT_READING.search(data) or (SPLITTING.search(data) if name.endswith("py") else None)
+            if found:
                 raise ValueError(f"{name} holds {found.group().decode()!r}, which none that bst writes does")
 
 
@@ -110,17 +143,82 @@ def require_known_target(target: str) -> None:
         raise ValueError(f"it calls {target!r}, which none that bst writes does")
 
 
-def require_known_targets(value: Any) -> None:
-    """Apply `require_known_target` to all that a program, as JSON, calls or passes on to be called."""
+def plain_program(data: bytes) -> bytes:
+    """Give a torch.export program, as JSON, without its guards, which are Python, and without the notes about its nodes
+    other than the modules that they came from.
+
+    Raises:
+        ValueError: it holds a text that bst does not write where it stands; names it.
+    """
+    program = json.loads(data)
+    program.pop("guards_code", None)
+    for node in program["graph_module"]["graph"]["nodes"]:
+        node["metadata"] = {key: text for key, text in node["metadata"].items() if key == "nn_module_stack"}
+    _require_plain_texts(program)
+    return json.dumps(program).encode()
+
+
+def require_plain_payloads(data: bytes) -> None:
+    """Refuse a list of weights or constants, as JSON, that names anything but tensors that are stored as they are.
+
+    Raises:
+        ValueError: names it.
+    """
+    values = json.loads(data)
+    for entry in values["config"].values():
+        path = entry["path_name"]
+        if entry["use_pickle"] or entry["tensor_meta"] is None or not TEXTS["path_name"].fullmatch(path):
+            raise ValueError(f"{path} is pickled, which nothing that bst writes is")
+    _require_plain_texts(values)
+
+
+def _require_plain_texts(value: Any, key: str = "") -> None:
     if isinstance(value, dict):
-        for key, one in value.items():
-            if key in ("target", "as_operator") and isinstance(one, str):
-                require_known_target(one)
-            else:
-                require_known_targets(one)
+        for name, one in value.items():
+            _require_plain_text(name, "key")
+            _require_plain_texts(one, name)
     elif isinstance(value, list):
         for one in value:
-            require_known_targets(one)
+            _require_plain_texts(one, key)
+    elif isinstance(value, str):
+        _require_plain_text(value, key)
+
+
+def _require_plain_text(text: str, key: str) -> None:
+    if key in ("target", "as_operator"):
+        require_known_target(text)
+        return
+    if key == "expr_str":
+        known = _is_size(text)
+    elif key in ("in_spec", "out_spec"):
+        known = _is_tree_of_tuples(json.loads(text))
+    else:
+        known = TEXTS.get(key, NAME).fullmatch(text) is not None
+    if not known:
+        raise ValueError(f"it holds {text!r} as {key}, which none that bst writes does")
+
+
+def _is_size(text: str) -> bool:
+    """Whether it is an expression of sizes as torch writes it; torch evaluates such as Python."""
+    if "@" in text:
+        return False
+    before, text = text, SIZE.sub("@", text)
+    while before != text:  # from the inside out
+        before, text = text, SIZE_OF_SIZES.sub("@", text)
+    return text == "@"
+
+
+def _is_tree_of_tuples(spec: Any) -> bool:
+    """Whether it is how arguments or outputs are nested; what else such a spec may hold, torch imports."""
+
+    def fits(node: Any) -> bool:
+        if node in (LEAF, NO_KEYWORDS):
+            return True
+        inner = node["children_spec"] if isinstance(node, dict) and "children_spec" in node else None
+        tuples = {"type": "builtins.tuple", "context": "null", "children_spec": inner}
+        return isinstance(inner, list) and node == tuples and all(map(fits, inner))
+
+    return isinstance(spec, list) and len(spec) == 2 and spec[0] == 1 and fits(spec[1])
 
 
 def _require_known_nodes(block: Any) -> None:

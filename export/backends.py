@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from bst.world import require_device
 from export.aotinductor import load_aotinductor
 from export.inputs import Array, Arrays, checked_inputs
 from export.manifest import FormatRecord, Manifest
-from export.pt2 import load_pt2
+from export.pt2 import load_pt2_module, load_pt2_weights
 from export.scorer import Scorer, ServedModel
 from export.settings import ORT_DEFAULTS, SessionOptions
-from export.signatures import Signature
+from export.signatures import Signature, TensorSpec
 from export.torchscript import load_torchscript
 
+# What NumPy calls them; the reference that a format is compared with is in float64.
+DTYPES = {"int64": ("i8",), "float32": ("f4", "f8"), "string": ("O",)}
 OPTIMIZATION = {
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -49,15 +51,15 @@ class Session(ABC):
 
         Raises:
             InputError: an input is missing, unknown, or of another dtype or shape.
-            CheckError: the runtime refuses the call.
+            CheckError: the runtime refuses the call, or gives something else than the signature states.
         """
         prepared = self.prepare(checked_inputs(self.signature, inputs))
         try:
             with self.mode():
                 outputs = self.run(prepared)
+            return self.finish(outputs)
         except Exception as error:  # each runtime has exceptions of its own, without a common base but this
             raise CheckError(f"{self.signature.name} fails in its runtime: {reason(error)}") from error
-        return self.finish(outputs)
 
     def mode(self) -> AbstractContextManager[Any]:
         """What the thread that runs must be in."""
@@ -71,6 +73,28 @@ class Session(ABC):
 
     @abstractmethod
     def finish(self, outputs: Any) -> Arrays: ...
+
+    def named(self, outputs: Sequence[Array]) -> Arrays:
+        """Give the outputs their names.
+
+        Raises:
+            ValueError: they are more or fewer than the signature states, or of another dtype or shape.
+        """
+        stated = self.signature.outputs
+        if len(outputs) != len(stated) or not all(map(_fits, stated, outputs)):
+            wanted = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in stated)
+            given = ", ".join(f"{one.dtype} {list(one.shape)}" for one in outputs) or "nothing"
+            raise ValueError(f"it gives {given}, not {wanted}; export again")
+        return dict(zip(self.signature.output_names, outputs, strict=True))
+
+
+def _fits(spec: TensorSpec, array: Array) -> bool:
+    sizes = zip(spec.shape, array.shape, strict=False)
+    return (
+        array.dtype.str[1:] in DTYPES[spec.dtype]
+        and array.ndim == len(spec.shape)
+        and all(size == axis for axis, size in sizes if isinstance(axis, int))
+    )
 
 
 class TorchSession(Session):
@@ -103,7 +127,7 @@ class TorchSession(Session):
 
     def finish(self, outputs: Any) -> Arrays:
         parts = outputs if isinstance(outputs, tuple) else (outputs,)
-        return dict(zip(self.signature.output_names, map(_array, parts), strict=True))
+        return self.named([_array(part) for part in parts])
 
 
 def _array(part: Any) -> Array:
@@ -144,7 +168,7 @@ class OnnxSession(Session):
         return self.session.run(None, prepared)
 
     def finish(self, outputs: Any) -> Arrays:
-        return dict(zip(self.signature.output_names, outputs, strict=True))
+        return self.named([np.asarray(one) for one in outputs])
 
 
 def _session_options(options: SessionOptions, threads: int | None, optimization: str) -> onnxruntime.SessionOptions:
@@ -226,7 +250,7 @@ def open_format(
         module = load_torchscript(path, freeze=(signature.name,))
         return TorchSession(signature, getattr(module, signature.name))
     if record.name == "pt2":
-        return TorchSession(signature, load_pt2(path, signature.name).module())
+        return TorchSession(signature, load_pt2_module(path, signature.name))
     return TorchSession(signature, load_aotinductor(path))
 
 
@@ -243,7 +267,8 @@ def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) 
     if stored_bytes(manifest.model) > 2 * path.stat().st_size:  # of equal tensors pt2 stores one
         raise InputError(f"{path} is smaller than the model that the manifest describes; export again")
     require_memory(manifest.model, 1)
-    state = load_torchscript(path).state_dict() if found.name == "torchscript" else load_pt2(path, "top_k").state_dict
+    scripted = found.name == "torchscript"
+    state = load_torchscript(path).state_dict() if scripted else load_pt2_weights(path, "top_k")
     model = BST(manifest.model)
     try:
         model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})

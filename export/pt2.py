@@ -1,20 +1,22 @@
 """`torch.export` programs (`.pt2`), successor of TorchScript: all signatures in one archive over one set of weights.
 
-What torch's own reader would unpickle, evaluate as Python, or call beyond arithmetic, is refused or left unread here.
+What torch's own reader would unpickle, evaluate as Python, import, or call beyond arithmetic, is refused or left unread
+here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.export import ExportedProgram
 from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter, _package
 from torch.export.pt2_archive import constants as archive
@@ -27,13 +29,7 @@ from export.signatures import Signature
 FILE = "model.pt2"
 # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
 EXAMPLE_SIZES = {"batch": 3, "length": 5, "n": 7}
-# What an expression of sizes may be made of.
-WORD, SYMBOL = re.compile(r"\w*[A-Za-z_]\w*"), re.compile(r"[su]\d+")
-ARITHMETIC = ("Add", "Mul", "Pow", "Max", "Min", "Mod", "FloorDiv", "Integer", "Symbol", "True", "False")
-RELATIONS = ("LessThan", "GreaterThan", "StrictLessThan", "StrictGreaterThan", "Equality", "Unequality")
-SIZE_WORDS = frozenset((*ARITHMETIC, *RELATIONS, "positive", "nonnegative", "integer"))
 PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
-TENSORS = (archive.WEIGHT_FILENAME_PREFIX, archive.TENSOR_CONSTANT_FILENAME_PREFIX)
 SHARED = (
     archive.WEIGHTS_DIR + archive.WEIGHT_FILENAME_PREFIX,
     archive.CONSTANTS_DIR + archive.TENSOR_CONSTANT_FILENAME_PREFIX,
@@ -110,18 +106,49 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
     """Load the program of one signature; no other one is read.
 
     Raises:
-        InputError: the file is not such an archive, does not hold the program, holds something pickled, or calls what
-            no model of ours needs (`export.archives`).
+        InputError: the file is not such an archive, does not hold the program, holds something pickled, or says what no
+            program that bst writes does (`export.archives`).
     """
+    with _reading(path, name) as reader:
+        return _program(reader, name)
+
+
+def load_pt2_module(path: Path, name: str) -> Any:
+    """The same, as what can be called.
+
+    Raises:
+        InputError: as `load_pt2`, or torch cannot make a module of the program.
+    """
+    with _reading(path, name) as reader:
+        return _program(reader, name).module()
+
+
+def load_pt2_weights(path: Path, name: str) -> dict[str, Tensor]:
+    """Load the weights of the program of one signature, and nothing of the program.
+
+    Raises:
+        InputError: the file is not such an archive, does not hold them, or holds something pickled.
+    """
+    with _reading(path, name) as reader:
+        weights = _package._load_state_dict(reader, name)
+        assert isinstance(weights, dict)  # the bytes of a pickle `_Plain` refuses
+        return weights
+
+
+@contextmanager
+def _reading(path: Path, name: str) -> Iterator[_Plain]:
     try:
         archives.require_plain(path)
-        with _Plain(str(path)) as reader:
-            wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
-            return _package._load_exported_programs(reader, wanted, None)[name]
-    except (*archives.UNREADABLE, AssertionError, LookupError, TypeError, AttributeError) as error:
+        yield _Plain(str(path))
+    except Exception as error:  # a spoilt program ends in any of them, as SyntaxError of what torch makes of it
         raise InputError(
             f"{path} does not load as a torch.export archive with {name!r} ({reason(error)}); export again"
         ) from None
+
+
+def _program(reader: _Plain, name: str) -> ExportedProgram:
+    wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
+    return _package._load_exported_programs(reader, wanted, None)[name]
 
 
 def schema_of(path: Path, name: str) -> str:
@@ -170,8 +197,8 @@ def _storage(data: bytes) -> Any:
 
 
 class _Plain(PT2ArchiveReader):
-    """Refuses what torch would unpickle, evaluate beyond sizes, or call; example inputs, which nobody needs, are not
-    read."""
+    """Refuses what torch would unpickle, evaluate, import, or call beyond arithmetic; example inputs, which nobody
+    needs, are not read."""
 
     def get_file_names(self) -> list[str]:
         names = super().get_file_names()
@@ -186,31 +213,10 @@ class _Plain(PT2ArchiveReader):
             return b""
         data = super().read_bytes(name)
         if name.startswith(archive.MODELS_DIR):
-            program = json.loads(data)
-            _check_sizes(program)
-            archives.require_known_targets(program)
-            program.pop("guards_code", None)  # Python that torch may run before a call
-            return json.dumps(program).encode()
+            return archives.plain_program(data)
+        if name.endswith("_config.json"):
+            archives.require_plain_payloads(data)
         return data
 
     def read_string(self, name: str) -> str:
-        text = super().read_string(name)
-        if name.endswith("_config.json"):
-            for entry in json.loads(text)["config"].values():
-                plain = entry["path_name"].startswith(TENSORS) and entry["tensor_meta"] is not None
-                if entry["use_pickle"] or not plain:
-                    raise ValueError(f"{entry['path_name']} is pickled, which nothing that bst writes is")
-        return text
-
-
-def _check_sizes(value: Any) -> None:
-    """Refuse expressions of sizes with words that sizes do not have: torch evaluates them as Python."""
-    if isinstance(value, dict):
-        words = set(WORD.findall(str(value["expr_str"]))) if "expr_str" in value else set()
-        if strange := sorted(word for word in words - SIZE_WORDS if not SYMBOL.fullmatch(word)):
-            raise ValueError(f"an expression of sizes holds {strange[0]!r}, which none that bst writes does")
-        for one in value.values():
-            _check_sizes(one)
-    elif isinstance(value, list):
-        for one in value:
-            _check_sizes(one)
+        return self.read_bytes(name).decode()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,22 @@ def rewrite_zip(path: Path, change: Change, *, compression: int = zipfile.ZIP_ST
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in entries:
             archive.writestr(*change(name, data))
+
+
+def two_in_one(shown: bytes, hidden: bytes) -> bytes:
+    """One file of two archives of torch: `hidden` for who looks for the directory where the file says that it is, as
+    torch does, and `shown` for who takes the one at the end, as Python 3.11 does."""
+    (shown_end, hidden_end), start = (one[-98:-42] for one in (shown, hidden)), len(hidden)
+    size, place = struct.unpack("<QQ", shown_end[-16:])
+    directory, at = bytearray(shown[place : place + size]), 0
+    while at < size:
+        (offset,) = struct.unpack_from("<I", directory, at + 42)
+        struct.pack_into("<I", directory, at + 42, offset + start)
+        at += 46 + sum(struct.unpack_from("<HHH", directory, at + 28))
+    moved = shown_end[:-8] + struct.pack("<Q", start + place + len(hidden_end))
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, start + place, 1)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return hidden + shown[:place] + hidden_end + directory + moved + locator + end
 
 
 def change_json(data: bytes, change: Callable[[Any], None]) -> bytes:

@@ -12,16 +12,21 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 
-from bst import InputError, load_run
+from bst import CheckError, InputError, load_run
 from bst.files import JSON_DEPTH, parse_json, read_json
 from bst.model import BST
 from bst.notebook import NotebookConfig, converted
+from bst.plain_tensors import read_plain_tensors
 from bst.sizes import stored_bytes
 from bst.validation import validated
+from export import open_bundle
+from export.backends import TorchSession
 from export.torchscript import load_torchscript
+from tests.conftest import random_inputs
 from tests.reliability.roads import Road, roads
 from tests.reliability.strangers import (
     NOTEBOOK,
+    two_in_one,
 )
 
 
@@ -92,6 +97,36 @@ def test_an_archive_whose_first_bytes_are_something_else_is_refused(copied: Path
     path.write_bytes(b"\0\0\0\0PTMF" + path.read_bytes())
     with pytest.raises(InputError, match="it is not a zip archive"):
         load_torchscript(path)
+
+
+def test_weights_that_unpack_to_more_for_torch_alone_are_refused(tmp_path: Path) -> None:
+    shown, hidden = tmp_path / "shown.pt", tmp_path / "hidden.pt"
+    torch.save({"a": torch.zeros(2)}, shown)
+    torch.save({"a": torch.zeros(9)}, hidden)
+    shown.write_bytes(two_in_one(shown.read_bytes(), hidden.read_bytes()))
+    assert len(torch.load(shown, weights_only=True)["a"]) == 9
+    with pytest.raises(InputError, match="its directory can be read in two ways"):
+        read_plain_tensors(shown)
+    assert read_plain_tensors(hidden)["a"].shape == (9,)
+
+
+GIVEN: dict[str, tuple[tuple[torch.Tensor, ...], str]] = {
+    "three": ((torch.ones(1, 5, dtype=torch.int64), torch.ones(1, 5), torch.ones(1)), r"int64 \[1, 5\], .*, .* \[1\]"),
+    "one": ((torch.ones(1, 5),), r"float32 \[1, 5\]"),
+    "none": ((), "nothing"),
+    "another rank": ((torch.ones(5, dtype=torch.int64), torch.ones(5)), r"int64 \[5\], float32 \[5\]"),
+    "another size": ((torch.ones(1, 4, dtype=torch.int64), torch.ones(1, 4)), r"int64 \[1, 4\], float32 \[1, 4\]"),
+    "another dtype": ((torch.ones(1, 5), torch.ones(1, 5)), r"float32 \[1, 5\], float32 \[1, 5\]"),
+}
+
+
+@pytest.mark.parametrize("what", GIVEN)
+def test_a_program_that_gives_something_else_than_stated_is_refused(bundle_path: Path, what: str) -> None:
+    given, told = GIVEN[what]
+    bundle = open_bundle(bundle_path)
+    session = TorchSession(bundle.manifest.signature("top_k"), lambda *_: given)
+    with pytest.raises(CheckError, match=rf"it gives {told}, not item_ids int64 .*; export again"):
+        session(random_inputs(bundle_path, 1, 3))
 
 
 @pytest.mark.parametrize("name", ["items", "context"])

@@ -17,7 +17,7 @@ from export.onnx_graph import check_onnx
 from export.pt2 import load_pt2
 from export.torchscript import load_torchscript
 from export.triton import export_triton
-from tests.reliability.strangers import rewrite_zip, seal
+from tests.reliability.strangers import rewrite_zip, seal, two_in_one
 
 
 @pytest.mark.parametrize("form", ["torchscript/model.pt", "pt2/model.pt2"])
@@ -30,6 +30,24 @@ def test_an_archive_with_a_name_that_leads_out_is_refused(copied: Path, form: st
     load = load_torchscript if form.startswith("torchscript") else lambda one: load_pt2(one, "top_k")
     with pytest.raises(InputError, match="leads out of the archive"):
         load(path)
+
+
+@pytest.mark.parametrize(("form", "name"), [("torchscript/model.pt", "VERSION"), ("pt2/model.pt2", "Archive_Version")])
+def test_an_archive_with_a_name_twice_but_for_its_case_is_refused(copied: Path, form: str, name: str) -> None:
+    """torch finds a member whatever the case of its name."""
+    path = copied / form
+    rewrite_zip(path, lambda old, data: (old.replace("byteorder", name), data))
+    with pytest.raises(ValueError, match="a member comes twice"):
+        require_plain(path)
+
+
+def test_an_archive_with_its_directory_elsewhere_than_at_its_end_is_refused(copied: Path) -> None:
+    path = copied / "torchscript" / "model.pt"
+    content = path.read_bytes()
+    for spoilt in (content + bytes(9), content[:-2] + b"\1\0 ", two_in_one(content, content)):
+        path.write_bytes(spoilt)
+        with pytest.raises(InputError, match="its directory can be read in two ways"):
+            load_torchscript(path)
 
 
 @pytest.mark.parametrize("location", ["../outside.bin", "/outside.bin", "linked.bin"])

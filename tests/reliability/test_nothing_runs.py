@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from bst import InputError, load_run
 from bst.notebook import import_notebook, read_notebook_config
 from bst.training_state import STATE_FILE, load_state
-from export.pt2 import load_pt2
+from export.pt2 import load_pt2, load_pt2_module
 from export.torchscript import load_torchscript
 from tests.reliability.strangers import (
     NOTEBOOK,
@@ -21,9 +22,18 @@ from tests.reliability.strangers import (
     rewrite_archive,
     trapped_pickle,
     trapped_weights,
+    two_in_one,
 )
 
 SYSTEM = "torch.serialization.os.system"
+TOUCH = "__import__('os').system('touch trapped')"
+
+
+def test_a_trap_that_is_run_leaves_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not Path("trapped").exists()
+    pickle.loads(trapped_pickle())
+    assert Path("trapped").exists()
 
 
 @pytest.mark.parametrize("content", [trapped_pickle(), trapped_weights(zipped=True), trapped_weights(zipped=False)])
@@ -80,6 +90,30 @@ def _program(old: bytes, new: bytes) -> Callable[[str, bytes], tuple[str, bytes]
     return lambda name, data: (name, data.replace(old, new) if name == "models/all_scores.json" else data)
 
 
+def _size(text: str) -> Callable[[str, bytes], tuple[str, bytes]]:
+    """Let all sizes that depend on `u0` be what `text` says."""
+    return _program(b"Symbol('u0', integer=True)\"", json.dumps(text)[1:].encode())
+
+
+def _signature(change: Callable[[dict[str, Any]], None]) -> Callable[[str, bytes], tuple[str, bytes]]:
+    def first(values: dict[str, Any]) -> None:
+        change(values["graph_module"]["module_call_graph"][0]["signature"])
+
+    return lambda name, data: (name, change_json(data, first) if name == "models/all_scores.json" else data)
+
+
+def _renamed(name: str, data: bytes) -> tuple[str, bytes]:
+    """Call a parameter what fx would write into the source of its module."""
+    code = f'a", 0) or {TOUCH} or getattr(self, "a'
+    if name in ("models/all_scores.json", "data/weights/all_scores_weights_config.json"):
+        return name, data.replace(b'"scorer.model.item_embedding.weight"', json.dumps(code).encode())
+    return name, data
+
+
+def _enum(context: dict[str, Any]) -> str:
+    return json.dumps([1, {"type": "builtins.tuple", "context": json.dumps(context), "children_spec": []}])
+
+
 PROGRAMS = {
     "weights in the layout of torch 2.7, which is a pickle": (
         lambda name, data: (
@@ -96,7 +130,40 @@ PROGRAMS = {
     "a constant of a kind that torch unpickles": (_constants, "opaque_obj_0 is pickled, which nothing that bst"),
     "a size that is evaluated": (
         _program(b"Symbol('", b"__import__('os').system('touch trapped') or Symbol('"),
-        "an expression of sizes holds '__import__'",
+        "as expr_str, which none that bst writes does",
+    ),
+    "a size in a text that is evaluated": (
+        _size("Max('" + "".join(f"\\{ord(one):03o}" for one in TOUCH) + "', 1)"),
+        "as expr_str, which none that bst writes does",
+    ),
+    "a size of a function that sizes do not have": (
+        _size("sympify(Symbol('u0', integer=True))"),
+        r"holds .sympify\(.* as expr_str, which none",
+    ),
+    "a tree that imports a module": (
+        _signature(
+            lambda signature: signature.update(
+                in_spec=_enum({"__enum__": True, "fqn": "ctypes:cdll", "name": "./x.so"})
+            )
+        ),
+        "as in_spec, which none that bst writes does",
+    ),
+    "a tree of what torch imports by its name": (
+        _signature(lambda signature: signature.update(out_spec=_enum({}).replace("tuple", "OrderedDict"))),
+        "as out_spec, which none that bst writes does",
+    ),
+    "an argument that is code": (
+        _signature(lambda signature: signature.update(forward_arg_names=[f"items={TOUCH}", "context=0"])),
+        "as forward_arg_names, which none that bst writes does",
+    ),
+    "a parameter whose name is code": (_renamed, "as parameter_name, which none that bst writes does"),
+    "a weight whose name is code": (
+        lambda name, data: _renamed(name, data) if name.startswith("data") else (name, data),
+        "as key, which none that bst writes does",
+    ),
+    "a node whose name is code": (
+        _program(b'"name": "linear"', json.dumps({"name": f"a = {TOUCH}; a"})[1:-1].encode()),
+        "as name, which none that bst writes does",
     ),
     "an operator that is a function of Python": (
         _program(b"torch.ops.aten.linear.default", SYSTEM.encode()),
@@ -122,8 +189,30 @@ def test_a_torch_export_program_calls_arithmetic_or_is_refused(copied: Path, har
     change, message = PROGRAMS[harm]
     rewrite_archive(copied / "pt2" / "model.pt2", change)
     with pytest.raises(InputError, match=message):
-        load_pt2(copied / "pt2" / "model.pt2", "all_scores")
+        load_pt2_module(copied / "pt2" / "model.pt2", "all_scores")
     assert not Path("trapped").exists()
+
+
+def test_notes_about_nodes_are_left_out_of_a_program(copied: Path) -> None:
+    def note(values: dict[str, Any]) -> None:
+        for node in values["graph_module"]["graph"]["nodes"]:
+            node["metadata"].update(source_fn_stack=f"a,{SYSTEM}", custom='{"a": 1}', stack_trace="a\n" + TOUCH)
+
+    rewrite_archive(
+        copied / "pt2" / "model.pt2",
+        lambda name, data: (name, change_json(data, note) if name == "models/all_scores.json" else data),
+    )
+    program = load_pt2(copied / "pt2" / "model.pt2", "all_scores")
+    noted = {key for node in program.graph.nodes for key in node.meta}
+    assert noted.isdisjoint({"source_fn_stack", "custom", "stack_trace", "torch_fn"})
+    assert "nn_module_stack" in noted  # to say at which block two formats part
+
+
+def test_a_program_that_torch_cannot_write_as_source_is_refused_in_a_line(copied: Path) -> None:
+    change = _signature(lambda signature: signature.update(forward_arg_names=["lambda", "context"]))
+    rewrite_archive(copied / "pt2" / "model.pt2", change)
+    with pytest.raises(InputError, match=r"does not load as a torch\.export archive"):
+        load_pt2_module(copied / "pt2" / "model.pt2", "all_scores")
 
 
 def test_guards_of_a_torch_export_program_are_not_run(copied: Path) -> None:
@@ -149,8 +238,6 @@ STATEMENTS = {
     b'getattr(torch, "save")(bst_seen, "trapped")': "aten::save",
     b'getattr(ops.aten, "sa" "ve")(bst_seen, "trapped")': "aten::save",
     b'getattr(torch, "s\\141ve")(bst_seen, "trapped")': "aten::save",
-    b'torch.\\\nsave(bst_seen, "trapped")': "aten::save",
-    b'(torch.#x\nsave(bst_seen, "trapped"))': "aten::save",
     b'bst_seen = torch.from_file("trapped", True, 9)': "aten::from_file",
     b"bst_seen = torch.wait(fork((scorer).newest, bst_seen))": "prim::fork",
 }
@@ -165,7 +252,9 @@ def test_torchscript_calls_arithmetic_or_is_refused(copied: Path, statement: byt
 
 
 AT_READING = {
-    "torch.classes": (b"scorer : ", b"other : __torch__.torch.classes.profiler.X\n  "),
+    r"torch\.classes": (b"scorer : ", b"other : __torch__.torch.classes.profiler.X\n  "),
+    r"\\\\\\n": (b"scorer : ", b"other : __torch__.torch.\\\nclasses.profiler.X\n  "),
+    "#": (b"scorer : ", b"other : (__torch__.torch.#x\nclasses.profiler.X)\n  "),
     "__setstate__": (
         b"  def ",
         b'  def __setstate__(self, state: int) -> None:\n    torch.save(torch.zeros([1]), "trapped")\n',
@@ -178,6 +267,18 @@ def test_torchscript_that_runs_while_it_is_read_is_refused(copied: Path, word: s
     _insert(copied, *AT_READING[word])
     with pytest.raises(InputError, match=f"holds '{word}', which none that bst writes does"):
         load_torchscript(copied / "torchscript" / "model.pt")
+    assert not Path("trapped").exists()
+
+
+def test_torchscript_that_torch_reads_otherwise_than_python_is_refused(copied: Path) -> None:
+    path = copied / "torchscript" / "model.pt"
+    shown = path.read_bytes()
+    _insert(copied, *AT_READING["__setstate__"])
+    path.write_bytes(two_in_one(shown, path.read_bytes()))
+    code = torch._C.PyTorchFileReader(str(path)).get_record("code/__torch__/export/torchscript.py")
+    assert b"__setstate__" in code  # that is what torch would run
+    with pytest.raises(InputError, match="its directory can be read in two ways"):
+        load_torchscript(path)
     assert not Path("trapped").exists()
 
 
