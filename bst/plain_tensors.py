@@ -62,12 +62,13 @@ def require_one_reading(path: Path, members: list[zipfile.ZipInfo]) -> None:
         ValueError: the directory does not stand at the very end, or the two list other names or places; or a
             RuntimeError of torch's reader.
     """
+    length = ZIP_END.size + ZIP64_LOCATOR.size
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
-        stream.seek(max(0, size - ZIP_END.size - ZIP64_LOCATOR.size))
-        tail = stream.read()
+        stream.seek(max(0, size - length))
+        tail = stream.read().rjust(length, b"\0")
     locator, end = ZIP64_LOCATOR.unpack_from(tail), ZIP_END.unpack_from(tail, ZIP64_LOCATOR.size)
-    lies = locator[0] == b"PK\6\7" and locator[2] != size - len(tail) - ZIP64_END_BYTES
+    lies = locator[0] == b"PK\6\7" and locator[2] != size - length - ZIP64_END_BYTES
     reader: Any = torch._C.PyTorchFileReader(str(path))  # its stub lacks half of it
     places = {member.filename.partition("/")[2]: member.header_offset for member in members}
     if (

@@ -50,6 +50,13 @@ def test_an_archive_with_its_directory_elsewhere_than_at_its_end_is_refused(copi
             load_torchscript(path)
 
 
+def test_an_archive_of_nothing_is_refused_in_a_line(copied: Path) -> None:
+    path = copied / "torchscript" / "model.pt"
+    path.write_bytes(b"PK\3\4PK\5\6" + bytes(18))
+    with pytest.raises(InputError, match="is not a TorchScript file of bst"):
+        load_torchscript(path)
+
+
 @pytest.mark.parametrize("location", ["../outside.bin", "/outside.bin", "linked.bin"])
 def test_onnx_weights_outside_of_the_folder_are_refused(copied: Path, location: str) -> None:
     outside = copied.parent / "outside.bin"
