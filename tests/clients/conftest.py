@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
+from torch.utils.cpp_extension import CUDA_HOME
 
 from bench import demo
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
@@ -97,6 +99,8 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shutil.copytree(CLIENTS / name, folder, ignore=shutil.ignore_patterns("build"))
     first, _ = readme_commands(name)
     if name == "cpp-libtorch":
+        if torch.version.cuda and CUDA_HOME is None:
+            pytest.skip("this torch is built with CUDA, and no CUDA toolkit is here to build against it")
         return Client(name, (build(folder, first),), ("torchscript", "aotinductor"))
     if not HEADERS.exists():
         pytest.skip("no C++ headers: npm was not there")
