@@ -16,8 +16,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-import torch
-from torch.utils.cpp_extension import CUDA_HOME
 
 from bench import demo
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
@@ -81,6 +79,8 @@ def build(folder: Path, first: str) -> str:
         "CXXFLAGS": "-Werror",
     }
     done = subprocess.run(first, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if "I cannot find the CUDA" in done.stderr:
+        pytest.skip("this torch is built with CUDA, and no CUDA toolkit is here to build against it")
     assert done.returncode == 0, done.stdout + done.stderr
     return str(folder / "build" / "bst-client")
 
@@ -99,8 +99,6 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shutil.copytree(CLIENTS / name, folder, ignore=shutil.ignore_patterns("build"))
     first, _ = readme_commands(name)
     if name == "cpp-libtorch":
-        if torch.version.cuda and CUDA_HOME is None:
-            pytest.skip("this torch is built with CUDA, and no CUDA toolkit is here to build against it")
         return Client(name, (build(folder, first),), ("torchscript", "aotinductor"))
     if not HEADERS.exists():
         pytest.skip("no C++ headers: npm was not there")
