@@ -5,6 +5,7 @@
 A row stands below a head that begins with `given`. Its first cell is run as it stands, in a folder where the names of
 the page's first table are files and folders (`tests/reliability/place.py`). The second cell says how that ended, the
 third what was said: `...` in it stands for any text, and `as` before something to run for the answer which that gives.
+A row below `given before NAME VERSION` stands in place of that of the same first cell where the library is older.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +60,17 @@ class Page:
 
     @property
     def rows(self) -> list[Row]:
-        found = []
+        found: list[Row] = []
         for line, headings, head, cells in self._tables():
-            if head == "given":
-                how, told = _span(cells[2])
-                came_back, same_as = ("", told) if how else (told, "")
-                found.append(Row(line, *headings, _span(cells[0])[1], cells[1], came_back, same_as))
+            given, _, older = head.partition(" before ")
+            if given != "given" or (older and not _is_older(*older.split())):
+                continue
+            how, told = _span(cells[2])
+            came_back, same_as = ("", told) if how else (told, "")
+            row = Row(line, *headings, _span(cells[0])[1], cells[1], came_back, same_as)
+            if older:
+                found = [one for one in found if (one.door, one.given) != (row.door, row.given)]
+            found.append(row)
         return found
 
     @property
@@ -78,7 +85,7 @@ class Page:
         return re.findall(rf"### {door}\n.*?```python\n(.*?)```", text, flags=re.DOTALL)[0]
 
     def _tables(self) -> Iterator[tuple[int, tuple[str, str], str, list[str]]]:
-        """Walk the rows of the section: line, headings above, the first word of the table's head, and the cells."""
+        """Walk the rows of the section: line, headings above, the first cell of the table's head, and the cells."""
         inside, door, section, head = False, "", "", ""
         for place, line in enumerate(self.lines):
             if line.startswith("## "):
@@ -94,6 +101,12 @@ class Page:
                 if head and not set(cells[0]) <= set("-: "):
                     yield place, (door, section), head, cells
                 head = head or cells[0]
+
+
+def _is_older(name: str, bound: str) -> bool:
+    """Whether the library at hand is older than `bound`, of two numbers."""
+    installed, asked = (tuple(map(int, one.split(".")[:2])) for one in (version(name), bound))
+    return installed < asked
 
 
 def read_page() -> Page:
