@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bst.errors import InputError, reason
 
-ZIP = b"PK\x03\x04"  # what torch saves before 1.6 does not begin with it
+ZIP = b"PK\x03\x04"
 # The last that stands in an archive, before it where the one for large files stands, and how long that one is.
 ZIP_END, ZIP64_LOCATOR, ZIP64_END_BYTES = struct.Struct("<4s18x"), struct.Struct("<4sIQI"), 56
 
@@ -27,7 +27,7 @@ def read_plain_tensors(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _require_stored(path)
+            _require_archive(path)
             found = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
@@ -43,11 +43,13 @@ def read_plain_tensors(path: Path) -> dict[str, Tensor]:
     return dict(found)
 
 
-def _require_stored(path: Path) -> None:
-    """Refuse an archive that unpacks to more than itself: torch packs none, and would unpack what others have."""
+def _require_archive(path: Path) -> None:
+    """Refuse what torch saved before 1.6, of which it takes sizes at their word, and an archive that unpacks to more
+    than itself: torch packs none, and would unpack what others have.
+    """
     with path.open("rb") as stream:
-        if stream.read(4) != ZIP:
-            return
+        if stream.read(len(ZIP)) != ZIP:
+            raise ValueError("it is not an archive, as torch has saved since 1.6")
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if sum(member.file_size for member in members) > path.stat().st_size:

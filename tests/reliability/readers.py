@@ -94,7 +94,6 @@ def make_files(folder: Path) -> None:
     shapes = _expected_shapes(NotebookConfig.model_validate_json(json.dumps(NOTEBOOK), strict=False))
     weights = {name: torch.arange(torch.Size(shape).numel()).reshape(shape) / 100 for name, shape in shapes.items()}
     torch.save(weights, folder / "weights.pt")
-    torch.save(weights, folder / "legacy.pth", _use_new_zipfile_serialization=False)
     _make_run_and_bundle(folder, events, users)
 
 
@@ -144,9 +143,8 @@ def _new(folder: Path) -> Iterator[Path]:
 
 
 def _notebook(folder: Path, file: str) -> Any:
-    weights = folder / (file if file.startswith(("weights", "legacy")) else "weights.pt")
     with _new(folder) as out:
-        return import_notebook(weights, folder / "notebook.json", out)
+        return import_notebook(folder / "weights.pt", folder / "notebook.json", out)
 
 
 def _resume(folder: Path, _: str) -> Any:
@@ -202,7 +200,7 @@ READERS: dict[str, Reader] = {
     "notebook_config": Reader(
         ("notebook.json", "notebook.py"), lambda folder, file: read_notebook_config(folder / file)
     ),
-    "notebook": Reader(("weights.pt", "legacy.pth", "notebook.json"), _notebook),
+    "notebook": Reader(("weights.pt", "notebook.json"), _notebook),
     "run": Reader(RUN, lambda folder, file: load_run(folder / "run")),
     "vocabulary": Reader(("run/vocabulary.json",), lambda folder, file: read_vocabularies(folder / "run", "a run")),
     "state": Reader((STATE,), lambda folder, file: load_state(folder / "run")),

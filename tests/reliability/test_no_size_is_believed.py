@@ -99,6 +99,15 @@ def test_an_archive_whose_first_bytes_are_something_else_is_refused(copied: Path
         load_torchscript(path)
 
 
+def test_weights_saved_as_before_torch_1_6_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch takes as many bytes as such a pickle says that a text has."""
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(InputError, match=r"it is not an archive, .* since 1\.6\); save it with torch\.save"):
+        read_plain_tensors(path)
+
+
 def test_weights_that_unpack_to_more_for_torch_alone_are_refused(tmp_path: Path) -> None:
     shown, hidden = tmp_path / "shown.pt", tmp_path / "hidden.pt"
     torch.save({"a": torch.zeros(2)}, shown)
