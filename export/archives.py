@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from bst.plain_tensors import require_one_reading
+from export.script_pickles import require_stored
 
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 ZIP_MAGIC = b"PK\x03\x04"
@@ -29,8 +30,13 @@ SCRIPT_MEMBER = re.compile(
 )
 # What runs while an archive is read: methods that restore an object, and objects of C++.
 AT_READING = re.compile(rb"__setstate__|\btorch\s*[.\n]\s*classes\b")
-# May stand in the middle of a name in TorchScript's code, and never does in what TorchScript writes.
-SPLITTING = re.compile(rb"\\\s|#")
+# May stand in the middle of a name in TorchScript's code, or makes a text whose end is hard to tell; it never does in
+# what TorchScript writes.
+SPLITTING = re.compile(rb"\\\s|#|'|\"\"\"")
+# torch reads code, and goes from one method to the next, by recursion: a stack of 8 MB takes 4,000 levels of it. What
+# bst writes has 27,000 bytes, 60 methods, and 250 characters a statement; no level takes less than one of them.
+CODE_BYTES, METHODS, STATEMENT, INDENT = 2**18, 300, 2000, 100
+TEXT, BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"'), re.compile(r"[(\[{\n)\]}]")
 # What the model is made of, as TorchScript and torch.export call it.
 OPERATORS = frozenset(
     """
@@ -59,11 +65,13 @@ TEXTS = {
     "path_name": re.compile(r"(weight|tensor)_[0-9]+"),
     "torch_version": re.compile(r"[\w.+]+"),
 }
+SYMBOL = r"Symbol\('[su][0-9]{1,6}'(, (positive|nonnegative|integer)=True)*\)"
+# The one power that bst writes is the square of a size. One of numbers would be worked out, however long that takes.
 SIZE = re.compile(
-    r"Integer\(-?[0-9]{1,19}\)|Symbol\('[su][0-9]{1,6}'(, (positive|nonnegative|integer)=True)*\)", re.ASCII
+    rf"Integer\(-?[0-9]{{1,19}}\)|{SYMBOL}|Pow\(Max\(Integer\(1\), {SYMBOL}\), Integer\(2\)\)", re.ASCII
 )
 SIZE_OF_SIZES = re.compile(
-    r"(Add|Mul|Pow|Max|Min|Mod|FloorDiv|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|Equality|Unequality)"
+    r"(Add|Mul|Max|Min|Mod|FloorDiv|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|Equality|Unequality)"
     r"\(@(, @)*\)"
 )
 LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
@@ -105,7 +113,10 @@ def require_inert(path: Path) -> None:
         ValueError: names the member and what it holds; others as `require_plain`.
     """
     require_plain(path)
+    with zipfile.ZipFile(path) as archive:
+        sizes = {member.filename.partition("/")[2]: member.file_size for member in archive.infolist()}
     reader = torch._C.PyTorchFileReader(str(path))
+    code = b""
     for name in reader.get_all_records():
         if not SCRIPT_MEMBER.fullmatch(name):
             raise ValueError(f"its member {name!r} is none that TorchScript writes")
@@ -114,6 +125,15 @@ def require_inert(path: Path) -> None:
             found = AT_READING.search(data) or (SPLITTING.search(data) if name.endswith("py") else None)
             if found:
                 raise ValueError(f"{name} holds {found.group().decode()!r}, which none that bst writes does")
+            code += data if name.endswith("py") else b""
+        if name.endswith("pkl"):
+            folder = name.removesuffix(".pkl") + "/"
+            stored = {key.removeprefix(folder): size for key, size in sizes.items() if key.startswith(folder)}
+            try:
+                require_stored(data, stored)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    _require_shallow(code)
 
 
 def require_arithmetic(module: Any) -> None:
@@ -219,6 +239,30 @@ def _is_tree_of_tuples(spec: Any) -> bool:
         return isinstance(inner, list) and node == tuples and all(map(fits, inner))
 
     return isinstance(spec, list) and len(spec) == 2 and spec[0] == 1 and fits(spec[1])
+
+
+def _require_shallow(code: bytes) -> None:
+    """Refuse code that torch might not come back from: a statement too long, blocks too deep, or too many methods."""
+    bare = TEXT.sub("", code.decode())
+    if odd := re.search(r'["\\]|\belif\b', bare):
+        raise ValueError(f"its code holds {odd.group()!r}, which none that bst writes does")
+    depth, start, longest = 0, 0, 0
+    for found in BRACKET.finditer(bare + "\n"):
+        if found.group() == "\n" and depth == 0:
+            longest, start = max(longest, found.start() - start), found.end()
+        elif found.group() != "\n":
+            depth += 1 if found.group() in "([{" else -1
+        if depth < 0:
+            break
+    if depth != 0:
+        raise ValueError("its code has brackets that do not match")
+    methods = len(re.findall(r"\bdef\b", bare))
+    deep = re.search(rf"^[^\S\n]{{{INDENT}}}", bare, re.MULTILINE)
+    if len(code) > CODE_BYTES or methods > METHODS or longest > STATEMENT or deep:
+        raise ValueError(
+            f"its code has {len(code):,} bytes, {methods} methods, statements of up to {longest:,} characters"
+            f"{', and deep blocks' if deep else ''}, as no model has"
+        )
 
 
 def _require_known_nodes(block: Any) -> None:

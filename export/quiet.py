@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 
 @contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Let through nothing but errors of `loggers`, and no warning: of absent packages, old parts, a better CPU."""
+    """Let through nothing but errors of `loggers`, and no warning: of absent packages, old parts, a better CPU.
+
+    Nor what is printed, for the output of a command is its answer: onnxscript before 0.7 prints what it has rewritten.
+    """
     named = [logging.getLogger(name) for name in loggers]
     levels = [logger.level for logger in named]
     try:
         for logger in named:
             logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -92,6 +92,10 @@ PROGRAMS = {
         _size("sympify(Symbol('u0', integer=True))"),
         r"holds .sympify\(.* as expr_str, which none",
     ),
+    "a size of a hundred million digits": (
+        _size("Pow(Integer(10), Integer(99999999))"),
+        r"holds .Pow\(.* as expr_str, which none",
+    ),
     "a tree that imports a module": (
         _signature(
             lambda signature: signature.update(
