@@ -67,9 +67,7 @@ TEXTS = {
 }
 SYMBOL = r"Symbol\('[su][0-9]{1,6}'(, (positive|nonnegative|integer)=True)*\)"
 # The one power that bst writes is the square of a size. One of numbers would be worked out, however long that takes.
-SIZE = re.compile(
-    rf"Integer\(-?[0-9]{{1,19}}\)|{SYMBOL}|Pow\(Max\(Integer\(1\), {SYMBOL}\), Integer\(2\)\)", re.ASCII
-)
+SIZE = re.compile(rf"Integer\(-?[0-9]{{1,19}}\)|{SYMBOL}|Pow\(Max\(Integer\(1\), {SYMBOL}\), Integer\(2\)\)", re.ASCII)
 SIZE_OF_SIZES = re.compile(
     r"(Add|Mul|Max|Min|Mod|FloorDiv|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|Equality|Unequality)"
     r"\(@(, @)*\)"
