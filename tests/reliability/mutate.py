@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import pickletools
 import random
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import PurePath
@@ -21,6 +23,13 @@ ODD: tuple[Any, ...] = (
     *("__class__", "F8_E4M3", "F4", "C64"),
     *([], {}, [[]], [None], {"": None}, [1, "a"], {"a": {"a": {}}}),
 )
+DEEP = 20_000
+# A text of gigabytes and one of exabytes, a far place in the memo, tuples in one another, a step that is not written.
+STEPS = (
+    *(b"X\xf0\xff\xff\x7f", b"\x8d" + b"\xff" * 7 + b"\x0f", b"Nr\0\0\0\x20", b")" + b"\x85" * DEEP * 100),
+    *(b"N", b"0", b"(", b"t", b")", b"}", b"]", b"R", b"b", b"Q", b"h\0", b"q\0", b"\x81", b"\x85"),
+)
+AROUND = ((b"(", b")"), (b"(\n", b")"), (b"List[", b"]"), (b"-", b""), (b"not ", b""), (b'"', b'"'))
 BORDERS = tuple(value.to_bytes(8, "little", signed=True) for value in (0, 1, -1, 2**31, 2**32, 2**62, 2**63 - 1, -2))
 
 
@@ -131,7 +140,8 @@ def _zip(content: bytes, rng: random.Random) -> bytes:
     """Change a member and write the archive anew, so that its sums are right."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(info.filename, archive.read(info)) for info in archive.infolist()]
-    place = rng.randrange(len(members))
+    telling = [place for place, (name, _) in enumerate(members) if name.endswith(("data.pkl", ".py", ".json"))]
+    place = rng.choice(telling) if telling and rng.random() < 0.5 else rng.randrange(len(members))
     name, data = members[place]
     how = rng.randrange(12)
     if how == 0:
@@ -144,6 +154,37 @@ def _zip(content: bytes, rng: random.Random) -> bytes:
     else:
         members[place] = (name, mutated(name, data, rng))
     return zipped(members, zipfile.ZIP_DEFLATED if rng.random() < 0.05 else zipfile.ZIP_STORED)
+
+
+def _pickle(content: bytes, rng: random.Random) -> bytes:
+    """Change a number, repeat or leave out a step, or put one in that asks for much."""
+    steps = [(step.name, place) for step, _, place in pickletools.genops(content)]
+    bounds = [place for _, place in steps] + [len(content)]
+    numbers = [place for place, (name, _) in enumerate(steps) if name.startswith("BININT")]
+    how = rng.randrange(6)
+    place = rng.choice(numbers) if how < 3 and numbers else rng.randrange(len(steps))
+    step = content[bounds[place] : bounds[place + 1]]
+    if how < 3:
+        step = b"J" + struct.pack("<i", rng.choice((-1, 0, 1, 2, 255, 2**16, 2**20, 2**28, 2**31 - 1)))
+    elif how == 3:
+        step *= rng.choice((0, 2, 3))
+    else:
+        step += rng.choice(STEPS)
+    return content[: bounds[place]] + step + content[bounds[place + 1] :]
+
+
+def _code(content: bytes, rng: random.Random) -> bytes:
+    """Nest an expression, or repeat a line."""
+    if rng.random() < 0.3:
+        lines = content.splitlines(keepends=True)
+        place = rng.randrange(len(lines))
+        return b"".join([*lines[:place], lines[place] * rng.choice((0, 2, DEEP)), *lines[place + 1 :]])
+    start = rng.choice([place for place, one in enumerate(content) if one in b"(= "]) + 1
+    before, after = rng.choice(
+        ((b"(", b")"), (b"-", b""), (b"not ", b""), (b"List[", b"]"), (b"(\n", b")"), (b'"', b'"'))
+    )
+    times = rng.choice((1, 2, DEEP))
+    return content[:start] + before * times + b"x" + after * times + content[start:]
 
 
 def zipped(members: list[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -175,5 +216,7 @@ KINDS: dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".gz": _gzip,
     ".pt": _zip,
     ".pt2": _zip,
+    ".pkl": _pickle,
+    ".py": _code,
     ".safetensors": _safetensors,
 }
