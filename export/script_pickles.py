@@ -102,7 +102,7 @@ class Walk:
     def make(self) -> None:
         named, given = self.pop(2)
         _require(isinstance(named, Named) and named.name.startswith("__torch__"), "it makes an object of no class")
-        _require(_is(given, "tuple") and given.depth == 1 and not given.parts, "it makes an object of something")
+        _require(_is(given, "tuple") and not given.parts, "it makes an object of something")
         self.push("new")
 
     def build(self) -> None:
@@ -112,7 +112,8 @@ class Walk:
 
     def call(self) -> None:
         named, given = self.pop(2)
-        _require(isinstance(named, Named) and named.name in CALLED and _is(given, "tuple"), f"it calls {named!r}")
+        known = isinstance(named, Named) and named.name in CALLED and _is(given, "tuple")
+        _require(known, f"it calls {getattr(named, 'name', named)!r}")
         if named.name == TENSOR:
             self._require_inside(given.parts)
         if named.name == TYPED:

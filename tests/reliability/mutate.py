@@ -180,9 +180,7 @@ def _code(content: bytes, rng: random.Random) -> bytes:
         place = rng.randrange(len(lines))
         return b"".join([*lines[:place], lines[place] * rng.choice((0, 2, DEEP)), *lines[place + 1 :]])
     start = rng.choice([place for place, one in enumerate(content) if one in b"(= "]) + 1
-    before, after = rng.choice(
-        ((b"(", b")"), (b"-", b""), (b"not ", b""), (b"List[", b"]"), (b"(\n", b")"), (b'"', b'"'))
-    )
+    before, after = rng.choice(AROUND)
     times = rng.choice((1, 2, DEEP))
     return content[:start] + before * times + b"x" + after * times + content[start:]
 

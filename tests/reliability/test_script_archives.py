@@ -70,7 +70,11 @@ PICKLES = {
     "a mark of nothing": (*after_protocol(b"t"), "it takes more than there is"),
     "a tuple of what lies below its mark": (*after_protocol(b"NN(\x86"), "it takes more than there is"),
     "what TorchScript does not write": (*after_protocol(b"N0"), "it holds POP, which TorchScript does not write"),
-    "a call of something else": (b"_rebuild_tensor_v2", b"_rebuild_qtensor", "it calls Named"),
+    "a call of something else": (
+        b"_rebuild_tensor_v2",
+        b"_rebuild_qtensor",
+        r"it calls 'torch\._utils _rebuild_qtensor'",
+    ),
 }
 
 
