@@ -8,7 +8,8 @@ NPM := clients/node clients/web tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
-.PHONY: demo serve test test-all clients-test check format schema install lock audit licences package-check clean
+.PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema install lock audit
+.PHONY: licences package-check clean
 
 demo: install
 	@rm -rf demo
@@ -17,11 +18,36 @@ demo: install
 serve: install
 	$(BIN)/bst demo --out demo --serve
 
+# Two workers, each with whole files, which share the bundles that they build (tests/builds.py).
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
+
+# Without a bundle: what to run after every change.
+test-quick: install
+	$(PYTEST) -m "not slow and not bundle"
+
 test: install check
-	$(BIN)/pytest -q -m "not slow" -n 2 --dist worksteal
+	$(PYTEST) -m "not slow"
 
 test-all: install check $(TRITON)
-	$(BIN)/pytest -q
+	$(PYTEST)
+
+# On a machine with a CUDA device, which needs no network: its Python has torch, and `wheels/` the rest (`make gpu-wheels`
+# elsewhere, then copied). Without `wheels/` the packages must be there already.
+test-gpu:
+	$(PYTHON) -m venv --system-site-packages .venv-gpu
+	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst; fi
+	rm -rf gpu
+	.venv-gpu/bin/python -m bench.gpu --out gpu
+
+# For the Python of the machine with the GPU. Of these only those are installed there that it lacks.
+GPU_PYTHON ?= 3.12
+gpu-wheels: install
+	rm -rf wheels
+	$(BIN)/pip download -q -d wheels -c constraints.txt --only-binary=:all: --python-version $(GPU_PYTHON) \
+	  --platform manylinux2014_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_28_x86_64 \
+	  $$($(BIN)/python -c "import tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+	    print(*[one for one in needs if not one.startswith('torch>')])")
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w wheels .
 
 clients-test: install
 	$(BIN)/pytest -q tests/clients
@@ -90,4 +116,4 @@ $(TRITON): tests/triton/requirements.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo build dist *.egg-info
+	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo build dist *.egg-info

@@ -75,10 +75,10 @@ def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:
 
 def held_out(bundle: Bundle) -> tuple[list[Array], Array]:
     """Histories and contexts of held-out users, by index, that are not empty: the largest batch among the golden
-    vectors of `top_k`.
+    vectors of the main signature.
     """
     manifest, vocabularies = bundle.manifest, bundle.vocabularies
-    signature = manifest.signature("top_k")
+    signature = manifest.main_signature()
     golden = read_golden(bundle.path / "golden", signature)
     users = [one.inputs for one in golden if one.name.startswith("users_")] or [one.inputs for one in golden]
     name, longest = signature.inputs[0].name, manifest.model.max_length

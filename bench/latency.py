@@ -48,7 +48,7 @@ def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], l
         told = f"launch {launch + 1} of {config.launches}"
         for device in devices:
             tell(f"{told}: the machine's own speed")
-            rates[device].append(in_own_process(measure_rates, threads, sets, device))
+            rates[device].append(in_own_process(measure_rates, threads, sets, config.speed_seconds, device))
         with contest.workers(threads) as workers:
             for case in cases:
                 tell(f"{told}: {case}")
@@ -66,7 +66,7 @@ def _take_turns(
 
     def warm_up(name: str, worker: Worker) -> None:
         contest.tell(f"{case}: warming up {name}")
-        warm = worker.warm_up(case, config.round_seconds)
+        warm = worker.warm_up(case, config.round_seconds, config.warm_windows)
         if name == REFERENCE:
             expected.append(warm.answers)
         one = gathered[name]

@@ -25,7 +25,6 @@ from export.choices import ShortlistRecord
 from export.golden import Case as Call
 
 FLOAT_BYTES = 4
-SECONDS = 0.25  # of each kernel
 MATRIX = 1024
 MIN_BYTES = 2**18
 
@@ -107,8 +106,8 @@ def working_set(works: Sequence[Work]) -> int:
     return max(MIN_BYTES, 1 << (max(one.moved_bytes for one in works) - 1).bit_length())
 
 
-def measure_rates(threads: int, sets: Sequence[int], device: str = "cpu") -> list[tuple[int, float]]:
-    """Measure in this process: `(working set, bytes/s)` for each of `sets`, then `(0, operations/s)`.
+def measure_rates(threads: int, sets: Sequence[int], seconds: float, device: str = "cpu") -> list[tuple[int, float]]:
+    """Measure in this process, each kernel for `seconds`: `(working set, bytes/s)` of `sets`, then `(0, operations/s)`.
 
     Bytes are those that a copy reads and writes, or a matrix-vector product reads, whichever is faster; operations
     those of a float32 product of matrices `[1024, 1024]`.
@@ -122,20 +121,20 @@ def measure_rates(threads: int, sets: Sequence[int], device: str = "cpu") -> lis
             matrix = torch.ones(size // FLOAT_BYTES // 256, 256, device=device)
             vector = torch.ones(256, device=device)
             kernels = partial(to.copy_, half), partial(torch.mv, matrix, vector)
-            found.append((size, size / min(_fastest(kernel, device) for kernel in kernels)))
+            found.append((size, size / min(_fastest(kernel, seconds, device) for kernel in kernels)))
         square = torch.ones(MATRIX, MATRIX, device=device)
-        found.append((0, 2 * MATRIX**3 / _fastest(partial(torch.mm, square, square), device)))
+        found.append((0, 2 * MATRIX**3 / _fastest(partial(torch.mm, square, square), seconds, device)))
     return found
 
 
-def _fastest(kernel: Callable[[], object], device: str) -> float:
+def _fastest(kernel: Callable[[], object], seconds: float, device: str) -> float:
     """Seconds of the fastest call: a limit is what happens without disturbance."""
 
     def finish() -> None:
         if device != "cpu":
             torch.cuda.synchronize(device)
 
-    best, until = float("inf"), time.perf_counter() + SECONDS
+    best, until = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < until:
         started = time.perf_counter()
         kernel()

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from export import Session
 
-MIN_ARRIVALS = 200
 SPIN_S = 300e-6  # a sleep may end so much too late; the rest is spun
 Array = NDArray[np.float64]
 
@@ -26,6 +25,7 @@ Array = NDArray[np.float64]
 class Arrivals:
     """Poisson arrivals: `rate_per_s` for `seconds`, served by `clients` threads over one session.
 
+    `at_least`: so many arrivals, however short the time.
     `give_up_s`: a queue that has grown so long will not become short again; what is left is given up.
     """
 
@@ -34,11 +34,12 @@ class Arrivals:
     clients: int
     seed: int
     give_up_s: float
+    at_least: int
 
     def times(self) -> Array:
-        """Seconds from the start of each arrival, float64 `[arrivals]`: enough of them for a p99."""
+        """Seconds from the start of each arrival, float64 `[arrivals]`."""
         rng = np.random.default_rng(self.seed)
-        count = max(MIN_ARRIVALS, int(self.rate_per_s * self.seconds))
+        count = max(self.at_least, int(self.rate_per_s * self.seconds))
         return np.cumsum(rng.exponential(1 / self.rate_per_s, count))
 
 

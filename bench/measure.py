@@ -35,7 +35,9 @@ from bst.console import Tell
 from bst.errors import InputError
 from bst.files import temporary_folder
 from bst.sizes import available_bytes
-from export import export_bundle, open_bundle, verify_bundle
+from bst.validation import validated
+from export import ExportSettings, export_bundle, open_bundle, verify_bundle
+from export.bundle import FORMAT_OF
 from export.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tel
     from bench.random_model import write_random_run  # a command of its own, which a package must not import first
 
     check_config(config)
+    settings = validated(ExportSettings, {"signatures": (config.signature,), "formats": _formats_of(config)}, "bench")
     with temporary_folder() as folder:
         paths = []
         for model in models:
@@ -71,9 +74,19 @@ def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tel
             tell(f"writing and exporting a model of {count:,} items")
             run, bundle = folder / f"run_{count}", folder / f"random_{count}"
             write_random_run(run, model, seed=config.seed)
-            export_bundle(run, bundle, tell=tell)
+            export_bundle(run, bundle, settings, tell=tell)
             paths.append(bundle)
         return _measure(paths, config, tell)
+
+
+def _formats_of(config: BenchConfig) -> tuple[str, ...]:
+    """The formats, of those that are exported by default, that the backends of `config` read.
+
+    Eager, and what is made of it, reads its weights from TorchScript.
+    """
+    kinds = {name.partition("-")[0] for name in (REFERENCE, *config.backends)}
+    read = {FORMAT_OF.get({"openvino": "onnxruntime"}.get(kind, kind), "torchscript") for kind in kinds}
+    return tuple(form for form in ExportSettings().formats if form in read or "all" in kinds)
 
 
 def check_config(config: BenchConfig) -> None:
@@ -108,14 +121,22 @@ def check_config(config: BenchConfig) -> None:
             f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
             "give 2 launches or more of 1 round or more"
         )
-    for name, seconds in (("round_seconds", config.round_seconds), ("load_seconds", config.load_seconds)):
-        if not 0 < seconds <= 600:
-            offences.append(f"{name}={seconds} must be above 0 and at most 600")
+    given = config.model_dump()
+    offences += [
+        f"{name}={given[name]} must be above 0 and at most 600"
+        for name in ("round_seconds", "load_seconds", "speed_seconds")
+        if not 0 < given[name] <= 600
+    ]
+    offences += [
+        f"{name}={given[name]} must be 1 or more, and at most {MOST:,}"
+        for name in ("min_arrivals", "bisection_steps", "warm_windows")
+        if not 1 <= given[name] <= MOST
+    ]
     if not 0 < config.soak_seconds <= 7 * 24 * 3600:
         offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
     if not all(0 < one < math.inf for one in (*config.rates, config.clients, config.budget_ms)):
-        given = f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms}"
-        offences.append(f"{given} must be above 0 and finite")
+        told = f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms}"
+        offences.append(f"{told} must be above 0 and finite")
     if offences:
         raise InputError("; ".join(offences))
 

@@ -15,7 +15,6 @@ from bench.workers import Answers, Worker
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
 SHARE_OF_CAPACITY = 1.2  # where the search for the limit begins: nobody serves more than one call after the other
-STEPS = 6  # of the bisection: 1.2 / 2**6 is 2 % of the capacity
 CAPACITY_S = 0.3
 BUDGETS_UNTIL_GIVEN_UP = 50
 
@@ -74,7 +73,7 @@ def _launch(
 
     def warm_up(name: str, worker: Worker) -> None:
         contest.tell(f"load, {case}: warming up {name}")
-        answers = worker.warm_up(case, config.round_seconds).answers
+        answers = worker.warm_up(case, config.round_seconds, config.warm_windows).answers
         if name == REFERENCE:
             expected.append(answers)
         gathered[name].parity.append(contest.parity(expected[0], answers))
@@ -87,7 +86,8 @@ def _launch(
 
     def arrivals(rate: float, number: int) -> Arrivals:
         give_up_s = BUDGETS_UNTIL_GIVEN_UP * config.budget_ms / 1e3
-        return Arrivals(rate, config.load_seconds, config.clients, config.seed + 1000 * launch + number, give_up_s)
+        seed = config.seed + 1000 * launch + number
+        return Arrivals(rate, config.load_seconds, config.clients, seed, give_up_s, config.min_arrivals)
 
     for number, rate in enumerate(tried):
         asked = arrivals(rate, number)
@@ -101,7 +101,7 @@ def _launch(
     def search(name: str, worker: Worker) -> None:
         contest.tell(f"load, {case}: the limit of {name}")
         low, high = 0.0, SHARE_OF_CAPACITY * capacity[name]
-        for step in range(STEPS):
+        for step in range(config.bisection_steps):
             middle = (low + high) / 2
             served = worker.load(arrivals(middle, 100 + step))
             kept = np.quantile(served.latencies_us, 0.99, method="higher") <= 1e3 * config.budget_ms

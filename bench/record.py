@@ -33,7 +33,10 @@ class BenchConfig(Frozen):
         rounds: how often the backends take turns in each launch, `round_seconds` each.
         rates: arrivals a second in `load`; none for a quarter, half, three quarters and nine tenths of what eager does.
         clients: threads that call one session in `load` and `soak`. `budget_ms`: what p99 must keep under in `load`.
-            `load_seconds`: how long a rate is tried. `soak_seconds`: how long each backend is soaked.
+            `load_seconds`: how long a rate is tried, with at least `min_arrivals` calls, enough of them for a p99.
+            `bisection_steps` of the search for the highest rate. `soak_seconds`: how long each backend is soaked.
+        warm_windows: windows of `round_seconds` after which a backend whose median does not stand still is measured all
+            the same. `speed_seconds`: how long each kernel runs that measures the machine's own speed.
     """
 
     backends: tuple[str, ...] = ("eager", "torchscript", "pt2", "aotinductor", "onnxruntime", "eager-cuda")
@@ -51,7 +54,11 @@ class BenchConfig(Frozen):
     clients: int = 1
     budget_ms: float = 10.0
     load_seconds: float = 2.0
+    min_arrivals: int = 200
+    bisection_steps: int = 6  # from 1.2 times the capacity, 1.2 / 2**6 is 2 % of it
     soak_seconds: float = 600.0
+    warm_windows: int = 25
+    speed_seconds: float = 0.25
     seed: int = 0
 
 

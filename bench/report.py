@@ -118,9 +118,9 @@ def _method(record: BenchRecord) -> list[str]:
             paragraph(
                 f"{config.launches} launches of {config.rounds} rounds of {config.round_seconds} s a backend and case, "
                 "in random order within a round, each backend in a process of its own with the same number of threads, "
-                "after warming up. Items are drawn by Zipf's law; lengths, where not fixed, are those of real held-out "
-                "users. A ratio pairs the same inputs of the same round. An interval holds the true value in 95 of 100 "
-                "measurements; where one holds 1, the verdict is: cannot tell."
+                f"after warming up. {_drawn(record)} A ratio pairs the same inputs of the same round. "
+                "An interval holds the true value in 95 of 100 measurements; where one holds 1, the verdict is: "
+                "cannot tell."
             ),
             paragraph(
                 "The machine's limit is the time that reading the weights and multiplying the numbers takes at least, "
@@ -133,6 +133,19 @@ def _method(record: BenchRecord) -> list[str]:
         ),
         section("Where", table(["", ""], [[text(name), text(value)] for name, value in facts])),
     ]
+
+
+def _drawn(record: BenchRecord) -> str:
+    """Say where the inputs came from, as `bench.cases` draws them."""
+    config = record.config
+    lengths = "their lengths are those of such histories"
+    if any(config.lengths):
+        fixed = ", ".join(str(one) for one in config.lengths if one)
+        lengths = f"their lengths are {fixed} slots" + (" and those of such histories" if 0 in config.lengths else "")
+    told = f"Histories are parts of those of the held-out users in the bundle; {lengths}."
+    if config.signature == "score_candidates":
+        told += " Candidates are drawn by Zipf's law over the catalogue."
+    return told
 
 
 def _rate_name(what: str, size: int) -> str:

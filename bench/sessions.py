@@ -31,7 +31,7 @@ def open_eager(
 ) -> Session:
     """The Python model; in bfloat16 with its weights too."""
     served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
-    stated = bundle.manifest.signature(signature)
+    stated = bundle.signature_at(signature, bundle.manifest.ids)
     return TorchSession(stated, served.method(stated), device)
 
 

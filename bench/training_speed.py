@@ -85,7 +85,7 @@ def main() -> None:
             worker.communicate(timeout=60)
     print(_table(rates))
     if arguments.json:
-        record = {"rows_per_s": rates, "arguments": sys.argv[1:], "machine": describe(arguments.threads)}
+        record = {"rows_per_s": rates, "arguments": sys.argv[1:], "machine": describe((arguments.threads,))}
         write_atomically(arguments.json, json.dumps(record, indent=2))
 
 

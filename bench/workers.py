@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 import traceback
@@ -23,14 +22,14 @@ from bench.load import Arrivals, Served, serve
 from bench.record import Case
 from bench.statistics import Array
 from bst.errors import CheckError, InputError
-from bst.processes import end_with_parent, undisturbed_start
+from bst.processes import context, end_with_parent, undisturbed_start
 from export import Session, open_bundle
 from export.golden import read_golden
 from export.parity import LARGEST, RUNNER_UP, runner_up
 
 MIN_CALLS = 10
-# Warm is where the median of a window is within SETTLED of both before it; given up after so many windows.
-WINDOW_CALLS, SETTLED, WINDOWS = 5, 0.05, 25
+# Warm is where the median of a window is within SETTLED of both before it.
+WINDOW_CALLS, SETTLED = 5, 0.05
 # Without these, glibc may return freed memory to the system and fetch it again in every call, or not, as its heap
 # happened to grow: TorchScript at batch 32 took 5.2 or 10.4 ms from one launch to the next.
 ALLOCATOR = {
@@ -77,9 +76,8 @@ class Worker:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(task, theirs), daemon=True)
+        self.connection, theirs = context().Pipe()
+        self.process = context().Process(target=_serve, args=(task, theirs), daemon=True)
         # A thread that a client starts does not inherit `torch.set_num_threads`, but this.
         threads = {name: str(task.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         allocator = ALLOCATOR if task.steady else {}
@@ -91,9 +89,9 @@ class Worker:
         """Return when the session is loaded."""
         self._answer()
 
-    def warm_up(self, case: Case, window_s: float) -> Warm:
-        """Load the inputs of a case, answer all of them, and run until warm, in windows of so many seconds."""
-        return self._ask("warm_up", case, window_s)
+    def warm_up(self, case: Case, window_s: float, windows: int) -> Warm:
+        """Load the inputs of a case, answer all of them, and run until warm, in so many windows at most."""
+        return self._ask("warm_up", case, window_s, windows)
 
     def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
         """Run for about `seconds`, at least `MIN_CALLS` calls, from input `first` on: microseconds of each call, by the
@@ -147,7 +145,7 @@ class _Measured:
         self.prepared: list[Any] = []
         self.clock = _DeviceClock.of(self.session) if task.backend.device == "cuda" else None
 
-    def warm_up(self, case: Case, window_s: float) -> Warm:
+    def warm_up(self, case: Case, window_s: float, windows: int) -> Warm:
         session = self.session
         inputs = draw_inputs(self.bundle, self.task.signature, case, self.task.seed)
         self.prepared = [session.prepare(one) for one in inputs]
@@ -157,7 +155,7 @@ class _Measured:
         if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
             self._add_what_compare_needs(answers, inputs)
         with session.mode():
-            return Warm(answers, self._settle(window_s))
+            return Warm(answers, self._settle(window_s, windows))
 
     def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
         run, now, clock = self.session.run, time.perf_counter_ns, self.clock
@@ -185,9 +183,9 @@ class _Measured:
         golden = read_golden(self.bundle.path / "golden", self.bundle.manifest.signature(self.task.signature))
         return soak(self.session, golden, clients, seconds)
 
-    def _settle(self, window_s: float) -> bool:
+    def _settle(self, window_s: float, windows: int) -> bool:
         medians: list[float] = []
-        for _ in range(WINDOWS):
+        for _ in range(windows):
             samples: list[float] = []
             window = time.perf_counter() + window_s
             while len(samples) < WINDOW_CALLS or time.perf_counter() < window:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from bst.errors import CheckError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+START_METHOD: Literal["spawn", "forkserver"] = "spawn"  # a fresh interpreter, with nothing of this process in it
 
 
 @contextmanager
@@ -71,15 +73,19 @@ def end_with_parent() -> None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
+def context() -> SpawnContext:
+    """Give the way in which this package starts processes by `multiprocessing`."""
+    return multiprocessing.get_context(START_METHOD)  # type: ignore[return-value]
+
+
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function of a module in a fresh process; it ends with the call, whichever way that ends.
 
     Raises:
         CheckError: the process was killed, as for want of memory. What `function` raises is raised here.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
+    ours, theirs = context().Pipe(duplex=False)
+    process = context().Process(target=_answer, args=(theirs, function, arguments), daemon=True)
     with undisturbed_start():
         process.start()
     theirs.close()

@@ -263,12 +263,13 @@ def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) 
     found = next((manifest.format(name) for name in ("torchscript", "pt2") if name in manifest.format_names), None)
     if found is None:
         raise InputError(f"{bundle} holds neither torchscript nor pt2, where eager reads its weights; export one too")
-    path = _file_of(bundle, found, "top_k")
+    signature = next(iter(found.entries))
+    path = _file_of(bundle, found, signature)
     if stored_bytes(manifest.model) > 2 * path.stat().st_size:  # of equal tensors pt2 stores one
         raise InputError(f"{path} is smaller than the model that the manifest describes; export again")
     require_memory(manifest.model, 1)
     scripted = found.name == "torchscript"
-    state = load_torchscript(path).state_dict() if scripted else load_pt2_weights(path, "top_k")
+    state = load_torchscript(path).state_dict() if scripted else load_pt2_weights(path, signature)
     model = BST(manifest.model)
     try:
         model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})

@@ -23,7 +23,7 @@ from export.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputL
 from export.onnx_graph import check_onnx
 from export.parity import TOLERANCE, compare
 from export.settings import Format
-from export.signatures import Ids, Signature, build_signatures
+from export.signatures import OF_OUTPUT_LAYER, SIGNATURE_NAMES, Ids, Signature, build_signatures
 
 T = TypeVar("T")
 FORMAT_OF: dict[str, Format] = {
@@ -50,7 +50,7 @@ class Bundle:
         Args:
             backend: `onnxruntime`, `torchscript` (frozen), `pt2`, `aotinductor`, or `eager`, which takes its weights
                 from the TorchScript or the pt2.
-            signature: a name from the manifest.
+            signature: a name from the manifest; `eager` has every signature of the model.
             threads: of ONNX Runtime, instead of what the manifest advises; torch takes its own from
                 `torch.set_num_threads`.
             device: where `eager` computes.
@@ -58,9 +58,10 @@ class Bundle:
         Raises:
             InputError: the backend is not known, the bundle does not hold what it needs, or it cannot run here.
         """
-        stated = self.manifest.signature(signature)
         if backend == "eager":
+            stated = self.signature_at(signature, self.manifest.ids)
             return eager_session(rebuild_eager(self.path, self.manifest, self.vocabularies), stated, device)
+        self.manifest.signature(signature)  # refuses one that the bundle does not have
         if backend not in FORMAT_OF:
             raise InputError(f"backend {backend!r} is not known; known: eager, {', '.join(FORMAT_OF)}")
         record = self.manifest.format(FORMAT_OF[backend])
@@ -80,14 +81,22 @@ class Bundle:
                 finished: not while the session runs.
             opened: loads the session.
         """
-        stated, inner = self.manifest.signature(name), opened(self.signature_at(name, ids))
+        stated, inner = self.signature_at(name, self.manifest.ids), opened(self.signature_at(name, ids))
         return inner if ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
 
     def signature_at(self, name: str, ids: Ids) -> Signature:
-        """The signature at a level, whether a format of the bundle has it there or not."""
-        manifest = self.manifest
-        made = build_signatures(manifest.model, self.vocabularies, top_k=manifest.settings.top_k, ids=ids)
-        return next(one for one in made if one.name == name)
+        """Describe a signature of the model at a level, whether the bundle has it there or not.
+
+        Raises:
+            InputError: models have no signature of that name; the message lists those they have.
+        """
+        names = [one for one in SIGNATURE_NAMES if one == name]
+        if not names:
+            raise InputError(f"signature {name!r} is not known; known: {', '.join(SIGNATURE_NAMES)}")
+        (stated,) = build_signatures(
+            self.manifest.model, self.vocabularies, names, top_k=self.manifest.settings.top_k, ids=ids
+        )
+        return stated
 
     def output_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Map the vectors that a user vector is multiplied with, read-only: nothing is read before it is used.
@@ -97,12 +106,14 @@ class Bundle:
             is entry j of the vocabulary. `user_vector @ weights.T + biases` are the scores.
 
         Raises:
-            InputError: the bundle holds no ONNX files, in whose weights they lie.
+            InputError: the bundle does not state where they lie: it does so with ONNX files, in whose weights they are,
+                and with the signatures `all_scores` and `encode_user`, which prove it.
         """
         layer = self.manifest.output_layer
         if layer is None:
             raise InputError(
-                f"{self.path} holds no onnx, in whose weights the output layer lies; export that format too"
+                f"{self.path} does not say where its output layer lies: that takes the format onnx and the signatures "
+                f"{' and '.join(OF_OUTPUT_LAYER)}; export with them"
             )
         return map_output_layer(self.path, layer)
 
@@ -173,7 +184,7 @@ def check_output_layer(path: Path, manifest: Manifest) -> None:
         return
     gc.collect()  # the session that was replayed last
     weights, biases = map_output_layer(path, manifest.output_layer)
-    scored, encoded = manifest.signature("all_scores"), manifest.signature("encode_user")
+    encoded, scored = map(manifest.signature, OF_OUTPUT_LAYER)
     users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}
     for one in read_golden(path / "golden", scored):
         if one.name in users:

@@ -36,9 +36,8 @@ Model: dim {model.dim}, {model.num_blocks} blocks, {model.num_heads} heads, hist
 Axes in words take any size from 1 up; of a history longer than {model.max_length} slots the newest are read. Fill
 unused slots with `{padding!r}`, at any position: they are ignored, as are ids that the model does not know.
 {_context_sentence(manifest)}
-Column j of `all_scores` is the item with index j + 1; `vocabulary.json` lists the ids in that order. `top_k` gives
-{_top_k_sentence(manifest)} An unknown candidate scores -inf. `user_vector` times an item's row of the output layer,
-plus the item's bias, is the item's score.
+`vocabulary.json` lists the ids in the order of their indices, which begin at 1.
+{_signature_sentences(manifest)}
 
 ## Call it
 
@@ -83,7 +82,7 @@ def _snippets(manifest: Manifest, vocabularies: Vocabularies) -> str:
         for name in ("onnx", "torchscript", "pt2")
     )
     if onnx:
-        signature = manifest.signature("top_k", onnx.ids)
+        signature = manifest.main_signature(onnx.ids)
         given = snippets.example(signature, vocabularies, limit)
         found += [
             ("Python", "python", snippets.python_onnxruntime(signature, given)),
@@ -95,7 +94,7 @@ def _snippets(manifest: Manifest, vocabularies: Vocabularies) -> str:
         (pt2, "torch.export", snippets.python_pt2),
     ):
         if record:
-            signature = manifest.signature("top_k", record.ids)
+            signature = manifest.main_signature(record.ids)
             given = snippets.example(signature, vocabularies, limit)
             found.append((title, "python", make(signature, given)))
     return "\n\n".join(f"{title}:\n\n```{language}\n{code}\n```" for title, language, code in found)
@@ -135,6 +134,16 @@ def _remarks(manifest: Manifest) -> str:
         if record.ids != manifest.ids
     ]
     return "\n".join(lines)
+
+
+def _signature_sentences(manifest: Manifest) -> str:
+    sentences = {
+        "all_scores": "Column j of `all_scores` is the item with index j + 1.",
+        "top_k": f"`top_k` gives {_top_k_sentence(manifest)}",
+        "score_candidates": "An unknown candidate scores -inf.",
+        "encode_user": "`user_vector` times an item's row of the output layer, plus the item's bias, is its score.",
+    }
+    return "\n".join(sentences[name] for name in manifest.settings.signatures)
 
 
 def _top_k_sentence(manifest: Manifest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bst.config import Frozen
+from export.machine_rates import Rates
 from export.settings import SessionOptions
 
 
@@ -29,7 +30,7 @@ class ShortlistRecord(Frozen):
 
 
 class TuningRow(Frozen):
-    """What a call of `top_k` took with some session options: the median over rounds, microseconds."""
+    """What a call of the main signature took with some session options: the median over rounds, microseconds."""
 
     options: SessionOptions
     batch_size: int
@@ -38,9 +39,13 @@ class TuningRow(Frozen):
 
 
 class Tuning(Frozen):
-    """Session options of ONNX Runtime that were the fastest on a machine, and all that were tried there."""
+    """Session options of ONNX Runtime that were the fastest on a machine, and all that were tried there.
+
+    `rates` are those of the machine, by which the shortlist was chosen; none in bundles of before they were measured.
+    """
 
     cpu: str
     cores: int
     options: SessionOptions
     rows: tuple[TuningRow, ...]
+    rates: Rates | None = None

@@ -38,6 +38,9 @@ def export(
     formats: Annotated[
         str | None, typer.Option(help="Which formats, separated by commas: onnx,torchscript,pt2,aotinductor.")
     ] = None,
+    signatures: Annotated[
+        str | None, typer.Option(help=f"Which signatures, separated by commas [{','.join(DEFAULTS.signatures)}].")
+    ] = None,
     k: Annotated[int | None, typer.Option(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
     max_k: Annotated[int | None, typer.Option(help="Make k an input of top_k, up to this many.")] = None,
     exclude_history: Annotated[bool, typer.Option(help="top_k leaves out what the history holds.")] = False,
@@ -59,7 +62,8 @@ def export(
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
-    chosen = _chosen(formats, k, max_k, exclude_history or None, {"ids": ids, "opset": opset, **flags})
+    lists = {"formats": _names(formats), "signatures": _names(signatures)}
+    chosen = _chosen(k, max_k, exclude_history or None, {**lists, "ids": ids, "opset": opset, **flags})
     if triton is not None and out is None and into is None:
         _require_bundle(run, chosen)
         _write_repository(run, triton)
@@ -80,17 +84,17 @@ def export(
         _write_repository(bundle, triton)
 
 
-def _chosen(
-    formats: str | None, k: int | None, max_k: int | None, exclude_history: bool | None, others: dict[str, Any]
-) -> dict[str, Any]:
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _chosen(k: int | None, max_k: int | None, exclude_history: bool | None, others: dict[str, Any]) -> dict[str, Any]:
     """What the command line says of the settings, without what it leaves at its default."""
     if k is not None and max_k is not None:
         raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
     top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
     top_k["exclude_history"] = exclude_history
-    chosen = {"formats": None, **others, "top_k": {name: value for name, value in top_k.items() if value is not None}}
-    if formats is not None:
-        chosen["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
+    chosen = {**others, "top_k": {name: value for name, value in top_k.items() if value is not None}}
     return {name: value for name, value in chosen.items() if value is not None and value != {}}
 
 

@@ -13,8 +13,7 @@ import onnx.helper
 
 from export import aotinductor, pt2
 from export.manifest import FormatRecord, Manifest, Needs
-from export.settings import Cpu, Format
-from export.signatures import SIGNATURE_NAMES
+from export.settings import ExportSettings, Format
 
 # The first ONNX Runtime that runs a file of an opset. That one was tried, and the one before it, which refuses the file
 # (but for 1.15.0, the oldest that could be had): docs/results/export.md.
@@ -29,11 +28,11 @@ SEED_REMARK = (
 )
 
 
-def needs_of(form: Format, folder: Path, cpu: Cpu) -> Needs:
+def needs_of(form: Format, folder: Path, settings: ExportSettings) -> Needs:
     """Say what the files of a format, written into `folder`, ask for."""
     torch_made = {"torch": version("torch"), "python": platform.python_version()}
     if form == "onnx":
-        model = onnx.load(str(folder / f"{SIGNATURE_NAMES[0]}.onnx"), load_external_data=False)
+        model = onnx.load(str(folder / f"{settings.signatures[0]}.onnx"), load_external_data=False)
         opsets = {entry.domain or "ai.onnx": str(entry.version) for entry in model.opset_import}
         return Needs(
             versions={**opsets, "ir_version": str(model.ir_version)},
@@ -45,13 +44,13 @@ def needs_of(form: Format, folder: Path, cpu: Cpu) -> Needs:
         remarks = (TORCHSCRIPT_REMARK, *(() if seeded else (SEED_REMARK,)))
         return Needs(versions={}, made_with=torch_made, remarks=remarks)
     if form == "pt2":
-        schema = pt2.schema_of(folder / pt2.FILE, SIGNATURE_NAMES[0])
+        schema = pt2.schema_of(folder / pt2.FILE, settings.signatures[0])
         return Needs(versions={"torch.export schema": schema}, made_with=torch_made)
     return Needs(
         versions={},
         made_with=torch_made,
         machine=platform.machine(),
-        cpu_flags=aotinductor.needs(cpu),
+        cpu_flags=aotinductor.needs(settings.cpu),
         remarks=(
             "machine code for Linux; on a CPU without these flags it crashes the process",
             "checks neither shape nor dtype nor strides of its inputs: check them before the call",

@@ -20,6 +20,7 @@ from bst.config import BSTConfig
 from bst.console import Tell
 from bst.errors import CheckError, InputError
 from bst.files import replaced_folder, require_space, staged_folder, to_json
+from bst.processes import in_own_process
 from bst.vocabulary import Vocabularies, Vocabulary
 from export import aotinductor, blocks, pt2, torchscript
 from export.backends import open_format
@@ -28,6 +29,7 @@ from export.card import write_card
 from export.compatibility import needs_of
 from export.contents import list_files
 from export.golden import cases, worth_storing, write_golden
+from export.machine_rates import ZEN_4, Rates, measure_rates
 from export.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -45,7 +47,7 @@ from export.proof import Answers, PartedError, answer, prove
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
 from export.shortlist_choice import Shortlist, choose_shortlist
-from export.signatures import SIGNATURE_NAMES, Ids, Signature, build_signatures, can_hold_raw_ids
+from export.signatures import Ids, Signature, build_signatures, can_hold_raw_ids
 from export.tuning import tune
 
 DEFAULTS = ExportSettings()
@@ -90,7 +92,7 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
 
 
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
-    manifest, vocabularies, answers = _write(stage, run_path, settings, tell, like)
+    manifest, vocabularies, answers, rates = _write(stage, run_path, settings, tell, like)
     parity = []
     for record in manifest.formats:
         for one in answers:
@@ -102,7 +104,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
             parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
     del answers
     check_output_layer(stage, manifest)
-    tuning = tune(stage, manifest, tell) if settings.tune else None
+    tuning = tune(stage, manifest, rates, tell) if settings.tune else None
     manifest = manifest.model_copy(update={"parity": tuple(parity), "tuning": tuning})
     write_card(stage, manifest, vocabularies)
     manifest = manifest.model_copy(update={"files": list_files(stage)})
@@ -124,8 +126,9 @@ def _proven(
 
 def _write(
     stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None
-) -> tuple[Manifest, Vocabularies, list[Answers]]:
-    """Write formats and golden vectors, and give with the manifest what eager says to every case."""
+) -> tuple[Manifest, Vocabularies, list[Answers], Rates]:
+    """Write formats and golden vectors; give with the manifest what eager says to every case, and the rates that the
+    shortlist was chosen by."""
     run = load_run(run_path)
     _require_fit(run, settings, like)
     # torch ends the whole process when the disk is full in the middle of an archive.
@@ -135,7 +138,7 @@ def _write(
     config, vocabularies = run.config.model, run.vocabularies
     levels = {form: _level(form, settings.ids, vocabularies) for form in settings.formats}
     signatures = {
-        ids: build_signatures(config, vocabularies, top_k=settings.top_k, ids=ids)
+        ids: build_signatures(config, vocabularies, settings.signatures, top_k=settings.top_k, ids=ids)
         for ids in dict.fromkeys((settings.ids, *levels.values()))
     }
     draft = Manifest(
@@ -155,11 +158,14 @@ def _write(
         run_sha256=run_hash(run_path),
         versions=library_versions("onnx", "onnxscript", "onnxruntime"),
     )
-    plan = None
-    if "onnx" in settings.formats and settings.shortlist:
+    plan, rates = None, ZEN_4
+    if "onnx" in settings.formats and "top_k" in settings.signatures and settings.shortlist:
+        if settings.tune:
+            tell("measuring what the operators of top_k cost here")
+            rates = in_own_process(measure_rates)
         tell("choosing compact copies of the output layer")
-        top_k = settings.top_k
-        plan = choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
+        limit, excluding = settings.top_k.limit, settings.top_k.exclude_history
+        plan = choose_shortlist(run.model, run.heldout, limit, exclude_history=excluding, rates=rates)
     records = []
     output_layer = None
     for form, ids in levels.items():
@@ -178,7 +184,7 @@ def _write(
         write_golden(folder, one.signature, stored, onnx_layout=ids == settings.ids)
         answers.append(one)
     found = {"formats": tuple(records), "output_layer": output_layer, "shortlist": plan.record() if plan else None}
-    return draft.model_copy(update=found), vocabularies, answers
+    return draft.model_copy(update=found), vocabularies, answers, rates
 
 
 def _write_format(
@@ -225,11 +231,11 @@ def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> F
     return FormatRecord(
         name=form,
         ids=ids,
-        entries={name: entries[form](name) for name in SIGNATURE_NAMES},
+        entries={name: entries[form](name) for name in settings.signatures},
         golden=_golden_folder(ids, settings),
         # ONNX TopK states it; torch.topk promises nothing.
         equal_scores="lower index first" if form == "onnx" else "any order",
-        needs=needs_of(form, folder, settings.cpu),
+        needs=needs_of(form, folder, settings),
     )
 
 

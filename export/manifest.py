@@ -154,7 +154,7 @@ class Manifest(Frozen):
         settings: what was asked for. A format that cannot hold text ids is at index level all the same.
         signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
         formats: what each holds, where, and what it needs.
-        output_layer: where it lies in the ONNX weights; nowhere without them.
+        output_layer: where it lies in the ONNX weights; none without them, or without the signatures that prove it.
         shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
         tuning: advised session options, where they were measured (`bst export --tune`).
         run_sha256: over the files of the run that decide the answers.
@@ -212,6 +212,11 @@ class Manifest(Frozen):
                 return signature
         known = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
         raise InputError(f"signature {name!r} is not in the bundle; known: {known}")
+
+    def main_signature(self, ids: Ids | None = None) -> Signature:
+        """The one that examples call and whose inputs measurements take: `top_k` if it is there, else the first."""
+        names = self.settings.signatures
+        return self.signature("top_k" if "top_k" in names else names[0], ids)
 
     def signatures_of(self, record: FormatRecord) -> tuple[Signature, ...]:
         return tuple(self.signature(name, record.ids) for name in record.entries)

@@ -26,7 +26,7 @@ from export.onnx_shortlist import put_shortlist
 from export.quiet import quiet
 from export.scorer import Scorer
 from export.shortlist_choice import Shortlist
-from export.signatures import Dtype, Ids, Signature, TensorSpec, TopK
+from export.signatures import OF_OUTPUT_LAYER, Dtype, Ids, Signature, TensorSpec, TopK
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
 IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
@@ -45,7 +45,7 @@ def save_onnx(
     opset: int,
     metadata: Mapping[str, str],
     shortlist: Shortlist | None = None,
-) -> OutputLayer:
+) -> OutputLayer | None:
     """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
 
     Args:
@@ -53,7 +53,7 @@ def save_onnx(
         shortlist: how `top_k` looks for its items; without it, it scores all of them.
 
     Returns:
-        Where in the weights the output layer lies.
+        Where in the weights the output layer lies, if `signatures` are among them that prove it.
 
     Raises:
         CheckError: a file is not a valid model, or an axis came out static or under another name.
@@ -73,7 +73,8 @@ def save_onnx(
     weights = _Weights(folder)
     for model in models.values():
         weights.take_from(model)
-    output_layer = weights.place_output_layer(scorer)
+    provable = models.keys() >= set(OF_OUTPUT_LAYER)
+    output_layer = weights.place_output_layer(scorer) if provable else None
     for value in whole.graph.initializers.values():
         value.const_value = None  # the exporter's rewrite rules keep the last graph that they saw, and so the weights
     for signature in signatures:

@@ -24,7 +24,7 @@ from export.oracle import in_float64
 from export.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
 from export.scorer import Scorer, ServedModel
 from export.settings import ExportSettings, Format
-from export.signatures import Signature
+from export.signatures import Signature, build_signatures
 
 Array = NDArray[Any]
 MORE_PADDING = 3
@@ -60,20 +60,23 @@ def answer(
 ) -> Iterator[Answers]:
     """Run eager over every case of every signature, once in float32 and once in float64."""
     exact_model = in_float64(model)
-    below: list[Array] = []  # of each case the best score that `top_k` does not list,
-    largest: list[Array] = []  # and the scale of its scores: what only the scores of all items tell
-    for signature in signatures:
+
+    def asked(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
         tables = vocabularies if signature.ids == "raw" else None
         here, exact = (
             eager_session(ServedModel(Scorer(one, config, settings.top_k), tables), signature)
             for one in (model, exact_model)
         )
         inputs = [case.inputs(signature, vocabularies) for case in cases]
-        outputs = [here(one) for one in inputs]
-        truth = [exact(one)[signature.output_names[-1]] for one in inputs]
-        if signature.name == "all_scores" and not largest:
-            below = [_below(one["scores"], case, settings) for one, case in zip(outputs, cases, strict=True)]
-            largest = scales([one["scores"] for one in outputs], truth)
+        return inputs, [here(one) for one in inputs], [exact(one)[signature.output_names[-1]] for one in inputs]
+
+    # What only the scores of all items tell: of each case the best score that `top_k` does not list, and the scale.
+    (scored,) = build_signatures(config, vocabularies, ("all_scores",), top_k=settings.top_k, ids=signatures[0].ids)
+    of_all = asked(scored)
+    below = [_below(one["scores"], case, settings) for one, case in zip(of_all[1], cases, strict=True)]
+    largest = scales([one["scores"] for one in of_all[1]], of_all[2])
+    for signature in signatures:
+        inputs, outputs, truth = of_all if signature == scored else asked(signature)
         users = signature.name == "encode_user"
         largest_here = scales([one["user_vector"] for one in outputs], truth) if users else largest
         for place, one in enumerate(outputs):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bst.config import Frozen
-from export.signatures import Ids, TopK
+from export.signatures import SIGNATURE_NAMES, Ids, SignatureName, TopK
 
 Format = Literal["onnx", "torchscript", "pt2", "aotinductor"]
 FORMATS: tuple[Format, ...] = ("onnx", "torchscript", "pt2", "aotinductor")
@@ -44,6 +44,7 @@ class ExportSettings(Frozen):
 
     Attributes:
         formats: which are written, each once.
+        signatures: which are written, each once; in the order of `SIGNATURE_NAMES`, whatever order they are given in.
         ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
         tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
@@ -52,6 +53,7 @@ class ExportSettings(Frozen):
     """
 
     formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
+    signatures: Annotated[tuple[SignatureName, ...], Field(min_length=1)] = SIGNATURE_NAMES
     ids: Ids = "raw"
     top_k: TopK = TopK()
     opset: int = 21
@@ -59,11 +61,16 @@ class ExportSettings(Frozen):
     tune: bool = False
     cpu: Cpu = "avx2"
 
+    @field_validator("signatures")
+    @classmethod
+    def _in_one_order(cls, names: tuple[SignatureName, ...]) -> tuple[SignatureName, ...]:
+        return tuple(sorted(names, key=SIGNATURE_NAMES.index))
+
     @model_validator(mode="after")
     def _choices_are_known(self) -> Self:
         if self.opset not in OPSETS:
             raise ValueError(f"opset {self.opset} is not supported; known: {', '.join(map(str, OPSETS))}")
-        repeated = {form for form in self.formats if self.formats.count(form) > 1}
-        if repeated:
-            raise ValueError(f"formats name {', '.join(sorted(repeated))} twice; once is enough")
+        for what, names in (("formats", self.formats), ("signatures", self.signatures)):
+            if repeated := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"{what} name {', '.join(sorted(repeated))} twice; once is enough")
         return self

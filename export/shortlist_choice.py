@@ -1,7 +1,6 @@
 """Which compact copies of the output layer pay for this model: by what they would cost its held-out users.
 
-Times are in microseconds, of one thread of a Zen 4 core with ONNX Runtime 1.32. On another machine they may choose the
-second best copy; what comes out of it is the same.
+Times are in microseconds, by the rates of `export.machine_rates`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from bst.checkpoint import Heldout
 from bst.model import BST
 from export.choices import ScanRecord, ShortlistRecord
+from export.machine_rates import ZEN_4, Rates
 from export.shortlist import EXTRA, WIDE, Floats, Scan, best_scores, make_scan
 
 COORDINATES = (128, 256, 384, 512, 768)
@@ -24,7 +24,6 @@ FIT, TRIED = 2048, 128  # user vectors that a copy is fitted to, and that it is 
 FEW_ROWS = 2  # up to so many rows, the product of blocks is faster than that of integers
 FEW_ROWS_BEFORE_PLAIN = 1  # and than the output layer itself, where that is faster for many rows
 MANY = 32  # rows for which the copy for many is chosen
-CACHE = 24e6  # bytes
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Shortlist:
         return ShortlistRecord(few_rows=self.few_rows, few=few, many=many)
 
 
-def choose_shortlist(model: BST, heldout: Heldout, limit: int, *, exclude_history: bool) -> Shortlist | None:
+def choose_shortlist(
+    model: BST, heldout: Heldout, limit: int, *, exclude_history: bool, rates: Rates = ZEN_4
+) -> Shortlist | None:
     """Choose for calls of few rows and of many, or say that reading the output layer itself costs less.
 
     A history that is left out stands high in the shortlist, which therefore has room for it.
@@ -70,7 +71,7 @@ def choose_shortlist(model: BST, heldout: Heldout, limit: int, *, exclude_histor
         bounds, slack = scan.bounds(tried)
         needs[size] = (bounds + slack[:, None] >= least).sum(axis=1) * (count / len(picked))
     sizes = [first for first in FIRST if room < first <= count // 4] or [min(2 * room, count)]
-    costs = _Costs(count, width)
+    costs = _Costs(count, width, rates)
     choices = [(size, first) for size in tables for first in sizes]
     (few_cost, few), (many_cost, many) = (
         min((cost(size, first, needs[size]), (size, first)) for size, first in choices)
@@ -91,29 +92,33 @@ def choose_shortlist(model: BST, heldout: Heldout, limit: int, *, exclude_histor
 
 @dataclass(frozen=True)
 class _Costs:
-    """Microseconds that a call takes, besides the encoder; bytes a microsecond stand below the bytes."""
+    """Microseconds that a call takes, besides the encoder."""
 
     count: int
     width: int
+    rates: Rates
 
     def plain(self, rows: int) -> float:
         """With the output layer itself: its bytes, or its operations."""
-        layer = 4 * self.width * self.count
-        return max(layer / (60e3 if layer < CACHE else 22e3), rows * layer / 140e3) + self._pick(rows)
+        rates, numbers = self.rates, self.width * self.count
+        read = 4 * numbers / (rates.cached_bytes if 4 * numbers < rates.cache_bytes else rates.streamed_bytes)
+        return max(read, rows * numbers / rates.float_products) + self._pick(rows)
 
     def few(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
         """One row: a product of a blocked table, `first` exact scores, and all that need it for those who need more."""
-        table = coordinates * self.count
-        projected = self._projected(coordinates)
-        scan = table / (60e3 if table < CACHE else 25e3) + 4 * coordinates * projected / 18e3
-        return scan + self._pick(1) + 15 + self._exact(first, 8.5e3) + self._wider(first, needs)
+        rates, table = self.rates, coordinates * self.count
+        scan = table / (rates.cached_bytes if table < rates.cache_bytes else rates.streamed_table_bytes)
+        scan += 4 * coordinates * self._projected(coordinates) / rates.small_bytes
+        exact = self._exact(first, rates.gathered_bytes)
+        return scan + self._pick(1) + rates.scan_overhead + exact + self._wider(first, needs)
 
     def many(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
         """`MANY` rows, by a product of integers."""
         projected = self._projected(coordinates)
         operations = MANY * coordinates * (self.count + 2 * projected)
-        rest = self._pick(MANY) + MANY * (self._exact(first, 5e3) + self._wider(first, needs))
-        return operations / 140e3 + rest
+        exact = self._exact(first, self.rates.gathered_bytes_many)
+        rest = self._pick(MANY) + MANY * (exact + self._wider(first, needs))
+        return operations / self.rates.integer_products + rest
 
     def _projected(self, coordinates: int) -> int:
         """Rows of the matrices that the user vector is multiplied with."""
@@ -122,15 +127,19 @@ class _Costs:
         return self.width if self.width <= WIDE else 0
 
     def _pick(self, rows: int) -> float:
-        return 20 + rows * self.count * (1.1e-3 if rows == 1 else 1.8e-3)
+        rates = self.rates
+        return rates.call_overhead + rows * self.count * (rates.pick if rows == 1 else rates.pick_many)
 
     def _exact(self, items: float, rate: float) -> float:
-        return 5 + 4 * self.width * items / rate
+        return self.rates.exact_overhead + 4 * self.width * items / rate
 
     def _wider(self, first: int, needs: NDArray[np.float64]) -> float:
         """The mean over users of what comes after the shortlist, if anything."""
-        exact = np.minimum(4 * self.width * needs / 8.5e3, 4 * self.width * self.count / 22e3)
-        return float(np.where(needs < first, 0, 40 + 1.9e-3 * self.count + exact).mean())
+        rates = self.rates
+        picked = 4 * self.width * needs / rates.gathered_bytes
+        exact = np.minimum(picked, 4 * self.width * self.count / rates.streamed_bytes)
+        found = rates.wider_overhead + rates.wider_pick * self.count + exact
+        return float(np.where(needs < first, 0, found).mean())
 
 
 def _user_vectors(model: BST, heldout: Heldout) -> tuple[Floats, Floats]:

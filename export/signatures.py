@@ -5,6 +5,7 @@ The names are API: renaming one breaks every caller in every language.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,7 +15,11 @@ from bst.vocabulary import Vocabularies
 
 Dtype = Literal["int64", "float32", "string"]
 Ids = Literal["raw", "index"]
-SIGNATURE_NAMES = ("all_scores", "top_k", "score_candidates", "encode_user")
+SignatureName = Literal["all_scores", "top_k", "score_candidates", "encode_user"]
+SIGNATURE_NAMES: tuple[SignatureName, ...] = ("all_scores", "top_k", "score_candidates", "encode_user")
+
+# The product of what the one gives with the output layer is what the other gives: together they prove where it lies.
+OF_OUTPUT_LAYER: tuple[SignatureName, SignatureName] = ("encode_user", "all_scores")
 
 
 class TopK(Frozen):
@@ -79,8 +84,15 @@ class Signature(Frozen):
         return f"{self.name} takes {stated}"
 
 
-def build_signatures(config: BSTConfig, vocabularies: Vocabularies, *, top_k: TopK, ids: Ids) -> tuple[Signature, ...]:
-    """Describe the signatures of a model, in the order of `SIGNATURE_NAMES`."""
+def build_signatures(
+    config: BSTConfig,
+    vocabularies: Vocabularies,
+    names: Sequence[SignatureName] = SIGNATURE_NAMES,
+    *,
+    top_k: TopK,
+    ids: Ids,
+) -> tuple[Signature, ...]:
+    """Describe the signatures `names` of a model."""
     item_dtype: Dtype = vocabularies.items.dtype if ids == "raw" else "int64"
     user: tuple[TensorSpec, ...]
     if ids == "raw":
@@ -115,7 +127,7 @@ def build_signatures(config: BSTConfig, vocabularies: Vocabularies, *, top_k: To
             outputs=outputs[name],
             max_k=top_k.limit if name == "top_k" and top_k.k_is_input else None,
         )
-        for name in SIGNATURE_NAMES
+        for name in names
     )
 
 

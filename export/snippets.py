@@ -1,4 +1,7 @@
-"""Calls of `top_k` in Python, C++ and JavaScript, for the model card: whole programs, run in the bundle's folder."""
+"""Calls of a signature in Python, C++ and JavaScript, for the model card: whole programs, run in the bundle's folder.
+
+The last output of every signature is float32; `top_k` has ids before it.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,18 @@ def example(signature: Signature, vocabularies: Vocabularies, k: int) -> Example
     else:
         values = {"history": vocabularies.items.ids[:2].to_list()}
         values |= {name: vocabulary.ids[:1].to_list() for name, vocabulary in vocabularies.context.items()}
-    values["k"] = [k]
+    values |= {"candidates": values[signature.inputs[0].name], "k": [k]}
     return {spec.name: values[spec.name] for spec in signature.inputs}
 
 
 def python_onnxruntime(signature: Signature, given: Example) -> str:
     """`onnxruntime` from PyPI."""
     feeds = [f'    "{spec.name}": np.array({_nested(spec, given)}, dtype={_numpy(spec)}),' for spec in signature.inputs]
-    outputs = ", ".join(signature.output_names)
+    outputs = _unpacked(signature)
     return "\n".join(
         [
             "import numpy as np, onnxruntime",
-            'session = onnxruntime.InferenceSession("onnx/top_k.onnx")',
+            f'session = onnxruntime.InferenceSession("onnx/{signature.name}.onnx")',
             f"{outputs} = session.run(None, {{",
             *feeds,
             "})",
@@ -40,7 +43,8 @@ def python_onnxruntime(signature: Signature, given: Example) -> str:
 def python_torchscript(signature: Signature, given: Example) -> str:
     """`torch.jit.load`."""
     lines = ["import torch", 'model = torch.jit.load("torchscript/model.pt")']
-    return "\n".join([*lines, f"{', '.join(signature.output_names)} = model.top_k({_torch_inputs(signature, given)})"])
+    call = f"model.{signature.name}({_torch_inputs(signature, given)})"
+    return "\n".join([*lines, f"{', '.join(signature.output_names)} = {call}"])
 
 
 def python_pt2(signature: Signature, given: Example) -> str:
@@ -48,7 +52,7 @@ def python_pt2(signature: Signature, given: Example) -> str:
     lines = [
         "import torch",
         "from torch.export.pt2_archive._package import load_pt2  # torch's documented reader of such archives",
-        'model = load_pt2("pt2/model.pt2").exported_programs["top_k"].module()',
+        f'model = load_pt2("pt2/model.pt2").exported_programs["{signature.name}"].module()',
     ]
     return "\n".join([*lines, f"{', '.join(signature.output_names)} = model({_torch_inputs(signature, given)})"])
 
@@ -63,16 +67,16 @@ def node(signature: Signature, given: Example) -> str:
         else:
             data = json.dumps(values, ensure_ascii=False)
         feeds.append(f"  {spec.name}: new ort.Tensor('{spec.dtype}', {data}, {_shape(spec, given)}),")
-    outputs = ", ".join(signature.output_names)
+    outputs, numbers = ", ".join(signature.output_names), signature.output_names[-1]
+    shown = [f"${{{name}.data[place]}}" for name in signature.output_names]
     return "\n".join(
         [
             "import * as ort from 'onnxruntime-node';",
-            "const session = await ort.InferenceSession.create('onnx/top_k.onnx');",
+            f"const session = await ort.InferenceSession.create('onnx/{signature.name}.onnx');",
             f"const {{ {outputs} }} = await session.run({{",
             *feeds,
             "});",
-            f"for (let place = 0; place < scores.data.length; place += 1) "
-            f"console.log(`${{{signature.output_names[0]}.data[place]}} ${{scores.data[place]}}`);",
+            f"for (let place = 0; place < {numbers}.data.length; place += 1) console.log(`{' '.join(shown)}`);",
         ]
     )
 
@@ -87,7 +91,7 @@ def cpp(signature: Signature, given: Example) -> str:
         "",
         "int main() {",
         "  Ort::Env env;",
-        '  Ort::Session session(env, "onnx/top_k.onnx", Ort::SessionOptions{});',
+        f'  Ort::Session session(env, "onnx/{signature.name}.onnx", Ort::SessionOptions{{}});',
         "  auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);",
         "  Ort::AllocatorWithDefaultOptions allocator;",
         "  std::vector<Ort::Value> inputs;",
@@ -109,9 +113,12 @@ def cpp(signature: Signature, given: Example) -> str:
                 f"  inputs.push_back(Ort::Value::CreateTensor(allocator, {where}, {text}));",
                 f"  inputs.back().FillStringTensor({data}.data(), {data}.size());",
             ]
-    read = (
-        "GetStringTensorElement(place)" if signature.outputs[0].dtype == "string" else "GetTensorData<int64_t>()[place]"
-    )
+    reads = {
+        "string": "GetStringTensorElement(place)",
+        "int64": "GetTensorData<int64_t>()[place]",
+        "float32": "GetTensorData<float>()[place]",
+    }
+    read = " << ' ' << ".join(f"found[{place}].{reads[spec.dtype]}" for place, spec in enumerate(signature.outputs))
     return "\n".join(
         [
             *lines,
@@ -119,12 +126,17 @@ def cpp(signature: Signature, given: Example) -> str:
             f"  const char* output_names[] = {{{', '.join(json.dumps(name) for name in signature.output_names)}}};",
             "  const auto found = session.Run(Ort::RunOptions{nullptr}, input_names, inputs.data(), inputs.size(),",
             f"                                 output_names, {len(signature.outputs)});",
-            "  const auto count = found[1].GetTensorTypeAndShapeInfo().GetElementCount();",
+            "  const auto count = found.back().GetTensorTypeAndShapeInfo().GetElementCount();",
             "  for (size_t place = 0; place < count; ++place)",
-            f"    std::cout << found[0].{read} << ' ' << found[1].GetTensorData<float>()[place] << '\\n';",
+            f"    std::cout << {read} << '\\n';",
             "}",
         ]
     )
+
+
+def _unpacked(signature: Signature) -> str:
+    """The outputs as the left side of an assignment from a sequence."""
+    return ", ".join(signature.output_names) + "," * (len(signature.outputs) == 1)
 
 
 def _torch_inputs(signature: Signature, given: Example) -> str:

@@ -126,7 +126,6 @@ def _link_or_copy(source: Path, place: Path) -> None:
 
 def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies: Vocabularies) -> str:
     needs = manifest.format("onnx").needs
-    top_k = next(one for one in signatures if one.name == "top_k")
     return f"""# A model repository for Triton
 
 Models: {", ".join(f"`{one.name}`" for one in signatures)}, the signatures of a bundle that
@@ -137,7 +136,7 @@ They are in ONNX opset {needs.versions["ai.onnx"]}: the backend `onnxruntime` of
 
 ```sh
 tritonserver --model-repository .
-{_curl(top_k, manifest, vocabularies)}
+{_curl(manifest.main_signature(manifest.format("onnx").ids), manifest, vocabularies)}
 ```
 
 Shapes, batching and the calls that warm a model up are in each `config.pbtxt`, with the reasons. In JSON the server

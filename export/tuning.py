@@ -1,4 +1,4 @@
-"""Which options of ONNX Runtime's session are fastest here: tried on `top_k` of a bundle, each in a process of its own.
+"""Which options of ONNX Runtime's session are fastest here: tried on the main signature, each in its own process.
 
 Thread pools of two sessions in one process disturb each other, and so do two processes: only one is at work at a time.
 One option after the other is tried beside the best so far, by turns for `ROUNDS` rounds, and kept only if it was faster
@@ -22,6 +22,7 @@ from export.backends import OnnxSession
 from export.choices import Tuning, TuningRow
 from export.golden import read_golden
 from export.inputs import Arrays
+from export.machine_rates import Rates
 from export.manifest import Manifest
 from export.settings import SessionOptions
 from export.signatures import Signature
@@ -33,8 +34,12 @@ SECONDS = 0.4  # a batch size in a round
 MARGIN = 0.03
 
 
-def tune(bundle: Path, manifest: Manifest, tell: Tell = lambda step: None) -> Tuning:
-    """Measure on this machine; the manifest keeps the result, and `Bundle.session` applies it."""
+def tune(bundle: Path, manifest: Manifest, rates: Rates, tell: Tell = lambda step: None) -> Tuning:
+    """Measure on this machine; the manifest keeps the result, and `Bundle.session` applies it.
+
+    Args:
+        rates: those that the shortlist was chosen by.
+    """
     tried: dict[SessionOptions, list[list[float]]] = {}
     best = SessionOptions()
     for name, value in STEPS:
@@ -48,7 +53,7 @@ def tune(bundle: Path, manifest: Manifest, tell: Tell = lambda step: None) -> Tu
         for options, rounds in tried.items()
         for size, p50 in zip(BATCH_SIZES, np.array(rounds).T, strict=True)
     ]
-    return Tuning(cpu=_cpu(), cores=os.cpu_count() or 1, options=best, rows=tuple(rows))
+    return Tuning(cpu=_cpu(), cores=os.cpu_count() or 1, options=best, rows=tuple(rows), rates=rates)
 
 
 def _ratio(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
@@ -67,13 +72,15 @@ def _measure_by_turns(
     for number in range(ROUNDS):
         for options in candidates if number % 2 == 0 else candidates[::-1]:
             tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
-            medians = in_own_process(_medians, bundle, manifest.signature("top_k"), options)
+            medians = in_own_process(_medians, bundle, manifest, options)
             tried.setdefault(options, []).append(medians)
 
 
-def _medians(bundle: Path, signature: Signature, options: SessionOptions) -> list[float]:
+def _medians(bundle: Path, manifest: Manifest, options: SessionOptions) -> list[float]:
     """Microseconds of the median call, of each batch size."""
-    session = OnnxSession(signature, bundle / "onnx" / "top_k.onnx", options=options)
+    record = manifest.format("onnx")
+    signature = manifest.main_signature(record.ids)
+    session = OnnxSession(signature, bundle / record.entries[signature.name].path, options=options)
     found = []
     for size in BATCH_SIZES:
         calls = [session.prepare(call) for call in _calls(bundle, signature, size)]

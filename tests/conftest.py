@@ -1,8 +1,10 @@
-"""Small data with known properties, and one trained run and its bundle that the tests share."""
+"""Small data with known properties, and trained runs and their bundles that the tests share."""
 
 from __future__ import annotations
 
+import gc
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -22,13 +24,21 @@ import polars as pl
 import pytest
 import torch
 
+import bst.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from bst.training_state import load_state
-from export import ExportSettings, Manifest, TopK, export_bundle, open_bundle
+from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.golden import Case
+from tests.builds import Builds
 
 if TYPE_CHECKING:
     from tests.reliability.place import Place
+
+# Processes that the package starts are forked from one that has the libraries loaded: importing them takes seconds.
+bst.processes.START_METHOD = "forkserver"
+multiprocessing.set_forkserver_preload(["bench.workers"])
+gc.collect()
+gc.freeze()  # the export collects garbage between sessions, and would walk all that torch has loaded each time
 
 TINY = Architecture(
     dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
@@ -52,10 +62,31 @@ VARIANTS = {
         "tied_mean",
         ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True)),
     ),
-    "length_one": ("length_one", FIVE),
+    "length_one": ("length_one", FIVE.model_copy(update={"signatures": ("all_scores", "top_k")})),
+    "score_candidates": ("shared", FIVE.model_copy(update={"signatures": ("score_candidates",)})),
+    "onnx_top_k": ("shared", ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",))),
 }
 Command = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+# Fixtures with a bundle, or a program of a client, behind them: a test that asks for one is marked `bundle`.
+BUNDLES = {"bundle_path", "lean_bundle", "variants", "small_bundle", "place", "files"}
+BUNDLES |= {"client", "bundles", "compiled_bundle", "demo_bundle", "ml_1m_bundle", "huge_ids"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if BUNDLES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("bundle")
+
+
+@pytest.fixture(autouse=True)
+def no_unmarked_bundle(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test that exports in this process and does not say so by the marker `bundle`."""
+    if request.node.get_closest_marker("bundle") is None:
+        told = "this test exports a bundle: mark it with `bundle`"
+        monkeypatch.setattr("export.exporter._write_format", lambda *given: pytest.fail(told))
 
 
 def write_events(path: Path, *, users: int = 60, items: int = 40, text: bool = False, seed: int = 0) -> Path:
@@ -84,14 +115,21 @@ def write_users(path: Path, *, users: int = 60) -> Path:
 
 
 @pytest.fixture(scope="session")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Builds:
+    """What all workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return Builds((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "builds")
+
+
+@pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tables")
     return write_events(folder / "events.csv"), write_users(folder / "users.csv")
 
 
 @pytest.fixture(scope="session")
-def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Train a tiny model on random events and give its run."""
+def make_run(builds: Builds) -> Callable[..., Path]:
+    """Train a tiny model on random events and give its run. The same name stands for the same arguments everywhere."""
 
     def make(
         name: str,
@@ -101,17 +139,19 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         context: tuple[str, ...] = ("gender", "region"),
         **sizes: object,
     ) -> Path:
-        folder = tmp_path_factory.mktemp(name)
-        events = write_events(folder / "events.csv", items=items, text=text)
-        users = write_users(folder / "users.csv")
-        settings = Settings(
-            model=TINY.model_copy(update=sizes),
-            training=TrainConfig(epochs=1, batch_size=16),
-            data=DataConfig(context=context),
-        )
-        interactions = read_interactions(events, settings.data, users)
-        train(Dataset.build(interactions), settings, folder / "run")
-        return folder / "run"
+        def build(folder: Path) -> None:
+            folder.mkdir()
+            events = write_events(folder / "events.csv", items=items, text=text)
+            users = write_users(folder / "users.csv")
+            settings = Settings(
+                model=TINY.model_copy(update=sizes),
+                training=TrainConfig(epochs=1, batch_size=16),
+                data=DataConfig(context=context),
+            )
+            interactions = read_interactions(events, settings.data, users)
+            train(Dataset.build(interactions), settings, folder / "run")
+
+        return builds.get(f"run-{name}", build) / "run"
 
     return make
 
@@ -122,14 +162,18 @@ def run_path(make_run: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
-    path = tmp_path_factory.mktemp("exported") / "bundle"
-    return path, export_bundle(run_path, path, FIVE)
+def bundle_path(builds: Builds, run_path: Path) -> Path:
+    """A bundle of all that is exported by default, with context of text and of numbers."""
+    return builds.get("bundle-raw_ids", lambda path: export_bundle(run_path, path, FIVE))
 
 
-@pytest.fixture
-def bundle_path(exported: tuple[Path, Manifest]) -> Path:
-    return exported[0]
+@pytest.fixture(scope="session")
+def lean_bundle(builds: Builds, run_path: Path) -> Path:
+    """Two formats and three signatures of the same run: enough to measure, and quick to verify."""
+    settings = FIVE.model_copy(
+        update={"formats": ("onnx", "torchscript"), "signatures": ("all_scores", "top_k", "score_candidates")}
+    )
+    return builds.get("bundle-lean", lambda path: export_bundle(run_path, path, settings))
 
 
 @pytest.fixture
@@ -181,25 +225,18 @@ class OnDemand(dict[str, Path]):
 
 
 @pytest.fixture(scope="session")
-def variants(
-    make_run: Callable[..., Path],
-    text_run: Path,
-    exported: tuple[Path, Manifest],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> OnDemand:
+def variants(make_run: Callable[..., Path], text_run: Path, bundle_path: Path, builds: Builds) -> OnDemand:
     """Bundles that differ in all that the export has to tell apart; `raw_ids` has a context of text, `numbers` none."""
-    folder = tmp_path_factory.mktemp("variants")
 
     @cache
     def run(name: str) -> Path:
-        return text_run if name == "text_ids" else make_run(name, **RUNS[name])
+        return text_run if name == "text_ids" else make_run(name, **RUNS.get(name, {}))
 
     def make(name: str) -> Path:
         if name == "raw_ids":
-            return exported[0]
+            return bundle_path
         of, settings = VARIANTS[name]
-        export_bundle(run(of), folder / name, settings)
-        return folder / name
+        return builds.get(f"bundle-{name}", lambda path: export_bundle(run(of), path, settings))
 
     return OnDemand(make)
 

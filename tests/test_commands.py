@@ -12,6 +12,7 @@ from bst import DataConfig, TrainConfig
 from bst.cli import ORDER, build_app
 from tests.conftest import SHARED, Command, refused, write_events
 
+FEW = ("--formats", "onnx,torchscript", "--signatures", "top_k")
 SMALL = "[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\nhead_widths = [24]\n[training]\nepochs = 2\n"
 
 
@@ -22,6 +23,7 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.bundle
 def test_the_road_from_a_table_to_a_recommendation(
     bst_command: Command, tables: tuple[Path, Path], settings: Path, tmp_path: Path
 ) -> None:
@@ -46,7 +48,7 @@ def test_the_road_from_a_table_to_a_recommendation(
     assert code == 0
     assert json.loads(out)["test"]["num_users"] == 60
 
-    code, out, _ = bst_command("export", run, "--out", bundle, "--k", 5)
+    code, out, _ = bst_command("export", run, "--out", bundle, "--k", 5, *FEW)
     assert code == 0
     assert f"wrote {bundle}" in out
 

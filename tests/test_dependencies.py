@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def test_constraints_are_the_versions_of_the_locks() -> None:
 def test_every_locked_version_has_its_hashes_and_nothing_else(name: str) -> None:
     package = r"[\w-]+==[\w.]+(?: ; [^\\\n]+)?(?: \\\n    --hash=sha256:[0-9a-f]{64})+\n"
     assert re.fullmatch(rf"# [^\n]+\n(?:{package})+", (ROOT / name).read_text())
+
+
+def test_torch_is_bounded_to_the_versions_whose_programs_are_known() -> None:
+    """`export.archives` refuses what programs of others may hold: a new version is tried before it is let in."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (stated,) = [one for one in project["dependencies"] if one.startswith("torch>")]
+    major, minor, _ = version("torch").split(".", 2)
+    (locked,) = re.findall(r"^torch==(\d+)\.(\d+)", LOCKS, flags=re.MULTILINE)
+    assert stated == f"torch>=2.11,<{locked[0]}.{int(locked[1]) + 1}"
+    assert (2, 11) <= (int(major), int(minor)) <= (int(locked[0]), int(locked[1]))
 
 
 @of_make_install

@@ -51,7 +51,7 @@ def test_every_public_name_exists(package: str) -> None:
     assert all(hasattr(module, name) for name in module.__all__)
 
 
-@pytest.mark.parametrize(("given", "found"), [(None, "1"), ("0", "0")])
+@pytest.mark.parametrize(("given", "found"), [(None, "1"), pytest.param("0", "0", marks=pytest.mark.slow)])
 def test_onnx_runtime_does_not_report_unless_its_user_wants_that(given: str | None, found: str) -> None:
     """The variable must be there when the library is loaded, so it is set before."""
     program = """if True:

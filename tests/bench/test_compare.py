@@ -8,13 +8,16 @@ import pytest
 from bench import BenchConfig, BenchRecord, measure_bundle
 from bench.compare import compare_records, differences
 from bst import InputError
+from tests.bench.test_bench import SHORT
 from tests.conftest import Command, refused
 
 
 @pytest.fixture(scope="module")
-def record(exported: tuple[Path, object]) -> BenchRecord:
-    config = BenchConfig(backends=("eager", "onnxruntime"), batch_sizes=(1,), launches=3, rounds=2, round_seconds=0.02)
-    return measure_bundle(exported[0], config)
+def record(lean_bundle: Path) -> BenchRecord:
+    config = SHORT.model_copy(
+        update={"backends": ("eager", "onnxruntime"), "launches": 3, "rounds": 2, "round_seconds": 0.02}
+    )
+    return measure_bundle(lean_bundle, config)
 
 
 def slowed(record: BenchRecord, factor: float, backend: str, failure: str | None = None) -> BenchRecord:

@@ -38,6 +38,7 @@ def write_source(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.bundle
 def test_the_whole_road_ends_in_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +67,9 @@ def test_the_whole_road_ends_in_a_page(
 def export_of_three(run: Path, out: Path) -> object:
     from export import ExportSettings, TopK, export_bundle
 
-    return export_bundle(run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx", "torchscript")))
+    return export_bundle(
+        run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx", "torchscript"), signatures=("top_k",))
+    )
 
 
 def test_the_popular_rival_ranks_by_what_was_bought_in_training_alone() -> None:

@@ -20,13 +20,13 @@ INSTALLED = shutil.which("node") is not None and (demo_serve.WEB / "node_modules
 
 
 @pytest.fixture
-def finished(tmp_path: Path, bundle_path: Path) -> Path:
+def finished(tmp_path: Path, lean_bundle: Path) -> Path:
     """What a demo leaves, as far as it is served."""
     folder = tmp_path / "demo"
     (folder / "data").mkdir(parents=True)
     (folder / "index.html").touch()
     (folder / "data" / "names.json").write_text('{"11": "Bananas"}')
-    (folder / "bundle").symlink_to(bundle_path)
+    (folder / "bundle").symlink_to(lean_bundle)
     return folder
 
 
@@ -48,7 +48,7 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.skipif(not INSTALLED, reason="no onnxruntime-web: npm was not there to install it")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_finished_demo_is_served_until_ctrl_c(finished: Path, sent: signal.Signals) -> None:
     port = free_port()
     command = [sys.executable, "-m", "bst", "demo", "--out", finished, "--serve", "--port", str(port)]

@@ -6,7 +6,7 @@ import pytest
 
 from bench.same_answers import compare_answers
 from bst import Dataset, InputError, load_run, read_interactions
-from export import ExportSettings, TopK, export_bundle, open_bundle
+from export import open_bundle
 
 
 def test_a_bundle_and_its_model_name_the_same_items(
@@ -30,8 +30,6 @@ def test_another_run_is_not_the_same(run_path: Path, bundle_path: Path, tables: 
     assert found["largest_error"] > 1e-5
 
 
-def test_a_bundle_that_leaves_histories_out_is_refused(run_path: Path, tmp_path: Path) -> None:
-    settings = ExportSettings(top_k=TopK(limit=3, exclude_history=True), formats=("onnx",))
-    export_bundle(run_path, tmp_path / "bundle", settings)
+def test_a_bundle_that_leaves_histories_out_is_refused(run_path: Path, variants: dict[str, Path]) -> None:
     with pytest.raises(InputError, match="leaves out what the history holds"):
-        compare_answers(open_bundle(tmp_path / "bundle"), load_run(run_path), [], 1)
+        compare_answers(open_bundle(variants["numbers_k_input"]), load_run(run_path), [], 1)

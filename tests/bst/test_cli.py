@@ -30,7 +30,7 @@ def test_what_a_signal_became_on_its_way_is_told_as_the_signal(
     assert capsys.readouterr().err == f"error: {word}\n"
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 def test_output_that_nobody_reads_ends_a_command_in_silence(unbuffered: str) -> None:
     command = [sys.executable, "-m", "bst", "--help"]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}

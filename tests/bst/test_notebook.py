@@ -114,13 +114,15 @@ def test_an_imported_model_scores_as_in_the_notebook(
 @pytest.mark.parametrize(
     "name", ["odd_dim", *(pytest.param(one, marks=pytest.mark.slow) for one in ("sample", "no_context"))]
 )
+@pytest.mark.bundle
 def test_an_imported_model_exports_like_any_other(
     notebook: types.SimpleNamespace, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, weights, stated = saved(notebook, name, tmp_path)
     import_notebook(weights, stated, tmp_path / "run")
-    export_bundle(tmp_path / "run", tmp_path / "bundle", ExportSettings(top_k=TopK(limit=5)))
-    assert len(list(verify_bundle(tmp_path / "bundle"))) == 12
+    settings = ExportSettings(top_k=TopK(limit=5), signatures=("all_scores",))
+    export_bundle(tmp_path / "run", tmp_path / "bundle", settings)
+    assert len(list(verify_bundle(tmp_path / "bundle"))) == 3
     items, context = rows(name)
     with torch.inference_mode():
         expected = model(items, context.T)[0][:, 1:]

@@ -239,6 +239,7 @@ def test_a_full_disk_is_one_line(
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_and_resume(tmp_path: Path, bst_command: Callable[..., tuple[int, str, str]]) -> None:
     """Real processes, each killed some time after its first checkpoint; the last one comes through."""
     events, settings = write_events(tmp_path / "events.csv", users=300), tmp_path / "train.toml"

@@ -61,6 +61,7 @@ def test_two_processes_learn_what_one_learns(
     assert told[0] == told[1]
 
 
+@pytest.mark.slow
 def test_two_processes_that_were_killed_resume_to_the_bit(given: list[str], tmp_path: Path) -> None:
     settings = SETTINGS.format(batch_size=2).replace("dropout = 0.0", "dropout = 0.3") + "checkpoint_seconds = 0.0\n"
     (tmp_path / "train.toml").write_text(settings)

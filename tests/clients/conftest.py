@@ -22,15 +22,19 @@ from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, t
 from export import ExportSettings, export_bundle, open_bundle
 from export.bundle import replay
 from export.manifest import read_manifest
+from tests.builds import Builds
 from tests.clients.ort_root import HEADERS, make_ort_root
 from tests.conftest import SHARED, TINY, OnDemand
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 ML_1M = SHARED / "ml-1m"
+PROGRAM = "build/bst-client"
+CPP_FORMATS = {"cpp-onnxruntime": ("onnx",), "cpp-libtorch": ("torchscript", "aotinductor")}
 NAMES = ("cpp-onnxruntime", "cpp-libtorch", "node")
 EVERY = pytest.mark.parametrize("client", NAMES, indirect=True)
 SOME_USERS = 300  # of the real tables, so that a model is trained in seconds
-FORMATS = ExportSettings(formats=("onnx", "torchscript"))  # those that the clients run
+# What the clients run and call by name.
+CALLED = ExportSettings(formats=("onnx", "torchscript"), signatures=("top_k", "score_candidates"))
 
 
 @dataclass(frozen=True)
@@ -68,10 +72,15 @@ def one_user(path: Path) -> tuple[str, ...]:
     return options
 
 
-def build(folder: Path, first: str) -> str:
-    """Build a C++ client in a copy of its folder by the first command of its README; give the path of the program."""
+def build(parent: Path, name: str) -> None:
+    """Build a C++ client in a copy of its folder by the first command of its README; the program is `PROGRAM` there."""
     import nlohmann_json
 
+    folder = parent / name
+    shutil.copytree(CLIENTS / name, folder, ignore=shutil.ignore_patterns("build"))
+    first, _ = readme_commands(name)
+    for release in re.findall(r"-DORT_ROOT=(\S+)", first):
+        make_ort_root(folder / release)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -82,11 +91,10 @@ def build(folder: Path, first: str) -> str:
     if "I cannot find the CUDA" in done.stderr:
         pytest.skip("this torch is built with CUDA, and no CUDA toolkit is here to build against it")
     assert done.returncode == 0, done.stdout + done.stderr
-    return str(folder / "build" / "bst-client")
 
 
 @pytest.fixture(scope="session")
-def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Client:
+def client(request: pytest.FixtureRequest, builds: Builds) -> Client:
     """The client of that name, ready to run; a test asks for it by indirect parameters."""
     name = request.param
     if name == "node":
@@ -95,22 +103,20 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return Client(name, ("node", str(CLIENTS / "node" / "client.mjs")), ("onnx",))
     if shutil.which("cmake") is None or shutil.which("g++") is None:
         pytest.skip("no cmake or no g++ here")
-    folder = tmp_path_factory.mktemp(name) / name
-    shutil.copytree(CLIENTS / name, folder, ignore=shutil.ignore_patterns("build"))
-    first, _ = readme_commands(name)
-    if name == "cpp-libtorch":
-        return Client(name, (build(folder, first),), ("torchscript", "aotinductor"))
-    if not HEADERS.exists():
+    if name == "cpp-onnxruntime" and not HEADERS.exists():
         pytest.skip("no C++ headers: npm was not there")
-    (release,) = re.findall(r"-DORT_ROOT=(\S+)", first)
-    make_ort_root(folder / release)
-    return Client(name, (build(folder, first),), ("onnx",))
+    program = builds.get(f"client-{name}", lambda folder: build(folder, name)) / name / PROGRAM
+    return Client(name, (str(program),), CPP_FORMATS[name])
 
 
 @pytest.fixture(scope="session")
-def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_bundle(builds: Builds) -> Path:
     """What `bst demo` exports, from its own data and settings, but of a few households and after one epoch."""
-    folder = tmp_path_factory.mktemp("demo")
+    return builds.get("demo", _build_demo) / "bundle"
+
+
+def _build_demo(folder: Path) -> None:
+    folder.mkdir()
     demo._write_tables(demo._source(), folder / "data", seed=0)
     households = pl.read_parquet(folder / "data" / "households.parquet").head(SOME_USERS)
     few = pl.read_parquet(folder / "data" / "purchases.parquet").join(households, on="household_id", how="semi")
@@ -121,30 +127,31 @@ def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     settings = demo.SETTINGS.model_copy(update={"training": training})
     train(Dataset.build(interactions), settings, folder / "run")
-    export_bundle(folder / "run", folder / "bundle", FORMATS)
-    return folder / "bundle"
+    export_bundle(folder / "run", folder / "bundle", CALLED)
 
 
 @pytest.fixture(scope="session")
-def ml_1m_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ml_1m_bundle(builds: Builds) -> Path:
     """MovieLens-1M: raw ids are int64, two context features are text and one is a number."""
     if not ML_1M.is_dir():
         pytest.skip("the shared MovieLens data is not beside the project")
-    folder = tmp_path_factory.mktemp("ml-1m")
+    return builds.get("ml-1m", _build_ml_1m) / "bundle"
+
+
+def _build_ml_1m(folder: Path) -> None:
+    folder.mkdir()
     pl.read_csv(ML_1M / "interactions.csv.gz").filter(pl.col("user_id") <= SOME_USERS).write_csv(folder / "events.csv")
     data = DataConfig(context=("gender", "age", "occupation"))
     settings = Settings(model=TINY.model_copy(update={"max_length": 50}), training=TrainConfig(epochs=1), data=data)
     train(Dataset.build(read_interactions(folder / "events.csv", data, ML_1M / "users.csv")), settings, folder / "run")
-    export_bundle(folder / "run", folder / "bundle", FORMATS)
-    return folder / "bundle"
+    export_bundle(folder / "run", folder / "bundle", CALLED)
 
 
 @pytest.fixture(scope="session")
-def compiled_bundle(make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled_bundle(make_run: Callable[..., Path], builds: Builds) -> Path:
     """A model of numbers alone, with machine code of AOTInductor that takes raw ids. Takes a minute."""
-    path = tmp_path_factory.mktemp("compiled") / "bundle"
-    export_bundle(make_run("numbers", context=("region",)), path, ExportSettings(formats=("aotinductor",)))
-    return path
+    run, settings = make_run("numbers", context=("region",)), ExportSettings(formats=("aotinductor",))
+    return builds.get("bundle-compiled", lambda path: export_bundle(run, path, settings))
 
 
 @pytest.fixture(scope="session")

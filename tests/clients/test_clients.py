@@ -27,7 +27,8 @@ def test_verify_gives_the_verdict_of_bst_verify(
     code, found, stderr = client("verify", bundles[name])
     assert (code, stderr) == (0, "")
     wanted = reference(name, client.formats)
-    assert len(wanted["verdicts"]) == 4
+    manifest = open_bundle(bundles[name]).manifest
+    assert [one["signature"] for one in wanted["verdicts"]] == list(manifest.settings.signatures)
     for one, other in zip(found["verdicts"], wanted["verdicts"], strict=True):
         assert one.pop("max_error") == pytest.approx(other["max_error"], abs=1e-6)
         # Another release of the runtime rounds otherwise, and equal scores may then stand in either order.
@@ -115,6 +116,18 @@ def test_bad_input_is_refused_in_one_line(
     assert stderr.startswith("error: ")
     assert stderr.count("\n") == 1
     assert words in stderr
+
+
+@EVERY
+def test_a_signature_that_the_bundle_lacks_is_named_beside_those_it_has(
+    client: Client, variants: dict[str, Path]
+) -> None:
+    code, found, stderr = client("recommend", variants["score_candidates"])
+    assert (code, found) == (2, None)
+    assert stderr.startswith("error: signature 'top_k' is not in the bundle; known: score_candidates")
+    asked = ("score", variants["score_candidates"], *one_user(variants["score_candidates"]), "--candidates", "11,18")
+    code, found, stderr = client(*asked)
+    assert (code, stderr, len(found["scores"])) == (0, "", 2)
 
 
 @EVERY

@@ -81,7 +81,7 @@ def huge_ids(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     train(Dataset.build(read_interactions(folder / "events.csv", settings.data)), settings, folder / "run")
     levels = ("raw", "index")
     for ids in levels:
-        chosen = ExportSettings(formats=("onnx",), top_k=FIVE.top_k, ids=ids)
+        chosen = ExportSettings(formats=("onnx",), signatures=("top_k", "score_candidates"), top_k=FIVE.top_k, ids=ids)
         export_bundle(folder / "run", folder / ids, chosen)
     return {ids: folder / ids for ids in levels}
 

@@ -17,7 +17,7 @@ from export.parity import TOLERANCE
 from export.settings import Format
 from tests.conftest import FIVE, random_inputs
 
-ONNX_ONLY = ExportSettings(top_k=TopK(limit=3), formats=("onnx",))
+ONNX_ONLY = ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",))
 
 
 def test_the_record_of_parity_has_a_budget_and_invariances_for_every_format(bundle_path: Path) -> None:
@@ -48,16 +48,18 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, form: Format, change: Callable[[torc
 
 
 @pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.bundle
 def test_a_format_that_disagrees_is_named_with_the_first_block_and_leaves_nothing_behind(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Format
 ) -> None:
     _spoil(monkeypatch, form, lambda model: model.cells[0].ff_1.weight)
-    settings = FIVE.model_copy(update={"formats": (form,)})
+    settings = FIVE.model_copy(update={"formats": (form,), "signatures": ("all_scores",)})
     with pytest.raises(CheckError, match=rf"{form}, all_scores, case '[a-z0-9_]+': row [0-9]+ is off by .*'cell 1'"):
         export_bundle(run_path, tmp_path / "bundle", settings)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.bundle
 def test_a_number_that_is_not_one_fails(run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = export.exporter._write_format
 
@@ -112,10 +114,9 @@ def test_an_existing_folder_is_never_touched(run_path: Path, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def served(run_path: Path, tmp_path: Path) -> Path:
+def served(variants: dict[str, Path], tmp_path: Path) -> Path:
     """A bundle in use."""
-    export_bundle(run_path, tmp_path / "bundle", ONNX_ONLY)
-    return tmp_path / "bundle"
+    return Path(shutil.copytree(variants["onnx_top_k"], tmp_path / "bundle"))
 
 
 def test_a_refresh_takes_weights_ids_and_a_larger_catalogue_into_the_old_settings(
@@ -128,7 +129,7 @@ def test_a_refresh_takes_weights_ids_and_a_larger_catalogue_into_the_old_setting
     assert (before.items.count, after.items.count) == (40, 55)
     assert after.settings == before.settings
     assert after.run_sha256 != before.run_sha256
-    assert len(list(verify_bundle(served))) == 4
+    assert [one.signature for one in verify_bundle(served)] == ["top_k"]
     assert [path.name for path in served.parent.iterdir()] == ["bundle"]
 
 

@@ -221,11 +221,21 @@ def test_a_user_vector_that_is_not_finite_reaches_the_full_scan(tmp_path: Path) 
     assert (items[[0, 2]] == whole[0][[0, 2]]).all()
 
 
+OF_TOP_K = [(TopK(limit=5), 21), (TopK(limit=7, k_is_input=True), 20), (TopK(limit=4, exclude_history=True), 21)]
+
+
 @pytest.mark.parametrize(
-    ("top_k", "opset"),
-    [(TopK(limit=5), 21), (TopK(limit=7, k_is_input=True), 20), (TopK(limit=4, exclude_history=True), 21)],
+    ("kind", "top_k", "opset"),
+    [
+        ("own output layer", *OF_TOP_K[0]),
+        ("tied and text ids", *OF_TOP_K[1]),
+        ("own output layer", *OF_TOP_K[2]),
+        pytest.param("tied and text ids", *OF_TOP_K[0], marks=pytest.mark.slow),
+        pytest.param("own output layer", *OF_TOP_K[1], marks=pytest.mark.slow),
+        pytest.param("tied and text ids", *OF_TOP_K[2], marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("kind", ["own output layer", "tied and text ids"])
+@pytest.mark.bundle
 def test_a_bundle_whose_top_k_has_a_shortlist_is_proven_like_any_other(
     kind: str,
     top_k: TopK,
@@ -238,7 +248,8 @@ def test_a_bundle_whose_top_k_has_a_shortlist_is_proven_like_any_other(
     tied = kind == "tied and text ids"
     run = make_run(f"shortlist_{tied}_{top_k.limit}", items=400, text=tied, tied_output=tied)
     bundle = tmp_path / "bundle"
-    manifest = export_bundle(run, bundle, ExportSettings(top_k=top_k, opset=opset, formats=("onnx",)))
+    settings = ExportSettings(top_k=top_k, opset=opset, formats=("onnx",), signatures=("top_k",))
+    manifest = export_bundle(run, bundle, settings)
     graph = onnx.load(str(bundle / "onnx" / "top_k.onnx"), load_external_data=False).graph
     names = {one.name for one in graph.initializer}
     assert ("model/shortlist/few/table" in names) == (opset == 20)  # in blocks, it lies in the branch of few rows

@@ -12,6 +12,7 @@ import export.commands
 import export.triton
 from bst import InputError
 from export import Manifest
+from export.manifest import read_manifest
 from export.signatures import SIGNATURE_NAMES
 from export.triton import export_triton
 from tests.conftest import Command, refused
@@ -29,13 +30,13 @@ def test_a_bundle_that_is_there_is_served_as_it_is(
 def test_a_new_or_refreshed_bundle_gets_a_repository_at_once(
     bst_command: Command,
     run_path: Path,
-    exported: tuple[Path, Manifest],
+    bundle_path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def copied(run: Path, bundle: Path, *settings: Any, **options: Any) -> Manifest:
-        shutil.copytree(exported[0], bundle, dirs_exist_ok=True)
-        return exported[1]
+        shutil.copytree(bundle_path, bundle, dirs_exist_ok=True)
+        return read_manifest(bundle)
 
     monkeypatch.setattr(export.commands, "export_bundle", copied)
     monkeypatch.setattr(export.commands, "refresh_bundle", copied)

@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import export.machine_rates
 import export.tuning
 from bst import InputError
 from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.backends import _session_options
+from export.machine_rates import ZEN_4, Rates, measure_rates
 from export.settings import SessionOptions
+from export.shortlist_choice import _Costs
 from export.tuning import BATCH_SIZES, ROUNDS, tune
 
-TUNED = ExportSettings(top_k=TopK(limit=3), formats=("onnx",), tune=True)
+TUNED = ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",), tune=True)
 
 
 def test_options_reach_the_session() -> None:
@@ -24,6 +28,7 @@ def test_options_reach_the_session() -> None:
     assert _session_options(chosen, 1, "all").intra_op_num_threads == 1
 
 
+@pytest.mark.bundle
 def test_what_is_faster_in_every_round_is_kept_and_applied(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,7 +55,7 @@ def test_what_is_faster_in_every_round_is_kept_and_applied(
 def test_tuning_measures_real_sessions(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export.tuning, "STEPS", (("threads", 1),))
     monkeypatch.setattr(export.tuning, "ROUNDS", 1)
-    found = tune(bundle_path, open_bundle(bundle_path).manifest)
+    found = tune(bundle_path, open_bundle(bundle_path).manifest, ZEN_4)
     assert len(found.rows) == 2 * len(BATCH_SIZES)
     assert all(row.p50_us > 1 for row in found.rows)
     assert found.options in {row.options for row in found.rows}
@@ -60,3 +65,26 @@ def test_without_onnx_there_is_nothing_to_tune(run_path: Path, tmp_path: Path) -
     settings = TUNED.model_copy(update={"formats": ("torchscript",)})
     with pytest.raises(InputError, match="formats=torchscript lacks onnx; add it"):
         export_bundle(run_path, tmp_path / "bundle", settings)
+
+
+def test_the_rates_of_the_machine_are_measured_and_kept_beside_what_they_decided(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.machine_rates, "SECONDS", 0.01)
+    monkeypatch.setattr(export.machine_rates, "BEYOND_CACHE", 2**23)
+    rates = measure_rates()
+    measured = {name: value for name, value in rates.model_dump().items() if value != getattr(ZEN_4, name)}
+    assert set(measured) == {
+        *("cached_bytes", "streamed_bytes", "streamed_table_bytes", "small_bytes", "float_products"),
+        *("integer_products", "gathered_bytes", "gathered_bytes_many", "pick", "pick_many"),
+    }
+    assert all(value > 0 for value in measured.values())
+    monkeypatch.setattr(export.tuning, "STEPS", ())
+    assert tune(bundle_path, open_bundle(bundle_path).manifest, rates).rates == rates
+
+
+def test_on_a_machine_that_reads_memory_slowly_a_compact_copy_pays_earlier() -> None:
+    slow, fast = (_Costs(50_000, 128, Rates(streamed_bytes=one, cache_bytes=0)) for one in (1e3, 1e6))
+    copy = (128, 32, np.zeros(8))
+    assert slow.few(*copy) < slow.plain(1)
+    assert fast.few(*copy) > fast.plain(1)

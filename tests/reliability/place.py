@@ -59,7 +59,7 @@ SHARED: dict[str, Callable[[Callable[[str], Any]], Path]] = {
     "users.csv": lambda fixture: fixture("tables")[1],
     "RUN": lambda fixture: fixture("run_path"),
     "TEXT_RUN": lambda fixture: fixture("text_run"),
-    "BUNDLE": lambda fixture: fixture("exported")[0],
+    "BUNDLE": lambda fixture: fixture("bundle_path"),
     "TEXT_BUNDLE": lambda fixture: fixture("variants")["text_ids"],
     "K_BUNDLE": lambda fixture: fixture("variants")["numbers_k_input"],
 }

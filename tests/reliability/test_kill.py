@@ -39,6 +39,7 @@ def check_bundle(bundle: Path) -> str:
 
 
 @pytest.mark.parametrize("kills", FEW_AND_MANY)
+@pytest.mark.bundle
 def test_training_resumes_after_a_kill_at_any_moment(
     calls: Calls, training: tuple[str, ...], small_run: Path, tmp_path: Path, bst_command: Command, kills: int
 ) -> None:
@@ -76,6 +77,7 @@ def test_training_resumes_after_a_kill_at_any_moment(
         pytest.param("onnx,torchscript,pt2", 6, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.bundle
 def test_an_export_is_there_whole_or_not_at_all_after_a_kill(
     calls: Calls, small_run: Path, tmp_path: Path, bst_command: Command, formats: str, kills: int
 ) -> None:
@@ -126,7 +128,8 @@ def test_a_bundle_that_is_refreshed_is_whole_after_a_kill(
     assert not leftovers(tmp_path)
 
 
-@pytest.mark.parametrize("kills", FEW_AND_MANY)
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [50])
 def test_a_killed_bench_leaves_the_old_record_and_no_process(
     calls: Calls, small_bundle: Path, tmp_path: Path, bst_command: Command, kills: int
 ) -> None:

@@ -141,9 +141,13 @@ class Bundle {
   }
 
   Signature signature(const std::string& name, const std::string& ids) const {
-    for (const auto& value : manifest.at("signatures"))
-      if (value.at("name") == name && value.at("ids") == ids) return value.get<Signature>();
-    throw InputError("signature '" + name + "' is not in the bundle");
+    std::string known;
+    for (const auto& value : manifest.at("signatures")) {
+      if (value.at("ids") != ids) continue;
+      if (value.at("name") == name) return value.get<Signature>();
+      known += (known.empty() ? "" : ", ") + value.at("name").get<std::string>();
+    }
+    throw InputError("signature '" + name + "' is not in the bundle; known: " + known);
   }
 
   // Compare all files with the manifest, or only those below `folder`, which a caller is about to load.
