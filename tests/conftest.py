@@ -57,7 +57,7 @@ VARIANTS = {
         "no_context",
         ExportSettings(top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",)),
     ),
-    "index_no_context": ("no_context", INDEX),
+    "index_no_context": ("no_context", INDEX.model_copy(update={"formats": ("onnx", "torchscript")})),
     "numbers_k_input": (
         "tied_mean",
         ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True)),

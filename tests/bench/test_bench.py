@@ -14,6 +14,7 @@ import pytest
 import bench.backends
 from bench import BenchConfig, BenchRecord, measure_bundle, read_record
 from bench.backends import BACKENDS, Backend, find_backends
+from bench.commands import OF_MODE
 from bench.environment import measure_overhead
 from bench.peers import NAMES
 from bench.record import record_schema
@@ -294,7 +295,11 @@ def test_a_random_model_of_several_sizes_needs_no_training(bst_command: Command,
     assert {row.case.num_items for row in found.latency} == {50, 90}
 
 
-def test_the_surface_says_who_is_fastest_in_each_cell(bst_command: Command, lean_bundle: Path, tmp_path: Path) -> None:
+def test_the_surface_says_who_is_fastest_in_each_cell(
+    bst_command: Command, lean_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {"warm_windows": 3, "speed_seconds": 0.02}
+    monkeypatch.setitem(OF_MODE, "surface", {**OF_MODE["surface"], **quick})
     grid = ("--mode", "surface", "--candidates", "1,5", "--batch-sizes", "3", "--launches", 2)
     short = ("--rounds", 1, "--round-seconds", 0.01, "--backends", "onnxruntime", "--html", tmp_path / "bench.html")
     code, out, err = bst_command("bench", lean_bundle, *grid, *short)

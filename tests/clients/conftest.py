@@ -30,8 +30,9 @@ CLIENTS = Path(__file__).parents[2] / "clients"
 ML_1M = SHARED / "ml-1m"
 PROGRAM = "build/bst-client"
 CPP_FORMATS = {"cpp-onnxruntime": ("onnx",), "cpp-libtorch": ("torchscript", "aotinductor")}
-NAMES = ("cpp-onnxruntime", "cpp-libtorch", "node")
-EVERY = pytest.mark.parametrize("client", NAMES, indirect=True)
+# Building against torch's headers takes most of a minute; the client shares all but its runtime with the other one.
+LIBTORCH = pytest.param("cpp-libtorch", marks=pytest.mark.slow)
+EVERY = pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH, "node"], indirect=True)
 SOME_USERS = 300  # of the real tables, so that a model is trained in seconds
 # What the clients run and call by name.
 CALLED = ExportSettings(formats=("onnx", "torchscript"), signatures=("top_k", "score_candidates"))
