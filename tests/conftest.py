@@ -83,8 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_unmarked_bundle(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail a test that exports in this process and does not say so by the marker `bundle`."""
-    if request.node.get_closest_marker("bundle") is None:
+    """Fail a quick test that exports in this process and does not say so by the marker `bundle`."""
+    if not {one.name for one in request.node.iter_markers()} & {"bundle", "slow"}:
         told = "this test exports a bundle: mark it with `bundle`"
         monkeypatch.setattr("export.exporter._write_format", lambda *given: pytest.fail(told))
 

@@ -25,7 +25,8 @@ def test_every_part_runs_on_a_cpu_and_what_is_missing_is_named(tmp_path: Path) -
     assert {name: one["state"] for name, one in report["parts"].items()} == dict.fromkeys(gpu_parts.PARTS, "passed")
     backends = {row["backend"] for row in report["parts"]["latency"]["rows"]}
     assert backends == {"eager", "torchscript", "onnxruntime", "eager-bf16"}
-    assert report["parts"]["aotinductor"]["missing"] == {"aotinductor": "the bundle does not hold aotinductor"}
+    assert {row["backend"] for row in report["parts"]["compiled"]["rows"]} == {"eager", "compile"}
+    assert report["parts"]["aotinductor"]["missing"] == {"aotinductor-cuda": "device cpu has nothing like it"}
     assert "gloo was asked in its place" in report["parts"]["collectives"]["missing"]["nccl"]
     page = (tmp_path / "gpu" / "gpu.html").read_text()
     assert all(word in page for word in ("eager-bf16", "bfloat16", "missing: nccl", "Training", "passed"))
