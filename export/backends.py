@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,24 @@ class LookedUp(Session):
     @staticmethod
     def _indices(vocabulary: Vocabulary, raw: Array) -> Array:
         return vocabulary.indices(raw.ravel().tolist()).reshape(raw.shape)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[Callable[[], object]]:
+    """While the block lasts, give what removes the sessions that nobody holds: they are full of cycles, and stay in
+    memory beside the next one otherwise.
+
+    What is there before the block is not gone through again each time: libraries hold a million objects.
+    """
+    gc.collect()
+    if gc.get_freeze_count():  # by the program around this one, or by a block around this one
+        yield gc.collect
+        return
+    gc.freeze()
+    try:
+        yield gc.collect
+    finally:
+        gc.unfreeze()
 
 
 def eager_session(served: ServedModel, signature: Signature, device: str = "cpu") -> Session:

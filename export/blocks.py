@@ -101,7 +101,8 @@ def blocks_of_program(program: torch.export.ExportedProgram, inputs: Sequence[Te
     scopes = [
         (node, [path for path, _ in node.meta.get("nn_module_stack", {}).values()]) for node in module.graph.nodes
     ]
-    wanted = {node: name for name, node in _boundaries(scopes, lambda node: node, lambda node: node.args[0])}
+    taken = lambda node: node.args[0]  # noqa: E731
+    wanted = {node: name for name, node in _boundaries(scopes, lambda node: node, taken, taken)}
     found: dict[str, Array] = {}
 
     class Watcher(torch.fx.Interpreter):
@@ -139,7 +140,10 @@ def values_of_onnx(path: Path, inputs: Mapping[str, Array], names: Sequence[str]
 def mark_blocks(graph: ir.Graph) -> None:
     """Give the values that the blocks hand on their names. `graph` is as torch exports it, with the scopes of nodes."""
     scopes = [(node, _scopes_of(node)) for node in graph]
-    for name, value in _boundaries(scopes, lambda node: node.outputs[0], lambda node: node.inputs[0]):
+    boundaries = _boundaries(
+        scopes, lambda node: node.outputs[0], lambda node: node.inputs[0], lambda value: value.producer().inputs[0]
+    )
+    for name, value in boundaries:
         value.name = PREFIX + name
 
 
@@ -148,15 +152,21 @@ def _scopes_of(node: ir.Node) -> list[str]:
     return [part.strip(" '\"[]") for part in listed.split(",")]
 
 
-def _boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of each block: what the last node of a module gives, or the first one takes."""
+def _boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any, source: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each block: what the last node of a module gives, or the first one takes.
+
+    An only cell for the newest state takes rows that were picked from a table: `source` gives the table.
+    """
 
     def nodes(module: str) -> list[Any]:
         places = tuple(f"scorer.{holder}.{module}" for holder in ("model", "encoder", "encoder.model"))
         return [node for node, paths in scopes if any(path.endswith(places) for path in paths)]
 
     yield "embedding", leave(nodes("item_embedding")[0])
-    yield "positions", enter((nodes("cells.0") or nodes("newest.0"))[0])
+    if first := nodes("cells.0"):
+        yield "positions", enter(first[0])
+    else:
+        yield "positions", source(enter(nodes("newest.0")[0]))
     number = 0
     while cell := nodes(f"cells.{number}"):
         number += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from bst.checkpoint import read_vocabularies
 from bst.console import Tell
 from bst.errors import CheckError, InputError
 from bst.vocabulary import Vocabularies
-from export.backends import LookedUp, Session, eager_session, open_format, rebuild_eager
+from export.backends import LookedUp, Session, eager_session, one_at_a_time, open_format, rebuild_eager
 from export.compatibility import obstacles
 from export.contents import check_files, require_inside
 from export.golden import read_golden
@@ -164,14 +163,16 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
     manifest = read_manifest(path)
     tell("checking files")
     check_files(path, manifest)
-    for record in manifest.formats:
-        if found := obstacles(record):
-            raise CheckError(f"{path}: {record.name} {'; '.join(found)}")
-        for signature in manifest.signatures_of(record):
-            gc.collect()  # sessions are full of cycles; one must be gone before the next is loaded
-            tell(f"replaying {signature.name} in {record.name}")
-            yield replay(path, manifest, record, signature)
-    check_output_layer(path, manifest)
+    with one_at_a_time() as collect:
+        for record in manifest.formats:
+            if found := obstacles(record):
+                raise CheckError(f"{path}: {record.name} {'; '.join(found)}")
+            for signature in manifest.signatures_of(record):
+                tell(f"replaying {signature.name} in {record.name}")
+                verdict = replay(path, manifest, record, signature)
+                collect()
+                yield verdict
+        check_output_layer(path, manifest)
 
 
 def check_output_layer(path: Path, manifest: Manifest) -> None:
@@ -182,7 +183,6 @@ def check_output_layer(path: Path, manifest: Manifest) -> None:
     """
     if manifest.output_layer is None:
         return
-    gc.collect()  # the session that was replayed last
     weights, biases = map_output_layer(path, manifest.output_layer)
     encoded, scored = map(manifest.signature, OF_OUTPUT_LAYER)
     users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from bst.files import replaced_folder, require_space, staged_folder, to_json
 from bst.processes import in_own_process
 from bst.vocabulary import Vocabularies, Vocabulary
 from export import aotinductor, blocks, pt2, torchscript
-from export.backends import open_format
+from export.backends import one_at_a_time, open_format
 from export.bundle import check_output_layer, verify_bundle
 from export.card import write_card
 from export.compatibility import needs_of
@@ -94,14 +93,14 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
     manifest, vocabularies, answers, rates = _write(stage, run_path, settings, tell, like)
     parity = []
-    for record in manifest.formats:
-        for one in answers:
-            if one.signature.ids != record.ids:
-                continue
-            # Models are full of cycles: without this, all that were loaded before stay in memory beside the next.
-            gc.collect()
-            tell(f"comparing {one.signature.name} in {record.name} with eager")
-            parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
+    with one_at_a_time() as collect:
+        for record in manifest.formats:
+            for one in answers:
+                if one.signature.ids != record.ids:
+                    continue
+                tell(f"comparing {one.signature.name} in {record.name} with eager")
+                parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
+                collect()
     del answers
     check_output_layer(stage, manifest)
     tuning = tune(stage, manifest, rates, tell) if settings.tune else None

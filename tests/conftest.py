@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import multiprocessing
 import os
@@ -10,7 +9,7 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_i
 from bst.training_state import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.golden import Case
+from export.signatures import SignatureName
 from tests.builds import Builds
 
 if TYPE_CHECKING:
@@ -37,35 +37,43 @@ if TYPE_CHECKING:
 # Processes that the package starts are forked from one that has the libraries loaded: importing them takes seconds.
 bst.processes.START_METHOD = "forkserver"
 multiprocessing.set_forkserver_preload(["bench.workers"])
-gc.collect()
-gc.freeze()  # the export collects garbage between sessions, and would walk all that torch has loaded each time
 
 TINY = Architecture(
-    dim=16, num_heads=2, num_blocks=2, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
+    dim=16, num_heads=2, num_blocks=1, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
 )
 FIVE = ExportSettings(top_k=TopK(limit=5))
 INDEX = FIVE.model_copy(update={"ids": "index"})
 RUNS: dict[str, dict[str, Any]] = {
     "no_context": {"context": ()},
     "tied_mean": {"tied_output": True, "head_widths": (), "pooling": "mean", "context": ("region",)},
-    "length_one": {"max_length": 1, "context": ()},
+    "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
 }
 VARIANTS = {
-    "text_ids": ("text_ids", FIVE),
-    "index": ("text_ids", INDEX),
+    "text_ids": ("text_ids", FIVE.model_copy(update={"formats": ("onnx", "torchscript")})),
+    "index": ("text_ids", INDEX.model_copy(update={"formats": ("onnx", "torchscript")})),
     "index_excluding": (
         "no_context",
-        ExportSettings(top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",)),
+        ExportSettings(
+            top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",), signatures=("top_k",)
+        ),
     ),
-    "index_no_context": ("no_context", INDEX.model_copy(update={"formats": ("onnx", "torchscript")})),
-    "numbers_k_input": (
-        "tied_mean",
-        ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True)),
+    "index_no_context": (
+        "no_context",
+        INDEX.model_copy(update={"formats": ("onnx", "torchscript"), "signatures": ("all_scores", "top_k")}),
     ),
-    "length_one": ("length_one", FIVE.model_copy(update={"signatures": ("all_scores", "top_k")})),
+    "numbers_k_input": ("tied_mean", ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True))),
+    "length_one": ("length_one", FIVE.model_copy(update={"signatures": ("top_k",)})),
     "score_candidates": ("shared", FIVE.model_copy(update={"signatures": ("score_candidates",)})),
     "onnx_top_k": ("shared", ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",))),
+    "script_top_k": ("shared", ExportSettings(top_k=TopK(limit=3), formats=("torchscript",), signatures=("top_k",))),
 }
+
+
+def held_by(variant: str) -> tuple[SignatureName, ...]:
+    """The signatures in a bundle of `variants`."""
+    return (VARIANTS[variant][1] if variant in VARIANTS else FIVE).signatures
+
+
 Command = Callable[..., tuple[int, str, str]]
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
@@ -163,8 +171,16 @@ def run_path(make_run: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle_path(builds: Builds, run_path: Path) -> Path:
-    """A bundle of all that is exported by default, with context of text and of numbers."""
-    return builds.get("bundle-raw_ids", lambda path: export_bundle(run_path, path, FIVE))
+    """A bundle of all that is exported by default, with context of text and of numbers; beside it, what was printed."""
+    return builds.get("bundle-raw_ids", lambda folder: _export_by_command(run_path, folder, "--k", "5")) / "bundle"
+
+
+def _export_by_command(run: Path, folder: Path, *options: str) -> None:
+    from bst.cli import run as run_command
+
+    folder.mkdir()
+    with (folder / "printed.txt").open("w") as printed, redirect_stdout(printed):
+        assert run_command(["export", str(run), "--out", str(folder / "bundle"), *options]) == 0
 
 
 @pytest.fixture(scope="session")
@@ -225,18 +241,25 @@ class OnDemand(dict[str, Path]):
 
 
 @pytest.fixture(scope="session")
-def variants(make_run: Callable[..., Path], text_run: Path, bundle_path: Path, builds: Builds) -> OnDemand:
-    """Bundles that differ in all that the export has to tell apart; `raw_ids` has a context of text, `numbers` none."""
+def run_of(make_run: Callable[..., Path], text_run: Path) -> Callable[[str], Path]:
+    """The run that a variant is exported from."""
 
     @cache
     def run(name: str) -> Path:
         return text_run if name == "text_ids" else make_run(name, **RUNS.get(name, {}))
 
+    return run
+
+
+@pytest.fixture(scope="session")
+def variants(run_of: Callable[[str], Path], request: pytest.FixtureRequest, builds: Builds) -> OnDemand:
+    """Bundles that differ in all that the export has to tell apart; `raw_ids` has a context of text, `numbers` none."""
+
     def make(name: str) -> Path:
         if name == "raw_ids":
-            return bundle_path
+            return request.getfixturevalue("bundle_path")
         of, settings = VARIANTS[name]
-        return builds.get(f"bundle-{name}", lambda path: export_bundle(run(of), path, settings))
+        return builds.get(f"bundle-{name}", lambda path: export_bundle(run_of(of), path, settings))
 
     return OnDemand(make)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bst import load_run
+from bst.checkpoint import Run
 from export import open_bundle
 from export.blocks import first_difference, where_they_part
 from export.golden import cases
@@ -16,30 +17,42 @@ BLOCKS: dict[str, Callable[[torch.nn.Module], torch.Tensor]] = {
     "block 'embedding'": lambda model: model.item_embedding.weight,
     "block 'positions'": lambda model: model.positions,
     "block 'cell 1'": lambda model: model.cells[0].attention.dense.weight,
-    "block 'cell 2'": lambda model: model.cells[1].ff_1.weight,
     "block 'pooling'": lambda model: model.context_embeddings[0].weight,
     "block 'head'": lambda model: model.head[0].weight,
     "the output layer or the ids": lambda model: model.output.weight,
 }
 
 
+def place_of(weights: torch.Tensor, run: Run, bundle: Path, form: str) -> str:
+    """Spoil some weights of the run and say where the format parts from it."""
+    manifest = open_bundle(bundle).manifest
+    record = manifest.format(form)
+    signature = manifest.signature("top_k", record.ids)
+    case = next(
+        one for one in cases(run.config.model, run.heldout, manifest.settings.top_k) if one.name == "edges_in_one_batch"
+    )
+    weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+    return where_they_part(bundle, record, signature, case, run)
+
+
 @pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
 @pytest.mark.parametrize("block", BLOCKS)
 def test_the_first_block_that_differs_is_named(run_path: Path, bundle_path: Path, form: str, block: str) -> None:
     run = load_run(run_path)
-    manifest = open_bundle(bundle_path).manifest
-    record = manifest.format(form)
-    signature = manifest.signature("all_scores", record.ids)
-    case = next(
-        one for one in cases(run.config.model, run.heldout, manifest.settings.top_k) if one.name == "edges_in_one_batch"
-    )
-    weights = BLOCKS[block](run.model).data
-    if (form, block) == ("onnx", "block 'cell 2'"):
+    found = place_of(BLOCKS[block](run.model).data, run, bundle_path, form)
+    if (form, block) == ("onnx", "block 'cell 1'"):
         block = "block 'pooling'"  # the last cell is computed for the pooled state alone
-    weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
-    assert f"they part at {'the ' if block.startswith('block') else ''}{block}" in where_they_part(
-        bundle_path, record, signature, case, run
-    )
+    assert f"they part at {'the ' if block.startswith('block') else ''}{block}" in found
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_of_two_cells_the_one_that_differs_is_named(
+    run_of: Callable[[str], Path], variants: dict[str, Path], form: str, number: int
+) -> None:
+    run = load_run(run_of("length_one"))
+    found = place_of(run.model.cells[number - 1].ff_1.weight.data, run, variants["length_one"], form)
+    assert f"they part at the block '{'pooling' if (form, number) == ('onnx', 2) else f'cell {number}'}'" in found
 
 
 def test_packed_blocks_are_compared_row_by_row_of_the_real_slots() -> None:

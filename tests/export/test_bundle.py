@@ -12,9 +12,9 @@ import onnxruntime
 import pytest
 
 from bst import CheckError, InputError
-from export import Verdict, open_bundle, verify_bundle
+from export import ExportSettings, Verdict, export_bundle, open_bundle, verify_bundle
 from export.signatures import SIGNATURE_NAMES
-from tests.conftest import random_inputs
+from tests.conftest import VARIANTS, random_inputs
 from tests.reliability.strangers import seal
 
 
@@ -26,17 +26,17 @@ def test_a_bundle_verifies_and_says_what_it_replayed(bundle_path: Path) -> None:
     assert all(isinstance(one, Verdict) and one.cases >= 20 and one.max_error <= 1e-5 for one in verdicts)
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [
-        "length_one",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("text_ids", "numbers_k_input", "index_no_context")),
-    ],
-)
-def test_every_kind_of_bundle_verifies(variants: dict[str, Path], variant: str) -> None:
-    manifest = open_bundle(variants[variant]).manifest
-    held = [(record.name, name) for record in manifest.formats for name in record.entries]
-    assert [(one.format, one.signature) for one in verify_bundle(variants[variant])] == held
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kind_of_bundle_verifies_with_all_formats_and_signatures(
+    run_of: Callable[[str], Path], variant: str, tmp_path: Path
+) -> None:
+    of, settings = VARIANTS[variant]
+    whole = ExportSettings(top_k=settings.top_k, ids=settings.ids)
+    export_bundle(run_of(of), tmp_path / "bundle", whole)
+    assert [(one.format, one.signature) for one in verify_bundle(tmp_path / "bundle")] == [
+        (form, name) for form in whole.formats for name in whole.signatures
+    ]
 
 
 @pytest.fixture
@@ -86,6 +86,9 @@ def test_the_worst_row_of_all_golden_calls_is_named(copied: Path) -> None:
 
 def test_a_damaged_program_is_named(copied: Path) -> None:
     (copied / "pt2" / "model.pt2").write_bytes(b"not an archive")
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["formats"].reverse()  # it is the first to be read
+    (copied / "manifest.json").write_text(json.dumps(manifest))
     seal(copied)
     with pytest.raises(CheckError, match=r"pt2/model\.pt2 does not load as a torch\.export archive with 'all_scores'"):
         list(verify_bundle(copied))
@@ -116,7 +119,8 @@ def test_a_manifest_that_would_let_anything_pass_is_refused(
         open_bundle(copied)
 
 
-def test_an_output_layer_in_another_place_fails(copied: Path) -> None:
+def test_an_output_layer_in_another_place_fails(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.bundle.replay", lambda *given: None)  # what comes before it in `verify_bundle`
     manifest = json.loads((copied / "manifest.json").read_text())
     manifest["output_layer"]["weights"]["offset"] += 4
     (copied / "manifest.json").write_text(json.dumps(manifest))

@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from bst import InputError
-from export import ExportSettings, export_bundle, open_bundle, verify_bundle
+from export import ExportSettings, export_bundle, open_bundle
 from export.manifest import read_manifest
 from export.signatures import SIGNATURE_NAMES, SignatureName
 from export.torchscript import load_torchscript
@@ -32,10 +31,13 @@ def test_files_entries_and_golden_vectors_are_of_the_chosen_signature_alone(few:
     assert not hasattr(load_torchscript(few / "torchscript" / "model.pt"), "top_k")
 
 
-def test_it_verifies(few: Path) -> None:
-    assert [(one.format, one.signature) for one in verify_bundle(few)] == [
-        (form, ONE) for form in ("onnx", "torchscript", "pt2")
+def test_it_verifies(bst_command: Command, few: Path) -> None:
+    code, out, err = bst_command("verify", few)
+    assert (code, err) == (0, "")
+    assert [line.split()[:3] for line in out.splitlines() if line.startswith("ok ")] == [
+        ["ok", form, ONE] for form in ("onnx", "torchscript", "pt2")
     ]
+    assert "note: torchscript: TorchScript is deprecated" in out
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "torchscript", "pt2", "eager"])
@@ -55,8 +57,14 @@ def test_eager_has_every_signature_of_the_model_whatever_the_files_hold(
     assert all(np.array_equal(whole[name], chosen[name]) for name in whole)
 
 
-@pytest.mark.parametrize("form", ["torchscript", "pt2"])
-@pytest.mark.parametrize("name", ["encode_user", "top_k"])
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("encode_user", "pt2"),
+        ("top_k", "torchscript"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("encode_user", "torchscript"), ("top_k", "pt2"))),
+    ],
+)
 def test_eager_finds_all_weights_where_the_only_signature_needs_few_of_them(
     run_path: Path, bundle_path: Path, tmp_path: Path, name: SignatureName, form: str
 ) -> None:
@@ -81,21 +89,22 @@ def test_what_is_left_out_is_refused_and_the_rest_named(few: Path, bst_command: 
     refused(bst_command("recommend", few), "signature 'top_k' is not in the bundle; known: score_candidates")
 
 
-@pytest.mark.bundle
-def test_the_weights_of_a_user_vector_alone_do_not_hold_the_output_layer(run_path: Path, tmp_path: Path) -> None:
-    sizes = {}
-    for name in ("encode_user", "all_scores"):
-        settings = FIVE.model_copy(update={"formats": ("onnx",), "signatures": (name,)})
-        assert export_bundle(run_path, tmp_path / name, settings).output_layer is None
-        sizes[name] = (tmp_path / name / "onnx" / "weights.bin").stat().st_size
-    assert sizes["encode_user"] < sizes["all_scores"]
+def test_the_weights_of_a_user_vector_alone_do_not_hold_the_output_layer(
+    run_path: Path, variants: dict[str, Path], tmp_path: Path
+) -> None:
+    settings = FIVE.model_copy(update={"formats": ("onnx",), "signatures": ("encode_user",)})
+    export_bundle(run_path, tmp_path / "bundle", settings)
+    vectors, best = tmp_path / "bundle", variants["onnx_top_k"]
+    assert read_manifest(vectors).output_layer is read_manifest(best).output_layer is None
+    sizes = [(path / "onnx" / "weights.bin").stat().st_size for path in (vectors, best)]
+    assert sizes[0] < sizes[1]
 
 
 @pytest.mark.bundle
 def test_the_command_takes_a_list_and_the_manifest_and_the_files_hold_it_in_one_order(
     bst_command: Command, run_path: Path, tmp_path: Path
 ) -> None:
-    chosen = ("--formats", "onnx", "--signatures", "encode_user, top_k", "--k", 5)
+    chosen = ("--formats", "torchscript", "--signatures", "encode_user, top_k", "--k", 5)
     code, out, err = bst_command("export", run_path, "--out", tmp_path / "bundle", *chosen)
     assert (code, err) == (0, "")
     assert "all_scores" not in out
@@ -103,9 +112,9 @@ def test_the_command_takes_a_list_and_the_manifest_and_the_files_hold_it_in_one_
         "top_k",
         "encode_user",
     ]
-    inside = onnx.load(tmp_path / "bundle" / "onnx" / "top_k.onnx", load_external_data=False).metadata_props
-    assert "bst.signature" in {entry.key for entry in inside}
-    code, out, err = bst_command("recommend", tmp_path / "bundle", "--json")
+    module = load_torchscript(tmp_path / "bundle" / "torchscript" / "model.pt")
+    assert [name for name in SIGNATURE_NAMES if hasattr(module, name)] == ["top_k", "encode_user"]
+    code, out, err = bst_command("recommend", tmp_path / "bundle", "--backend", "torchscript", "--json")
     assert (code, err, len(json.loads(out)["item_ids"])) == (0, "", 5)
 
 

@@ -54,22 +54,16 @@ def test_a_run_of_a_later_schema_is_one_line(bst_command: Command, run_path: Pat
     refused(bst_command("export", copied, "--out", tmp_path / "bundle"), "schema_version=99", "reads 1")
 
 
-@pytest.mark.bundle
-def test_export_prints_the_budget_and_verify_what_may_break(
-    bst_command: Command, run_path: Path, tmp_path: Path
-) -> None:
-    few = ("--signatures", "top_k,score_candidates")
-    code, out, _ = bst_command(
-        "export", run_path, "--out", tmp_path / "bundle", *few, "--max-k", 7, "--exclude-history"
-    )
-    assert code == 0
+def test_export_prints_the_budget(bundle_path: Path) -> None:
+    printed = bundle_path.with_name("printed.txt").read_text()
     for word in ("to eager", "adds", "alone", "padded", "permuted", "score_candidates", "pt2: at index level"):
-        assert word in out
-    code, out, _ = bst_command("verify", tmp_path / "bundle")
-    assert code == 0
-    assert out.count("\nok ") == 5
-    assert "note: torchscript: TorchScript is deprecated" in out
-    asked = ("recommend", tmp_path / "bundle", "--history", "11,18", "--json", "--k", 3)
+        assert word in printed
+
+
+def test_recommend_asks_for_k_and_leaves_out_the_history_in_every_backend(
+    bst_command: Command, variants: dict[str, Path]
+) -> None:
+    asked = ("recommend", variants["numbers_k_input"], "--history", "11,18", "--json", "--k", 3)
     answers = [json.loads(bst_command(*asked, "--backend", name)[1]) for name in ("onnxruntime", "pt2")]
     assert len(answers[0]["item_ids"]) == 3
     assert answers[0]["item_ids"] == answers[1]["item_ids"]

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from bst import InputError, load_run
 from export import ExportSettings, TopK, compare, export_bundle, open_bundle
+from export.backends import Session
 from export.bundle import FORMAT_OF
 from export.manifest import read_manifest
 from export.parity import LARGEST, RUNNER_UP, runner_up
@@ -20,27 +22,44 @@ from export.pt2 import check_program, load_pt2
 from export.settings import OPSETS
 from export.signatures import SIGNATURE_NAMES
 from export.torchscript import load_torchscript
-from tests.conftest import FIVE, VARIANTS, random_inputs
+from tests.conftest import FIVE, VARIANTS, held_by, random_inputs
 
 SIZES = [(batch, length) for batch in (1, 2, 3, 64, 257) for length in (1, 2, 12, 20)]  # 12 is max_length
 BACKENDS = ("torchscript", "pt2", "onnxruntime")
 NAMES = ("raw_ids", "text_ids", "numbers_k_input", "length_one", "index", "index_no_context")
-HELD = [(name, one) for name in NAMES for one in (VARIANTS[name][1] if name in VARIANTS else FIVE).signatures]
+CALLED = ("raw_ids", "text_ids", "index")  # by ids that are numbers, text and indices
+HELD = [(name, one) for name in NAMES for one in held_by(name)]
+
+
+Opened = Callable[[str, str, str], Session]
+
+
+@pytest.fixture(scope="module")
+def opened(variants: dict[str, Path]) -> Opened:
+    """The session of a bundle in a backend for a signature, which all tests here share."""
+    return cache(lambda variant, backend, signature: open_bundle(variants[variant]).session(backend, signature))
+
+
+@cache
+def held(variant: str, backend: str) -> bool:
+    formats = (VARIANTS[variant][1] if variant in VARIANTS else FIVE).formats
+    return backend == "eager" or FORMAT_OF[backend] in formats
 
 
 @pytest.mark.parametrize(("variant", "signature"), HELD)
 def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
-    variants: dict[str, Path], variant: str, signature: str
+    variants: dict[str, Path], opened: Opened, variant: str, signature: str
 ) -> None:
     bundle = open_bundle(variants[variant])
     stated = bundle.manifest.signature(signature)
-    eager, eager_scores = bundle.session("eager", signature), bundle.session("eager", "all_scores")
-    backends = [one for one in BACKENDS if FORMAT_OF[one] in bundle.manifest.format_names]
-    sessions = [bundle.session(backend, signature) for backend in backends]
+    eager, eager_scores = opened(variant, "eager", signature), opened(variant, "eager", "all_scores")
+    backends = [one for one in BACKENDS if held(variant, one)]
+    sessions = [opened(variant, backend, signature) for backend in backends]
     for number, (batch, length) in enumerate(SIZES):
         inputs = random_inputs(bundle.path, batch, length, n=(1, 2, 7, 100)[number % 4], signature=signature)
         expected = eager(inputs)
-        scores = eager_scores(random_inputs(bundle.path, batch, length))["scores"]
+        history = {name: array for name, array in inputs.items() if name not in ("k", "candidates")}
+        scores = eager_scores(history)["scores"]
         if signature in ("top_k", "score_candidates"):
             expected[LARGEST] = np.abs(scores).max(axis=1)
         if signature == "top_k" and not bundle.manifest.settings.top_k.exclude_history:
@@ -51,68 +70,72 @@ def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
             assert comparison.error <= 1e-5
 
 
-@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
-def test_a_bundle_scores_as_the_run_that_it_came_from(variants: dict[str, Path], text_run: Path, backend: str) -> None:
+@pytest.mark.parametrize("backend", ["eager", "torchscript", "onnxruntime"])
+def test_a_bundle_scores_as_the_run_that_it_came_from(opened: Opened, text_run: Path, backend: str) -> None:
     items, context = np.array([[4, 9, 1, 40, 7]]), np.array([[1, 2]])
     with torch.inference_mode():
         expected = load_run(text_run).model(torch.from_numpy(items), torch.from_numpy(context))[:, 1:].numpy()
-    found = open_bundle(variants["index"]).session(backend, "all_scores")({"items": items, "context": context})
+    found = opened("index", backend, "all_scores")({"items": items, "context": context})
     assert np.allclose(found["scores"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("backend", ["eager", *BACKENDS])
-def test_unknown_ids_negative_ids_and_padding_are_ignored_alike(variants: dict[str, Path], backend: str) -> None:
-    for variant, strangers in (
-        ("raw_ids", [0, -5, 10**12]),
-        ("text_ids", ["", "nobody", "-1"]),
-        ("index", [0, -1, 10**9]),
-    ):
+def test_unknown_ids_negative_ids_and_padding_are_ignored_alike(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    strangers_of = dict(zip(CALLED, ([0, -5, 10**12], ["", "nobody", "-1"], [0, -1, 10**9]), strict=True))
+    for variant, strangers in strangers_of.items():
+        if not held(variant, backend):
+            continue
         bundle = open_bundle(variants[variant])
         inputs = random_inputs(bundle.path, 1, 4)
         name = bundle.manifest.signature("top_k").inputs[0].name
         row = inputs[name][0]
         mixed = np.array([[strangers[0], row[0], strangers[1], row[1], row[2], strangers[2], row[3]]], dtype=row.dtype)
-        session = bundle.session(backend, "all_scores")
+        session = opened(variant, backend, "all_scores")
         plain, with_strangers = session(inputs)["scores"], session({**inputs, name: mixed})["scores"]
         assert np.allclose(plain, with_strangers, atol=1e-5), variant
 
 
 @pytest.mark.parametrize("backend", ["eager", *BACKENDS])
-def test_candidates_score_as_among_all_and_strangers_minus_infinity(variants: dict[str, Path], backend: str) -> None:
-    for variant in ("raw_ids", "text_ids", "index"):
+def test_candidates_score_as_among_all_and_strangers_minus_infinity(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    for variant in (one for one in CALLED if held(one, backend)):
         bundle = open_bundle(variants[variant])
-        scores = bundle.session(backend, "all_scores")(random_inputs(bundle.path, 2, 6))["scores"]
+        scores = opened(variant, backend, "all_scores")(random_inputs(bundle.path, 2, 6))["scores"]
         inputs = random_inputs(bundle.path, 2, 6, signature="score_candidates")
         places = np.array([[3, 0, 40, 3, 41], [1, -1, 2, 10**9, 39]])
         known = (places > 0) & (places <= 40)
         candidates = places
         if bundle.manifest.ids == "raw":
             candidates = bundle.vocabularies.items.raw(np.where(known, places, 0))
-        found = bundle.session(backend, "score_candidates")({**inputs, "candidates": candidates})["scores"]
+        found = opened(variant, backend, "score_candidates")({**inputs, "candidates": candidates})["scores"]
         expected = np.where(known, np.take_along_axis(scores, np.where(known, places, 1) - 1, axis=1), -np.inf)
         assert np.array_equal(np.isneginf(found), ~known)
         assert np.allclose(found[known], expected[known], atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["eager", *BACKENDS])
-def test_a_user_vector_times_an_output_row_plus_bias_is_the_score(variants: dict[str, Path], backend: str) -> None:
-    for variant in ("index", "numbers_k_input"):  # an output layer of its own, and a tied one
+def test_a_user_vector_times_an_output_row_plus_bias_is_the_score(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    for variant in ("raw_ids", "numbers_k_input"):  # an output layer of its own, and a tied one
         bundle = open_bundle(variants[variant])
         inputs = random_inputs(bundle.path, 3, 9)
         weights, biases = bundle.output_layer()
         assert weights.shape == (40, bundle.manifest.signature("encode_user").outputs[0].shape[1])
-        vectors = bundle.session(backend, "encode_user")(inputs)["user_vector"]
-        scores = bundle.session(backend, "all_scores")(inputs)["scores"]
+        vectors = opened(variant, backend, "encode_user")(inputs)["user_vector"]
+        scores = opened(variant, backend, "all_scores")(inputs)["scores"]
         assert np.allclose(vectors @ weights.T + biases, scores, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["eager", *BACKENDS])
 def test_excluding_the_history_leaves_out_all_of_it_and_fills_with_padding(
-    variants: dict[str, Path], backend: str
+    variants: dict[str, Path], opened: Opened, backend: str
 ) -> None:
-    bundle = open_bundle(variants["numbers_k_input"])
-    ids = bundle.vocabularies.items.ids.to_list()
-    session = bundle.session(backend, "top_k")
+    ids = open_bundle(variants["numbers_k_input"]).vocabularies.items.ids.to_list()
+    session = opened("numbers_k_input", backend, "top_k")
     few = session({"history": np.array([ids[:35] + ids[:1]]), "region": np.array([4]), "k": np.array([8])})
     assert set(few["item_ids"][0][:5].tolist()) == set(ids[35:])  # 35 of 40 gone, though only 12 slots are read
     assert few["item_ids"][0][5:].tolist() == [0, 0, 0]
@@ -121,10 +144,9 @@ def test_excluding_the_history_leaves_out_all_of_it_and_fills_with_padding(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_k_may_be_asked_for_up_to_the_limit(variants: dict[str, Path], backend: str) -> None:
-    bundle = open_bundle(variants["numbers_k_input"])
-    session = bundle.session(backend, "top_k")
-    inputs = random_inputs(bundle.path, 3, 6, signature="top_k")
+def test_k_may_be_asked_for_up_to_the_limit(variants: dict[str, Path], opened: Opened, backend: str) -> None:
+    session = opened("numbers_k_input", backend, "top_k")
+    inputs = random_inputs(variants["numbers_k_input"], 3, 6, signature="top_k")
     whole = session({**inputs, "k": np.array([8])})
     for k in (1, 2, 7):
         found = session({**inputs, "k": np.array([k])})
@@ -155,7 +177,7 @@ def test_the_onnx_file_itself_names_its_dynamic_axes(variants: dict[str, Path], 
         assert found[signature.inputs[0].name] == ("batch", "length")
 
 
-@pytest.mark.parametrize("variant", ["raw_ids", "numbers_k_input"])
+@pytest.mark.parametrize("variant", ["raw_ids", "numbers_k_input"])  # at index level, and with the ids in the program
 def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Path], variant: str) -> None:
     manifest = open_bundle(variants[variant]).manifest
     for signature in manifest.signatures_of(manifest.format("pt2")):
@@ -171,10 +193,10 @@ def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Pat
 def test_text_ids_leave_pt2_at_index_level_and_the_manifest_says_so(variants: dict[str, Path]) -> None:
     levels = {
         variant: {record.name: (record.ids, record.golden) for record in read_manifest(variants[variant]).formats}
-        for variant in ("raw_ids", "text_ids", "numbers_k_input")
+        for variant in ("raw_ids", "numbers_k_input")
     }
-    assert levels["text_ids"]["pt2"] == levels["raw_ids"]["pt2"] == ("index", "golden/index")
-    assert levels["text_ids"]["onnx"] == levels["text_ids"]["torchscript"] == ("raw", "golden")
+    assert levels["raw_ids"]["pt2"] == ("index", "golden/index")  # the context is of text
+    assert levels["raw_ids"]["onnx"] == levels["raw_ids"]["torchscript"] == ("raw", "golden")
     assert levels["numbers_k_input"]["pt2"] == ("raw", "golden")
 
 
@@ -212,7 +234,7 @@ def test_what_is_exported_without_asking_is_of_a_supported_opset(bundle_path: Pa
     assert open_bundle(bundle_path).manifest.format("onnx").needs.versions["ai.onnx"] == str(FIVE.opset)
 
 
-@pytest.mark.parametrize("opset", [18, pytest.param(20, marks=pytest.mark.slow), 23])
+@pytest.mark.parametrize("opset", [18, *(pytest.param(one, marks=pytest.mark.slow) for one in (20, 23))])
 def test_every_supported_opset_exports(run_path: Path, bundle_path: Path, tmp_path: Path, opset: int) -> None:
     settings = ExportSettings(top_k=TopK(limit=3), opset=opset, formats=("onnx",))
     manifest = export_bundle(run_path, tmp_path / "bundle", settings)

@@ -26,7 +26,8 @@ from export.settings import SessionOptions
 from export.signatures import SIGNATURE_NAMES, Signature, TensorSpec
 from export.triton import export_triton
 from export.triton_config import MAX_BATCH_SIZE, config_of, samples_of
-from tests.conftest import Command
+from tests.builds import Builds
+from tests.conftest import Command, OnDemand, held_by
 
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index", "index_no_context")
 ONNX_TYPES = {
@@ -34,16 +35,15 @@ ONNX_TYPES = {
     DataType.TYPE_STRING: onnx.TensorProto.STRING,
     DataType.TYPE_FP32: onnx.TensorProto.FLOAT,
 }
-each = pytest.mark.parametrize("variant", VARIANTS)
-each_signature = pytest.mark.parametrize("signature", SIGNATURE_NAMES)
+each = pytest.mark.parametrize(("variant", "signature"), [(name, one) for name in VARIANTS for one in held_by(name)])
 
 
 @pytest.fixture(scope="module")
-def repositories(variants: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("repositories")
-    for name in VARIANTS:
-        export_triton(variants[name], folder / name)
-    return {name: folder / name for name in VARIANTS}
+def repositories(variants: dict[str, Path], builds: Builds) -> OnDemand:
+    def make(name: str) -> Path:
+        return builds.get(f"triton-{name}", lambda path: export_triton(variants[name], path))
+
+    return OnDemand(make)
 
 
 def read_config(model: Path) -> Any:
@@ -57,7 +57,6 @@ def shape_of(tensor: Any, batched: bool) -> list[int]:
 
 
 @each
-@each_signature
 def test_the_configuration_says_what_the_file_itself_says(
     repositories: dict[str, Path], variant: str, signature: str
 ) -> None:
@@ -76,7 +75,6 @@ def test_the_configuration_says_what_the_file_itself_says(
 
 
 @each
-@each_signature
 def test_calls_are_merged_unless_k_is_an_input(repositories: dict[str, Path], variant: str, signature: str) -> None:
     config = read_config(repositories[variant] / signature)
     batched = (variant, signature) != ("numbers_k_input", "top_k")
@@ -86,7 +84,6 @@ def test_calls_are_merged_unless_k_is_an_input(repositories: dict[str, Path], va
 
 
 @each
-@each_signature
 def test_warm_up_files_are_golden_inputs(
     repositories: dict[str, Path], variants: dict[str, Path], variant: str, signature: str
 ) -> None:
@@ -131,7 +128,6 @@ def answers(model: Path, golden: list[GoldenCase], stated: Signature) -> None:
 
 
 @each
-@each_signature
 def test_the_files_in_place_give_the_golden_answers(
     repositories: dict[str, Path], variants: dict[str, Path], variant: str, signature: str
 ) -> None:
@@ -218,7 +214,7 @@ def test_only_where_padding_does_not_count_is_padding_advised(variants: dict[str
     assert "# Do not pad histories" in config_of(counted, stated, samples)
 
 
-@each
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_the_example_in_the_readme_fits_the_configuration(repositories: dict[str, Path], variant: str) -> None:
     (line,) = re.findall(r"^curl .*$", (repositories[variant] / "README.md").read_text(), flags=re.MULTILINE)
     *_, url, _, body = shlex.split(line)

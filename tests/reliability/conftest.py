@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bst import cli
+from tests.builds import Builds
 from tests.conftest import write_events
 from tests.reliability.faults import SMALL, Calls
 
@@ -15,28 +16,33 @@ def calls(tmp_path: Path) -> Calls:
     return Calls(tmp_path)
 
 
+def command(*arguments: object) -> None:
+    assert cli.run([str(one) for one in arguments]) == 0
+
+
 @pytest.fixture(scope="session")
-def training(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def training(builds: Builds) -> tuple[str, ...]:
     """The arguments of a training that resumes, up to its run."""
-    folder = tmp_path_factory.mktemp("training")
-    events, settings = write_events(folder / "events.csv", users=200), folder / "train.toml"
-    settings.write_text(SMALL)
-    return "train", str(events), "--config", str(settings), "--resume", "--out"
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        write_events(folder / "events.csv", users=200)
+        (folder / "train.toml").write_text(SMALL)
+
+    folder = builds.get("small-training", write)
+    return "train", str(folder / "events.csv"), "--config", str(folder / "train.toml"), "--resume", "--out"
 
 
 @pytest.fixture(scope="session")
-def small_run(training: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("small_run") / "run"
-    assert cli.run([*training, str(path)]) == 0
-    return path
+def small_run(training: tuple[str, ...], builds: Builds) -> Path:
+    return builds.get("small-run", lambda path: command(*training, path))
 
 
 @pytest.fixture(scope="session")
-def small_bundle(small_run: Path) -> Path:
+def small_bundle(small_run: Path, builds: Builds) -> Path:
     """In TorchScript alone, which is the quickest to export."""
-    path = small_run.with_name("bundle")
-    assert cli.run(["export", str(small_run), "--k", "5", "--formats", "torchscript", "--out", str(path)]) == 0
-    return path
+    options = ("--k", 5, "--formats", "torchscript", "--signatures", "top_k,encode_user")
+    return builds.get("small-bundle", lambda path: command("export", small_run, *options, "--out", path))
 
 
 @pytest.fixture
