@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.record import Case
+from bench.record import MAX_POOL, Case
 from export import Bundle
 from export.golden import Case as Call
 from export.golden import read_golden
 
 Array = NDArray[Any]
 # One repeated row would stay in the cache, as no traffic does; the pool is as large as checking its answers allows.
-MAX_POOL, MIN_POOL = 128, 8
+MIN_POOL = 8
 POOL_ROWS = 1024
 POOL_SCORES = 64_000_000
 STRIDE = 37  # rounds begin at different inputs; a prime, so that every input comes first in some round
 
 
-def pool_size(case: Case) -> int:
-    """How many different calls of a case are drawn."""
+def pool_size(case: Case, most: int = MAX_POOL) -> int:
+    """How many different calls of a case are drawn, `MIN_POOL` to `most`."""
     rows = min(POOL_ROWS, POOL_SCORES // case.num_items)
-    return int(np.clip(rows // case.batch_size, MIN_POOL, MAX_POOL))
+    return int(np.clip(rows // case.batch_size, MIN_POOL, most))
 
 
 def first_input(launch: int, number: int, pool: int) -> int:
@@ -31,8 +31,8 @@ def first_input(launch: int, number: int, pool: int) -> int:
     return (launch * 1009 + number) * STRIDE % pool
 
 
-def draw_calls(bundle: Bundle, case: Case, seed: int = 0) -> list[Call]:
-    """Draw the calls of a case, by index, `pool_size` of them.
+def draw_calls(bundle: Bundle, case: Case, seed: int = 0, most: int = MAX_POOL) -> list[Call]:
+    """Draw the calls of a case, by index, `pool_size` of them. The first are the same whatever `most` is.
 
     A row is a part of the history of a held-out user of the bundle's golden vectors, with the user's context: the
     answer of a trained model to items that no one user likes is another, and so may be what it costs. An eighth of the
@@ -48,7 +48,7 @@ def draw_calls(bundle: Bundle, case: Case, seed: int = 0) -> list[Call]:
     shares = np.cumsum(1.0 / np.arange(1, manifest.items.count + 1))
 
     calls = []
-    for number in range(pool_size(case)):
+    for number in range(pool_size(case, most)):
         users = rng.integers(0, len(histories), size=batch)
         wanted = rng.choice(lengths, size=batch)
         width = int(wanted.max())
@@ -62,10 +62,12 @@ def draw_calls(bundle: Bundle, case: Case, seed: int = 0) -> list[Call]:
     return calls
 
 
-def draw_inputs(bundle: Bundle, signature: str, case: Case, seed: int = 0) -> list[dict[str, Array]]:
+def draw_inputs(
+    bundle: Bundle, signature: str, case: Case, seed: int = 0, most: int = MAX_POOL
+) -> list[dict[str, Array]]:
     """Draw calls (see `draw_calls`) as `signature` of `bundle` takes them."""
     stated = bundle.manifest.signature(signature)
-    return [call.inputs(stated, bundle.vocabularies) for call in draw_calls(bundle, case, seed)]
+    return [call.inputs(stated, bundle.vocabularies) for call in draw_calls(bundle, case, seed, most)]
 
 
 def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:

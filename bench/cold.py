@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.backends import Backend
-from bench.cases import draw_calls
+from bench.cases import MIN_POOL, draw_calls
 from bench.contest import Contest, parity_of, worst_parity
 from bench.peers import open_onnx, whole_inputs
 from bench.record import REFERENCE, Cache, Case, ColdRow, Parity
@@ -91,7 +91,9 @@ class _Start:
         else:
             pickled = base64.b64encode(pickle.dumps(backend)).decode()
             task |= {"kind": "library", "path": str(bundle.path.absolute()), "backend": pickled}
-        self.inputs = draw_calls(bundle, case, contest.config.seed)[0].inputs(stated, bundle.vocabularies)
+        self.inputs = draw_calls(bundle, case, contest.config.seed, most=MIN_POOL)[0].inputs(
+            stated, bundle.vocabularies
+        )
         if stated.ids == "index":
             self.inputs = whole_inputs(self.inputs)
         files = {what: folder / f"{backend.name}.{what}.npz" for what in ("inputs", "outputs")}

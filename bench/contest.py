@@ -56,6 +56,7 @@ class Contest:
                 threads,
                 cores(threads * clients),
                 self.config.seed,
+                self.config.max_pool,
                 name == REFERENCE,
                 steady,
             )

@@ -61,7 +61,7 @@ def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], l
 def _take_turns(
     contest: Contest, workers: dict[str, Worker], case: Case, launch: int, gathered: dict[str, _Gathered]
 ) -> None:
-    config, pool = contest.config, pool_size(case)
+    config, pool = contest.config, pool_size(case, contest.config.max_pool)
     expected: list[Answers] = []
 
     def warm_up(name: str, worker: Worker) -> None:
@@ -98,7 +98,7 @@ def _rows(
     """The rows of a case, for the backends that are still there."""
     there = {name: gathered[name] for name in contest.backends}
     parity = {name: worst_parity(one.parity) for name, one in there.items()}
-    pool = pool_size(case)
+    pool = pool_size(case, contest.config.max_pool)
     works = _works(contest, case)
     p50 = {name: float(np.median(_pooled(one.samples))) for name, one in there.items()}
     right = [name for name in there if parity[name].failure is None]
@@ -146,7 +146,7 @@ def _rows(
 def _works(contest: Contest, case: Case) -> dict[ShortlistRecord | None, list[Work]]:
     """What the calls of a case need, with the shortlist of the bundle's ONNX file and without."""
     manifest = contest.bundle.manifest
-    calls = draw_calls(contest.bundle, case, contest.config.seed)
+    calls = draw_calls(contest.bundle, case, contest.config.seed, contest.config.max_pool)
     return {
         shortlist: [work_of(manifest.model, contest.config.signature, call, shortlist) for call in calls]
         for shortlist in (None, manifest.shortlist)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.backends import BACKENDS, find_backends
+from bench.cases import MIN_POOL
 from bench.cold import measure_cold
 from bench.contest import Contest, weight_bytes
 from bench.environment import describe
@@ -132,6 +133,8 @@ def check_config(config: BenchConfig) -> None:
         for name in ("min_arrivals", "bisection_steps", "warm_windows")
         if not 1 <= given[name] <= MOST
     ]
+    if not MIN_POOL <= config.max_pool <= MOST:
+        offences.append(f"max_pool={config.max_pool} must be {MIN_POOL} or more, and at most {MOST:,}")
     if not 0 < config.soak_seconds <= 7 * 24 * 3600:
         offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
     if not all(0 < one < math.inf for one in (*config.rates, config.clients, config.budget_ms)):

@@ -19,6 +19,9 @@ MAY_GROW = 0.01  # of the memory, in a soak
 Cache = Literal["warm", "dropped"]
 
 
+MAX_POOL = 128
+
+
 class BenchConfig(Frozen):
     """What is measured and for how long.
 
@@ -37,6 +40,7 @@ class BenchConfig(Frozen):
             `bisection_steps` of the search for the highest rate. `soak_seconds`: how long each backend is soaked.
         warm_windows: windows of `round_seconds` after which a backend whose median does not stand still is measured all
             the same. `speed_seconds`: how long each kernel runs that measures the machine's own speed.
+        max_pool: different calls of a case, at most (`bench.cases.pool_size`).
     """
 
     backends: tuple[str, ...] = ("eager", "torchscript", "pt2", "aotinductor", "onnxruntime", "eager-cuda")
@@ -59,6 +63,7 @@ class BenchConfig(Frozen):
     soak_seconds: float = 600.0
     warm_windows: int = 25
     speed_seconds: float = 0.25
+    max_pool: int = MAX_POOL
     seed: int = 0
 
 

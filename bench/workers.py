@@ -19,7 +19,7 @@ from bench.backends import Backend
 from bench.cases import draw_inputs
 from bench.closed_loop import Soaked, soak
 from bench.load import Arrivals, Served, serve
-from bench.record import Case
+from bench.record import MAX_POOL, Case
 from bench.statistics import Array
 from bst.errors import CheckError, InputError
 from bst.processes import context, end_with_parent, undisturbed_start
@@ -55,6 +55,7 @@ class Task:
     threads: int
     cores: tuple[int, ...]
     seed: int
+    max_pool: int = MAX_POOL
     as_reference: bool = False
     steady: bool = True
 
@@ -147,7 +148,7 @@ class _Measured:
 
     def warm_up(self, case: Case, window_s: float, windows: int) -> Warm:
         session = self.session
-        inputs = draw_inputs(self.bundle, self.task.signature, case, self.task.seed)
+        inputs = draw_inputs(self.bundle, self.task.signature, case, self.task.seed, self.task.max_pool)
         self.prepared = [session.prepare(one) for one in inputs]
         with session.mode():
             answers = [session.finish(session.run(one)) for one in self.prepared]

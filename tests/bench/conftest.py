@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+
+from bench.commands import OF_MODE
+
+LIMITS: dict[str, Any] = {"warm_windows": 3, "speed_seconds": 0.02, "max_pool": 16}
+
+
+def shorten(patch: pytest.MonkeyPatch) -> None:
+    """Measure bundles without verifying them first; that they are verified is a test of its own. `bst bench` with a
+    `--mode` takes less time where it has no option for that."""
+    patch.setattr("bench.measure.verify_bundle", lambda path, tell: ())
+    for mode in ("latency", "surface", "load", "cold"):
+        patch.setitem(OF_MODE, mode, {**OF_MODE.get(mode, {}), **LIMITS})
 
 
 @pytest.fixture(autouse=True)
-def no_verification(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure bundles without verifying them first; that they are verified is a test of its own."""
-    monkeypatch.setattr("bench.measure.verify_bundle", lambda path, tell: ())
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten(monkeypatch)

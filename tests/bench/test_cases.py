@@ -67,6 +67,13 @@ def test_the_pool_shrinks_for_what_is_large() -> None:
     assert pool_size(case(1)) == 128
     assert pool_size(case(4096)) == MIN_POOL
     assert pool_size(case(1, num_items=1_000_000)) == 64
+    assert pool_size(case(1), most=16) == 16
+
+
+def test_a_smaller_pool_holds_the_first_calls_of_a_larger_one(lean_bundle: Path) -> None:
+    few, many = (draw_inputs(open_bundle(lean_bundle), "top_k", case(8), most=most) for most in (9, 128))
+    assert len(few) == 9
+    assert all(np.array_equal(one["history"], two["history"]) for one, two in zip(few, many, strict=False))
 
 
 def test_every_input_comes_first_in_some_round() -> None:
