@@ -11,6 +11,7 @@ from bst.batches import Batch, TrainingWindows
 from bst.loss import PrefixLoss
 from bst.trainer import EpochReport
 from bst.vocabulary import Index
+from bst.world import World
 from tests.bst.test_sequences import sequences
 
 NUM_ITEMS = 12
@@ -147,6 +148,13 @@ def test_an_epoch_that_was_broken_off_goes_on_with_the_examples_that_are_left(mo
     assert trainer.epoch().epoch == 1
     cut.remove(-1)
     assert sorted(cut) == list(range(60))
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
+    trainer = small_trainer(epochs=1)
+    config = trainer.config.model_copy(update={"batch_size": 33})
+    with pytest.raises(InputError, match="batch_size=33 does not divide among 2 processes; try batch_size=32 or 34"):
+        Trainer(trainer.model, trainer.windows, trainer.validation, config, world=World(size=2))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:

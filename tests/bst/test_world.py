@@ -79,6 +79,7 @@ def test_two_processes_that_were_killed_resume_to_the_bit(given: list[str], tmp_
     same_but_for_speed(run, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_batch_that_the_processes_cannot_share_is_one_line(given: list[str], tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text(SETTINGS.format(batch_size=33))
     refused = torchrun("train", *given[:-1], tmp_path / "train.toml", "--out", tmp_path / "run")

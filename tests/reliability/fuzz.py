@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
+from bst.processes import context
 from tests.reliability.feeding import Failure, Input, Plan, be_fed, place_in
 
 ALONE = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
@@ -73,7 +73,7 @@ def hunt(plan: Plan, files: Path, kept: Path) -> Findings:
             work = Path(folder)
             shutil.copytree(files, work / "files")
             given = (plan, work, dict(found.counts), found.spent)
-            child = multiprocessing.get_context("spawn").Process(target=be_fed, args=given)
+            child = context().Process(target=be_fed, args=given)
             child.start()
             child.join()
             last, trace = found.read((work / "told").read_text()), (work / "trace").read_text(errors="replace")

@@ -105,7 +105,6 @@ def _make_run_and_bundle(folder: Path, events: Path, users: Path) -> None:
     settings = ExportSettings(
         top_k=TOP_K,
         formats=("onnx", "torchscript"),
-        signatures=("all_scores", "top_k", "encode_user"),  # the output layer is stated beside the first and the last
         shortlist=False,
     )
     export_bundle(folder / "run", folder / "bundle", settings)
