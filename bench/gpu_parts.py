@@ -158,6 +158,23 @@ def _write_events(job: Job) -> Path:
     return path
 
 
+def _gradients_off_by(job: Job) -> float:
+    """How far the gradients of a wrapped model are from those of the plain one, relative to the largest.
+
+    A function of its own, since the wrapped model must go before its world: gone last, it waits for the threads of the
+    world while it keeps from them the lock of Python that they wait for.
+    """
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(50, 16), torch.nn.Linear(16, 8)).to(job.device)
+    rows = torch.arange(50, device=job.device)
+    plain = torch.autograd.grad(model(rows).square().mean(), list(model.parameters()))
+    wrapped = DistributedDataParallel(model, device_ids=[job.device] if job.kind == "cuda" else None)
+    wrapped(rows).square().mean().backward()
+    largest = max(float(one.abs().max()) for one in plain)
+    pairs = zip(model.parameters(), plain, strict=True)
+    return max(float((one.grad - want).abs().max()) for one, want in pairs if one.grad is not None) / largest
+
+
 def collectives(job: Job) -> dict[str, Any]:
     """Join a world of one process by nccl (gloo on the CPU): sums, gathers, and the gradients of a wrapped model.
 
@@ -174,15 +191,7 @@ def collectives(job: Job) -> dict[str, Any]:
         dist.all_reduce(summed)
         gathered = [torch.empty_like(numbers)]
         dist.all_gather(gathered, numbers)
-        torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Embedding(50, 16), torch.nn.Linear(16, 8)).to(job.device)
-        rows = torch.arange(50, device=job.device)
-        plain = torch.autograd.grad(model(rows).square().mean(), list(model.parameters()))
-        wrapped = DistributedDataParallel(model, device_ids=[job.device] if job.kind == "cuda" else None)
-        wrapped(rows).square().mean().backward()
-        largest = max(float(one.abs().max()) for one in plain)
-        pairs = zip(model.parameters(), plain, strict=True)
-        off = max(float((one.grad - want).abs().max()) for one, want in pairs if one.grad is not None) / largest
+        off = _gradients_off_by(job)
     finally:
         dist.destroy_process_group()
     if not (torch.equal(summed, numbers) and torch.equal(gathered[0], numbers) and off <= GRADIENTS_AGREE):

@@ -59,7 +59,11 @@ def _report(parts: dict[str, Any]) -> dict[str, Any]:
 def test_a_part_that_breaks_or_hangs_is_told_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    run = gpu.subprocess.run
+
     def slow_or_broken(command: list[str], **options: Any) -> Any:
+        if "--part" not in command:  # what asks the system for its name
+            return run(command, **options)
         name = command[command.index("--part") + 1]
         if name == "slow":
             raise gpu.subprocess.TimeoutExpired(command, options["timeout"])
