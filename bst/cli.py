@@ -27,8 +27,9 @@ class Terminated(BaseException):
     """SIGTERM has come."""
 
 
-def build_app() -> typer.Typer:
-    """Collect the subcommands of every installed package."""
+def build_app(asked: str | None = None) -> typer.Typer:
+    """Collect the subcommands of every installed package; of these only the one that is `asked` for, if there is one
+    of that name: the others would load libraries for seconds."""
     app = typer.Typer(
         name="bst",
         help="Train a Behaviour Sequence Transformer, export it once, run it anywhere.",
@@ -45,7 +46,8 @@ def build_app() -> typer.Typer:
     def place(name: str) -> tuple[int, str]:
         return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
-    for point in sorted(entry_points(group=GROUP), key=lambda point: place(point.name)):
+    known = sorted(entry_points(group=GROUP), key=lambda point: place(point.name))
+    for point in [one for one in known if one.name == asked] or known:
         command: Callable[..., Any] = point.load()
         app.command(point.name)(command)
     return app
@@ -106,7 +108,7 @@ def _run(arguments: list[str]) -> int:
 def _typed(arguments: list[str]) -> Any:
     """Let typer run the command, and write out all that it said."""
     try:
-        code = build_app()(args=arguments, standalone_mode=False)
+        code = build_app(*arguments[:1])(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer makes a failed check of it

@@ -242,8 +242,7 @@ def test_every_backend_of_this_machine_answers_right(variants: dict[str, Path]) 
     "signature",
     [
         "top_k",
-        "score_candidates",
-        *(pytest.param(one, marks=pytest.mark.slow) for one in ("all_scores", "encode_user")),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("score_candidates", "all_scores", "encode_user")),
     ],
 )
 def test_the_opponents_have_the_same_weights(variants: dict[str, Path], signature: str, tmp_path: Path) -> None:

@@ -134,10 +134,14 @@ def test_a_refresh_takes_weights_ids_and_a_larger_catalogue_into_the_old_setting
     assert [path.name for path in served.parent.iterdir()] == ["bundle"]
 
 
+@pytest.mark.parametrize(
+    ("variant", "backend"),
+    [("script_top_k", "torchscript"), pytest.param("onnx_top_k", "onnxruntime", marks=pytest.mark.slow)],
+)
 def test_while_a_refresh_works_the_old_bundle_answers_and_is_never_missing(
-    make_run: Callable[..., Path], variants: dict[str, Path], tmp_path: Path
+    make_run: Callable[..., Path], variants: dict[str, Path], tmp_path: Path, variant: str, backend: str
 ) -> None:
-    served = Path(shutil.copytree(variants["onnx_top_k"], tmp_path / "bundle"))
+    served = Path(shutil.copytree(variants[variant], tmp_path / "bundle"))
     newer = make_run("newer", items=55)
     seen, done = [], threading.Event()
 
@@ -149,7 +153,7 @@ def test_while_a_refresh_works_the_old_bundle_answers_and_is_never_missing(
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    session = open_bundle(served).session("onnxruntime")
+    session = open_bundle(served).session(backend)
     inputs = random_inputs(served, 2, 6, signature="top_k")
     expected = session(inputs)["item_ids"].tolist()
     refresh_bundle(newer, served)

@@ -229,7 +229,7 @@ OF_TOP_K = [(TopK(limit=5), 21), (TopK(limit=7, k_is_input=True), 20), (TopK(lim
     [
         ("own output layer", *OF_TOP_K[0]),
         ("tied and text ids", *OF_TOP_K[1]),
-        ("own output layer", *OF_TOP_K[2]),
+        pytest.param("own output layer", *OF_TOP_K[2], marks=pytest.mark.slow),
         pytest.param("tied and text ids", *OF_TOP_K[0], marks=pytest.mark.slow),
         pytest.param("own output layer", *OF_TOP_K[1], marks=pytest.mark.slow),
         pytest.param("tied and text ids", *OF_TOP_K[2], marks=pytest.mark.slow),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import export.exporter
 import export.machine_rates
 import export.tuning
 from bst import InputError
@@ -44,6 +45,7 @@ def test_what_is_faster_in_every_round_is_kept_and_applied(
             tried.setdefault(options, []).extend([[one, many]] * ROUNDS)
 
     monkeypatch.setattr(export.tuning, "_measure_by_turns", fake)
+    monkeypatch.setattr(export.exporter, "in_own_process", lambda measure: ZEN_4)
     manifest = export_bundle(run_path, tmp_path / "bundle", TUNED)
     assert manifest.tuning is not None
     assert manifest.session_options == SessionOptions(threads=1)

@@ -161,10 +161,3 @@ def test_where_numbers_cancel_out_errors_are_relative_to_what_was_there_before(t
     after, scale = user_vectors()
     assert after < 0.1 * before
     assert scale == pytest.approx(10 * after)  # and no more than that
-
-
-@settings(HUNT, max_examples=2, derandomize=True)
-@given(roads())
-@pytest.mark.bundle
-def test_a_few_models_answer_alike_in_every_format(road: Road) -> None:
-    walk(road, walk_by_format)
