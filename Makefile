@@ -18,8 +18,9 @@ demo: install
 serve: install
 	$(BIN)/bst demo --out demo --serve
 
-# Two workers, each with whole files, which share the bundles that they build (tests/builds.py).
-PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
+# Workers have whole files each, and share the bundles that they build (tests/builds.py). Three keep two cores busy: at
+# times one waits for a bundle, or for a process that it has started.
+PYTEST := $(BIN)/pytest -q -n 3 --dist loadfile
 
 # Without a bundle: what to run after every change.
 test-quick: install

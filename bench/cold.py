@@ -52,14 +52,17 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
         expected = contest.backends[REFERENCE].open(contest.bundle, contest.config.signature, threads)(
             starts[REFERENCE].inputs
         )
-        for name in list(contest.backends):  # the first start reads everything into the cache, and does not count
+        for name in filter(
+            contest.config.asked, list(contest.backends)
+        ):  # the first start reads everything into the cache, and does not count
             contest.tell(f"cold: reading {name} once")
             with contest.tolerant(name):
                 starts[name].run()
         order = random.Random(contest.config.seed)
         for launch in range(contest.config.launches):
             for cache in caches:
-                for name in order.sample(list(contest.backends), len(contest.backends)):
+                asked = [name for name in contest.backends if contest.config.asked(name)]
+                for name in order.sample(asked, len(asked)):
                     contest.tell(f"cold start {launch + 1} of {contest.config.launches}, cache {cache}: {name}")
                     with contest.tolerant(name):
                         measured, answer = starts[name].run(drop=cache == "dropped")
@@ -69,6 +72,7 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
         _row(contest.backends[name], case, cache, found[name, cache], worst_parity(parity[name, cache]))
         for cache in caches
         for name in contest.backends
+        if contest.config.asked(name)
     ]
 
 

@@ -178,18 +178,14 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
         config=config,
         environment=environment,
         rates=tuple(rates),
-        latency=tuple(row for row in latency if _asked(row.backend, config)),
-        load=tuple(row for row in load if _asked(row.backend, config)),
-        load_limits=tuple(row for row in limits if _asked(row.backend, config)),
-        cold=tuple(row for row in cold if _asked(row.backend, config)),
+        latency=tuple(row for row in latency if config.asked(row.backend)),
+        load=tuple(row for row in load if config.asked(row.backend)),
+        load_limits=tuple(row for row in limits if config.asked(row.backend)),
+        cold=tuple(cold),
         soak=tuple(soak),
         unavailable=unavailable,
         broken=tuple(broken),
     )
-
-
-def _asked(name: str, config: BenchConfig) -> bool:
-    return name != REFERENCE or bool({REFERENCE, "all"} & set(config.backends))
 
 
 @contextmanager

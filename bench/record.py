@@ -66,6 +66,10 @@ class BenchConfig(Frozen):
     max_pool: int = MAX_POOL
     seed: int = 0
 
+    def asked(self, name: str) -> bool:
+        """Whether a backend was asked for: the reference is measured in some modes only to compare the others with."""
+        return name != REFERENCE or bool({REFERENCE, "all"} & set(self.backends))
+
 
 class Case(Frozen):
     """What is called: a point of the grid. `length` 0 is the measured mix, `candidates` 0 where none are asked for."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.closed_loop import Soaked
 from bench.contest import Contest
-from bench.record import REFERENCE, SoakRow
+from bench.record import SoakRow
 from bench.statistics import change, verdict
 
 
@@ -15,7 +15,7 @@ def measure_soak(contest: Contest, threads: int) -> list[SoakRow]:
     config = contest.config
     rows = []
     for name, backend in list(contest.backends.items()):
-        if backend.peer or (name == REFERENCE and not {REFERENCE, "all"} & set(config.backends)):
+        if backend.peer or not config.asked(name):
             continue
         contest.tell(f"soaking {name}: {config.clients} threads for {config.soak_seconds:g} s")
         with contest.tolerant(name), contest.worker(name, threads, config.clients, steady=False) as worker:

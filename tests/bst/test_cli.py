@@ -32,7 +32,7 @@ def test_what_a_signal_became_on_its_way_is_told_as_the_signal(
 
 @pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 def test_output_that_nobody_reads_ends_a_command_in_silence(unbuffered: str) -> None:
-    command = [sys.executable, "-m", "bst", "--help"]
+    command = [sys.executable, "-m", "bst", "train", "--help"]
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None

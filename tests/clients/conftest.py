@@ -113,7 +113,7 @@ def client(request: pytest.FixtureRequest, builds: Builds) -> Client:
 
 @pytest.fixture(scope="session")
 def demo_bundle(builds: Builds) -> Path:
-    """What `bst demo` exports, from its own data and settings, but of a few households and after one epoch."""
+    """What `bst demo` exports, from its own data, but of a few households, and by a tiny model after one epoch."""
     return builds.get("demo", _build_demo) / "bundle"
 
 
@@ -127,7 +127,8 @@ def _build_demo(folder: Path) -> None:
     interactions = read_interactions(
         folder / "data" / "purchases.parquet", demo.SETTINGS.data, folder / "data" / "households.parquet"
     )
-    settings = demo.SETTINGS.model_copy(update={"training": training})
+    model = TINY.model_copy(update={"max_length": demo.SETTINGS.model.max_length})
+    settings = demo.SETTINGS.model_copy(update={"model": model, "training": training})
     train(Dataset.build(interactions), settings, folder / "run")
     export_bundle(folder / "run", folder / "bundle", CALLED)
 

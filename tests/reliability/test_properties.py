@@ -1,6 +1,6 @@
 """Random models are exported and asked random questions: every format answers as the model does.
 
-pytest tests/reliability/test_properties.py                                    # a few
+pytest tests/reliability/test_properties.py                                    # what there is to see without them
 pytest tests/reliability/test_properties.py -m slow -n 2                       # 300, others each time
 pytest tests/reliability/test_properties.py -m slow -n 2 --hypothesis-seed=N   # those of a run that failed
 """
