@@ -79,7 +79,7 @@ SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 
 # Fixtures with a bundle, or a program of a client, behind them: a test that asks for one is marked `bundle`.
-BUNDLES = {"bundle_path", "lean_bundle", "variants", "small_bundle", "place", "files"}
+BUNDLES = {"bundle_path", "variants", "small_bundle", "place", "files"}
 BUNDLES |= {"client", "bundles", "compiled_bundle", "demo_bundle", "ml_1m_bundle", "huge_ids"}
 
 
@@ -181,15 +181,6 @@ def _export_by_command(run: Path, folder: Path, *options: str) -> None:
     folder.mkdir()
     with (folder / "printed.txt").open("w") as printed, redirect_stdout(printed):
         assert run_command(["export", str(run), "--out", str(folder / "bundle"), *options]) == 0
-
-
-@pytest.fixture(scope="session")
-def lean_bundle(builds: Builds, run_path: Path) -> Path:
-    """Two formats and three signatures of the same run: enough to measure, and quick to verify."""
-    settings = FIVE.model_copy(
-        update={"formats": ("onnx", "torchscript"), "signatures": ("all_scores", "top_k", "score_candidates")}
-    )
-    return builds.get("bundle-lean", lambda path: export_bundle(run_path, path, settings))
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from tests.conftest import Command, refused
         ({"clients": 0}, "clients=0"),
     ],
 )
-def test_bad_settings_are_refused_before_any_measuring(lean_bundle: Path, change: dict, message: str) -> None:
+def test_bad_settings_are_refused_before_any_measuring(bundle_path: Path, change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        measure_bundle(lean_bundle, BenchConfig(**change))
+        measure_bundle(bundle_path, BenchConfig(**change))
 
 
 @pytest.mark.parametrize(
@@ -40,21 +40,21 @@ def test_bad_settings_are_refused_before_any_measuring(lean_bundle: Path, change
     ],
 )
 def test_bad_options_are_one_line_before_any_measuring(
-    bst_command: Command, lean_bundle: Path, options: tuple[str, ...], words: tuple[str, ...]
+    bst_command: Command, bundle_path: Path, options: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    refused(bst_command("bench", lean_bundle, *options), *words)
+    refused(bst_command("bench", bundle_path, *options), *words)
 
 
 def test_too_little_memory_is_refused_before_opponents_are_built(
-    lean_bundle: Path, monkeypatch: pytest.MonkeyPatch
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.measure.available_bytes", lambda: 1000)
     monkeypatch.setattr("bench.measure.build_peers", lambda *arguments: pytest.fail("opponents were built"))
     with pytest.raises(InputError, match=r"9 backends of weights of .* GB of memory and 0.0 GB are free; name fewer"):
-        measure_bundle(lean_bundle, BenchConfig(backends=("onnxruntime",), peers=True))
+        measure_bundle(bundle_path, BenchConfig(backends=("onnxruntime",), peers=True))
 
 
-def test_more_threads_than_cores_is_a_warning(bst_command: Command, lean_bundle: Path, tmp_path: Path) -> None:
-    _, _, err = bst_command("bench", lean_bundle, "--threads", 4096, "--html", tmp_path / "no" / "such.html")
+def test_more_threads_than_cores_is_a_warning(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
+    _, _, err = bst_command("bench", bundle_path, "--threads", 4096, "--html", tmp_path / "no" / "such.html")
     assert "warning: 4096 threads on" in err
     assert "such.html cannot be written" in err

@@ -48,7 +48,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def measured(lean_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record of three backends, one of them twice, and a page, as the command writes them."""
     from bst.cli import run
 
@@ -58,7 +58,7 @@ def measured(lean_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     files = ["--json", str(folder / "bench.json"), "--html", str(folder / "bench.html")]
     with pytest.MonkeyPatch.context() as patch:
         shorten(patch)
-        assert run(["bench", str(lean_bundle), *options, *files]) == 0
+        assert run(["bench", str(bundle_path), *options, *files]) == 0
     return folder
 
 
@@ -95,9 +95,9 @@ def test_the_floor_is_below_every_measurement(record: BenchRecord) -> None:
     assert {rate.what for rate in record.rates} == {"bytes", "operations"}
 
 
-def test_load_counts_from_the_intended_arrival_and_finds_a_limit(lean_bundle: Path) -> None:
+def test_load_counts_from_the_intended_arrival_and_finds_a_limit(bundle_path: Path) -> None:
     load = {"modes": ("latency", "load"), "rates": (200.0,), "load_seconds": 0.1, "clients": 2}
-    found = measure_bundle(lean_bundle, SHORT.model_copy(update={**load, "backends": ("onnxruntime",)}))
+    found = measure_bundle(bundle_path, SHORT.model_copy(update={**load, "backends": ("onnxruntime",)}))
     (closed,), (row,), (limit,) = found.latency, found.load, found.load_limits
     assert row.rate_per_s == 200.0
     assert row.p50_us is not None
@@ -109,10 +109,10 @@ def test_load_counts_from_the_intended_arrival_and_finds_a_limit(lean_bundle: Pa
 
 
 def test_a_cold_start_is_the_sum_of_its_parts_and_onnxruntime_needs_no_torch(
-    lean_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.cold.DROP", tmp_path / "not there")  # whoever runs the tests keeps the page cache
-    found = measure_bundle(lean_bundle, SHORT.model_copy(update={"modes": ("cold",), "backends": ("onnxruntime",)}))
+    found = measure_bundle(bundle_path, SHORT.model_copy(update={"modes": ("cold",), "backends": ("onnxruntime",)}))
     assert not found.failures
     assert {row.backend for row in found.cold} == {"onnxruntime"}
     for row in found.cold:
@@ -161,9 +161,9 @@ def test_the_harness_adds_less_than_two_microseconds_a_call() -> None:
     assert min(measure_overhead() for _ in range(3)) < 2.0
 
 
-def test_wrong_answers_are_parity_failures_and_no_speed(lean_bundle: Path, plant: Callable[..., str]) -> None:
+def test_wrong_answers_are_parity_failures_and_no_speed(bundle_path: Path, plant: Callable[..., str]) -> None:
     names = (plant("off", fault="score"), plant("misordered", fault="order"))
-    found = measure_bundle(lean_bundle, SHORT.model_copy(update={"backends": ("onnxruntime", *names)}))
+    found = measure_bundle(bundle_path, SHORT.model_copy(update={"backends": ("onnxruntime", *names)}))
     rows = {row.backend: row for row in found.latency}
     assert rows["off"].parity.failure is not None
     assert "is off by" in rows["off"].parity.failure
@@ -176,10 +176,10 @@ def test_wrong_answers_are_parity_failures_and_no_speed(lean_bundle: Path, plant
 
 @pytest.mark.slow
 def test_a_planted_slowdown_of_ten_percent_is_found_and_a_backend_is_no_faster_than_itself(
-    lean_bundle: Path, plant: Callable[..., str]
+    bundle_path: Path, plant: Callable[..., str]
 ) -> None:
     names = ("onnxruntime", "onnxruntime", plant("slower", slower=0.1))
-    found = measure_bundle(lean_bundle, BenchConfig(backends=names, batch_sizes=(8,), round_seconds=0.1))
+    found = measure_bundle(bundle_path, BenchConfig(backends=names, batch_sizes=(8,), round_seconds=0.1))
     rows = {row.backend: row for row in found.latency}
     assert rows["slower"].best_verdict == "slower"
     assert rows["onnxruntime"].best == "onnxruntime#2"
@@ -187,11 +187,11 @@ def test_a_planted_slowdown_of_ten_percent_is_found_and_a_backend_is_no_faster_t
 
 
 def test_a_backend_that_breaks_leaves_the_contest_and_fails_the_command_in_the_end(
-    lean_bundle: Path, plant: Callable[..., str], bst_command: Command, tmp_path: Path
+    bundle_path: Path, plant: Callable[..., str], bst_command: Command, tmp_path: Path
 ) -> None:
     plant("breaking", fault="raises")
     options = ("--backends", "eager,breaking", "--batch-sizes", 1, *QUICK)
-    code, out, err = bst_command("bench", lean_bundle, *options, "--json", tmp_path / "bench.json")
+    code, out, err = bst_command("bench", bundle_path, *options, "--json", tmp_path / "bench.json")
     assert code == 1
     assert "breaking: not measured, failed: RuntimeError: planted" in out
     assert err.count("\n") == 1
@@ -200,10 +200,10 @@ def test_a_backend_that_breaks_leaves_the_contest_and_fails_the_command_in_the_e
 
 
 def test_a_bundle_that_fails_verification_is_not_timed(
-    lean_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.measure.verify_bundle", verify_bundle)
-    copied = Path(shutil.copytree(lean_bundle, tmp_path / "bundle"))
+    copied = Path(shutil.copytree(bundle_path, tmp_path / "bundle"))
     (copied / "onnx" / "weights.bin").write_bytes(b"\0" * 10)
     with pytest.raises(CheckError, match=r"onnx/weights\.bin is altered"):
         measure_bundle(copied, SHORT)
@@ -267,9 +267,9 @@ def test_the_opponents_have_the_same_weights(variants: dict[str, Path], signatur
 
 
 @pytest.mark.slow
-def test_what_a_compiler_makes_answers_right(lean_bundle: Path) -> None:
+def test_what_a_compiler_makes_answers_right(bundle_path: Path) -> None:
     config = SHORT.model_copy(update={"backends": ("compile",), "peers": True})
-    found = measure_bundle(lean_bundle, config)
+    found = measure_bundle(bundle_path, config)
     assert not found.failures
     rows = {row.backend: row for row in found.latency}
     assert {"compile", "plain-compile", "plain-openvino"} <= set(rows)
@@ -290,10 +290,10 @@ def test_a_random_model_of_several_sizes_needs_no_training(bst_command: Command,
     assert {row.case.num_items for row in found.latency} == {50, 90}
 
 
-def test_the_surface_says_who_is_fastest_in_each_cell(bst_command: Command, lean_bundle: Path, tmp_path: Path) -> None:
+def test_the_surface_says_who_is_fastest_in_each_cell(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
     grid = ("--mode", "surface", "--candidates", "1,5", "--batch-sizes", "3", "--launches", 2)
     short = ("--rounds", 1, "--round-seconds", 0.01, "--backends", "onnxruntime", "--html", tmp_path / "bench.html")
-    code, out, err = bst_command("bench", lean_bundle, *grid, *short)
+    code, out, err = bst_command("bench", bundle_path, *grid, *short)
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines() if line.strip().startswith("40 ")]
     assert [line[2:5] for line in lines] == [[n, length, "3"] for n in "15" for length in ("1", "6", "12")]
@@ -304,8 +304,8 @@ def test_a_name_twice_is_measured_twice() -> None:
     assert list(find_backends(("eager", "onnxruntime", "onnxruntime"))) == ["eager", "onnxruntime", "onnxruntime#2"]
 
 
-def test_a_dead_backend_is_an_error_and_not_silence(lean_bundle: Path) -> None:
-    worker = Worker(Task(lean_bundle, BACKENDS["onnxruntime"], "top_k", 1, (), 0))
+def test_a_dead_backend_is_an_error_and_not_silence(bundle_path: Path) -> None:
+    worker = Worker(Task(bundle_path, BACKENDS["onnxruntime"], "top_k", 1, (), 0))
     worker.wait()
     worker.process.kill()
     worker.process.join()

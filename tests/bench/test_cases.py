@@ -14,8 +14,8 @@ def case(batch_size: int, *, num_items: int = 40, length: int = 0, candidates: i
     return Case(num_items=num_items, threads=1, batch_size=batch_size, length=length, candidates=candidates)
 
 
-def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(lean_bundle: Path) -> None:
-    bundle = open_bundle(lean_bundle)
+def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
     calls = draw_inputs(bundle, "top_k", case(8))
     assert len(calls) == pool_size(case(8)) == 128
     assert len({call["history"].tobytes() for call in calls}) == len(calls)
@@ -27,8 +27,8 @@ def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(lean_bundle
     assert all(np.array_equal(one["history"], two["history"]) for one, two in zip(calls, again, strict=True))
 
 
-def test_a_row_is_a_part_of_the_history_of_a_held_out_user_in_its_order(lean_bundle: Path) -> None:
-    bundle = open_bundle(lean_bundle)
+def test_a_row_is_a_part_of_the_history_of_a_held_out_user_in_its_order(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
     histories, contexts = held_out(bundle)
     for call in draw_calls(bundle, case(8))[:4]:
         for row, context in zip(call.items, call.context, strict=True):
@@ -46,8 +46,8 @@ def _meets(path: NDArray[np.int64], items: NDArray[np.int64]) -> bool:
     return all(item in steps for item in items.tolist())
 
 
-def test_candidates_follow_zipfs_law(lean_bundle: Path) -> None:
-    bundle = open_bundle(lean_bundle)
+def test_candidates_follow_zipfs_law(bundle_path: Path) -> None:
+    bundle = open_bundle(bundle_path)
     ids = np.concatenate(
         [call["candidates"].ravel() for call in draw_inputs(bundle, "score_candidates", case(8, candidates=50))]
     )
@@ -57,8 +57,8 @@ def test_candidates_follow_zipfs_law(lean_bundle: Path) -> None:
     assert np.allclose(counts[:10], expected[:10], rtol=0.15)
 
 
-def test_a_length_is_kept_to_the_slot(lean_bundle: Path) -> None:
-    for call in draw_inputs(open_bundle(lean_bundle), "top_k", case(3, length=5)):
+def test_a_length_is_kept_to_the_slot(bundle_path: Path) -> None:
+    for call in draw_inputs(open_bundle(bundle_path), "top_k", case(3, length=5)):
         assert call["history"].shape == (3, 5)
         assert (call["history"] != 0).all()
 
@@ -70,8 +70,8 @@ def test_the_pool_shrinks_for_what_is_large() -> None:
     assert pool_size(case(1), most=16) == 16
 
 
-def test_a_smaller_pool_holds_the_first_calls_of_a_larger_one(lean_bundle: Path) -> None:
-    few, many = (draw_inputs(open_bundle(lean_bundle), "top_k", case(8), most=most) for most in (9, 128))
+def test_a_smaller_pool_holds_the_first_calls_of_a_larger_one(bundle_path: Path) -> None:
+    few, many = (draw_inputs(open_bundle(bundle_path), "top_k", case(8), most=most) for most in (9, 128))
     assert len(few) == 9
     assert all(np.array_equal(one["history"], two["history"]) for one, two in zip(few, many, strict=False))
 

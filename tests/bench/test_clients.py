@@ -41,10 +41,10 @@ def test_a_client_that_fails_is_named_with_what_it_wrote(tmp_path: Path) -> None
         race({"other": command}, tmp_path, "full", 9, 2)
 
 
-def test_python_is_timed_on_a_golden_case(lean_bundle: Path) -> None:
-    line = time_python(lean_bundle, "full", 30)
+def test_python_is_timed_on_a_golden_case(bundle_path: Path) -> None:
+    line = time_python(bundle_path, "full", 30)
     assert json.loads(json.dumps(line)) == line
     assert (line["rows"], line["length"], line["threads"], line["calls"]) == (1, 12, 1, 30)
     assert 0 < line["p50_us"] <= line["p99_us"]
     with pytest.raises(InputError, match="--case none is not a golden case of top_k; known: empty"):
-        time_python(lean_bundle, "none", 30)
+        time_python(bundle_path, "none", 30)

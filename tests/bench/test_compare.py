@@ -13,11 +13,11 @@ from tests.conftest import Command, refused
 
 
 @pytest.fixture(scope="module")
-def record(lean_bundle: Path) -> BenchRecord:
+def record(bundle_path: Path) -> BenchRecord:
     config = SHORT.model_copy(
         update={"backends": ("eager", "onnxruntime"), "launches": 3, "rounds": 2, "round_seconds": 0.02}
     )
-    return measure_bundle(lean_bundle, config)
+    return measure_bundle(bundle_path, config)
 
 
 def slowed(record: BenchRecord, factor: float, backend: str, failure: str | None = None) -> BenchRecord:

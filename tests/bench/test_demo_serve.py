@@ -20,13 +20,13 @@ INSTALLED = shutil.which("node") is not None and (demo_serve.WEB / "node_modules
 
 
 @pytest.fixture
-def finished(tmp_path: Path, lean_bundle: Path) -> Path:
+def finished(tmp_path: Path, bundle_path: Path) -> Path:
     """What a demo leaves, as far as it is served."""
     folder = tmp_path / "demo"
     (folder / "data").mkdir(parents=True)
     (folder / "index.html").touch()
     (folder / "data" / "names.json").write_text('{"11": "Bananas"}')
-    (folder / "bundle").symlink_to(lean_bundle)
+    (folder / "bundle").symlink_to(bundle_path)
     return folder
 
 

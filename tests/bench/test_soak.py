@@ -46,28 +46,28 @@ class Spoilt(Session):
 
 
 @pytest.fixture
-def golden(lean_bundle: Path) -> list[GoldenCase]:
-    return read_golden(lean_bundle / "golden", open_bundle(lean_bundle).manifest.signature("all_scores"))
+def golden(bundle_path: Path) -> list[GoldenCase]:
+    return read_golden(bundle_path / "golden", open_bundle(bundle_path).manifest.signature("all_scores"))
 
 
-def test_one_wrong_answer_in_a_hundred_is_counted_and_told(lean_bundle: Path, golden: list[GoldenCase]) -> None:
-    spoilt = Spoilt(open_bundle(lean_bundle).session("onnxruntime", "all_scores", threads=1))
+def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
     found = soak(spoilt, golden, 4, 1.0)
     assert found.wrong == pytest.approx(spoilt.calls / 100, rel=0.1)
     assert found.wrong > 0
     assert "of the largest scores, 1e-05 is allowed" in str(found.failure)
 
 
-def test_right_answers_are_counted_in_every_window(lean_bundle: Path, golden: list[GoldenCase]) -> None:
-    session = open_bundle(lean_bundle).session("onnxruntime", "all_scores", threads=1)
+def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     found = soak(session, golden, 2, 1.0)
     assert (found.wrong, found.failure, len(found.windows)) == (0, None, WINDOWS)
     assert found.same_bits >= sum(one.calls for one in found.windows) > 0
     assert all(0 < one.p50_us <= one.p99_us for one in found.windows)
 
 
-def test_the_warm_up_asks_the_largest_call_alone_and_then_all(lean_bundle: Path, golden: list[GoldenCase]) -> None:
-    session = open_bundle(lean_bundle).session("onnxruntime", "all_scores", threads=1)
+def test_the_warm_up_asks_the_largest_call_alone_and_then_all(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     run, asked = session.run, []
 
     def watched(prepared: Any) -> Any:
@@ -82,8 +82,8 @@ def test_the_warm_up_asks_the_largest_call_alone_and_then_all(lean_bundle: Path,
     assert set(asked[len(golden) + len(warm_up) :]) == set(rows)
 
 
-def test_memory_that_is_kept_shows_as_growth(lean_bundle: Path, golden: list[GoldenCase]) -> None:
-    session = open_bundle(lean_bundle).session("onnxruntime", "all_scores", threads=1)
+def test_memory_that_is_kept_shows_as_growth(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     run, kept = session.run, []
 
     def keeping(prepared: Any) -> Any:
@@ -96,14 +96,14 @@ def test_memory_that_is_kept_shows_as_growth(lean_bundle: Path, golden: list[Gol
     assert growth > 0.01
 
 
-def test_a_soak_that_is_too_short_for_its_windows_says_so(lean_bundle: Path, golden: list[GoldenCase]) -> None:
-    session = open_bundle(lean_bundle).session("onnxruntime", "all_scores", threads=1)
+def test_a_soak_that_is_too_short_for_its_windows_says_so(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     with pytest.raises(InputError, match=r"soak_seconds=1e-05: no call ended in one of the windows of .* s; give more"):
         soak(session, golden, 1, 1e-5)
 
 
-def test_a_thread_that_breaks_ends_the_soak(lean_bundle: Path, golden: list[GoldenCase]) -> None:
-    spoilt = Spoilt(open_bundle(lean_bundle).session("onnxruntime", "all_scores", threads=1))
+def test_a_thread_that_breaks_ends_the_soak(bundle_path: Path, golden: list[GoldenCase]) -> None:
+    spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
     run = spoilt.run
 
     def breaking(prepared: Any) -> Any:
@@ -137,10 +137,10 @@ def test_memory_may_grow_by_one_percent(growth: float, fails: bool) -> None:
 
 
 def test_a_short_soak_of_onnx_runtime_and_torchscript_finds_nothing_wrong(
-    bst_command: Command, lean_bundle: Path, tmp_path: Path
+    bst_command: Command, bundle_path: Path, tmp_path: Path
 ) -> None:
     files = "--json", tmp_path / "soak.json", "--html", tmp_path / "soak.html"
-    code, out, err = bst_command("bench", lean_bundle, "--mode", "soak", "--soak-seconds", 1, *files)
+    code, out, err = bst_command("bench", bundle_path, "--mode", "soak", "--soak-seconds", 1, *files)
     assert (code, err) == (0, "")
     record = json.loads((tmp_path / "soak.json").read_text())
     jsonschema.validate(record, json.loads((DOCS / "bench.schema.json").read_text()))

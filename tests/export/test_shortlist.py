@@ -227,7 +227,7 @@ OF_TOP_K = [(TopK(limit=5), 21), (TopK(limit=7, k_is_input=True), 20), (TopK(lim
 @pytest.mark.parametrize(
     ("kind", "top_k", "opset"),
     [
-        ("own output layer", *OF_TOP_K[0]),
+        pytest.param("own output layer", *OF_TOP_K[0], marks=pytest.mark.slow),
         ("tied and text ids", *OF_TOP_K[1]),
         pytest.param("own output layer", *OF_TOP_K[2], marks=pytest.mark.slow),
         pytest.param("tied and text ids", *OF_TOP_K[0], marks=pytest.mark.slow),
