@@ -83,6 +83,16 @@ BUNDLES = {"bundle_path", "variants", "small_bundle", "place", "files"}
 BUNDLES |= {"client", "bundles", "compiled_bundle", "demo_bundle", "ml_1m_bundle", "huge_ids"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "how many times as many models are drawn, processes killed and files spoilt by the slow tests"
+    parser.addoption("--times", type=int, default=1, help=told)
+
+
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--times"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BUNDLES & set(getattr(item, "fixturenames", ())):

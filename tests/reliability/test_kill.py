@@ -15,7 +15,7 @@ from tests.conftest import Command, same_but_for_speed
 from tests.reliability.faults import Calls, content, kill_at_random, leftovers
 
 QUICK = 6.0  # seconds within which the few kills of a quick test fall
-FEW_AND_MANY = [2, pytest.param(50, marks=pytest.mark.slow)]
+FEW, MANY = 2, 10  # many by default; docs/reliability.md has the results of five times as many, `--times 5`
 BENCH = (
     *("--backends", "eager", "--signature", "encode_user", "--batch-sizes", 1),
     *("--launches", 2, "--rounds", 1, "--round-seconds", 0.02),
@@ -24,7 +24,7 @@ BENCH = (
 
 def seconds_of(calls: Calls, kills: int, *arguments: object) -> float:
     """How long an undisturbed call takes, with some room; where few are killed, a guess."""
-    if kills < 5:
+    if kills == FEW:
         return QUICK
     started = time.monotonic()
     assert calls.start(*arguments).wait() == 0
@@ -38,7 +38,12 @@ def check_bundle(bundle: Path) -> str:
     return manifest.run_sha256
 
 
-@pytest.mark.parametrize("kills", FEW_AND_MANY)
+@pytest.fixture
+def kills(request: pytest.FixtureRequest, times: int) -> int:
+    return FEW if request.param == FEW else int(request.param) * times
+
+
+@pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], indirect=True)
 @pytest.mark.bundle
 def test_training_resumes_after_a_kill_at_any_moment(
     calls: Calls, training: tuple[str, ...], small_run: Path, tmp_path: Path, bst_command: Command, kills: int
@@ -71,11 +76,12 @@ def test_training_resumes_after_a_kill_at_any_moment(
 @pytest.mark.parametrize(
     ("formats", "kills"),
     [
-        ("torchscript", 2),
-        pytest.param("torchscript", 30, marks=pytest.mark.slow),
-        pytest.param("onnx", 14, marks=pytest.mark.slow),
-        pytest.param("onnx,torchscript,pt2", 6, marks=pytest.mark.slow),
+        ("torchscript", FEW),
+        pytest.param("torchscript", 5, marks=pytest.mark.slow),
+        pytest.param("onnx", 3, marks=pytest.mark.slow),
+        pytest.param("onnx,torchscript,pt2", 1, marks=pytest.mark.slow),
     ],
+    indirect=["kills"],
 )
 @pytest.mark.bundle
 def test_an_export_is_there_whole_or_not_at_all_after_a_kill(
@@ -103,8 +109,15 @@ def test_an_export_is_there_whole_or_not_at_all_after_a_kill(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", [MANY], indirect=True)
 def test_a_bundle_that_is_refreshed_is_whole_after_a_kill(
-    calls: Calls, training: tuple[str, ...], small_run: Path, small_bundle: Path, tmp_path: Path, bst_command: Command
+    calls: Calls,
+    training: tuple[str, ...],
+    small_run: Path,
+    small_bundle: Path,
+    tmp_path: Path,
+    bst_command: Command,
+    kills: int,
 ) -> None:
     bundle = Path(shutil.copytree(small_bundle, tmp_path / "bundle"))
     runs = [small_run, tmp_path / "other_run"]
@@ -120,8 +133,8 @@ def test_a_bundle_that_is_refreshed_is_whole_after_a_kill(
         versions.add(check_bundle(bundle))
         return "a stage" if leftovers(tmp_path) else "no stage"
 
-    seconds = seconds_of(calls, 50, *refresh())
-    kill_at_random(lambda: calls.start(*refresh()), 50, seconds, after_kill, lambda: None)
+    seconds = seconds_of(calls, kills, *refresh())
+    kill_at_random(lambda: calls.start(*refresh()), kills, seconds, after_kill, lambda: None)
     assert bst_command(*refresh())[0] == 0
     versions.add(check_bundle(bundle))
     assert len(versions) == 2
@@ -129,7 +142,7 @@ def test_a_bundle_that_is_refreshed_is_whole_after_a_kill(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [50])
+@pytest.mark.parametrize("kills", [MANY], indirect=True)
 def test_a_killed_bench_leaves_the_old_record_and_no_process(
     calls: Calls, small_bundle: Path, tmp_path: Path, bst_command: Command, kills: int
 ) -> None:

@@ -1,8 +1,8 @@
 """Random models are exported and asked random questions: every format answers as the model does.
 
 pytest tests/reliability/test_properties.py                                    # what there is to see without them
-pytest tests/reliability/test_properties.py -m slow -n 2                       # 300, others each time
-pytest tests/reliability/test_properties.py -m slow -n 2 --hypothesis-seed=N   # those of a run that failed
+pytest tests/reliability/test_properties.py -m slow                       # 60, others each time; 300 with --times 5
+pytest tests/reliability/test_properties.py -m slow --hypothesis-seed=N   # those of a run that failed
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def walk(road: Road, how: Callable[[Road, Path], None]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_any_model_answers_alike_in_every_format(part: int, request: pytest.FixtureRequest) -> None:
+def test_any_model_answers_alike_in_every_format(part: int, times: int, request: pytest.FixtureRequest) -> None:
     """In parts, so that each core has one; the log of one that fails has the seed."""
     gc.collect()
     gc.freeze()  # else each collection goes through all that pytest and torch hold: a third of the time
@@ -129,7 +129,7 @@ def test_any_model_answers_alike_in_every_format(part: int, request: pytest.Fixt
     LOG.warning("--hypothesis-seed=%s", start)
 
     @seed(f"{start} {part}")
-    @settings(HUNT, max_examples=300 // PARTS)
+    @settings(HUNT, max_examples=60 * times // PARTS)
     @given(roads())
     def walk_any(road: Road) -> None:
         walk(road, walk_by_bundle if road.seed % 10 == 7 else walk_by_format)  # 0 is drawn more often
