@@ -51,7 +51,7 @@ BENCH = BenchConfig(
     max_pool=32,
 )
 SETTINGS = Settings(
-    model=Architecture(dim=64, num_blocks=1, head_widths=(), dropout=0.1),
+    model=Architecture(dim=48, num_blocks=1, ff_width=96, head_widths=(), dropout=0.1),
     training=TrainConfig(
         epochs=2,
         batch_size=32,
