@@ -102,12 +102,9 @@ def _make_run_and_bundle(folder: Path, events: Path, users: Path) -> None:
     train(Dataset.build(read_interactions(events, SETTINGS.data, users)), once, folder / "run")
     config = (folder / "run" / "config.json").read_text()
     (folder / "run" / "config.json").write_text(config.replace('"epochs": 1', '"epochs": 2'))  # half-way
-    settings = ExportSettings(
-        top_k=TOP_K,
-        formats=("onnx", "torchscript"),
-        shortlist=False,
+    export_bundle(
+        folder / "run", folder / "bundle", ExportSettings(top_k=TOP_K, formats=("onnx", "torchscript"), shortlist=False)
     )
-    export_bundle(folder / "run", folder / "bundle", settings)
     run = load_run(folder / "run")
     signatures = build_signatures(run.config.model, run.vocabularies, top_k=TOP_K, ids="index")
     served = ServedModel(Scorer(run.model, run.config.model, TOP_K), None).eval()
