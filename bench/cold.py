@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.backends import Backend
-from bench.cases import MIN_POOL, draw_calls
+from bench.cases import draw_calls
 from bench.contest import Contest, parity_of, worst_parity
 from bench.peers import open_onnx, whole_inputs
 from bench.record import REFERENCE, Cache, Case, ColdRow, Parity
@@ -45,6 +45,10 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
         contest.unavailable["cold, page cache dropped"] = "only root may drop it"
         caches.remove("dropped")
     case = contest.cases(threads)[0].model_copy(update={"batch_size": 1})
+
+    def there() -> list[str]:
+        return [name for name in contest.backends if contest.config.asked(name)]
+
     found: dict[tuple[str, Cache], list[dict[str, float]]] = defaultdict(list)
     parity: dict[tuple[str, Cache], list[Parity]] = defaultdict(list)
     with temporary_folder() as folder:
@@ -52,17 +56,14 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
         expected = contest.backends[REFERENCE].open(contest.bundle, contest.config.signature, threads)(
             starts[REFERENCE].inputs
         )
-        for name in filter(
-            contest.config.asked, list(contest.backends)
-        ):  # the first start reads everything into the cache, and does not count
+        for name in there():  # the first start reads everything into the cache, and does not count
             contest.tell(f"cold: reading {name} once")
             with contest.tolerant(name):
                 starts[name].run()
         order = random.Random(contest.config.seed)
         for launch in range(contest.config.launches):
             for cache in caches:
-                asked = [name for name in contest.backends if contest.config.asked(name)]
-                for name in order.sample(asked, len(asked)):
+                for name in order.sample(there(), len(there())):
                     contest.tell(f"cold start {launch + 1} of {contest.config.launches}, cache {cache}: {name}")
                     with contest.tolerant(name):
                         measured, answer = starts[name].run(drop=cache == "dropped")
@@ -71,8 +72,7 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
     return [
         _row(contest.backends[name], case, cache, found[name, cache], worst_parity(parity[name, cache]))
         for cache in caches
-        for name in contest.backends
-        if contest.config.asked(name)
+        for name in there()
     ]
 
 
@@ -95,9 +95,7 @@ class _Start:
         else:
             pickled = base64.b64encode(pickle.dumps(backend)).decode()
             task |= {"kind": "library", "path": str(bundle.path.absolute()), "backend": pickled}
-        self.inputs = draw_calls(bundle, case, contest.config.seed, most=MIN_POOL)[0].inputs(
-            stated, bundle.vocabularies
-        )
+        self.inputs = draw_calls(bundle, case, contest.config.seed)[0].inputs(stated, bundle.vocabularies)
         if stated.ids == "index":
             self.inputs = whole_inputs(self.inputs)
         files = {what: folder / f"{backend.name}.{what}.npz" for what in ("inputs", "outputs")}

@@ -39,8 +39,8 @@ MIN_PURCHASES = 50
 CONTEXT = ("age", "income", "household_size", "kids_count")
 SHOWN_HOUSEHOLDS = 3
 SHOWN_HISTORY = 6
-# Sizes are by how long they take: all is to be done in two minutes and a half. People buy the same things again, so what a household
-# had before stays among the candidates.
+# Sizes are chosen by how long they take. People buy the same things again, so what a household had before stays among
+# the candidates.
 BENCH = BenchConfig(
     backends=("eager", "torchscript", "onnxruntime"),
     launches=3,

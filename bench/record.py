@@ -16,10 +16,8 @@ REFERENCE = "eager"
 NOT_EQUAL = "not equal"
 Mode = Literal["latency", "surface", "load", "cold", "soak"]
 MAY_GROW = 0.01  # of the memory, in a soak
+MAX_POOL = 128  # different calls of a case
 Cache = Literal["warm", "dropped"]
-
-
-MAX_POOL = 128
 
 
 class BenchConfig(Frozen):

@@ -101,8 +101,7 @@ def blocks_of_program(program: torch.export.ExportedProgram, inputs: Sequence[Te
     scopes = [
         (node, [path for path, _ in node.meta.get("nn_module_stack", {}).values()]) for node in module.graph.nodes
     ]
-    taken = lambda node: node.args[0]  # noqa: E731
-    wanted = {node: name for name, node in _boundaries(scopes, lambda node: node, taken, taken)}
+    wanted = {node: name for name, node in _boundaries(scopes, lambda node: node, lambda node: node.args[0])}
     found: dict[str, Array] = {}
 
     class Watcher(torch.fx.Interpreter):
@@ -140,10 +139,7 @@ def values_of_onnx(path: Path, inputs: Mapping[str, Array], names: Sequence[str]
 def mark_blocks(graph: ir.Graph) -> None:
     """Give the values that the blocks hand on their names. `graph` is as torch exports it, with the scopes of nodes."""
     scopes = [(node, _scopes_of(node)) for node in graph]
-    boundaries = _boundaries(
-        scopes, lambda node: node.outputs[0], lambda node: node.inputs[0], lambda value: value.producer().inputs[0]
-    )
-    for name, value in boundaries:
+    for name, value in _boundaries(scopes, lambda node: node.outputs[0], lambda node: node.inputs[0]):
         value.name = PREFIX + name
 
 
@@ -152,11 +148,8 @@ def _scopes_of(node: ir.Node) -> list[str]:
     return [part.strip(" '\"[]") for part in listed.split(",")]
 
 
-def _boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any, source: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of each block: what the last node of a module gives, or the first one takes.
-
-    An only cell for the newest state takes rows that were picked from a table: `source` gives the table.
-    """
+def _boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each block: what the last node of a module gives, or the first one takes."""
 
     def nodes(module: str) -> list[Any]:
         places = tuple(f"scorer.{holder}.{module}" for holder in ("model", "encoder", "encoder.model"))
@@ -165,8 +158,8 @@ def _boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any, sou
     yield "embedding", leave(nodes("item_embedding")[0])
     if first := nodes("cells.0"):
         yield "positions", enter(first[0])
-    else:
-        yield "positions", source(enter(nodes("newest.0")[0]))
+    else:  # in ONNX alone: the only cell takes rows that were picked from the table
+        yield "positions", enter(enter(nodes("newest.0")[0]).producer())
     number = 0
     while cell := nodes(f"cells.{number}"):
         number += 1

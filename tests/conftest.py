@@ -69,9 +69,13 @@ VARIANTS = {
 }
 
 
+def settings_of(variant: str) -> ExportSettings:
+    """What a bundle of `variants` is exported with."""
+    return VARIANTS[variant][1] if variant in VARIANTS else FIVE
+
+
 def held_by(variant: str) -> tuple[SignatureName, ...]:
-    """The signatures in a bundle of `variants`."""
-    return (VARIANTS[variant][1] if variant in VARIANTS else FIVE).signatures
+    return settings_of(variant).signatures
 
 
 Command = Callable[..., tuple[int, str, str]]
@@ -260,6 +264,9 @@ def variants(run_of: Callable[[str], Path], request: pytest.FixtureRequest, buil
         if name == "raw_ids":
             return request.getfixturevalue("bundle_path")
         of, settings = VARIANTS[name]
+        if name == "numbers_k_input":
+            options = ("--max-k", "8", "--exclude-history")
+            return builds.get(f"bundle-{name}", lambda path: _export_by_command(run_of(of), path, *options)) / "bundle"
         return builds.get(f"bundle-{name}", lambda path: export_bundle(run_of(of), path, settings))
 
     return OnDemand(make)

@@ -182,6 +182,11 @@ def test_every_command_has_help_and_stands_in_the_readme() -> None:
         assert f"bst {name}" in readme
 
 
+@pytest.mark.parametrize(("asked", "loaded"), [("train", ["train"]), ("trian", [*ORDER]), (None, [*ORDER])])
+def test_no_command_is_loaded_but_the_one_that_is_asked_for(asked: str | None, loaded: list[str]) -> None:
+    assert [command.name for command in build_app(asked).registered_commands] == loaded
+
+
 def test_defaults_are_told_from_the_config(bst_command: Command) -> None:
     code, out, _ = bst_command("train", "--help")
     assert code == 0

@@ -114,15 +114,25 @@ def test_an_imported_model_scores_as_in_the_notebook(
 
 @needs_notebook
 @pytest.mark.parametrize(
-    "name", ["odd_dim", *(pytest.param(one, marks=pytest.mark.slow) for one in ("sample", "no_context"))]
+    ("name", "formats"),
+    [
+        ("odd_dim", ("torchscript",)),
+        *(
+            pytest.param(one, ExportSettings().formats, marks=pytest.mark.slow)
+            for one in ("odd_dim", "sample", "no_context")
+        ),
+    ],
 )
 @pytest.mark.bundle
 def test_an_imported_model_exports_like_any_other(
-    notebook: types.SimpleNamespace, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    notebook: types.SimpleNamespace,
+    name: str,
+    formats: tuple[Format, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     model, weights, stated = saved(notebook, name, tmp_path)
     import_notebook(weights, stated, tmp_path / "run")
-    formats: tuple[Format, ...] = ("torchscript",) if name == "odd_dim" else ("onnx", "torchscript", "pt2")
     settings = ExportSettings(top_k=TopK(limit=5), formats=formats, signatures=("all_scores",))
     export_bundle(tmp_path / "run", tmp_path / "bundle", settings)
     assert [one.format for one in verify_bundle(tmp_path / "bundle")] == list(formats)

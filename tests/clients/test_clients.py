@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 
 from export import open_bundle
 from tests.clients.altered import forged
-from tests.clients.conftest import CLIENTS, EVERY, Client, one_user, readme_commands
+from tests.clients.conftest import CLIENTS, EVERY, PROGRAM, Client, build, one_user, readme_commands
+from tests.clients.ort_root import HEADERS
 from tests.conftest import Command
 
 
@@ -138,6 +140,16 @@ def test_bench_times_its_own_calls(client: Client, bundles: dict[str, Path]) -> 
     assert stated.items() <= found.items()
     assert (found["rows"], found["length"], found["threads"], found["calls"]) == (1, 12, 1, 50)
     assert 0 < found["p50_us"] <= found["p99_us"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None or shutil.which("g++") is None, reason="no cmake or no g++ here")
+@pytest.mark.skipif(not HEADERS.exists(), reason="no C++ headers: npm was not there")
+def test_the_client_builds_optimized_without_a_warning_and_verifies(bundle_path: Path, tmp_path: Path) -> None:
+    build(tmp_path, "cpp-onnxruntime", "Release")
+    program = tmp_path / "cpp-onnxruntime" / PROGRAM
+    done = subprocess.run([program, "verify", bundle_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_cpp_clients_read_bundles_with_the_same_code() -> None:

@@ -1,7 +1,9 @@
 """A bundle proves itself, says what is wrong when it cannot, and takes nothing but what its signatures state."""
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from bst import CheckError, InputError
 from export import ExportSettings, Verdict, export_bundle, open_bundle, verify_bundle
+from export.backends import one_at_a_time
 from export.signatures import SIGNATURE_NAMES
 from tests.conftest import VARIANTS, random_inputs
 from tests.reliability.strangers import seal
@@ -126,6 +129,20 @@ def test_an_output_layer_in_another_place_fails(copied: Path, monkeypatch: pytes
     (copied / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckError, match="the output layer is not where the manifest says: row 0 is off by"):
         list(verify_bundle(copied))
+
+
+def test_sessions_that_nobody_holds_are_gone_before_the_next_and_nothing_stays_frozen() -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    frozen = gc.get_freeze_count()
+    with one_at_a_time() as collect, one_at_a_time():
+        session = weakref.ref(Cycle())
+        assert session() is not None
+        collect()
+        assert session() is None
+    assert gc.get_freeze_count() == frozen
 
 
 def test_a_second_manifest_further_down_is_a_stranger(copied: Path) -> None:

@@ -16,13 +16,14 @@ from bst import InputError, load_run
 from export import ExportSettings, TopK, compare, export_bundle, open_bundle
 from export.backends import Session
 from export.bundle import FORMAT_OF
+from export.golden import Case
 from export.manifest import read_manifest
 from export.parity import LARGEST, RUNNER_UP, runner_up
 from export.pt2 import check_program, load_pt2
 from export.settings import OPSETS
 from export.signatures import SIGNATURE_NAMES, SignatureName
 from export.torchscript import load_torchscript
-from tests.conftest import FIVE, VARIANTS, held_by, random_inputs
+from tests.conftest import FIVE, held_by, random_inputs, settings_of
 
 SIZES = [(batch, length) for batch in (1, 2, 3, 64, 257) for length in (1, 2, 12, 20)]  # 12 is max_length
 BACKENDS = ("torchscript", "pt2", "onnxruntime")
@@ -40,10 +41,8 @@ def opened(variants: dict[str, Path]) -> Opened:
     return cache(lambda variant, backend, signature: open_bundle(variants[variant]).session(backend, signature))
 
 
-@cache
 def held(variant: str, backend: str) -> bool:
-    formats = (VARIANTS[variant][1] if variant in VARIANTS else FIVE).formats
-    return backend == "eager" or FORMAT_OF[backend] in formats
+    return backend == "eager" or FORMAT_OF[backend] in settings_of(variant).formats
 
 
 @pytest.mark.parametrize(("variant", "signature"), HELD)
@@ -70,12 +69,16 @@ def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
             assert comparison.error <= 1e-5
 
 
-@pytest.mark.parametrize("backend", ["eager", "torchscript", "onnxruntime"])
-def test_a_bundle_scores_as_the_run_that_it_came_from(opened: Opened, text_run: Path, backend: str) -> None:
+@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
+def test_a_bundle_scores_as_the_run_that_it_came_from(
+    variants: dict[str, Path], opened: Opened, run_path: Path, backend: str
+) -> None:
     items, context = np.array([[4, 9, 1, 40, 7]]), np.array([[1, 2]])
     with torch.inference_mode():
-        expected = load_run(text_run).model(torch.from_numpy(items), torch.from_numpy(context))[:, 1:].numpy()
-    found = opened("index", backend, "all_scores")({"items": items, "context": context})
+        expected = load_run(run_path).model(torch.from_numpy(items), torch.from_numpy(context))[:, 1:].numpy()
+    bundle = open_bundle(variants["raw_ids"])
+    call = Case("one", items, context, items, 1).inputs(bundle.manifest.signature("all_scores"), bundle.vocabularies)
+    found = opened("raw_ids", backend, "all_scores")(call)
     assert np.allclose(found["scores"], expected, atol=1e-6)
 
 

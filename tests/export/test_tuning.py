@@ -45,9 +45,13 @@ def test_what_is_faster_in_every_round_is_kept_and_applied(
             tried.setdefault(options, []).extend([[one, many]] * ROUNDS)
 
     monkeypatch.setattr(export.tuning, "_measure_by_turns", fake)
-    monkeypatch.setattr(export.exporter, "in_own_process", lambda measure: ZEN_4)
+    asked: list[object] = []
+    rates = Rates(cached_bytes=123.0)
+    monkeypatch.setattr(export.exporter, "in_own_process", lambda function: asked.append(function) or rates)
     manifest = export_bundle(run_path, tmp_path / "bundle", TUNED)
+    assert asked == [measure_rates]
     assert manifest.tuning is not None
+    assert manifest.tuning.rates == rates
     assert manifest.session_options == SessionOptions(threads=1)
     assert {row.batch_size for row in manifest.tuning.rows} == set(BATCH_SIZES)
     session = open_bundle(tmp_path / "bundle").session()

@@ -25,6 +25,7 @@ from unittest import mock
 from bst.processes import context
 from tests.reliability.feeding import Failure, Input, Plan, be_fed, place_in
 
+# For readers in a process of their own; where tests fork them, it has the environment of what they are forked from.
 ALONE = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
 RESTART_SECONDS = 1.0  # what a death counts in the time of a reader, so that one that always dies comes to an end
 

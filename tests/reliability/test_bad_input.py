@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.demo_serve import WEB
+from tests.bench.test_demo_serve import INSTALLED
 from tests.reliability.asking import ask_command, ask_process, ask_python, same, state_of, told
 from tests.reliability.bad_input import Answer, Ask, Row, agrees, read_page
 from tests.reliability.place import Place
 
 PAGE = read_page()
-INSTALLED = (WEB / "node_modules" / "onnxruntime-web").is_dir()
 IN_PYTHON = ("Python", "Files straight in their runtimes")
 LEAST = {"Commands": 150, "Python": 60, "Files straight in their runtimes": 60, "Clients": 25}  # rows
 IN_A_PROCESS = ("bst train", "bst recommend")
@@ -58,7 +57,7 @@ def python(place: Place) -> dict[str, Ask]:
 def test_a_command_says_what_the_page_says(
     row: Row, place: Place, record_property: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "is not a finished demo" in row.came_back and not (shutil.which("node") and INSTALLED):
+    if "is not a finished demo" in row.came_back and not INSTALLED:
         pytest.skip("the demo is looked at where it can be served, and no node or onnxruntime-web is here")
     walk(row, ask_command, place, record_property, monkeypatch)
 
