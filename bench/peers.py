@@ -5,7 +5,7 @@ plain-script          `torch.jit.script` of it
 plain-onnx            `torch.onnx.export` of it, in ONNX Runtime with its defaults
 plain-onnx-legacy     the same by the older exporter (`dynamo=False`)
 plain-onnx-optimized  `plain-onnx` through `onnxruntime.transformers.optimizer`
-plain-onnx-int8       `plain-onnx` through `quantize_dynamic`; not meant to be equal
+plain-onnx-int8       `plain-onnx` through `quantize_dynamic` (seven bits without VNNI); not meant to be equal
 plain-openvino        `plain-onnx` in OpenVINO with its defaults, which may be bfloat16; not meant to be equal
 """
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command, refused
+from export.manifest import read_manifest
+from tests.conftest import Command, refused, settings_of
 
 
 def test_a_truncated_weight_file_is_one_line(bst_command: Command, run_path: Path, tmp_path: Path) -> None:
@@ -58,6 +59,10 @@ def test_export_prints_the_budget(bundle_path: Path) -> None:
     printed = bundle_path.with_name("printed.txt").read_text()
     for word in ("to eager", "adds", "alone", "padded", "permuted", "score_candidates", "pt2: at index level"):
         assert word in printed
+
+
+def test_the_options_of_export_are_what_the_bundle_was_exported_with(variants: dict[str, Path]) -> None:
+    assert read_manifest(variants["numbers_k_input"]).settings == settings_of("numbers_k_input")
 
 
 def test_recommend_asks_for_k_and_leaves_out_the_history_in_every_backend(
