@@ -16,7 +16,6 @@ import torch
 
 from bst.errors import CheckError, InputError, reason
 from export import archives
-from export.pt2 import export_program
 from export.quiet import quiet
 from export.scorer import ServedModel
 from export.settings import Cpu
@@ -54,11 +53,13 @@ def save_aotinductor(
     Raises:
         CheckError: the compiler failed.
     """
+    from export import pt2  # a second, for torch's compiler comes with it
+
     options: dict[str, Any] = {"aot_inductor.metadata": dict(metadata)}
     if cpu == "avx2":
         options |= {"cpp.simdlen": 256, "cpp.march": "x86-64-v3"}
     for signature in signatures:
-        program = export_program(model, signature)
+        program = pt2.export_program(model, signature)
         path = folder / f"{signature.name}.pt2"
         try:
             with quiet("torch.export", "torch._inductor"):

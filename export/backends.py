@@ -21,7 +21,6 @@ from bst.world import require_device
 from export.aotinductor import load_aotinductor
 from export.inputs import Array, Arrays, checked_inputs
 from export.manifest import FormatRecord, Manifest
-from export.pt2 import load_pt2_module, load_pt2_weights
 from export.scorer import Scorer, ServedModel
 from export.settings import ORT_DEFAULTS, SessionOptions
 from export.signatures import Signature, TensorSpec
@@ -269,7 +268,9 @@ def open_format(
         module = load_torchscript(path, freeze=(signature.name,))
         return TorchSession(signature, getattr(module, signature.name))
     if record.name == "pt2":
-        return TorchSession(signature, load_pt2_module(path, signature.name))
+        from export import pt2  # a second, for torch's compiler comes with it
+
+        return TorchSession(signature, pt2.load_pt2_module(path, signature.name))
     return TorchSession(signature, load_aotinductor(path))
 
 
@@ -287,8 +288,12 @@ def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) 
     if stored_bytes(manifest.model) > 2 * path.stat().st_size:  # of equal tensors pt2 stores one
         raise InputError(f"{path} is smaller than the model that the manifest describes; export again")
     require_memory(manifest.model, 1)
-    scripted = found.name == "torchscript"
-    state = load_torchscript(path).state_dict() if scripted else load_pt2_weights(path, signature)
+    if found.name == "torchscript":
+        state = load_torchscript(path).state_dict()
+    else:
+        from export import pt2
+
+        state = pt2.load_pt2_weights(path, signature)
     model = BST(manifest.model)
     try:
         model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})

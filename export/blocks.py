@@ -25,7 +25,6 @@ from bst.checkpoint import Run
 from export.golden import Case
 from export.manifest import FormatRecord
 from export.parity import TOLERANCE
-from export.pt2 import load_pt2
 from export.scorer import Scorer
 from export.signatures import Signature, TopK
 from export.torchscript import load_torchscript
@@ -72,7 +71,10 @@ def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, ca
     elif record.name == "torchscript":
         actual = blocks_of_model(load_torchscript(path).scorer.model, items, context)
     else:
-        actual = blocks_of_program(load_pt2(path, signature.name), [torch.from_numpy(one) for one in inputs.values()])
+        from export import pt2  # a second, for torch's compiler comes with it
+
+        program = pt2.load_pt2(path, signature.name)
+        actual = blocks_of_program(program, [torch.from_numpy(one) for one in inputs.values()])
     return first_difference(expected, actual, (items > 0).numpy())
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
+import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import onnx
 import onnx.helper
 
-from export import aotinductor, pt2
+from export import aotinductor
 from export.manifest import FormatRecord, Manifest, Needs
 from export.settings import ExportSettings, Format
 
@@ -44,7 +46,7 @@ def needs_of(form: Format, folder: Path, settings: ExportSettings) -> Needs:
         remarks = (TORCHSCRIPT_REMARK, *(() if seeded else (SEED_REMARK,)))
         return Needs(versions={}, made_with=torch_made, remarks=remarks)
     if form == "pt2":
-        schema = pt2.schema_of(folder / pt2.FILE, settings.signatures[0])
+        schema = pt2_schema(folder / "model.pt2", settings.signatures[0])
         return Needs(versions={"torch.export schema": schema}, made_with=torch_made)
     return Needs(
         versions={},
@@ -56,6 +58,14 @@ def needs_of(form: Format, folder: Path, settings: ExportSettings) -> Needs:
             "checks neither shape nor dtype nor strides of its inputs: check them before the call",
         ),
     )
+
+
+def pt2_schema(path: Path, signature: str) -> str:
+    """Read the version of the schema that a program is written in, such as `8.14`, without loading torch's compiler."""
+    with zipfile.ZipFile(path) as file:
+        (entry,) = (one for one in file.namelist() if one.endswith(f"models/{signature}.json"))
+        version = json.loads(file.read(entry))["schema_version"]
+    return f"{version['major']}.{version['minor']}"
 
 
 def obstacles(record: FormatRecord) -> list[str]:
@@ -94,6 +104,7 @@ def warnings_of(manifest: Manifest) -> list[str]:
 
 
 def _schema_here() -> str:
+    # A second, for torch's compiler comes with it.
     from torch._export.serde.schema import SCHEMA_VERSION
 
     return str(SCHEMA_VERSION[0])

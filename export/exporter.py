@@ -21,7 +21,7 @@ from bst.errors import CheckError, InputError
 from bst.files import replaced_folder, require_space, staged_folder, to_json
 from bst.processes import in_own_process
 from bst.vocabulary import Vocabularies, Vocabulary
-from export import aotinductor, blocks, pt2, torchscript
+from export import aotinductor, blocks, torchscript
 from export.backends import one_at_a_time, open_format
 from export.bundle import check_output_layer, verify_bundle
 from export.card import write_card
@@ -214,7 +214,9 @@ def _write_format(
     if form == "torchscript":
         torchscript.save_torchscript(served, signatures, folder / torchscript.FILE, metadata=metadata)
     elif form == "pt2":
-        pt2.save_pt2(served, signatures, folder / pt2.FILE, metadata=metadata)
+        from export import pt2  # a second, for torch's compiler comes with it
+
+        pt2.save_pt2(served, signatures, folder / "model.pt2", metadata=metadata)
     else:
         aotinductor.save_aotinductor(served, signatures, folder, cpu=settings.cpu, metadata=metadata)
     return None
@@ -224,7 +226,7 @@ def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> F
     entries = {
         "onnx": lambda name: Entry(path=f"onnx/{name}.onnx"),
         "torchscript": lambda name: Entry(path=f"torchscript/{torchscript.FILE}", function=name),
-        "pt2": lambda name: Entry(path=f"pt2/{pt2.FILE}", function=name),
+        "pt2": lambda name: Entry(path="pt2/model.pt2", function=name),
         "aotinductor": lambda name: Entry(path=f"aotinductor/{name}.pt2"),
     }
     return FormatRecord(

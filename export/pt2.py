@@ -1,7 +1,7 @@
 """`torch.export` programs (`.pt2`), successor of TorchScript: all signatures in one archive over one set of weights.
 
 What torch's own reader would unpickle, evaluate as Python, import, or call beyond arithmetic, is refused or left unread
-here.
+here. Importing this module loads torch's compiler, which takes a second: import it where a program is written or read.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,6 @@ from export import archives
 from export.scorer import ServedModel, compiled_source
 from export.signatures import Signature
 
-FILE = "model.pt2"
 # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
 EXAMPLE_SIZES = {"batch": 3, "length": 5, "n": 7}
 PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
@@ -149,14 +147,6 @@ def _reading(path: Path, name: str) -> Iterator[_Plain]:
 def _program(reader: _Plain, name: str) -> ExportedProgram:
     wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
     return _package._load_exported_programs(reader, wanted, None)[name]
-
-
-def schema_of(path: Path, name: str) -> str:
-    """Read the version of the schema that a program is written in, such as `8.14`."""
-    with zipfile.ZipFile(path) as file:
-        (entry,) = (one for one in file.namelist() if one.endswith(archive.MODELS_FILENAME_FORMAT.format(name)))
-        version = json.loads(file.read(entry))["schema_version"]
-    return f"{version['major']}.{version['minor']}"
 
 
 class _Shared(PT2ArchiveWriter):
