@@ -29,7 +29,7 @@ from bench.environment import describe
 from bench.statistics import Interval, mean_of_launches, verdict
 from bench.workers import ALLOCATOR
 from bst.errors import CheckError, InputError
-from bst.files import write_atomically
+from bst.system.files import write_atomically
 from export import open_bundle
 from export.golden import read_golden
 

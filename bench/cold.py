@@ -24,7 +24,7 @@ from bench.peers import open_onnx, whole_inputs
 from bench.record import REFERENCE, Cache, Case, ColdRow, Parity
 from bench.statistics import Interval, mean_of_launches
 from bst.errors import CheckError
-from bst.files import temporary_folder
+from bst.system.files import temporary_folder
 from export import compare
 from export.bundle import FORMAT_OF
 

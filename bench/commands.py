@@ -23,10 +23,10 @@ from bench.random_model import RandomModel, parse_model
 from bench.record import BenchConfig, BenchRecord, read_record
 from bench.report import html_page
 from bench.tables import notes, summary, terminal_table, terminal_tables
-from bst.console import told_steps
 from bst.errors import CheckError, InputError
-from bst.files import to_json, write_atomically
-from bst.validation import validated
+from bst.system.console import told_steps
+from bst.system.files import to_json, write_atomically
+from bst.system.validation import validated
 from export.manifest import read_manifest
 
 DEFAULTS = BenchConfig()

@@ -12,8 +12,8 @@ from pathlib import Path
 from bench.backends import Backend
 from bench.record import REFERENCE, BenchConfig, Case, Parity
 from bench.workers import Answers, Task, Worker
-from bst.console import Tell
 from bst.errors import CheckError
+from bst.system.console import Tell
 from export import Bundle, Comparison, compare
 
 

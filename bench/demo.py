@@ -24,13 +24,13 @@ from bench.report import html_page
 from bench.tables import summary
 from bst.commands import EPOCH_HEAD, epoch_line
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
-from bst.console import progress_bar, told_steps
-from bst.data import read_interactions
+from bst.data.tables import read_interactions
 from bst.errors import CheckError, InputError
-from bst.files import staged_folder, to_json, write_atomically
-from bst.metrics import RankingMetrics
-from bst.trainer import EpochReport
-from bst.training import Dataset, TrainingResult, train
+from bst.run.pipeline import Dataset, TrainingResult, train
+from bst.system.console import progress_bar, told_steps
+from bst.system.files import staged_folder, to_json, write_atomically
+from bst.training.metrics import RankingMetrics
+from bst.training.trainer import EpochReport
 from export import Manifest, export_bundle, open_bundle
 
 DEFAULT_OUT = Path("demo")

@@ -10,9 +10,9 @@ from bench.page import figure, page, paragraph, section, table, text, tiles
 from bench.record import BenchRecord
 from bench.report import bench_sections
 from bench.tables import crossings
-from bst.metrics import RankingMetrics
-from bst.trainer import EpochReport
-from bst.training import Dataset, TrainingResult
+from bst.run.pipeline import Dataset, TrainingResult
+from bst.training.metrics import RankingMetrics
+from bst.training.trainer import EpochReport
 from export import Manifest
 
 

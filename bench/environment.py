@@ -15,7 +15,7 @@ import torch
 
 from bench.contest import cores
 from bench.workers import ALLOCATOR
-from bst.checkpoint import library_versions
+from bst.run.folder import library_versions
 from export.backends import TorchSession
 from export.signatures import Signature, TensorSpec
 

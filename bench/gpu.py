@@ -26,8 +26,8 @@ from bench.environment import describe
 from bench.gpu_page import gpu_page
 from bench.gpu_parts import PARTS, Job, make_bundle
 from bst.errors import CheckError, InputError
-from bst.files import require_new, to_json, write_atomically
-from bst.world import require_device
+from bst.system.files import require_new, to_json, write_atomically
+from bst.training.world import require_device
 
 SECONDS = 470  # for all parts together
 

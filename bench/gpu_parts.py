@@ -24,7 +24,7 @@ from bench.random_model import parse_model, write_random_run
 from bench.record import BenchConfig
 from bst import Architecture, Dataset, Settings, TrainConfig, load_run, read_interactions, train
 from bst.errors import CheckError
-from bst.world import World
+from bst.training.world import World
 from export import ExportSettings, export_bundle
 
 LOSSES_AGREE = 0.05  # of the CPU's loss in float32; bfloat16 keeps 8 bits of a number, and dropout draws otherwise

@@ -14,9 +14,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from bst.checkpoint import Heldout, Run
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.run.folder import Heldout, Run
 
 CHUNK = 16_384
 SPREAD = 1.0  # standard deviation of the logarithm of a drawn length

@@ -20,7 +20,7 @@ import torch
 from bench.cases import draw_inputs
 from bench.record import Case
 from bst.errors import InputError
-from bst.processes import in_own_process
+from bst.system.processes import in_own_process
 from export import Bundle, open_bundle
 from export.bundle import FORMAT_OF
 

@@ -14,7 +14,7 @@ from bench.limits import Work, floor_us, measure_rates, rates_of, work_of, worki
 from bench.record import NOT_EQUAL, REFERENCE, Case, LatencyRow, Parity, Rate
 from bench.statistics import Array, Samples, describe_latency, speedup, verdict
 from bench.workers import Answers, Worker
-from bst.processes import in_own_process
+from bst.system.processes import in_own_process
 from export.choices import ShortlistRecord
 
 ROUNDED = 2  # decimals of a microsecond in the record: the clock's own grain is coarser

@@ -32,11 +32,11 @@ from bench.record import (
     Subject,
 )
 from bench.soak import measure_soak
-from bst.console import Tell
 from bst.errors import InputError
-from bst.files import temporary_folder
-from bst.sizes import available_bytes
-from bst.validation import validated
+from bst.system.console import Tell
+from bst.system.files import temporary_folder
+from bst.system.memory import available_bytes
+from bst.system.validation import validated
 from export import ExportSettings, export_bundle, open_bundle, verify_bundle
 from export.bundle import FORMAT_OF
 from export.manifest import read_manifest

@@ -26,8 +26,8 @@ import torch
 from bench.backends import Backend, lacks_compiler, lacks_openvino
 from bench.plain import plain
 from bench.sessions import Array, OpenVinoSession
-from bst.console import Tell
 from bst.errors import reason
+from bst.system.console import Tell
 from export import Bundle, Session
 from export.aotinductor import cpu_flags
 from export.backends import OnnxSession, TorchSession, rebuild_eager

@@ -18,14 +18,14 @@ import polars as pl
 import torch
 
 from bench.grown_model import cut, grown
-from bst.checkpoint import SCHEMA_VERSION as RUN_SCHEMA
-from bst.checkpoint import Heldout, Run, RunConfig, library_versions, load_run, read_run_config, save_run
 from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, TrainConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
-from bst.sizes import require_memory
-from bst.validation import validated
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.run.folder import SCHEMA_VERSION as RUN_SCHEMA
+from bst.run.folder import Heldout, Run, RunConfig, library_versions, load_run, read_run_config, save_run
+from bst.system.memory import require_memory
+from bst.system.validation import validated
 
 USERS = 64
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from bench.statistics import Interval, Latency
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
-from bst.files import DATA_BYTES, read_json
-from bst.validation import json_schema, validated
+from bst.system.files import DATA_BYTES, read_json
+from bst.system.validation import json_schema, validated
 
 SCHEMA_VERSION = 2
 REFERENCE = "eager"

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from bst import Dataset, read_interactions
-from bst.batches import Batch, Examples
-from bst.checkpoint import Run, load_run
+from bst.data.batches import Batch, Examples
 from bst.errors import InputError
+from bst.run.folder import Run, load_run
 from export import Bundle, Session, open_bundle
 from export.backends import eager_session
 from export.golden import Case

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bst.files import temporary_folder
+from bst.system.files import temporary_folder
 from export import Bundle, Session
 from export.aotinductor import load_aotinductor, save_aotinductor
 from export.backends import OnnxSession, TorchSession, rebuild_eager

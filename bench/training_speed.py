@@ -36,12 +36,12 @@ from numpy.typing import NDArray
 from bench.environment import describe
 from bench.statistics import mean_of_launches
 from bst import BST, Architecture, DataConfig, Dataset, Sequences, Settings, TrainConfig, Trainer, read_interactions
-from bst.batches import Examples, TrainingWindows
+from bst.data.batches import Examples, TrainingWindows
+from bst.data.split import leave_one_out
 from bst.errors import InputError
-from bst.files import write_atomically
-from bst.optimization import parameter_groups
-from bst.split import leave_one_out
-from bst.training import model_config
+from bst.run.pipeline import model_config
+from bst.system.files import write_atomically
+from bst.training.optimization import parameter_groups
 
 USERS = 400
 PREFIXES_A_STEP = 256

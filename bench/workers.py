@@ -22,7 +22,7 @@ from bench.load import Arrivals, Served, serve
 from bench.record import MAX_POOL, Case
 from bench.statistics import Array
 from bst.errors import CheckError, InputError
-from bst.processes import context, end_with_parent, undisturbed_start
+from bst.system.processes import context, end_with_parent, undisturbed_start
 from export import Session, open_bundle
 from export.golden import read_golden
 from export.parity import LARGEST, RUNNER_UP, runner_up

@@ -1,17 +1,17 @@
 """A trainable Behaviour Sequence Transformer: data, model, training, and the run that it leaves behind."""
 
-from bst.checkpoint import Run, load_run, save_run
 from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig
-from bst.data import Interactions, read_interactions
+from bst.data.sequences import Sequences, to_sequences
+from bst.data.split import leave_one_out
+from bst.data.tables import Interactions, read_interactions
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError
-from bst.metrics import RankingMetrics, evaluate
 from bst.model import BST
-from bst.sequences import Sequences, to_sequences
-from bst.split import leave_one_out
-from bst.trainer import Trainer
-from bst.training import Dataset, train
-from bst.validation import read_settings
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.run.folder import Run, load_run, save_run
+from bst.run.pipeline import Dataset, train
+from bst.system.validation import read_settings
+from bst.training.metrics import RankingMetrics, evaluate
+from bst.training.trainer import Trainer
 
 __all__ = [
     "BST",

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from bst.checkpoint import load_run
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
-from bst.console import progress_bar
-from bst.data import read_interactions
+from bst.data.tables import read_interactions
 from bst.errors import InputError
-from bst.files import require_new, to_json
-from bst.metrics import RankingMetrics
-from bst.metrics import evaluate as evaluate_examples
-from bst.notebook import import_notebook as import_from_notebook
-from bst.trainer import EpochReport
-from bst.training import Dataset
-from bst.training import train as train_dataset
-from bst.validation import read_settings, validated
-from bst.world import World, joined_world, require_device
+from bst.imports.notebook import import_notebook as import_from_notebook
+from bst.run.folder import load_run
+from bst.run.pipeline import Dataset
+from bst.run.pipeline import train as train_dataset
+from bst.system.console import progress_bar
+from bst.system.files import require_new, to_json
+from bst.system.validation import read_settings, validated
+from bst.training.metrics import RankingMetrics
+from bst.training.metrics import evaluate as evaluate_examples
+from bst.training.trainer import EpochReport
+from bst.training.world import World, joined_world, require_device
 
 TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
 

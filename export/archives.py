@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from bst.plain_tensors import require_one_reading
+from bst.system.plain_tensors import require_one_reading
 from export.script_pickles import require_stored
 
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)

@@ -13,11 +13,11 @@ import numpy as np
 import onnxruntime
 import torch
 
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError, reason
 from bst.model import BST
-from bst.sizes import require_memory, stored_bytes
-from bst.vocabulary import Vocabularies, Vocabulary
-from bst.world import require_device
+from bst.system.memory import require_memory, stored_bytes
+from bst.training.world import require_device
 from export.aotinductor import load_aotinductor
 from export.inputs import Array, Arrays, checked_inputs
 from export.manifest import FormatRecord, Manifest

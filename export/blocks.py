@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bst.checkpoint import Run
+from bst.run.folder import Run
 from export.golden import Case
 from export.manifest import FormatRecord
 from export.parity import TOLERANCE

@@ -10,10 +10,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.checkpoint import read_vocabularies
-from bst.console import Tell
+from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError
-from bst.vocabulary import Vocabularies
+from bst.run.folder import read_vocabularies
+from bst.system.console import Tell
 from export.backends import LookedUp, Session, eager_session, one_at_a_time, open_format, rebuild_eager
 from export.compatibility import obstacles
 from export.contents import check_files, require_inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bst.vocabulary import Vocabularies
+from bst.data.vocabulary import Vocabularies
 from export import snippets
 from export.manifest import PARITY_HEADS, FormatRecord, Manifest, VocabularyFacts
 from export.signatures import Signature

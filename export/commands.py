@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bst.console import told_steps
 from bst.errors import CheckError, InputError, printable
-from bst.validation import validated
+from bst.system.console import told_steps
+from bst.system.validation import validated
 from export.bundle import Bundle, open_bundle, verify_bundle
 from export.compatibility import warnings_of
 from export.exporter import DEFAULTS, export_bundle, refresh_bundle

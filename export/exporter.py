@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bst.checkpoint import (
+from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.errors import CheckError, InputError
+from bst.run.folder import (
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     Run,
@@ -15,12 +18,9 @@ from bst.checkpoint import (
     run_hash,
     write_vocabularies,
 )
-from bst.config import BSTConfig
-from bst.console import Tell
-from bst.errors import CheckError, InputError
-from bst.files import replaced_folder, require_space, staged_folder, to_json
-from bst.processes import in_own_process
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.system.console import Tell
+from bst.system.files import replaced_folder, require_space, staged_folder, to_json
+from bst.system.processes import in_own_process
 from export import aotinductor, blocks, torchscript
 from export.backends import one_at_a_time, open_format
 from export.bundle import check_output_layer, verify_bundle

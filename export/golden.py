@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bst.checkpoint import Heldout
 from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
-from bst.files import DATA_BYTES, read_json
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.run.folder import Heldout
+from bst.system.files import DATA_BYTES, read_json
 from export.parity import LARGEST, RUNNER_UP
 from export.signatures import Signature, TopK
 

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
-from bst.files import read_json
-from bst.sizes import FLOAT_BYTES
-from bst.validation import json_schema, validated
+from bst.system.files import read_json
+from bst.system.memory import FLOAT_BYTES
+from bst.system.validation import json_schema, validated
 from export.choices import ShortlistRecord, Tuning
 from export.parity import TOLERANCE
 from export.settings import ORT_DEFAULTS, ExportSettings, Format, SessionOptions

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from export.blocks import mark_blocks
 from export.onnx_nodes import Nodes
 from export.signatures import Dtype, Signature, TensorSpec, TopK

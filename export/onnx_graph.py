@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
+from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError
-from bst.vocabulary import Vocabularies
 from export.manifest import OutputLayer, TensorPlace
 from export.onnx_frame import DTYPES, put_frame
 from export.onnx_shortlist import put_shortlist

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError
 from bst.model import BST
-from bst.vocabulary import Vocabularies
 from export.backends import Session, eager_session
 from export.golden import Case, GoldenCase
 from export.inputs import Arrays

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch._jit_internal import is_scripting, unused
 
 from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
-from bst.vocabulary import Vocabularies, Vocabulary
 from export.encoder import PackedEncoder
 from export.signatures import Signature, TopK
 

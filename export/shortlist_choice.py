@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bst.checkpoint import Heldout
 from bst.model import BST
+from bst.run.folder import Heldout
 from export.choices import ScanRecord, ShortlistRecord
 from export.machine_rates import ZEN_4, Rates
 from export.shortlist import EXTRA, WIDE, Floats, Scan, best_scores, make_scan

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from bst.config import INPUT_WORDS, OTHER_WORDS, BSTConfig, Frozen, is_plain_name
-from bst.vocabulary import Vocabularies
+from bst.data.vocabulary import Vocabularies
 
 Dtype = Literal["int64", "float32", "string"]
 Ids = Literal["raw", "index"]

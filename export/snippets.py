@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bst.vocabulary import Vocabularies
+from bst.data.vocabulary import Vocabularies
 from export.signatures import Signature, TensorSpec
 
 Example = dict[str, list[Any]]

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import onnx_ir as ir
 
-from bst.checkpoint import read_vocabularies
-from bst.console import Tell
+from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError
-from bst.files import require_new, require_space, staged_folder
-from bst.vocabulary import Vocabularies
+from bst.run.folder import read_vocabularies
+from bst.system.console import Tell
+from bst.system.files import require_new, require_space, staged_folder
 from export.contents import check_files
 from export.golden import Array, read_golden
 from export.manifest import WHAT, Manifest, read_manifest

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.console import Tell
-from bst.processes import in_own_process
+from bst.system.console import Tell
+from bst.system.processes import in_own_process
 from export.backends import OnnxSession
 from export.choices import Tuning, TuningRow
 from export.golden import read_golden

@@ -23,9 +23,9 @@ import polars as pl
 import pytest
 import torch
 
-import bst.processes
+import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
-from bst.training_state import load_state
+from bst.training.state import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.golden import Case
 from export.signatures import SignatureName
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.reliability.place import Place
 
 # Processes that the package starts are forked from one that has the libraries loaded: importing them takes seconds.
-bst.processes.START_METHOD = "forkserver"
+bst.system.processes.START_METHOD = "forkserver"
 multiprocessing.set_forkserver_preload(["bench.workers"])
 
 TINY = Architecture(

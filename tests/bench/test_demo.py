@@ -10,7 +10,7 @@ import bench.demo
 from bench.demo import popularity_metrics, run_demo
 from bench.record import BenchConfig
 from bst import Dataset, Settings, TrainConfig, Vocabularies, Vocabulary, leave_one_out
-from tests.bst.test_sequences import sequences
+from tests.bst.data.test_sequences import sequences
 from tests.conftest import TINY
 
 

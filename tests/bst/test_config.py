@@ -4,7 +4,7 @@ import pytest
 
 from bst.config import Architecture, BSTConfig, ContextFeature, Settings, TrainConfig
 from bst.errors import InputError
-from bst.validation import read_settings, validated
+from bst.system.validation import read_settings, validated
 
 
 def test_a_width_that_heads_do_not_divide_is_refused_with_the_nearest_that_fit() -> None:

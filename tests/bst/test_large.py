@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bst import BST, BSTConfig, Sequences, TrainConfig, Trainer, leave_one_out
-from bst.batches import TrainingWindows
-from tests.bst.test_trainer import small_trainer
+from bst.data.batches import TrainingWindows
+from tests.bst.training.test_trainer import small_trainer
 
 pytestmark = pytest.mark.slow
 

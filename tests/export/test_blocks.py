@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bst import load_run
-from bst.checkpoint import Run
+from bst.run.folder import Run
 from export import open_bundle
 from export.blocks import first_difference, where_they_part
 from export.golden import cases

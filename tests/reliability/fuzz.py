@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from bst.processes import context
+from bst.system.processes import context
 from tests.reliability.feeding import Failure, Input, Plan, be_fed, place_in
 
 # For readers in a process of their own; where tests fork them, it has the environment of what they are forked from.

@@ -19,11 +19,11 @@ import torch
 
 from bench.record import read_record
 from bst import DataConfig, Dataset, Settings, TrainConfig, load_run, read_interactions, train
-from bst.checkpoint import read_vocabularies
 from bst.errors import CheckError, InputError
-from bst.notebook import NotebookConfig, _expected_shapes, import_notebook, read_notebook_config
-from bst.training_state import load_state
-from bst.validation import read_settings
+from bst.imports.notebook import NotebookConfig, _expected_shapes, import_notebook, read_notebook_config
+from bst.run.folder import read_vocabularies
+from bst.system.validation import read_settings
+from bst.training.state import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
 from export.backends import OnnxSession, Session
 from export.contents import list_files

@@ -11,10 +11,10 @@ import polars as pl
 import torch
 from hypothesis import strategies as st
 
-from bst.checkpoint import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from bst.config import BSTConfig, ContextFeature, DataConfig, TrainConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
-from bst.vocabulary import Vocabularies, Vocabulary
+from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from export.golden import OUT_OF_RANGE, Case
 from export.settings import OPSETS, ExportSettings
 from export.signatures import TopK

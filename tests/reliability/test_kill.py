@@ -8,7 +8,7 @@ import pytest
 
 from bench import read_record
 from bst import InputError, load_run
-from bst.training_state import load_state
+from bst.training.state import load_state
 from export.contents import check_files
 from export.manifest import read_manifest
 from tests.conftest import Command, same_but_for_speed

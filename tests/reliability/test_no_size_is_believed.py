@@ -13,12 +13,12 @@ import torch
 from hypothesis import given, settings
 
 from bst import CheckError, InputError, load_run
-from bst.files import JSON_DEPTH, parse_json, read_json
+from bst.imports.notebook import NotebookConfig, converted
 from bst.model import BST
-from bst.notebook import NotebookConfig, converted
-from bst.plain_tensors import read_plain_tensors
-from bst.sizes import stored_bytes
-from bst.validation import validated
+from bst.system.files import JSON_DEPTH, parse_json, read_json
+from bst.system.memory import stored_bytes
+from bst.system.plain_tensors import read_plain_tensors
+from bst.system.validation import validated
 from export import open_bundle
 from export.backends import TorchSession
 from export.torchscript import load_torchscript

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bst import InputError, load_run
-from bst.notebook import import_notebook, read_notebook_config
-from bst.training_state import STATE_FILE, load_state
+from bst.imports.notebook import import_notebook, read_notebook_config
+from bst.training.state import STATE_FILE, load_state
 from export.torchscript import load_torchscript
 from tests.reliability.strangers import (
     NOTEBOOK,

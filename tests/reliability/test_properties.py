@@ -20,8 +20,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from bst.checkpoint import Run
 from bst.config import BSTConfig
+from bst.run.folder import Run
 from export import ExportSettings, TopK, export_bundle
 from export.backends import open_format
 from export.manifest import Entry, FormatRecord, Needs

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bst import Dataset, Settings, TrainConfig, read_interactions, train
-from bst.training_state import load_state
+from bst.training.state import load_state
 from export import export_bundle
 from export.compatibility import SEED_REMARK
 from export.manifest import read_manifest

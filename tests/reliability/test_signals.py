@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bst.checkpoint import run_hash
-from bst.files import alone_in
-from bst.processes import undisturbed_start
+from bst.run.folder import run_hash
+from bst.system.files import alone_in
+from bst.system.processes import undisturbed_start
 from export.contents import check_files
 from export.manifest import read_manifest
 from tests.conftest import Command, refused, same_but_for_speed

@@ -1,0 +1,262 @@
+"""The run: a folder that holds a trained model and what is needed to use it, without pickle.
+
+config.json           settings of model, training and data, sizes, versions
+model.safetensors     weights of the best epoch so far; not there before the first epoch has ended
+vocabulary.json       raw ids of items and categories, in the order of their indices
+heldout.safetensors   histories and contexts of some held-out users, for golden vectors and measuring
+metrics.jsonl         a line an epoch
+training.safetensors  what `--resume` needs (see `bst/training/state.py`)
+learning_curve.svg    loss and validation metrics by epoch, when training has ended
+tensorboard/          on request
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
+from bst.data.vocabulary import Vocabularies
+from bst.errors import InputError
+from bst.model import BST
+from bst.system.files import (
+    DATA_BYTES,
+    parse_json,
+    read_json,
+    read_text,
+    require_plain_file,
+    staged_folder,
+    to_json,
+    write_atomically,
+)
+from bst.system.memory import require_stored
+from bst.system.validation import validated
+from bst.training.state import STATE_FILE
+
+SCHEMA_VERSION = 1
+WEIGHTS_FILE = "model.safetensors"
+VOCABULARY_FILE = "vocabulary.json"
+MAPPED_BYTES = 2**26  # weights of this size and more are mapped from the file, not read
+WHAT = "a run (a folder that `bst train` writes)"
+
+
+class RunConfig(Frozen):
+    """The content of `config.json`."""
+
+    schema_version: int
+    model: BSTConfig
+    training: TrainConfig
+    data: DataConfig
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Index-level rows of held-out users: `items` int64 `[n, max_length]` left-padded, `context` int64 `[n, C]`."""
+
+    items: Tensor
+    context: Tensor
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `load_run` gives: the model in evaluation mode on the CPU, and all that goes with it."""
+
+    model: BST
+    config: RunConfig
+    vocabularies: Vocabularies
+    heldout: Heldout
+    metrics: tuple[dict[str, Any], ...]
+
+
+def save_run(path: Path, run: Run) -> None:
+    """Write `run` as the folder `path`, whole or not at all.
+
+    Raises:
+        InputError: the path exists or cannot be written.
+    """
+    with staged_run(path, run.config, run.vocabularies, run.heldout) as stage:
+        save_weights(stage, run.model)
+        save_metrics(stage, run.metrics)
+
+
+@contextmanager
+def staged_run(path: Path, config: RunConfig, vocabularies: Vocabularies, heldout: Heldout) -> Iterator[Path]:
+    """Yield a folder that holds what stays the same in a run, and becomes `path` when the block ends well.
+
+    Raises:
+        InputError: the path exists or cannot be written.
+    """
+    with staged_folder(path, "the run") as stage:
+        write_atomically(stage / "config.json", to_json(config.model_dump(mode="json")))
+        write_vocabularies(stage, vocabularies)
+        rows = {"items": heldout.items.contiguous(), "context": heldout.context.contiguous()}
+        write_atomically(stage / "heldout.safetensors", safetensors.torch.save(rows))
+        yield stage
+
+
+def save_weights(path: Path, model: BST) -> None:
+    """Replace the weights of the run at `path`, atomically."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(path / WEIGHTS_FILE, safetensors.torch.save(state))
+
+
+def save_metrics(path: Path, metrics: tuple[dict[str, Any], ...]) -> None:
+    """Replace the metrics of the run at `path`, atomically."""
+    write_atomically(path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
+
+
+def load_run(path: Path) -> Run:
+    """Read a run.
+
+    Raises:
+        InputError: the folder is not a run, is of a later schema, or a file in it is missing, cut short or does not
+            fit the others; the message names the file.
+    """
+    config = read_run_config(path)
+    require_stored(config.model, path / WEIGHTS_FILE)
+    vocabularies = _read_vocabularies(path, config.model)
+    with torch.device("meta"):  # no weights are made only to be replaced
+        model = BST(config.model)
+    model = load_weights(path, model)
+    heldout = _read_heldout(path / "heldout.safetensors", config.model)
+    try:
+        metrics = tuple(parse_json(line) for line in read_text(path / "metrics.jsonl").splitlines())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path / 'metrics.jsonl'} cannot be read: {error}") from None
+    return Run(model.eval(), config, vocabularies, heldout, metrics)
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """Read the settings of a run; raises as `load_run` does."""
+    if not path.is_dir():
+        raise InputError(f"{path} is not {WHAT}: there is no such folder")
+    values = read_json(path / "config.json", WHAT)
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if found != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again"
+        )
+    return validated(RunConfig, values, str(path / "config.json"))
+
+
+def load_weights(path: Path, model: BST) -> BST:
+    """Let `model` have the best weights of the run `path`, mapped from the file, and give it back.
+
+    Raises as `load_run` does.
+    """
+    if not (path / WEIGHTS_FILE).exists() and (path / STATE_FILE).exists():
+        raise InputError(f"{path} has no {WEIGHTS_FILE} yet: its first epoch was not finished; go on with --resume")
+    _fit_weights(model, _read_tensors(path / WEIGHTS_FILE), path)
+    return model
+
+
+def run_hash(path: Path) -> str:
+    """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in ("config.json", WEIGHTS_FILE, VOCABULARY_FILE):
+        with (path / name).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def library_versions(*others: str) -> dict[str, str]:
+    """Versions of Python, of this package and its base, and of `others`."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("bst", "torch", "numpy", *others)}}
+
+
+def read_vocabularies(folder: Path, what: str) -> Vocabularies:
+    """Read `vocabulary.json` of a run or bundle.
+
+    Raises:
+        InputError: the file is missing or damaged; the message names it.
+    """
+    path = folder / VOCABULARY_FILE
+    try:
+        return Vocabularies.from_dict(read_json(path, what, DATA_BYTES))
+    except InputError as error:
+        raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+
+
+def write_vocabularies(folder: Path, vocabularies: Vocabularies) -> None:
+    # One id a line would be prettier and ten times slower to read.
+    write_atomically(folder / VOCABULARY_FILE, json.dumps(vocabularies.to_dict(), ensure_ascii=False))
+
+
+def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
+    vocabularies = read_vocabularies(path, WHAT)
+    sizes = {name: len(one) for name, one in vocabularies.context.items()}
+    expected = {feature.name: feature.num_categories for feature in config.context}
+    if len(vocabularies.items) != config.num_items or list(sizes.items()) != list(expected.items()):
+        raise InputError(
+            f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {sizes}, "
+            f"config.json says {config.num_items} and {expected}; the files are not of one run"
+        )
+    return vocabularies
+
+
+def _read_heldout(path: Path, config: BSTConfig) -> Heldout:
+    rows = _read_tensors(path)
+    shapes = {"items": config.max_length, "context": len(config.context)}
+    for name, width in shapes.items():
+        found = rows.get(name)
+        if found is None or found.dtype != torch.int64 or found.dim() != 2 or found.size(1) != width:
+            stated = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+            raise InputError(f"{path} holds {stated} as {name}, not int64 [rows, {width}]; train again")
+    heldout = Heldout(rows["items"], rows["context"])
+    if len(heldout.items) != len(heldout.context) or not heldout.items.numel() or heldout.items.max() < 1:
+        raise InputError(f"{path} holds no histories with a context each; train again")
+    if heldout.items.min() < 0 or heldout.items.max() > config.num_items:
+        raise InputError(f"{path} holds items beyond the {config.num_items} of the model; train again")
+    for column, feature in enumerate(config.context):
+        known = (heldout.context[:, column] >= 0) & (heldout.context[:, column] <= feature.num_categories)
+        if not known.all():
+            raise InputError(
+                f"{path} holds categories beyond the {feature.num_categories} of {feature.name}; train again"
+            )
+    return heldout
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        require_plain_file(path)
+        return safetensors.torch.load_file(path)
+    except OSError as error:
+        told = error.strerror or error
+        raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({told})") from None
+    except ValueError as error:
+        raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({error})") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); restore it or train again") from None
+
+
+def _fit_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
+    expected = model.state_dict()
+    offences = [f"{name} is missing" for name in expected if name not in weights]
+    offences += [f"{name} is not part of the model" for name in weights if name not in expected]
+    offences += [
+        f"{name} is {weights[name].dtype} {list(weights[name].shape)}, not {tensor.dtype} {list(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in weights and (weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype)
+    ]
+    # By the extremes, which hold every NaN and inf: a mask of all elements takes memory that gigabytes have not.
+    floats = {name: tensor for name, tensor in weights.items() if tensor.dtype == torch.float32 and tensor.numel()}
+    extremes = {name: torch.stack(torch.aminmax(tensor)) for name, tensor in floats.items()}
+    offences += [f"{name} holds NaN or inf" for name, pair in extremes.items() if not torch.isfinite(pair).all()]
+    if offences:
+        raise InputError(f"{path / WEIGHTS_FILE} does not fit config.json: {'; '.join(offences)}")
+    # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
+    own = {name: tensor.clone() if tensor.nbytes < MAPPED_BYTES else tensor for name, tensor in weights.items()}
+    model.load_state_dict(own, assign=True)

@@ -1,0 +1,78 @@
+"""The course of a training, for people: a figure in the run folder, and TensorBoard's scalars on request."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bst.errors import InputError
+from bst.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from bst.training.trainer import EpochReport
+
+FIGURE_FILE = "learning_curve.svg"
+
+
+def save_learning_curve(run: Path, reports: Sequence[EpochReport]) -> None:
+    """Draw loss and validation metrics by epoch as `learning_curve.svg` in the folder `run`; the best epoch is marked.
+
+    The same reports give the same bytes.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    epochs = [report.epoch for report in reports]
+    best = max(reports, key=lambda report: report.validation.ndcg_10).epoch
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [report.loss for report in reports], marker=".")
+    left.set(xlabel="epoch", ylabel="training loss, nats", title="loss")
+    right.plot(epochs, [report.validation.hr_10 for report in reports], marker=".", label="HR@10")
+    right.plot(epochs, [report.validation.ndcg_10 for report in reports], marker=".", label="NDCG@10")
+    right.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best}")
+    right.set(xlabel="epoch", title="validation", ylim=(0, None))
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    drawn = io.BytesIO()
+    with rc_context({"svg.hashsalt": "bst"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_atomically(run / FIGURE_FILE, drawn.getvalue())
+
+
+def open_tensorboard(run: Path, first_epoch: int) -> SummaryWriter:
+    """Open `tensorboard/` in the folder `run` for scalars from `first_epoch` on; later ones that it holds are hidden.
+
+    Raises:
+        InputError: the package tensorboard is not installed.
+    """
+    require_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run / "tensorboard"), purge_step=first_epoch)
+
+
+def require_tensorboard() -> None:
+    """Refuse, before any work is done, if the package tensorboard is not installed; raises as `open_tensorboard`."""
+    if find_spec("tensorboard") is None:
+        raise InputError("--tensorboard needs the package tensorboard; pip install 'bst[tensorboard]'")
+
+
+def log_epoch(writer: SummaryWriter, report: EpochReport) -> None:
+    """Write one epoch's numbers as scalars and flush them."""
+    values = {
+        "training/loss": report.loss,
+        "training/rows_per_s": report.rows_per_s,
+        "training/gradient_norm": report.gradient_norm,
+        "training/learning_rate": report.learning_rate,
+        **{f"validation/{name}": value for name, value in report.validation.to_dict().items() if name != "num_users"},
+    }
+    for name, value in values.items():
+        writer.add_scalar(name, value, report.epoch)
+    writer.flush()

@@ -1,0 +1,163 @@
+"""From a table of interactions to a run: the road that `bst train` and `bst evaluate` take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bst.config import BSTConfig, ContextFeature, Settings
+from bst.data.batches import Examples, TrainingWindows
+from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
+from bst.data.split import Split, leave_one_out
+from bst.data.tables import Interactions
+from bst.data.vocabulary import Vocabularies
+from bst.errors import InputError
+from bst.model import BST
+from bst.run.folder import SCHEMA_VERSION, Heldout, RunConfig, library_versions
+from bst.run.learning_curve import require_tensorboard
+from bst.run.log import RunLog
+from bst.system.files import require_new
+from bst.system.memory import require_memory
+from bst.training.metrics import RankingMetrics, evaluate
+from bst.training.state import data_digest
+from bst.training.trainer import EpochReport, Progress, Trainer
+from bst.training.world import World
+
+HELDOUT_ROWS = 512
+TRAINING_COPIES = 4  # weights, gradients and two moments
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Interactions as a model sees them: indices, split, and the vocabularies that lead back."""
+
+    sequences: Sequences
+    split: Split
+    vocabularies: Vocabularies
+
+    @classmethod
+    def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
+        """Index and split; the vocabularies are fitted unless those of a trained model are given."""
+        vocabularies = vocabularies or fit_vocabularies(interactions)
+        sequences = to_sequences(interactions, vocabularies)
+        return cls(sequences, leave_one_out(sequences), vocabularies)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Metrics of the best epoch on the validation and on the test targets."""
+
+    validation: RankingMetrics
+    test: RankingMetrics
+
+
+def train(
+    dataset: Dataset,
+    settings: Settings,
+    out: Path,
+    *,
+    world: World | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
+    progress: Progress | None = None,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+) -> TrainingResult:
+    """Train a model on `dataset` and write it as the run `out`.
+
+    The run appears before the first step and every file of it is replaced atomically, the weights only by better
+    ones. Killed at any moment and called again with `resume`, it ends with the weights that it would have had, to the
+    bit, and writes the same metrics but for the speed. `resume` of a run that is not there starts it, and of one that
+    is finished measures it.
+
+    Args:
+        world: the processes that train together (see `joined_world`); all call this, the first one writes.
+        tensorboard: write scalars into `out/tensorboard` besides.
+        on_epoch: is told of every epoch when it has ended; of those before a resume, once again.
+
+    Raises:
+        InputError: `out` exists; with `resume`, it is no run of these settings and data, or another process trains it;
+            there is nothing to train on.
+        CheckError: the loss became NaN or infinite; what the run holds stays.
+    """
+    world = world or World()
+    resuming = resume and _all_see(out, world)
+    if not resuming:
+        require_new(out, "the run")
+    if tensorboard:
+        require_tensorboard()
+    torch.manual_seed(settings.training.seed)
+    config = RunConfig(
+        schema_version=SCHEMA_VERSION,
+        model=model_config(settings, dataset.vocabularies),
+        training=settings.training,
+        data=settings.data,
+        versions=library_versions("polars"),
+    )
+    require_memory(config.model, TRAINING_COPIES)
+    model = BST(config.model)
+    windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.model.max_length)
+    trainer = Trainer(model, windows, dataset.split.validation, settings.training, world=world, progress=progress)
+    log = RunLog(out, trainer, _origin(dataset, world), tensorboard)
+    if not resuming:
+        heldout = _heldout(dataset.split.test, config.model.max_length, settings.training.seed)
+        log.start(config, dataset.vocabularies, heldout)
+
+    def end_epoch(report: EpochReport) -> None:
+        log.keep(report)
+        on_epoch(report)
+
+    with log.alone():
+        if resuming:
+            log.resume(config)
+            for report in trainer.reports:
+                on_epoch(report)
+        validation = trainer.fit(end_epoch, log.checkpoint)
+        log.end()
+    test = evaluate(
+        model, dataset.split.test, config.model.max_length, filter_seen=settings.training.filter_seen, world=world
+    )
+    return TrainingResult(validation, test)
+
+
+def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
+    """Join the architecture that was chosen with the sizes that the data gives."""
+    context = tuple(
+        ContextFeature(name=name, num_categories=len(one), dim=settings.model.context_dim)
+        for name, one in vocabularies.context.items()
+    )
+    return BSTConfig(**settings.model.model_dump(), num_items=len(vocabularies.items), context=context)
+
+
+def _all_see(run: Path, world: World) -> bool:
+    seen = int(world.sum(torch.tensor(int(run.exists()), device=world.device)).item())
+    if seen not in (0, world.size):
+        raise InputError(
+            f"{seen} of {world.size} processes see the run {run}; put it where all machines do, or remove it"
+        )
+    return seen > 0
+
+
+def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
+    """Say what, beside the settings, decides the weights to the bit."""
+    sequences = dataset.sequences
+    return {
+        "data_sha256": data_digest(sequences.items, sequences.offsets, sequences.context),
+        "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
+        **{name: version for name, version in library_versions().items() if name != "python"},
+        "device": torch.device(world.device).type,
+        "threads": torch.get_num_threads(),
+        "processes": world.size,
+    }
+
+
+def _heldout(examples: Examples, max_length: int, seed: int) -> Heldout:
+    rows = np.random.default_rng(seed).permutation(len(examples))[:HELDOUT_ROWS]
+    batch = examples.batch(rows, max_length)
+    return Heldout(torch.nn.functional.pad(batch.items, (max_length - batch.items.size(1), 0)), batch.context)

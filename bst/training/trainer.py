@@ -1,0 +1,297 @@
+"""The training loop: all prefixes of all histories, in one process or several, from any moment on; best epoch kept."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bst.config import TrainConfig
+from bst.data.batches import Batch, Examples, TrainingWindows
+from bst.errors import CheckError, InputError
+from bst.model import BST
+from bst.training.loss import NegativeSampler, PrefixLoss
+from bst.training.metrics import RankingMetrics, evaluate
+from bst.training.optimization import GradientClipper, learning_rate, parameter_groups
+from bst.training.state import (
+    TrainingState,
+    optimizer_tensors,
+    random_states,
+    restore_optimizer,
+    set_random_state,
+)
+from bst.training.world import World
+
+Progress = Callable[[Iterable[int], int], Iterable[int]]
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch in numbers.
+
+    Attributes:
+        epoch: from 1.
+        loss: mean cross-entropy in nats over all training examples, dropout active. Of a sampled softmax it is an
+            estimate, on average a little below the full one.
+        rows_per_s: training examples (one prediction each) a second, data cutting included, validation not.
+        gradient_norm, gradient_norm_std: mean and standard deviation over steps of the total norm before clipping.
+        clip_norm: what it was clipped to; None where clipping is off.
+        learning_rate: of the last step.
+        validation: full-ranking metrics on the validation targets.
+        best: whether no epoch before had a higher NDCG@10.
+    """
+
+    epoch: int
+    loss: float
+    rows_per_s: float
+    gradient_norm: float
+    gradient_norm_std: float
+    clip_norm: float | None
+    learning_rate: float
+    validation: RankingMetrics
+    best: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> EpochReport:
+        """Rebuild what `to_dict` gave, or raise a `ValueError`."""
+        return TypeAdapter(cls).validate_python(values)
+
+
+@dataclass
+class Tally:
+    """The epoch in hand so far: steps, examples, sum of their losses, seconds spent."""
+
+    steps: int = 0
+    rows: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Trains `model` in place; `fit` is the whole of it, `epoch` one pass.
+
+    On the CPU the same seed, data, settings, machine, number of threads and of processes give the same weights to the
+    bit, with or without a `state` saved and restored on the way.
+
+    Args:
+        model: moved to the device of `world`.
+        windows: what is learnt from; the same in every process.
+        validation: what decides which epoch is the best.
+        world: the processes that share each batch; this one alone unless given.
+        progress: wraps the step numbers of an epoch, to show how far it is.
+
+    Raises:
+        InputError: there is nothing to train on or to validate with, or a batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self,
+        model: BST,
+        windows: TrainingWindows,
+        validation: Examples,
+        config: TrainConfig,
+        *,
+        world: World | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.world = world or World()
+        _require_trainable(windows, validation, config, self.world)
+        self.model = model.to(self.world.device)
+        self.windows, self.validation, self.config = windows, validation, config
+        self.progress: Progress = progress or (lambda steps, total: steps)
+        self.loss = self._wrapped(PrefixLoss(self.model, self._sampler()))
+        self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
+        self.clipper = GradientClipper(config)
+        self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
+        self.rows_per_step = windows.num_examples / self.steps_per_epoch
+        self.reports: list[EpochReport] = []
+        self.best = self._weights()
+        self.rng = np.random.default_rng(config.seed)
+        self.epoch_rng = self.rng.bit_generator.state
+        self.tally = Tally()
+        torch.manual_seed(config.seed + self.world.rank)  # one for all, and every process would drop the same units
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or `patience` is at its end."""
+        if len(self.reports) >= self.config.epochs:
+            return True
+        last_best = max((report.epoch for report in self.reports if report.best), default=0)
+        return self.config.patience is not None and len(self.reports) - last_best >= self.config.patience
+
+    def fit(
+        self,
+        on_epoch: Callable[[EpochReport], None] = lambda report: None,
+        on_checkpoint: Callable[[TrainingState], None] = lambda state: None,
+    ) -> RankingMetrics:
+        """Train until `finished` and leave the best weights in the model.
+
+        Calls `on_epoch` after each epoch, while the model holds that epoch's weights, then `on_checkpoint`; and
+        `on_checkpoint` besides whenever `checkpoint_seconds` have passed. Returns the best epoch's validation metrics.
+
+        Raises:
+            CheckError: the loss became NaN or infinite; the weights are those of the best epoch before.
+        """
+        try:
+            while not self.finished:
+                on_epoch(self.epoch(on_checkpoint))
+                on_checkpoint(self.state())
+        finally:
+            self.model.load_state_dict(self.best)
+            self.model.eval()
+        return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg_10)
+
+    def epoch(self, on_checkpoint: Callable[[TrainingState], None] = lambda state: None) -> EpochReport:
+        """Pass over what is left of the epoch in hand, then validate. See `fit` for what raises."""
+        self.model.train()
+        self.rng.bit_generator.state = self.epoch_rng  # whatever was drawn since, as of an epoch that was broken off
+        drawn = self.windows.epoch(self.rng, self.config.batch_size)
+        started = saved = time.perf_counter()
+        for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
+            chosen = slice(step * self.config.batch_size, (step + 1) * self.config.batch_size)
+            due = time.perf_counter() - saved >= self.config.checkpoint_seconds
+            due = self._step(self.windows.batch(*(part[chosen] for part in drawn)), step, due)
+            now = time.perf_counter()
+            self.tally.seconds, started = self.tally.seconds + now - started, now
+            if due and step + 1 < self.steps_per_epoch:
+                on_checkpoint(self.state())
+                started = saved = time.perf_counter()
+        return self._end_epoch()
+
+    def state(self) -> TrainingState:
+        """Take down this moment; all processes call it together, and each gets the whole."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
+        for kind, random in random_states(self.world.device).items():
+            tensors |= {f"random.{kind}.{rank}": one for rank, one in enumerate(self.world.gather(random))}
+        tensors["gradient_norms"] = torch.tensor(self.clipper.norms, dtype=torch.float64)
+        values = {
+            "reports": [report.to_dict() for report in self.reports],
+            "epoch_rng": self.epoch_rng,
+            "tally": asdict(self.tally),
+            "clip_value": self.clipper.value if math.isfinite(self.clipper.value) else None,  # JSON has no infinity
+        }
+        return TrainingState(tensors, values)
+
+    def restore(self, state: TrainingState, best: Weights | None) -> None:
+        """Go back to the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
+        self.model.load_state_dict(state.part("model"))
+        begun = state.tensors["gradient_norms"].numel() > 0
+        restore_optimizer(self.optimizer, state.part("optimizer"), begun)
+        self.best = best if best is not None else self.best
+        for kind in random_states(self.world.device):
+            mine = state.tensors.get(f"random.{kind}.{self.world.rank}")  # none where processes or device are others
+            if mine is not None:
+                set_random_state(kind, self.world.device, mine)
+        self.reports = [EpochReport.from_dict(values) for values in state.values["reports"]]
+        self.epoch_rng = self.rng.bit_generator.state = state.values["epoch_rng"]
+        self.tally = TypeAdapter(Tally).validate_python(state.values["tally"])
+        if not (0 <= self.tally.steps < self.steps_per_epoch and self.tally.seconds >= 0):
+            raise ValueError(f"it is at step {self.tally.steps} of {self.steps_per_epoch}")
+        clip_value = state.values["clip_value"]
+        self.clipper.value = math.inf if clip_value is None else float(clip_value)
+        self.clipper.norms = state.tensors["gradient_norms"].flatten().tolist()
+
+    def _step(self, batch: Batch, step: int, due: bool) -> bool:
+        """Learn from one batch; returns whether the first process says that a checkpoint is due."""
+        rank, size, device = self.world.rank, self.world.size, self.world.device
+        count = int((batch.targets > 0).sum())
+        share = (part[rank::size].to(device) for part in (batch.items, batch.context, batch.targets))
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+            loss = self.loss(*share)
+        self.optimizer.zero_grad()
+        # By the mean size of a batch, not its own: every example weighs the same, in batches of short windows too. And
+        # the gradients of several processes will be averaged.
+        (loss * (size / self.rows_per_step)).backward()
+        norm = self.clipper.clip(self.model.parameters())
+        told = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
+        total, due = told[0].item(), bool(told[1].item())
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise CheckError(
+                f"the loss is {total / max(count, 1)} and the gradient norm {norm} in step {step + 1} of epoch "
+                f"{len(self.reports) + 1}; the best weights before are kept; "
+                f"lower learning_rate={self.config.learning_rate}"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate(step)
+        self.optimizer.step()
+        self.tally.steps += 1
+        self.tally.rows += count
+        self.tally.loss += total
+        return due
+
+    def _end_epoch(self) -> EpochReport:
+        metrics = evaluate(
+            self.model,
+            self.validation,
+            self.windows.max_length,
+            filter_seen=self.config.filter_seen,
+            world=self.world,
+        )
+        tally, self.tally = self.tally, Tally()
+        norms = self.clipper.norms[-tally.steps :]
+        report = EpochReport(
+            epoch=len(self.reports) + 1,
+            loss=tally.loss / max(tally.rows, 1),
+            rows_per_s=tally.rows / tally.seconds,
+            gradient_norm=float(np.mean(norms)),
+            gradient_norm_std=float(np.std(norms)),
+            clip_norm=None if self.config.clipping == "off" else self.clipper.value,
+            learning_rate=self._learning_rate(self.steps_per_epoch - 1),
+            validation=metrics,
+            best=all(metrics.ndcg_10 > earlier.validation.ndcg_10 for earlier in self.reports),
+        )
+        self.clipper.end_epoch(tally.steps)
+        self.reports.append(report)
+        self.epoch_rng = self.rng.bit_generator.state
+        if report.best:
+            self.best = self._weights()
+        return report
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.config, len(self.reports) * self.steps_per_epoch + step, self.steps_per_epoch)
+
+    def _weights(self) -> Weights:
+        return copy.deepcopy(self.model.state_dict())
+
+    def _sampler(self) -> NegativeSampler | None:
+        num_items = self.model.item_embedding.num_embeddings - 1
+        if not self.config.samples_negatives(num_items):
+            return None
+        counts = self.windows.item_counts(num_items)
+        return NegativeSampler(counts, self.config.num_negatives, self.world.device)
+
+    def _wrapped(self, loss: nn.Module) -> nn.Module:
+        if self.config.compile:
+            loss.compile(dynamic=True)
+        if self.world.size == 1:
+            return loss
+        devices = [torch.device(self.world.device)] if self.world.device != "cpu" else None
+        return DistributedDataParallel(loss, device_ids=devices)
+
+
+def _require_trainable(windows: TrainingWindows, validation: Examples, config: TrainConfig, world: World) -> None:
+    if not windows.num_examples or not len(validation):
+        raise InputError(
+            f"{windows.num_examples} training examples and {len(validation)} users to validate on; "
+            "training needs users with three events or more"
+        )
+    if config.batch_size % world.size:
+        fitting = max(config.batch_size // world.size, 1) * world.size
+        raise InputError(
+            f"batch_size={config.batch_size} does not divide among {world.size} processes; "
+            f"try batch_size={fitting} or {fitting + world.size}"
+        )

@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+import torch
+
+from bst import InputError, leave_one_out
+from bst.data.batches import TrainingWindows, left_pad
+from tests.bst.data.test_sequences import SMALL, sequences
+
+
+def test_histories_are_cut_to_the_newest() -> None:
+    assert leave_one_out(SMALL).test.batch(slice(None), 2).items.tolist() == [[2, 9], [4, 8]]
+
+
+def test_training_never_touches_what_is_predicted() -> None:
+    split = leave_one_out(SMALL)
+    windows = TrainingWindows(SMALL, split.train_stops, max_length=10)
+    users, first, last = windows.epoch(np.random.default_rng(0))
+    batch = windows.batch(users, first, last)
+    pairs = {
+        (user, item, target)
+        for user, items, targets in zip(users.tolist(), batch.items.tolist(), batch.targets.tolist(), strict=True)
+        for item, target in zip(items, targets, strict=True)
+        if target
+    }
+    assert pairs == {(0, 5, 2), (1, 7, 7), (2, 1, 4), (2, 4, 4)}
+
+
+@pytest.mark.parametrize("max_length", [1, 2, 3, 7, 50])
+def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) -> None:
+    rng = np.random.default_rng(1)
+    histories = [rng.integers(1, 1000, rng.integers(1, 30)).tolist() for _ in range(40)]
+    data = sequences(*histories)
+    windows = TrainingWindows(data, data.offsets[1:], max_length)
+    seen: list[list[int]] = []
+    for _ in range(3):  # the cuts move; the examples stay
+        users, first, last = windows.epoch(rng, batch_size=4)
+        assert (last - first).max() <= max_length
+        assert (last > first).all()
+        batch = windows.batch(users, first, last)
+        rows, slots = np.nonzero(batch.targets.numpy())
+        found = sorted(
+            zip(
+                users[rows].tolist(),
+                batch.items.numpy()[rows, slots].tolist(),
+                batch.targets[rows, slots].tolist(),
+                strict=True,
+            )
+        )
+        expected = sorted(
+            (user, history[t - 1], history[t]) for user, history in enumerate(histories) for t in range(1, len(history))
+        )
+        assert found == expected
+        assert windows.num_examples == len(expected)
+        seen.append(sorted(first.tolist()))
+    assert {len(one) for one in seen} == {windows.num_windows}
+    if 1 < max_length < 29:
+        assert seen[0] != seen[1]
+
+
+def test_batches_hold_little_padding_and_come_in_random_order() -> None:
+    rng = np.random.default_rng(0)
+    data = sequences(*([1] * length for length in rng.integers(2, 100, 4000)))
+    windows = TrainingWindows(data, data.offsets[1:], 200)
+
+    def real_share(batch_size: int) -> tuple[float, float]:
+        users, first, last = windows.epoch(np.random.default_rng(1), batch_size)
+        assert sorted(users) == list(range(4000))
+        lengths = (last - first)[: 4000 // 32 * 32].reshape(-1, 32)
+        trend = np.corrcoef(lengths.mean(axis=1), np.arange(len(lengths)))[0, 1]
+        return lengths.sum() / (lengths.max(axis=1) * 32).sum(), abs(trend)
+
+    apart, alike = real_share(1), real_share(32)
+    assert apart[0] < 0.6
+    assert alike[0] > 0.9
+    assert alike[1] < 0.3  # short windows do not come first
+
+
+@pytest.mark.parametrize("users", [69, 336])
+def test_what_is_left_for_the_last_batch_is_not_always_the_same(users: int) -> None:
+    rng = np.random.default_rng(0)
+    data = sequences(*([1] * length for length in rng.integers(2, 100, users)))
+    windows = TrainingWindows(data, data.offsets[1:], 200)
+    left = users % 32
+    lasts, firsts = set(), set()
+    for _ in range(20):
+        drawn, *_ = windows.epoch(rng, 32)
+        assert sorted(drawn) == list(range(users))
+        lasts.add(tuple(sorted(drawn[-left:])))
+        firsts.add(tuple(sorted(drawn[:32])))
+    assert len(lasts) == 20
+    assert len(firsts) == 20
+
+
+def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
+    data = sequences([5, 2, 9], [7, 8, 6], context=[[1], [2], [3], [4], [5], [6]])
+    windows = TrainingWindows(data, data.offsets[1:], max_length=5)
+    users, first, last = windows.epoch(np.random.default_rng(0))
+    batch = windows.batch(users, first, last)
+    by_user = dict(zip(users.tolist(), batch.context[..., 0].tolist(), strict=True))
+    assert by_user == {0: [2, 3], 1: [5, 6]}
+    assert leave_one_out(data).test.batch(slice(None), 5).context.tolist() == [[3], [6]]
+
+
+def test_what_a_history_holds_is_listed_whole() -> None:
+    rows, items = leave_one_out(SMALL).test.seen(slice(0, 2))
+    assert list(zip(rows.tolist(), items.tolist(), strict=True)) == [
+        (0, 5),
+        (0, 2),
+        (0, 9),
+        (1, 1),
+        (1, 4),
+        (1, 4),
+        (1, 8),
+    ]
+
+
+def test_left_pad_takes_every_kind_of_history_and_changes_none() -> None:
+    histories = [[5, 2, 9], (7,), np.array([1, 2, 3, 4, 5]), torch.tensor([6, 8]), []]
+    padded = left_pad(histories, 4)
+    assert padded.tolist() == [[0, 5, 2, 9], [0, 0, 0, 7], [2, 3, 4, 5], [0, 0, 6, 8], [0, 0, 0, 0]]
+    assert padded.dtype == torch.int64
+    assert histories[0] == [5, 2, 9]
+    assert left_pad([[]], 3).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("histories", "length", "message"),
+    [
+        ([[1]], 0, "max_length=0"),
+        ([[[1]]], 3, "history 0"),
+        ([5], 3, "history 0 is 5"),
+        ([[1], [2.5]], 3, r"history 1 is \[2\.5\]"),
+        ([[1, -1]], 3, r"history 0 is \[1, -1\]"),
+    ],
+)
+def test_left_pad_refuses_what_is_no_history(histories: object, length: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        left_pad(histories, length)  # type: ignore[arg-type]
+
+
+def test_items_are_counted_where_they_are_trained_on() -> None:
+    windows = TrainingWindows(SMALL, leave_one_out(SMALL).train_stops, 10)
+    assert windows.item_counts(9).tolist() == [1, 1, 0, 2, 1, 0, 2, 0, 0]

@@ -1,0 +1,92 @@
+"""The sampled loss estimates the full one, and both count what they should."""
+
+import numpy as np
+import pytest
+import torch
+
+from bst import BST, BSTConfig
+from bst.training.loss import NegativeSampler, PrefixLoss
+
+NUM_ITEMS = 60
+COUNTS = np.random.default_rng(0).zipf(1.5, NUM_ITEMS).clip(0, 1000).astype(np.int64)
+
+
+@pytest.fixture(params=[False, True], ids=["own_output", "tied_output"])
+def model(request: pytest.FixtureRequest) -> BST:
+    torch.manual_seed(0)
+    config = BSTConfig(num_items=NUM_ITEMS, dim=8, num_heads=2, ff_width=8, max_length=6, head_widths=(8,), dropout=0.0)
+    return BST(config.model_copy(update={"tied_output": request.param}))
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    items, targets = (torch.randint(1, NUM_ITEMS + 1, (4, 6)) for _ in range(2))
+    items[0, :3] = targets[0, :3] = 0
+    return items, torch.zeros(4, 6, 0, dtype=torch.int64), targets
+
+
+def test_the_full_loss_is_the_cross_entropy_of_each_prefix_alone(model: BST) -> None:
+    torch.nn.init.zeros_(model.positions)  # in one pass they count from the newest item of the whole row
+    items, context, targets = batch()
+    expected = sum(
+        torch.nn.functional.cross_entropy(
+            model(items[row : row + 1, : slot + 1], context[:1, 0]), targets[row, slot : slot + 1]
+        ).item()
+        for row in range(4)
+        for slot in range(6)
+        if targets[row, slot]
+    )
+    assert PrefixLoss(model)(items, context, targets).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_many_draws_the_sampled_loss_and_its_gradient_are_those_of_the_full_one(model: BST) -> None:
+    full = PrefixLoss(model)(*batch())
+    expected = torch.autograd.grad(full, list(model.parameters()))
+    sampled = PrefixLoss(model, NegativeSampler(COUNTS, 400_000))(*batch())
+    found = torch.autograd.grad(sampled, list(model.parameters()))
+    assert sampled.item() == pytest.approx(full.item(), rel=2e-3)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours - theirs).norm() <= 0.05 * theirs.norm()
+
+
+def test_without_the_correction_it_would_not_be(model: BST) -> None:
+    """The test above can fail: popular items are drawn more often, and count as often if nothing is taken off."""
+    sampler = NegativeSampler(COUNTS, 400_000)
+    full = PrefixLoss(model)(*batch()).item()
+    sampler.log_expected = torch.full_like(sampler.log_expected, sampler.log_expected.exp().mean().log().item())
+    assert abs(PrefixLoss(model, sampler)(*batch()).item() / full - 1) > 4e-3
+
+
+def test_a_draw_that_hits_the_target_is_left_out(model: BST) -> None:
+    sampler = NegativeSampler(COUNTS, 1)
+    items, context, targets = batch()
+    targets = torch.where(targets > 0, 5, 0)
+    sampler.draw = lambda: torch.tensor([5])  # type: ignore[method-assign]
+    assert PrefixLoss(model, sampler)(items, context, targets).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_draws_follow_the_counts_to_the_power_of_three_quarters() -> None:
+    torch.manual_seed(0)
+    sampler = NegativeSampler(COUNTS, 500_000)
+    drawn = sampler.draw()
+    assert drawn.min() >= 1
+    assert drawn.max() <= NUM_ITEMS
+    share = np.bincount(drawn.numpy(), minlength=NUM_ITEMS + 1)[1:] / len(drawn)
+    weights = np.maximum(COUNTS, 1) ** 0.75
+    assert np.abs(share - weights / weights.sum()).max() < 0.005
+    assert sampler.log_expected.exp().sum().item() == pytest.approx(500_000, rel=1e-5)
+
+
+def test_the_last_of_a_million_rare_items_can_be_drawn() -> None:
+    """In float32 the steps of the cumulative distribution would be lost."""
+    sampler = NegativeSampler(np.ones(1_000_000, dtype=np.int64), 4)
+    assert (sampler.cumulative.diff() > 0).all()
+
+
+def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> None:
+    """The last batch of an epoch may hold fewer windows than there are processes."""
+    items, context, targets = (part[:0] for part in batch())
+    for loss in (PrefixLoss(model), PrefixLoss(model, NegativeSampler(COUNTS, 5))):
+        value = loss(items, context, targets)
+        assert value.item() == 0
+        assert all(not gradient.any() for gradient in torch.autograd.grad(value, list(model.parameters())))
