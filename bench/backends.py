@@ -16,8 +16,8 @@ import torch
 from bench import sessions
 from bst.errors import InputError
 from export import Bundle, Session
-from export.bundle import FORMAT_OF
-from export.compatibility import obstacles
+from export.bundle.folder import FORMAT_OF
+from export.sessions.compatibility import obstacles
 
 Lacks = Callable[[Bundle], str | None]
 

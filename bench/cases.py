@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bench.record import MAX_POOL, Case
 from export import Bundle
-from export.golden import Case as Call
-from export.golden import read_golden
+from export.proof.golden import Case as Call
+from export.proof.golden import read_golden
 
 Array = NDArray[Any]
 # One repeated row would stay in the cache, as no traffic does; the pool is as large as checking its answers allows.

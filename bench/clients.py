@@ -31,7 +31,7 @@ from bench.workers import ALLOCATOR
 from bst.errors import CheckError, InputError
 from bst.system.files import write_atomically
 from export import open_bundle
-from export.golden import read_golden
+from export.proof.golden import read_golden
 
 REFERENCE = "python"
 TIMEOUT_S = 300

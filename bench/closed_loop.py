@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench.record import SoakWindow
 from bst.errors import InputError
 from export import Session, compare
-from export.golden import GoldenCase
+from export.proof.golden import GoldenCase
 
 WARM_UP, WINDOWS = 0.1, 20
 SWITCH_S = 5e-4  # a call that is done waits so long, at most, for each thread that is in Python; by default 5 ms

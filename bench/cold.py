@@ -26,7 +26,7 @@ from bench.statistics import Interval, mean_of_launches
 from bst.errors import CheckError
 from bst.system.files import temporary_folder
 from export import compare
-from export.bundle import FORMAT_OF
+from export.bundle.folder import FORMAT_OF
 
 SCRIPT = Path(__file__).with_name("cold_start.py")
 DROP = Path("/proc/sys/vm/drop_caches")

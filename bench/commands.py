@@ -27,7 +27,7 @@ from bst.errors import CheckError, InputError
 from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically
 from bst.system.validation import validated
-from export.manifest import read_manifest
+from export.contract.manifest import read_manifest
 
 DEFAULTS = BenchConfig()
 # What a mode takes where it is not told: a grid has many cells, and load and cold starts are about single calls.

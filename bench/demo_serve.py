@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.demo import NAMES_FILE
 from bst.errors import InputError
-from export.manifest import read_manifest
+from export.contract.manifest import read_manifest
 
 WEB = Path(__file__).parents[1] / "clients" / "web"
 DEFAULT_PORT = 8000

@@ -16,8 +16,8 @@ import torch
 from bench.contest import cores
 from bench.workers import ALLOCATOR
 from bst.run.folder import library_versions
-from export.backends import TorchSession
-from export.signatures import Signature, TensorSpec
+from export.contract.signatures import Signature, TensorSpec
+from export.sessions.session import TorchSession
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd")
 OPTIONAL = ("openvino", "onnxruntime-gpu")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.record import ColdRow, LatencyRow, LoadLimit, LoadRow
 from bench.statistics import Interval
 from bench.tables import micro
-from export.parity import TOLERANCE
+from export.contract.parity import TOLERANCE
 
 KNOWN = {
     "eager": "#8a94a3",

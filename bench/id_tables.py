@@ -22,7 +22,7 @@ from bench.record import Case
 from bst.errors import InputError
 from bst.system.processes import in_own_process
 from export import Bundle, open_bundle
-from export.bundle import FORMAT_OF
+from export.bundle.folder import FORMAT_OF
 
 LAUNCHES = 5
 SECONDS = 0.5

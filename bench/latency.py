@@ -15,7 +15,7 @@ from bench.record import NOT_EQUAL, REFERENCE, Case, LatencyRow, Parity, Rate
 from bench.statistics import Array, Samples, describe_latency, speedup, verdict
 from bench.workers import Answers, Worker
 from bst.system.processes import in_own_process
-from export.choices import ShortlistRecord
+from export.contract.choices import ShortlistRecord
 
 ROUNDED = 2  # decimals of a microsecond in the record: the clock's own grain is coarser
 

@@ -21,8 +21,8 @@ import torch
 
 from bench.record import Rate
 from bst.config import BSTConfig
-from export.choices import ShortlistRecord
-from export.golden import Case as Call
+from export.contract.choices import ShortlistRecord
+from export.proof.golden import Case as Call
 
 FLOAT_BYTES = 4
 MATRIX = 1024

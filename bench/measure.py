@@ -38,8 +38,8 @@ from bst.system.files import temporary_folder
 from bst.system.memory import available_bytes
 from bst.system.validation import validated
 from export import ExportSettings, export_bundle, open_bundle, verify_bundle
-from export.bundle import FORMAT_OF
-from export.manifest import read_manifest
+from export.bundle.folder import FORMAT_OF
+from export.contract.manifest import read_manifest
 
 if TYPE_CHECKING:
     from bench.random_model import RandomModel

@@ -29,11 +29,11 @@ from bench.sessions import Array, OpenVinoSession
 from bst.errors import reason
 from bst.system.console import Tell
 from export import Bundle, Session
-from export.aotinductor import cpu_flags
-from export.backends import OnnxSession, TorchSession, rebuild_eager
-from export.quiet import quiet
-from export.signatures import Signature
-from export.torchscript import script
+from export.contract.signatures import Signature
+from export.formats.aotinductor import cpu_flags
+from export.formats.quiet import quiet
+from export.formats.torchscript import script
+from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
 NAMES = (
     *("plain-compile", "plain-script", "plain-onnx", "plain-onnx-legacy"),

@@ -8,7 +8,7 @@ from typing import Final
 from torch import Tensor, nn
 
 from bst.model import BST
-from export.signatures import Signature
+from export.contract.signatures import Signature
 
 
 class AllScores(nn.Module):

@@ -4,8 +4,8 @@
 
 The histories before the last and the last but one event of every user go through the bundle's ONNX file, by turns alone
 and in batches, and through the eager model in float32. Told are the rows with the same ids in the same order, those
-where the others differ by less than float32 can tell (`export.parity`), the largest error of a score, and NDCG@10 of
-both lists. Exits with 1 if more than one row in a thousand differs, or a score by more than the tolerance.
+where the others differ by less than float32 can tell (`export.contract.parity`), the largest error of a score, and
+NDCG@10 of both lists. Exits with 1 if more than one row in a thousand differs, or a score by more than the tolerance.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from bst.data.batches import Batch, Examples
 from bst.errors import InputError
 from bst.run.folder import Run, load_run
 from export import Bundle, Session, open_bundle
-from export.backends import eager_session
-from export.golden import Case
-from export.parity import LARGEST, RUNNER_UP, TOLERANCE, compare, runner_up
-from export.scorer import Scorer, ServedModel
+from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, compare, runner_up
+from export.proof.golden import Case
+from export.serving.scorer import Scorer, ServedModel
+from export.sessions.session import eager_session
 
 SIZES = (1, 32)  # taken by turns
 ALLOWED = 1e-3  # share of rows

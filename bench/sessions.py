@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bst.system.files import temporary_folder
 from export import Bundle, Session
-from export.aotinductor import load_aotinductor, save_aotinductor
-from export.backends import OnnxSession, TorchSession, rebuild_eager
-from export.scorer import Scorer, ServedModel
-from export.signatures import Ids, Signature, can_hold_raw_ids
-from export.torchscript import load_torchscript
+from export.contract.signatures import Ids, Signature, can_hold_raw_ids
+from export.formats.aotinductor import load_aotinductor, save_aotinductor
+from export.formats.torchscript import load_torchscript
+from export.serving.scorer import Scorer, ServedModel
+from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
 Array = NDArray[Any]
 

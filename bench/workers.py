@@ -24,8 +24,8 @@ from bench.statistics import Array
 from bst.errors import CheckError, InputError
 from bst.system.processes import context, end_with_parent, undisturbed_start
 from export import Session, open_bundle
-from export.golden import read_golden
-from export.parity import LARGEST, RUNNER_UP, runner_up
+from export.contract.parity import LARGEST, RUNNER_UP, runner_up
+from export.proof.golden import read_golden
 
 MIN_CALLS = 10
 # Warm is where the median of a window is within SETTLED of both before it.

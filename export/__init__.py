@@ -5,13 +5,13 @@ import os
 # Builds of ONNX Runtime on PyPI report to Microsoft otherwise; read when the library is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from export.backends import Session
-from export.bundle import Bundle, Verdict, open_bundle, verify_bundle
-from export.exporter import export_bundle, refresh_bundle
-from export.manifest import Manifest, read_manifest
-from export.parity import Comparison, compare
-from export.settings import ExportSettings
-from export.signatures import Signature, TensorSpec, TopK
+from export.bundle.exporter import export_bundle, refresh_bundle
+from export.bundle.folder import Bundle, Verdict, open_bundle, verify_bundle
+from export.contract.manifest import Manifest, read_manifest
+from export.contract.parity import Comparison, compare
+from export.contract.settings import ExportSettings
+from export.contract.signatures import Signature, TensorSpec, TopK
+from export.sessions.session import Session
 
 __all__ = [
     "Bundle",

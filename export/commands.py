@@ -16,12 +16,12 @@ from rich.table import Table
 from bst.errors import CheckError, InputError, printable
 from bst.system.console import told_steps
 from bst.system.validation import validated
-from export.bundle import Bundle, open_bundle, verify_bundle
-from export.compatibility import warnings_of
-from export.exporter import DEFAULTS, export_bundle, refresh_bundle
-from export.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts, read_manifest
-from export.settings import ExportSettings
-from export.triton import export_triton, require_repository
+from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
+from export.bundle.folder import Bundle, open_bundle, verify_bundle
+from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts, read_manifest
+from export.contract.settings import ExportSettings
+from export.handout.triton import export_triton, require_repository
+from export.sessions.compatibility import warnings_of
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 

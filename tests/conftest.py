@@ -27,8 +27,8 @@ import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from bst.training.state import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
-from export.golden import Case
-from export.signatures import SignatureName
+from export.contract.signatures import SignatureName
+from export.proof.golden import Case
 from tests.builds import Builds
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def no_unmarked_bundle(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """Fail a quick test that exports in this process and does not say so by the marker `bundle`."""
     if not {one.name for one in request.node.iter_markers()} & {"bundle", "slow"}:
         told = "this test exports a bundle: mark it with `bundle`"
-        monkeypatch.setattr("export.exporter._write_format", lambda *given: pytest.fail(told))
+        monkeypatch.setattr("export.bundle.exporter._write_format", lambda *given: pytest.fail(told))
 
 
 def write_events(path: Path, *, users: int = 60, items: int = 40, text: bool = False, seed: int = 0) -> Path:

@@ -34,7 +34,7 @@ def test_every_locked_version_has_its_hashes_and_nothing_else(name: str) -> None
 
 
 def test_torch_is_bounded_to_the_versions_whose_programs_are_known() -> None:
-    """`export.archives` refuses what programs of others may hold: a new version is tried before it is let in."""
+    """`export.guards.archives` refuses what programs of others may hold: a new version is tried before it is let in."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (stated,) = [one for one in project["dependencies"] if one.startswith("torch>")]
     major, minor, _ = version("torch").split(".", 2)

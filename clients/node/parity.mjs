@@ -1,5 +1,5 @@
 // @ts-check
-/** When are two answers equal? The rule is that of `export/parity.py`; its words are too. */
+/** When are two answers equal? The rule is that of `export/contract/parity.py`; its words are too. */
 
 import { pythonic } from "./text.mjs";
 

@@ -17,7 +17,7 @@ from bench.record import BenchRecord, SoakRow, SoakWindow
 from bench.statistics import Interval
 from bst import InputError
 from export import Session, open_bundle
-from export.golden import GoldenCase, read_golden
+from export.proof.golden import GoldenCase, read_golden
 from tests.conftest import Command
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -15,8 +15,8 @@ import pytest
 
 from bst import Dataset, Settings, TrainConfig, read_interactions, train
 from export import ExportSettings, export_bundle, open_bundle
-from export.parity import TOLERANCE, compare
-from export.signatures import Signature, TensorSpec
+from export.contract.parity import TOLERANCE, compare
+from export.contract.signatures import Signature, TensorSpec
 from tests.builds import Builds
 from tests.clients.conftest import CLIENTS, Client
 from tests.conftest import FIVE, TINY, OnDemand, write_events

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from export import open_bundle
-from export.bundle import replay
-from export.manifest import read_manifest
+from export.bundle.folder import replay
+from export.contract.manifest import read_manifest
 from tests.clients.altered import alter, flip_in_the_middle, raise_one_score
 from tests.clients.page import QUIET, WEB, Watched, served
 from tests.conftest import Command

@@ -25,15 +25,15 @@ from bst.run.folder import read_vocabularies
 from bst.system.validation import read_settings
 from bst.training.state import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
-from export.backends import OnnxSession, Session
-from export.contents import list_files
-from export.golden import read_golden
-from export.manifest import read_manifest
-from export.onnx_graph import check_onnx
-from export.pt2 import load_pt2, save_pt2
-from export.scorer import Scorer, ServedModel
-from export.signatures import build_signatures
-from export.torchscript import load_torchscript
+from export.contract.contents import list_files
+from export.contract.manifest import read_manifest
+from export.contract.signatures import build_signatures
+from export.formats.onnx.graph import check_onnx
+from export.formats.pt2 import load_pt2, save_pt2
+from export.formats.torchscript import load_torchscript
+from export.proof.golden import read_golden
+from export.serving.scorer import Scorer, ServedModel
+from export.sessions.session import OnnxSession, Session
 from tests.clients.altered import alter
 from tests.conftest import TINY, write_events, write_users
 

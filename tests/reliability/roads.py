@@ -15,9 +15,9 @@ from bst.config import BSTConfig, ContextFeature, DataConfig, TrainConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
-from export.golden import OUT_OF_RANGE, Case
-from export.settings import OPSETS, ExportSettings
-from export.signatures import TopK
+from export.contract.settings import OPSETS, ExportSettings
+from export.contract.signatures import TopK
+from export.proof.golden import OUT_OF_RANGE, Case
 
 IDS = ("dense", "sparse", "extreme", "text")
 LAYOUTS = ("left", "middle", "right", "nothing real", "nothing padded")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from export.contents import list_files
+from export.contract.contents import list_files
 
 # A config of the notebook, the least there is.
 NOTEBOOK = {

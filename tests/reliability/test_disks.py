@@ -19,7 +19,7 @@ BENCH = (
     *("--launches", 2, "--rounds", 1, "--round-seconds", 0.02),
 )
 # The check of the space is left out, as if the disk had become full after it.
-WITHOUT_CHECK = "import export.exporter as e, bst.cli; e.require_space = lambda *given: None; bst.cli.main()"
+WITHOUT_CHECK = "import export.bundle.exporter as e, bst.cli; e.require_space = lambda *given: None; bst.cli.main()"
 
 
 @pytest.fixture

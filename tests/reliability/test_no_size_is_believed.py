@@ -20,8 +20,8 @@ from bst.system.memory import stored_bytes
 from bst.system.plain_tensors import read_plain_tensors
 from bst.system.validation import validated
 from export import open_bundle
-from export.backends import TorchSession
-from export.torchscript import load_torchscript
+from export.formats.torchscript import load_torchscript
+from export.sessions.session import TorchSession
 from tests.conftest import random_inputs
 from tests.reliability.roads import Road, roads
 from tests.reliability.strangers import (

@@ -10,13 +10,13 @@ import pytest
 
 from bst import CheckError, InputError
 from export import open_bundle, verify_bundle
-from export.archives import require_plain
-from export.backends import OnnxSession
-from export.manifest import read_manifest
-from export.onnx_graph import check_onnx
-from export.pt2 import load_pt2
-from export.torchscript import load_torchscript
-from export.triton import export_triton
+from export.contract.manifest import read_manifest
+from export.formats.onnx.graph import check_onnx
+from export.formats.pt2 import load_pt2
+from export.formats.torchscript import load_torchscript
+from export.guards.archives import require_plain
+from export.handout.triton import export_triton
+from export.sessions.session import OnnxSession
 from tests.reliability.strangers import rewrite_zip, seal, two_in_one
 
 

@@ -23,17 +23,17 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from bst.config import BSTConfig
 from bst.run.folder import Run
 from export import ExportSettings, TopK, export_bundle
-from export.backends import open_format
-from export.manifest import Entry, FormatRecord, Needs
-from export.onnx_graph import save_onnx
-from export.parity import LARGEST
-from export.proof import answer, prove
-from export.pt2 import save_pt2
-from export.scorer import Scorer, ServedModel
-from export.settings import Format
-from export.shortlist_choice import choose_shortlist
-from export.signatures import Signature, build_signatures
-from export.torchscript import save_torchscript
+from export.contract.manifest import Entry, FormatRecord, Needs
+from export.contract.parity import LARGEST
+from export.contract.settings import Format
+from export.contract.signatures import Signature, build_signatures
+from export.formats.onnx.graph import save_onnx
+from export.formats.pt2 import save_pt2
+from export.formats.torchscript import save_torchscript
+from export.proof.prove import answer, prove
+from export.serving.scorer import Scorer, ServedModel
+from export.sessions.session import open_format
+from export.shortlist.choice import choose_shortlist
 from tests.reliability.roads import Road, calls, roads, write_run
 
 LOG = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import torch
 from bst import Dataset, Settings, TrainConfig, read_interactions, train
 from bst.training.state import load_state
 from export import export_bundle
-from export.compatibility import SEED_REMARK
-from export.manifest import read_manifest
+from export.contract.manifest import read_manifest
+from export.sessions.compatibility import SEED_REMARK
 from tests.conftest import TINY, VARIANTS, write_events
 
 

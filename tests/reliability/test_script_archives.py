@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from bst import InputError
-from export.archives import CODE_BYTES, INDENT, METHODS, STATEMENT
-from export.script_pickles import require_stored
-from export.torchscript import load_torchscript
+from export.formats.torchscript import load_torchscript
+from export.guards.archives import CODE_BYTES, INDENT, METHODS, STATEMENT
+from export.guards.script_pickles import require_stored
 from tests.reliability.strangers import rewrite_archive
 
 COUNT = 3000

@@ -18,8 +18,8 @@ import torch
 from bst import InputError, load_run
 from bst.imports.notebook import import_notebook, notebook_positions, read_notebook_config
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
-from export.bundle import FORMAT_OF
-from export.settings import Format
+from export.bundle.folder import FORMAT_OF
+from export.contract.settings import Format
 
 NOTEBOOK = Path(__file__).parents[4] / "shared" / "reference" / "bst_notebook.md"
 needs_notebook = pytest.mark.skipif(not NOTEBOOK.is_file(), reason="the notebook's text is not beside the project")

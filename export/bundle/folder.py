@@ -1,0 +1,234 @@
+"""The bundle, opened: a session for each signature in each backend, and the check that it is still whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bst.data.vocabulary import Vocabularies
+from bst.errors import CheckError, InputError
+from bst.run.folder import read_vocabularies
+from bst.system.console import Tell
+from export.contract.contents import check_files, require_inside
+from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer, read_manifest
+from export.contract.parity import TOLERANCE, compare
+from export.contract.settings import Format
+from export.contract.signatures import OF_OUTPUT_LAYER, SIGNATURE_NAMES, Ids, Signature, build_signatures
+from export.formats.onnx.graph import check_onnx
+from export.proof.golden import read_golden
+from export.sessions.compatibility import obstacles
+from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, open_format, rebuild_eager
+
+T = TypeVar("T")
+FORMAT_OF: dict[str, Format] = {
+    "onnxruntime": "onnx",
+    "torchscript": "torchscript",
+    "pt2": "pt2",
+    "aotinductor": "aotinductor",
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. `session` loads one signature in one backend."""
+
+    path: Path
+    manifest: Manifest
+    vocabularies: Vocabularies
+
+    def session(
+        self, backend: str = "onnxruntime", signature: str = "top_k", *, threads: int | None = None, device: str = "cpu"
+    ) -> Session:
+        """Load a signature. It takes and gives ids at the level of the bundle, whatever the format itself can hold.
+
+        Args:
+            backend: `onnxruntime`, `torchscript` (frozen), `pt2`, `aotinductor`, or `eager`, which takes its weights
+                from the TorchScript or the pt2.
+            signature: a name from the manifest; `eager` has every signature of the model.
+            threads: of ONNX Runtime, instead of what the manifest advises; torch takes its own from
+                `torch.set_num_threads`.
+            device: where `eager` computes.
+
+        Raises:
+            InputError: the backend is not known, the bundle does not hold what it needs, or it cannot run here.
+        """
+        if backend == "eager":
+            stated = self.signature_at(signature, self.manifest.ids)
+            return eager_session(rebuild_eager(self.path, self.manifest, self.vocabularies), stated, device)
+        self.manifest.signature(signature)  # refuses one that the bundle does not have
+        if backend not in FORMAT_OF:
+            raise InputError(f"backend {backend!r} is not known; known: eager, {', '.join(FORMAT_OF)}")
+        record = self.manifest.format(FORMAT_OF[backend])
+        if found := obstacles(record):
+            raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
+        options = self.manifest.session_options
+        return self.looked_up(
+            signature, record.ids, lambda one: open_format(self.path, record, one, threads=threads, options=options)
+        )
+
+    def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
+        """Let a session that takes and gives `ids` take and give them at the level of the bundle.
+
+        Args:
+            name: of a signature; `opened` gets it at the level `ids`.
+            ids: at index level in a bundle of raw ids, they are looked up when inputs are prepared and outputs
+                finished: not while the session runs.
+            opened: loads the session.
+        """
+        stated, inner = self.signature_at(name, self.manifest.ids), opened(self.signature_at(name, ids))
+        return inner if ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
+
+    def signature_at(self, name: str, ids: Ids) -> Signature:
+        """Describe a signature of the model at a level, whether the bundle has it there or not.
+
+        Raises:
+            InputError: models have no signature of that name; the message lists those they have.
+        """
+        names = [one for one in SIGNATURE_NAMES if one == name]
+        if not names:
+            raise InputError(f"signature {name!r} is not known; known: {', '.join(SIGNATURE_NAMES)}")
+        (stated,) = build_signatures(
+            self.manifest.model, self.vocabularies, names, top_k=self.manifest.settings.top_k, ids=ids
+        )
+        return stated
+
+    def output_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Map the vectors that a user vector is multiplied with, read-only: nothing is read before it is used.
+
+        Returns:
+            Weights `[num_items, width]` and biases `[num_items]`, float32; row j is the item with index j + 1, whose id
+            is entry j of the vocabulary. `user_vector @ weights.T + biases` are the scores.
+
+        Raises:
+            InputError: the bundle does not state where they lie: it does so with ONNX files, in whose weights they are,
+                and with the signatures `all_scores` and `encode_user`, which prove it.
+        """
+        layer = self.manifest.output_layer
+        if layer is None:
+            raise InputError(
+                f"{self.path} does not say where its output layer lies: that takes the format onnx and the signatures "
+                f"{' and '.join(OF_OUTPUT_LAYER)}; export with them"
+            )
+        return map_output_layer(self.path, layer)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Read manifest and vocabularies. Of the files only place and size are looked at: `verify_bundle` reads them.
+
+    Raises:
+        InputError: the path is not a bundle, its vocabulary is another than the manifest states, or a file of it is
+            cut short or a link out of it.
+    """
+    manifest = read_manifest(path)
+    require_inside(path, manifest)
+    vocabularies = read_vocabularies(path, WHAT)
+    stated = {name: (one.dtype, one.count, one.padding) for name, one in _named(manifest.items, manifest.context)}
+    held = {name: (one.dtype, len(one), one.padding) for name, one in _named(vocabularies.items, vocabularies.context)}
+    if held != stated:
+        raise InputError(
+            f"{path}: vocabulary.json holds {held}, {MANIFEST_FILE} states {stated}; export again or restore the files"
+        )
+    return Bundle(path, manifest, vocabularies)
+
+
+def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
+    return [("items", items), *context.items()]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify_bundle` found for one signature in one format: the largest relative error of the golden calls."""
+
+    format: Format
+    signature: str
+    cases: int
+    rows: int
+    max_error: float
+    swaps: int
+
+
+def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdict]:
+    """Check the files against the manifest, load every one, and replay the golden vectors. Needs no training code.
+
+    Raises:
+        InputError: the path is not a bundle.
+        CheckError: a file is missing or altered, a format cannot run on this machine, or an answer differs; of all
+            golden calls of a signature in a format the message names the one with the worst row.
+    """
+    manifest = read_manifest(path)
+    tell("checking files")
+    check_files(path, manifest)
+    with one_at_a_time() as collect:
+        for record in manifest.formats:
+            if found := obstacles(record):
+                raise CheckError(f"{path}: {record.name} {'; '.join(found)}")
+            for signature in manifest.signatures_of(record):
+                tell(f"replaying {signature.name} in {record.name}")
+                verdict = replay(path, manifest, record, signature)
+                collect()
+                yield verdict
+        check_output_layer(path, manifest)
+
+
+def check_output_layer(path: Path, manifest: Manifest) -> None:
+    """Prove what the manifest says of the output layer: golden user vectors times it are the golden scores.
+
+    Raises:
+        CheckError: they are not.
+    """
+    if manifest.output_layer is None:
+        return
+    weights, biases = map_output_layer(path, manifest.output_layer)
+    encoded, scored = map(manifest.signature, OF_OUTPUT_LAYER)
+    users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}
+    for one in read_golden(path / "golden", scored):
+        if one.name in users:
+            found = {"scores": users[one.name] @ weights.T + biases}
+            comparison = compare(scored, one.outputs, found, TOLERANCE)
+            if comparison.failure:
+                raise CheckError(f"{path}: the output layer is not where the manifest says: {comparison.failure}")
+
+
+def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Map weights and biases of `layer`, a row an item; see `Bundle.output_layer`."""
+    weights, biases = (
+        np.memmap(path / place.path, np.dtype("<f4"), "r", place.offset, place.shape)[layer.first_row :]
+        for place in (layer.weights, layer.biases)
+    )
+    return weights, biases
+
+
+def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
+    """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
+    try:
+        golden = read_golden(path / record.golden, signature)
+    except InputError as error:  # as any file of a bundle
+        raise CheckError(str(error)) from None
+    if not golden:
+        raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
+    if record.name == "onnx":
+        check_onnx(path / record.entries[signature.name].path, signature)
+    try:
+        session = open_format(path, record, signature)
+    except InputError as error:  # a file of a bundle that does not load is a check that failed
+        raise CheckError(str(error)) from None
+    found = [compare(signature, one.outputs, session(one.inputs), manifest.tolerance) for one in golden]
+
+    def how_bad(place: int) -> tuple[bool, float]:
+        return found[place].failure is not None, found[place].error
+
+    worst = max(range(len(golden)), key=how_bad)
+    if found[worst].failure:
+        failed = sum(one.failure is not None for one in found)
+        raise CheckError(
+            f"{path}: {record.name}, {signature.name}, golden case {golden[worst].name!r}: {found[worst].failure} "
+            f"({failed} of {len(golden)} calls fail)"
+        )
+    rows = sum(len(one.outputs[signature.output_names[-1]]) for one in golden)
+    swaps = sum(one.swaps for one in found)
+    return Verdict(record.name, signature.name, len(golden), rows, found[worst].error, swaps)

@@ -1,0 +1,118 @@
+"""Which options of ONNX Runtime's session are fastest here: tried on the main signature, each in its own process.
+
+Thread pools of two sessions in one process disturb each other, and so do two processes: only one is at work at a time.
+One option after the other is tried beside the best so far, by turns for `ROUNDS` rounds, and kept only if it was faster
+in every round, and by more than `MARGIN` in the mean over rounds and batch sizes.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bst.system.console import Tell
+from bst.system.processes import in_own_process
+from export.contract.choices import Tuning, TuningRow
+from export.contract.inputs import Arrays
+from export.contract.manifest import Manifest
+from export.contract.settings import SessionOptions
+from export.contract.signatures import Signature
+from export.proof.golden import read_golden
+from export.sessions.session import OnnxSession
+from export.shortlist.rates import Rates
+
+STEPS = (("threads", 1), ("spinning", False), ("arena", False), ("prepacking", False))
+BATCH_SIZES = (1, 32)
+ROUNDS = 3
+SECONDS = 0.4  # a batch size in a round
+MARGIN = 0.03
+
+
+def tune(bundle: Path, manifest: Manifest, rates: Rates, tell: Tell = lambda step: None) -> Tuning:
+    """Measure on this machine; the manifest keeps the result, and `Bundle.session` applies it.
+
+    Args:
+        rates: those that the shortlist was chosen by.
+    """
+    tried: dict[SessionOptions, list[list[float]]] = {}
+    best = SessionOptions()
+    for name, value in STEPS:
+        if name == "spinning" and best.threads == 1:
+            continue  # nobody waits
+        candidate = best.model_copy(update={name: value})
+        _measure_by_turns(bundle, manifest, [best, candidate], tried, tell)
+        best = candidate if _ratio(tried[best], tried[candidate]) < 1 else best
+    rows = [
+        TuningRow(options=options, batch_size=size, p50_us=float(np.median(p50)), rounds=len(p50))
+        for options, rounds in tried.items()
+        for size, p50 in zip(BATCH_SIZES, np.array(rounds).T, strict=True)
+    ]
+    return Tuning(cpu=_cpu(), cores=os.cpu_count() or 1, options=best, rows=tuple(rows), rates=rates)
+
+
+def _ratio(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
+    """Time of `other` for that of `base`; 1 where it is not clearly less."""
+    ratios = np.exp(np.log(np.array(other[-ROUNDS:]) / np.array(base[-ROUNDS:])).mean(axis=1))  # of each round
+    return float(ratios.mean()) if ratios.max() < 1 and ratios.mean() < 1 - MARGIN else 1.0
+
+
+def _measure_by_turns(
+    bundle: Path,
+    manifest: Manifest,
+    candidates: Sequence[SessionOptions],
+    tried: dict[SessionOptions, list[list[float]]],
+    tell: Tell,
+) -> None:
+    for number in range(ROUNDS):
+        for options in candidates if number % 2 == 0 else candidates[::-1]:
+            tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
+            medians = in_own_process(_medians, bundle, manifest, options)
+            tried.setdefault(options, []).append(medians)
+
+
+def _medians(bundle: Path, manifest: Manifest, options: SessionOptions) -> list[float]:
+    """Microseconds of the median call, of each batch size."""
+    record = manifest.format("onnx")
+    signature = manifest.main_signature(record.ids)
+    session = OnnxSession(signature, bundle / record.entries[signature.name].path, options=options)
+    found = []
+    for size in BATCH_SIZES:
+        calls = [session.prepare(call) for call in _calls(bundle, signature, size)]
+        samples: list[float] = []
+        until = time.perf_counter() + SECONDS
+        while time.perf_counter() < until or len(samples) < 2 * len(calls):
+            call = calls[len(samples) % len(calls)]
+            started = time.perf_counter()
+            session.run(call)
+            samples.append((time.perf_counter() - started) * 1e6)
+        found.append(float(np.median(samples[len(calls) :])))
+    return found
+
+
+def _calls(bundle: Path, signature: Signature, size: int) -> list[Arrays]:
+    """Batches of the users in the golden vectors, each of other rows."""
+    golden = [one.inputs for one in read_golden(bundle / "golden", signature)]
+    largest = max(golden, key=lambda one: next(iter(one.values())).size)
+    count = len(next(iter(largest.values())))
+    rng = np.random.default_rng(0)
+
+    def rows(array: NDArray[np.generic], picked: NDArray[np.int64]) -> NDArray[np.generic]:
+        return array if len(array) != count else array[picked]
+
+    picks = [rng.integers(0, count, size) for _ in range(8)]
+    return [{name: rows(array, picked) for name, array in largest.items()} for picked in picks]
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

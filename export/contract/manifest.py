@@ -1,0 +1,289 @@
+"""The manifest: what a bundle holds, for programs in any language. `manifest.json` has this shape."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bst.config import BSTConfig, Frozen
+from bst.errors import InputError
+from bst.system.files import read_json
+from bst.system.memory import FLOAT_BYTES
+from bst.system.validation import json_schema, validated
+from export.contract.choices import ShortlistRecord, Tuning
+from export.contract.parity import TOLERANCE
+from export.contract.settings import ORT_DEFAULTS, ExportSettings, Format, SessionOptions
+from export.contract.signatures import Ids, Signature
+
+SCHEMA_VERSION = 3
+MANIFEST_FILE = "manifest.json"
+WHAT = "a bundle (a folder that `bst export` writes)"
+
+
+class FileRecord(Frozen):
+    """A file of the bundle; `path` is relative to it, with forward slashes."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class VocabularyFacts(Frozen):
+    """What a caller must know of raw ids. `padding` fills the slots of a history that hold nothing."""
+
+    dtype: Literal["int64", "string"]
+    count: int
+    padding: int | str
+
+
+class Entry(Frozen):
+    """Where a signature lies: a file of the bundle, and the name in it where it holds several."""
+
+    path: str
+    function: str | None = None
+
+
+class TensorPlace(Frozen):
+    """A float32 tensor, little-endian and row by row, from `offset` of a file of the bundle on."""
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+
+
+class OutputLayer(Frozen):
+    """Where the vectors lie that a user vector is multiplied with, for an index of one's own.
+
+    The score of the item with index j + 1 is the product of the user vector with row `first_row + j` of `weights`, plus
+    that entry of `biases`.
+    """
+
+    weights: TensorPlace
+    biases: TensorPlace
+    first_row: int
+
+
+class Needs(Frozen):
+    """What a format asks of the machine that runs it.
+
+    Attributes:
+        versions: what the files themselves are written in: opset, IR, schema.
+        made_with: the libraries that wrote them. Later ones should read them; earlier ones were not tried.
+        at_least: the lowest version of a library, where that is known.
+        machine: `x86_64` where machine code is inside, with `cpu_flags` as Linux names them.
+        remarks: what a person should know before building on it.
+    """
+
+    versions: dict[str, str]
+    made_with: dict[str, str]
+    at_least: dict[str, str] = Field(default_factory=dict)
+    machine: str | None = None
+    cpu_flags: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+class FormatRecord(Frozen):
+    """One format of the bundle: its entries by signature, with ids as they can go in and out of it.
+
+    `golden` is the folder of the golden vectors at that level; `equal_scores` says in which order `top_k` gives items
+    of equal scores.
+    """
+
+    name: Format
+    ids: Ids
+    entries: dict[str, Entry]
+    golden: str
+    equal_scores: Literal["lower index first", "any order"]
+    needs: Needs
+
+
+PARITY_HEADS = (
+    *("format", "signature", "calls", "rows", "to eager", "(eager to f64)", "adds"),
+    *("alone", "padded", "permuted", "swaps"),
+)
+
+
+class ParityRecord(Frozen):
+    """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
+
+    Errors are the largest |difference| divided by the largest |score| (or component of the user vector) of the same
+    call, or by the golden `largest_score` where that is more (docs/bundle.md). `swaps` counts places of a ranking
+    where ids differ because two scores are equal within the tolerance.
+
+    Attributes:
+        max_error: against eager float32.
+        error_to_float64: against the same weights run in float64.
+        eager_error_to_float64: what eager float32 has there itself; the rest of it is what the format adds.
+        alone: of a row that comes alone, against the same row in a batch of the same format.
+        more_padding: of a history with more padding in front, against the one without; not there if padding counts.
+        permuted: of candidates in another order, against the first order.
+    """
+
+    format: Format
+    signature: str
+    cases: int
+    rows: int
+    max_error: float
+    error_to_float64: float
+    eager_error_to_float64: float
+    swaps: int
+    alone: float
+    more_padding: float | None = None
+    permuted: float | None = None
+
+    @property
+    def adds(self) -> float:
+        """The part of the error against float64 that eager float32 does not have."""
+        return max(0.0, self.error_to_float64 - self.eager_error_to_float64)
+
+    def cells(self) -> tuple[str, ...]:
+        """The record as text under `PARITY_HEADS`."""
+        same = (self.alone, self.more_padding, self.permuted)
+        errors = (self.max_error, self.eager_error_to_float64, self.adds, *same)
+        told = ("" if value is None else f"{value:.1e}" for value in errors)
+        return self.format, self.signature, str(self.cases), str(self.rows), *told, str(self.swaps)
+
+
+class Manifest(Frozen):
+    """The content of `manifest.json`.
+
+    Attributes:
+        settings: what was asked for. A format that cannot hold text ids is at index level all the same.
+        signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
+        formats: what each holds, where, and what it needs.
+        output_layer: where it lies in the ONNX weights; none without them, or without the signatures that prove it.
+        shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
+        tuning: advised session options, where they were measured (`bst export --tune`).
+        run_sha256: over the files of the run that decide the answers.
+    """
+
+    schema_version: int
+    settings: ExportSettings
+    signatures: tuple[Signature, ...]
+    formats: tuple[FormatRecord, ...]
+    files: tuple[FileRecord, ...]
+    model: BSTConfig
+    items: VocabularyFacts
+    context: dict[str, VocabularyFacts]
+    output_layer: OutputLayer | None
+    shortlist: ShortlistRecord | None
+    tuning: Tuning | None
+    tolerance: float
+    parity: tuple[ParityRecord, ...]
+    run_sha256: str
+    versions: dict[str, str]
+
+    @property
+    def session_options(self) -> SessionOptions:
+        """Those that are advised, or those that ONNX Runtime has by itself."""
+        return self.tuning.options if self.tuning else ORT_DEFAULTS
+
+    @property
+    def ids(self) -> Ids:
+        return self.settings.ids
+
+    @property
+    def format_names(self) -> tuple[Format, ...]:
+        return tuple(record.name for record in self.formats)
+
+    def format(self, name: str) -> FormatRecord:
+        """Find a format.
+
+        Raises:
+            InputError: the bundle does not hold it; the message lists those it holds.
+        """
+        for record in self.formats:
+            if record.name == name:
+                return record
+        raise InputError(f"format {name!r} is not in the bundle; it holds {', '.join(self.format_names)}")
+
+    def signature(self, name: str, ids: Ids | None = None) -> Signature:
+        """Find a signature, at the level of the bundle if `ids` does not say another.
+
+        Raises:
+            InputError: the bundle does not have it; the message lists those it has.
+        """
+        level = ids or self.ids
+        for signature in self.signatures:
+            if (signature.name, signature.ids) == (name, level):
+                return signature
+        known = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
+        raise InputError(f"signature {name!r} is not in the bundle; known: {known}")
+
+    def main_signature(self, ids: Ids | None = None) -> Signature:
+        """The one that examples call and whose inputs measurements take: `top_k` if it is there, else the first."""
+        names = self.settings.signatures
+        return self.signature("top_k" if "top_k" in names else names[0], ids)
+
+    def signatures_of(self, record: FormatRecord) -> tuple[Signature, ...]:
+        return tuple(self.signature(name, record.ids) for name in record.entries)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of `manifest.json`, as `docs/manifest.schema.json` publishes it."""
+    return json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read `manifest.json` of a bundle.
+
+    Raises:
+        InputError: the path is not a bundle, or one of a schema that this version does not read.
+    """
+    if not bundle.is_dir():
+        raise InputError(f"{bundle} is not {WHAT}: there is no such folder")
+    values = read_json(bundle / MANIFEST_FILE, WHAT)
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if found != SCHEMA_VERSION:
+        raise InputError(f"{bundle}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; export again")
+    manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE))
+    if offences := _offences(manifest):
+        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(offences)}; export again")
+    return manifest
+
+
+def _offences(manifest: Manifest) -> list[str]:
+    """Say what a manifest must not state: nothing to replay, a bound of its own, files that no hash is stated of."""
+    listed = {record.path for record in manifest.files}
+    named = {entry.path for record in manifest.formats for entry in record.entries.values()}
+    named |= {f"{record.golden}/{name}.json" for record in manifest.formats for name in record.entries}
+    if manifest.output_layer:
+        named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
+    found = [f"{path} is not among its files" for path in sorted(named - listed)]
+    found += [f"{path} leads out of the bundle" for path in sorted(listed) if not _is_inside(path)]
+    found += [f"signature {one.name} is no function of ids" for one in manifest.signatures if not _is_of_ids(one)]
+    found += _misplaced(manifest)
+    if not manifest.formats or not all(record.entries for record in manifest.formats):
+        found.append("it holds no format or no signature")
+    if not 0 < manifest.tolerance <= TOLERANCE:
+        found.append(f"tolerance={manifest.tolerance} is not above 0 and at most {TOLERANCE}")
+    return found
+
+
+def _misplaced(manifest: Manifest) -> list[str]:
+    """Say where the output layer is not one of this model, or lies beyond its file: it is mapped as it is stated."""
+    layer = manifest.output_layer
+    if layer is None:
+        return []
+    rows, sizes = manifest.model.num_items + layer.first_row, {record.path: record.bytes for record in manifest.files}
+    found = [] if layer.first_row in (0, 1) else [f"output_layer.first_row={layer.first_row} is neither 0 nor 1"]
+    for place, shape in ((layer.weights, (rows, manifest.model.user_width)), (layer.biases, (rows,))):
+        if place.shape != shape:
+            found.append(f"an output layer of {list(place.shape)} is not that of the model, {list(shape)}")
+        elif place.offset < 0 or place.offset + FLOAT_BYTES * math.prod(shape) > sizes.get(place.path, 0):
+            found.append(f"{place.path} ends before the output layer does")
+    return found
+
+
+def _is_of_ids(signature: Signature) -> bool:
+    ranks = {len(spec.shape) for spec in (*signature.inputs, *signature.outputs)}
+    takes = {spec.dtype for spec in signature.inputs}
+    return bool(takes) and takes <= {"int64", "string"} and len(signature.outputs) in (1, 2) and ranks <= {1, 2}
+
+
+def _is_inside(path: str) -> bool:
+    parts = PurePosixPath(path)
+    return not parts.is_absolute() and ".." not in parts.parts and "\\" not in path

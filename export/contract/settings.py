@@ -1,0 +1,76 @@
+"""What a person chooses when exporting. A default is written here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bst.config import Frozen
+from export.contract.signatures import SIGNATURE_NAMES, Ids, SignatureName, TopK
+
+Format = Literal["onnx", "torchscript", "pt2", "aotinductor"]
+FORMATS: tuple[Format, ...] = ("onnx", "torchscript", "pt2", "aotinductor")
+OPSETS = (18, 20, 21, 23)
+Cpu = Literal["avx2", "native"]
+
+
+class SessionOptions(Frozen):
+    """Options of an ONNX Runtime session; as they stand here, those that it has by itself.
+
+    Attributes:
+        threads: within an operator; as many as there are cores, if not given.
+        spinning: threads wait for work by asking again and again, which answers sooner and costs processor time.
+        arena: memory once taken is kept for the next call.
+        prepacking: weights are laid out anew when the session starts, in memory of its own.
+    """
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    spinning: bool = True
+    arena: bool = True
+    prepacking: bool = True
+
+    def __str__(self) -> str:
+        told = [f"{self.threads or 'all'} threads"]
+        told += [f"no {name}" for name in ("spinning", "arena", "prepacking") if not getattr(self, name)]
+        return ", ".join(told)
+
+
+ORT_DEFAULTS = SessionOptions()
+
+
+class ExportSettings(Frozen):
+    """How a run becomes a bundle.
+
+    Attributes:
+        formats: which are written, each once.
+        signatures: which are written, each once; in the order of `SIGNATURE_NAMES`, whatever order they are given in.
+        ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
+        opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
+        tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
+        shortlist: `top_k` in ONNX reads a compact copy of the output layer first, where that costs less.
+        cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
+    """
+
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
+    signatures: Annotated[tuple[SignatureName, ...], Field(min_length=1)] = SIGNATURE_NAMES
+    ids: Ids = "raw"
+    top_k: TopK = TopK()
+    opset: int = 21
+    shortlist: bool = True
+    tune: bool = False
+    cpu: Cpu = "avx2"
+
+    @field_validator("signatures")
+    @classmethod
+    def _in_one_order(cls, names: tuple[SignatureName, ...]) -> tuple[SignatureName, ...]:
+        return tuple(sorted(names, key=SIGNATURE_NAMES.index))
+
+    @model_validator(mode="after")
+    def _choices_are_known(self) -> Self:
+        if self.opset not in OPSETS:
+            raise ValueError(f"opset {self.opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+        for what, names in (("formats", self.formats), ("signatures", self.signatures)):
+            if repeated := {name for name in names if names.count(name) > 1}:
+                raise ValueError(f"{what} name {', '.join(sorted(repeated))} twice; once is enough")
+        return self

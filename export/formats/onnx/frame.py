@@ -1,0 +1,149 @@
+"""What stands around an index-level ONNX graph: the cut to the newest items, raw ids in and out, the cut to k.
+
+Ids are looked up by `ai.onnx.ml` LabelEncoder, and given back by a Gather from a table. All names made here or by torch
+hold a slash, so that none can collide with an input: a context feature is an identifier.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from export.contract.signatures import Dtype, Signature, TensorSpec, TopK
+from export.formats.onnx.nodes import Nodes
+from export.proof.blocks import mark_blocks
+
+ML_OPSET = 3  # LabelEncoder with int64 and string keys
+DTYPES: dict[Dtype, ir.DataType] = {
+    "int64": ir.DataType.INT64,
+    "float32": ir.DataType.FLOAT,
+    "string": ir.DataType.STRING,
+}
+
+
+def put_frame(
+    model: ir.Model,
+    signature: Signature,
+    max_length: int,
+    top_k: TopK,
+    vocabularies: Vocabularies,
+    *,
+    padding_counts: bool,
+) -> None:
+    """Replace the inputs and outputs of the index-level `model` by those of `signature`, in place.
+
+    Unless padding counts to the model, leading slots that are padding in the whole batch are cut off.
+    """
+    frame = _Frame(model.graph, vocabularies)
+    outer = {spec.name: _value(spec) for spec in signature.inputs}
+    if signature.ids == "raw":
+        frame.look_up(outer, signature)
+    else:
+        frame.ready = dict(outer)
+    frame.feed(max_length, trimmed=not padding_counts)
+    model.graph.inputs[:] = outer.values()
+    frame.replace_outputs(signature, outer.get("k"), top_k)
+    if signature.ids == "raw":
+        model.opset_imports["ai.onnx.ml"] = ML_OPSET
+    model.producer_name, model.producer_version = "bst", None
+    _forget_the_exporter(model.graph)
+
+
+class _Frame:
+    """A graph with its inner inputs, and the nodes that go in front of it."""
+
+    def __init__(self, graph: ir.Graph, vocabularies: Vocabularies) -> None:
+        self.graph, self.vocabularies = graph, vocabularies
+        self.nodes = Nodes(graph, "bst")
+        self.ready: dict[str, ir.Value] = {}  # what the inner inputs take, by their names
+        for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
+            value.name = f"model/{value.name}"
+        mark_blocks(graph)
+        self.axis = self.nodes.constant("axis_1", [1])
+        self.end = self.nodes.constant("end", [2**63 - 1])
+
+    def look_up(self, outer: dict[str, ir.Value], signature: Signature) -> None:
+        """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
+        history, candidates = outer["history"], outer.get("candidates")
+        if candidates is None:
+            self.ready["items"] = self._encode(history, self.vocabularies.items)
+        else:
+            length = self.nodes.add("Shape", history, start=1, end=2)
+            joined = self.nodes.add("Concat", history, candidates, axis=1)
+            encoded = self._encode(joined, self.vocabularies.items)
+            items = self.nodes.add("Slice", encoded, self.nodes.constant("start", [0]), length, self.axis)
+            wanted = self.nodes.add("Slice", encoded, length, self.end, self.axis)
+            items.shape, wanted.shape = history.shape, candidates.shape
+            items.type = wanted.type = ir.TensorType(ir.DataType.INT64)
+            self.ready.update(items=items, candidates=wanted)
+        if signature.context:
+            found = (self._encode(outer[spec.name], self.vocabularies.context[spec.name]) for spec in signature.context)
+            columns = [self.nodes.add("Unsqueeze", indices, self.axis) for indices in found]
+            self.ready["context"] = self.nodes.add("Concat", *columns, axis=1)
+
+    def feed(self, max_length: int, *, trimmed: bool) -> None:
+        """Connect the inner inputs, `items` behind the cut to the newest `max_length` slots."""
+        whole = self.ready["items"]
+        newest = self.nodes.add("Slice", whole, self.nodes.constant("newest", [-max_length]), self.end, self.axis)
+        if trimmed:
+            newest = self.nodes.add("Slice", newest, self._first_real(newest), self.end, self.axis)
+        for inner in self.graph.inputs:
+            if inner.name == "items":
+                newest.shape, newest.type = inner.shape, inner.type
+                ir.convenience.replace_all_uses_with(inner, newest)
+            else:
+                ir.convenience.replace_all_uses_with(
+                    inner, whole if inner.name == "seen" else self.ready[str(inner.name)]
+                )
+        self.graph.insert_before(self.graph[0], self.nodes.take())
+
+    def _first_real(self, items: ir.Value) -> ir.Value:
+        """The first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
+        largest = self.nodes.add("ReduceMax", items, self.nodes.constant("axis_0", [0]), keepdims=0)
+        real = self.nodes.add("Greater", largest, self.nodes.constant("padding", [0]))
+        # The first of the largest: that is ArgMax's promise for equal values.
+        return self.nodes.add("ArgMax", self.nodes.add("Cast", real, to=ir.DataType.FLOAT), axis=0, keepdims=1)
+
+    def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
+        """Give the outputs of the signature: raw ids for indices, and the first k of them."""
+        count = None
+        if k is not None:
+            least, most = self.nodes.constant("k_least", [1]), self.nodes.constant("k_most", [top_k.limit])
+            count = self.nodes.add("Min", self.nodes.add("Max", k, least), most)
+        outputs = list(self.graph.outputs)
+        for place, spec in enumerate(signature.outputs):
+            value = outputs[place]
+            if count is not None:
+                value = self.nodes.add("Slice", value, self.nodes.constant("start", [0]), count, self.axis)
+            if spec.name == "item_ids":
+                # Row 0 stands for padding, so that an index is a row.
+                table = self.nodes.constant("item_ids_by_index", self._raw_table())
+                value = self.nodes.add("Gather", table, value, axis=0)
+            outer = _value(spec)
+            self.nodes.written.append(ir.node("Identity", [value], outputs=[outer], name=f"bst/{spec.name}"))
+            self.graph.outputs[place] = outer
+        self.graph.extend(self.nodes.take())
+
+    def _encode(self, value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
+        keys = {"int64": "keys_int64s", "string": "keys_strings"}[vocabulary.dtype]
+        indices = list(range(1, len(vocabulary) + 1))
+        attributes = {keys: vocabulary.ids.to_list(), "values_int64s": indices, "default_int64": 0}
+        return self.nodes.add("LabelEncoder", value, domain="ai.onnx.ml", **attributes)
+
+    def _raw_table(self) -> ir.TensorProtocol:
+        items = self.vocabularies.items
+        if items.dtype == "int64":
+            return ir.tensor(np.concatenate([np.array([items.padding]), items.ids.to_numpy()]))
+        texts = [str(items.padding), *items.ids.to_list()]
+        return ir.StringTensor([text.encode() for text in texts], shape=ir.Shape([len(texts)]))
+
+
+def _forget_the_exporter(graph: ir.Graph) -> None:
+    """Drop stack traces and paths of the machine that exported."""
+    for holder in (graph, *graph, *graph.inputs, *graph.outputs, *graph.initializers.values()):
+        holder.metadata_props.clear()
+
+
+def _value(spec: TensorSpec) -> ir.Value:
+    return ir.Value(name=spec.name, type=ir.TensorType(DTYPES[spec.dtype]), shape=ir.Shape(spec.shape))

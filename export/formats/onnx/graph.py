@@ -1,0 +1,244 @@
+"""ONNX: each signature as a graph of plain operators, all graphs over one file of weights.
+
+torch gives the index-level graph; what torch cannot say is put around it by `export.formats.onnx.frame`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from torch import Tensor, nn
+
+from bst.data.vocabulary import Vocabularies
+from bst.errors import CheckError
+from export.contract.manifest import OutputLayer, TensorPlace
+from export.contract.signatures import OF_OUTPUT_LAYER, Dtype, Ids, Signature, TensorSpec, TopK
+from export.formats.onnx.frame import DTYPES, put_frame
+from export.formats.onnx.shortlist import put_shortlist
+from export.formats.quiet import quiet
+from export.serving.scorer import Scorer
+from export.shortlist.choice import Shortlist
+
+# The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
+IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
+WEIGHTS_FILE = "weights.bin"
+ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
+INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
+
+
+def save_onnx(
+    scorer: Scorer,
+    signatures: tuple[Signature, ...],
+    vocabularies: Vocabularies,
+    folder: Path,
+    *,
+    top_k: TopK,
+    opset: int,
+    metadata: Mapping[str, str],
+    shortlist: Shortlist | None = None,
+) -> OutputLayer | None:
+    """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
+
+    Args:
+        metadata: goes into `metadata_props` of every file, with `bst.signature` beside it.
+        shortlist: how `top_k` looks for its items; without it, it scores all of them.
+
+    Returns:
+        Where in the weights the output layer lies, if `signatures` are among them that prove it.
+
+    Raises:
+        CheckError: a file is not a valid model, or an axis came out static or under another name.
+    """
+    whole = _export_whole(scorer, signatures[0].ids, opset)
+    models = {}
+    for signature in signatures:
+        if signature.name == "top_k" and shortlist:
+            model = _part_of(whole, "encode_user")
+            _put_shortlist(model, scorer, shortlist, top_k, opset)
+        else:
+            model = _part_of(whole, signature.name)
+        put_frame(model, signature, scorer.max_length, top_k, vocabularies, padding_counts=scorer.model.padding_counts)
+        model.ir_version = IR_VERSIONS[opset]
+        model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
+        models[signature.name] = model
+    weights = _Weights(folder)
+    for model in models.values():
+        weights.take_from(model)
+    provable = models.keys() >= set(OF_OUTPUT_LAYER)
+    output_layer = weights.place_output_layer(scorer) if provable else None
+    for value in whole.graph.initializers.values():
+        value.const_value = None  # the exporter's rewrite rules keep the last graph that they saw, and so the weights
+    for signature in signatures:
+        path = folder / f"{signature.name}.onnx"
+        ir.save(models[signature.name], path)
+        check_onnx(path, signature)
+    return output_layer
+
+
+def check_onnx(path: Path, signature: Signature) -> None:
+    """Ask the file itself whether it is valid and has the inputs, outputs and axes that `signature` states.
+
+    Raises:
+        CheckError: it is not, or has not; the message names the first difference.
+    """
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+        graph = onnx.load(str(path), load_external_data=False).graph
+        inputs, outputs = ([_spec_of(value) for value in values] for values in (graph.input, graph.output))
+    except Exception as error:  # those of onnx, of protobuf and of what reads the types have no other common base
+        raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
+    for kind, found, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
+        if found != list(specs):
+            raise CheckError(
+                f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"
+            )
+
+
+class _Whole(nn.Module):
+    """All signatures at once, of index-level inputs: what torch exports in one go. Each takes its part of the graph."""
+
+    def __init__(self, scorer: Scorer, ids: Ids) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.guard = ids == "index"  # raw ids are in range once they are looked up
+
+    def forward(
+        self, items: Tensor, candidates: Tensor, context: Tensor | None = None, seen: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Run everything. `items` are cut to the newest already; `seen` are all of them, where that matters."""
+        scorer = self.scorer
+        if self.guard:
+            items, candidates = scorer.guard_items(items), scorer.guard_items(candidates)
+            context = None if context is None else scorer.guard_context(context)
+            seen = None if seen is None else scorer.guard_items(seen)
+        if context is None:
+            context = items.new_zeros((items.size(0), 0))
+        vectors = scorer.encode_user(items, context)
+        scores = scorer.model.item_scores(vectors)
+        best = scorer.best_of(scores, items if seen is None else seen)
+        return scores, *best, scorer.candidate_scores(vectors, candidates), vectors
+
+
+# Which outputs of `_Whole` are those of a signature.
+PARTS = {"all_scores": slice(0, 1), "top_k": slice(1, 3), "score_candidates": slice(3, 4), "encode_user": slice(4, 5)}
+
+
+def _export_whole(scorer: Scorer, ids: Ids, opset: int) -> ir.Model:
+    num_context = scorer.num_categories.size(0)
+    # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
+    example = {
+        "items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64),
+        "candidates": torch.ones(3, 5, dtype=torch.int64),
+    }
+    # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
+    batch = torch.export.Dim("batch", min=1)
+    axes = {"items": {0: batch}, "candidates": {0: batch, 1: torch.export.Dim("n", min=1)}}
+    if scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
+        axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
+    if num_context:
+        example["context"] = torch.ones(3, num_context, dtype=torch.int64)
+        axes["context"] = {0: batch}
+    if scorer.exclude_history:
+        example["seen"] = torch.ones(3, 7, dtype=torch.int64)
+        axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
+    with quiet("torch.onnx"):
+        program = torch.onnx.export(
+            _Whole(scorer, ids).eval(),
+            kwargs=example,
+            input_names=list(example),
+            output_names=["inner/all_scores", "inner/best", "inner/best_scores", "inner/candidates", "inner/vectors"],
+            opset_version=opset,
+            dynamic_shapes=axes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model
+
+
+def _part_of(whole: ir.Model, signature: str) -> ir.Model:
+    """Copy what the outputs of one signature need; weights are shared with `whole`."""
+    part = whole.clone()
+    part.graph.outputs[:] = part.graph.outputs[PARTS[signature]]
+    RemoveUnusedNodesPass()(part)
+    part.graph.inputs[:] = [value for value in part.graph.inputs if value.uses()]
+    return part
+
+
+def _put_shortlist(model: ir.Model, scorer: Scorer, shortlist: Shortlist, top_k: TopK, opset: int) -> None:
+    weights, biases = (ir.tensor(part.detach().numpy()) for part in scorer.model.output_layer_parameters())
+    put_shortlist(
+        model,
+        shortlist,
+        (weights, biases),
+        first_row=int(scorer.model.tied_output),
+        num_items=scorer.num_items,
+        limit=top_k.limit,
+        exclude_history=top_k.exclude_history,
+        opset=opset,
+    )
+
+
+class _Weights:
+    """The one file of weights: every large tensor once, on a page of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.placed: dict[bytes, int] = {}  # hash of the content -> offset
+        (folder / WEIGHTS_FILE).touch()
+
+    def take_from(self, model: ir.Model) -> None:
+        """Move every large initializer of `model` into the file, and make the model point there."""
+        graphs = [model.graph, *model.graph.subgraphs()]
+        for value in (value for graph in graphs for value in graph.initializers.values()):
+            tensor = value.const_value
+            if tensor is None or tensor.dtype == ir.DataType.STRING or tensor.nbytes < INLINE_BYTES:
+                continue
+            value.const_value = ir.ExternalTensor(
+                WEIGHTS_FILE,
+                self._place(tensor.numpy()),
+                tensor.nbytes,
+                tensor.dtype,
+                shape=ir.Shape(tensor.numpy().shape),
+                name=str(value.name),
+                base_dir=self.folder,
+            )
+
+    def place_output_layer(self, scorer: Scorer) -> OutputLayer:
+        """Say where the output layer lies; what no graph holds as it is (a bias of zeros) is written as well."""
+        parts = [part.detach().numpy() for part in scorer.model.output_layer_parameters()]
+        weights, biases = (
+            TensorPlace(path=f"onnx/{WEIGHTS_FILE}", offset=self._place(part), shape=part.shape) for part in parts
+        )
+        return OutputLayer(weights=weights, biases=biases, first_row=int(scorer.model.tied_output))
+
+    def _place(self, array: NDArray[Any]) -> int:
+        content = np.ascontiguousarray(array).data.cast("B")  # a view: weights may be gigabytes
+        key = hashlib.sha256(content).digest()
+        if key not in self.placed:
+            with (self.folder / WEIGHTS_FILE).open("ab") as stream:
+                stream.write(b"\0" * (-stream.tell() % ALIGNMENT))
+                self.placed[key] = stream.tell()
+                stream.write(content)
+        return self.placed[key]
+
+
+def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    dtypes: Mapping[int, Dtype] = {kind.value: name for name, kind in DTYPES.items()}
+    shape = tuple(axis.dim_param or axis.dim_value for axis in tensor.shape.dim)
+    return TensorSpec(name=value.name, dtype=dtypes[tensor.elem_type], shape=shape)
+
+
+def _listed(specs: Any) -> str:
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)

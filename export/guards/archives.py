@@ -1,0 +1,272 @@
+"""What may be in the archives that torch reads: plain members, and programs of nothing but what bst writes.
+
+A program is code. These rules keep that code to arithmetic on tensors: it opens no file and starts no process. They
+list the operators that may stand in it and, for torch.export, whose reader makes Python of names, sizes and trees, the
+form of every text; the rest is refused. They do not bound the time and memory that it takes, and there is no such rule
+for machine code (AOTInductor).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from bst.system.plain_tensors import require_one_reading
+from export.guards.script_pickles import require_stored
+
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+ZIP_MAGIC = b"PK\x03\x04"
+UNPACKED_BYTES = 2**28  # of all compressed members together; weights are stored as they are
+# All that TorchScript writes. Its readers would take code from other places too.
+SCRIPT_MEMBER = re.compile(
+    r"code/.+\.py(\.debug_pkl)?|(data|constants)/\d+|(data|constants)\.pkl|extra/[\w.]+"
+    r"|version|byteorder|\.data/serialization_id"
+)
+# What runs while an archive is read: methods that restore an object, and objects of C++.
+AT_READING = re.compile(rb"__setstate__|\btorch\s*[.\n]\s*classes\b")
+# May stand in the middle of a name in TorchScript's code, or makes a text whose end is hard to tell; it never does in
+# what TorchScript writes.
+SPLITTING = re.compile(rb"\\\s|#|'|\"\"\"")
+# torch reads code, and goes from one method to the next, by recursion: a stack of 8 MB takes 4,000 levels of it. What
+# bst writes has 27,000 bytes, 60 methods, and 250 characters a statement; no level takes less than one of them.
+CODE_BYTES, METHODS, STATEMENT, INDENT = 2**18, 300, 2000, 100
+TEXT, BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"'), re.compile(r"[(\[{\n)\]}]")
+# What the model is made of, as TorchScript and torch.export call it.
+OPERATORS = frozenset(
+    """
+    add sub mul div neg matmul linear sum cumsum softmax layer_norm relu relu_ leaky_relu leaky_relu_ dropout dropout_
+    embedding searchsorted topk scatter_reduce where masked_fill full_like new_zeros zeros ones ones_like arange tensor
+    eq ne lt le gt ge logical_not bitwise_not __and__ __or__ __not__ __isnot__ __is__ __contains__ clamp
+    stack cat chunk split slice select index index_select narrow pad squeeze unsqueeze transpose flatten unflatten
+    expand reshape view contiguous clone detach alias to tolist item size sym_size len append get keys values items
+    format warn real dtype device RaiseException _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size
+    """.split()  # noqa: SIM905  ninety words, each in quotes, are no list that a person reads
+)
+# What holds a TorchScript program together.
+GLUE = frozenset(
+    """
+    Constant GetAttr If Loop ListConstruct ListUnpack TupleConstruct TupleUnpack TupleIndex DictConstruct
+    unchecked_cast Uninitialized Int Float Bool __getitem__
+    """.split()  # noqa: SIM905
+)
+# What torch.export programs have as text, by the key that it stands under; under any other key, it is a name.
+NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
+TEXTS = {
+    "fqn": re.compile(rf"({NAME.pattern})?"),
+    "as_float": re.compile(r"-?Infinity"),
+    "as_string": re.compile(r"\w+|Runtime assertion failed for expression [\w <>=!+*/,().-]+ on node '\w+'"),
+    "nn_module_stack": re.compile(r"[\w.,;@<>]+"),
+    "path_name": re.compile(r"(weight|tensor)_[0-9]+"),
+    "torch_version": re.compile(r"[\w.+]+"),
+}
+SYMBOL = r"Symbol\('[su][0-9]{1,6}'(, (positive|nonnegative|integer)=True)*\)"
+# The one power that bst writes is the square of a size. One of numbers would be worked out, however long that takes.
+SIZE = re.compile(rf"Integer\(-?[0-9]{{1,19}}\)|{SYMBOL}|Pow\(Max\(Integer\(1\), {SYMBOL}\), Integer\(2\)\)", re.ASCII)
+SIZE_OF_SIZES = re.compile(
+    r"(Add|Mul|Max|Min|Mod|FloorDiv|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|Equality|Unequality)"
+    r"\(@(, @)*\)"
+)
+LEAF: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
+NO_KEYWORDS = {"type": "builtins.dict", "context": "[]", "children_spec": []}
+ARITHMETIC = frozenset(("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne", "lt", "le", "gt", "ge"))
+
+
+def require_plain(path: Path) -> None:
+    """Refuse an archive whose members have odd names, come twice, or unpack to more than they should, or of which torch
+    would read another directory.
+
+    Raises:
+        ValueError: names the member; or another of `UNREADABLE`, where it is no archive at all.
+    """
+    with path.open("rb") as stream:
+        if stream.read(4) != ZIP_MAGIC:  # torch goes by the first bytes, Python's reader by the last
+            raise ValueError("it is not a zip archive")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    names = [member.filename for member in members]
+    for name in names:
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name:
+            raise ValueError(f"its member {name!r} leads out of the archive")
+    if len({name.casefold() for name in names}) < len(names):  # torch finds members whatever their case
+        raise ValueError("a member comes twice")
+    packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
+    if sum(member.file_size for member in packed) > UNPACKED_BYTES:
+        raise ValueError(f"it unpacks to more than {UNPACKED_BYTES:,} bytes")
+    if sum(member.file_size for member in members if member not in packed) > path.stat().st_size:
+        raise ValueError("its members are larger than itself")
+    require_one_reading(path, members)
+
+
+def require_inert(path: Path) -> None:
+    """Refuse a TorchScript archive that is not plain, or that would run something while it is read.
+
+    Raises:
+        ValueError: names the member and what it holds; others as `require_plain`.
+    """
+    require_plain(path)
+    with zipfile.ZipFile(path) as archive:
+        sizes = {member.filename.partition("/")[2]: member.file_size for member in archive.infolist()}
+    reader = torch._C.PyTorchFileReader(str(path))
+    code = b""
+    for name in reader.get_all_records():
+        if not SCRIPT_MEMBER.fullmatch(name):
+            raise ValueError(f"its member {name!r} is none that TorchScript writes")
+        if name.endswith(("py", "pkl")):
+            data = reader.get_record(name)
+            found = AT_READING.search(data) or (SPLITTING.search(data) if name.endswith("py") else None)
+            if found:
+                raise ValueError(f"{name} holds {found.group().decode()!r}, which none that bst writes does")
+            code += data if name.endswith("py") else b""
+        if name.endswith("pkl"):
+            folder = name.removesuffix(".pkl") + "/"
+            stored = {key.removeprefix(folder): size for key, size in sizes.items() if key.startswith(folder)}
+            try:
+                require_stored(data, stored)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    _require_shallow(code)
+
+
+def require_arithmetic(module: Any) -> None:
+    """Refuse a TorchScript module that calls an operator that no model of ours needs, in any method of any part of it.
+
+    This asks what torch made of the code, not the code.
+
+    Raises:
+        ValueError: names the operator.
+    """
+    for part in module.modules():
+        for name in part._c._method_names():
+            _require_known_nodes(part._c._get_method(name).inlined_graph)
+
+
+def require_known_target(target: str) -> None:
+    """Refuse an operator of a torch.export program, such as `torch.ops.aten.add.Tensor`, that no model of ours needs.
+
+    torch looks the name up among all that the modules `torch` and `operator` can reach, and calls what it finds.
+
+    Raises:
+        ValueError: names it.
+    """
+    parts = target.split(".")
+    aten = len(parts) == 5 and parts[:3] == ["torch", "ops", "aten"] and parts[3] in OPERATORS
+    if not (aten or (len(parts) == 2 and parts[0] == "_operator" and parts[1] in ARITHMETIC)):
+        raise ValueError(f"it calls {target!r}, which none that bst writes does")
+
+
+def plain_program(data: bytes) -> bytes:
+    """Give a torch.export program, as JSON, without its guards, which are Python, and without the notes about its nodes
+    other than the modules that they came from.
+
+    Raises:
+        ValueError: it holds a text that bst does not write where it stands; names it.
+    """
+    program = json.loads(data)
+    program.pop("guards_code", None)
+    for node in program["graph_module"]["graph"]["nodes"]:
+        node["metadata"] = {key: text for key, text in node["metadata"].items() if key == "nn_module_stack"}
+    _require_plain_texts(program)
+    return json.dumps(program).encode()
+
+
+def require_plain_payloads(data: bytes) -> None:
+    """Refuse a list of weights or constants, as JSON, that names anything but tensors that are stored as they are.
+
+    Raises:
+        ValueError: names it.
+    """
+    values = json.loads(data)
+    for entry in values["config"].values():
+        path = entry["path_name"]
+        if entry["use_pickle"] or entry["tensor_meta"] is None or not TEXTS["path_name"].fullmatch(path):
+            raise ValueError(f"{path} is pickled, which nothing that bst writes is")
+    _require_plain_texts(values)
+
+
+def _require_plain_texts(value: Any, key: str = "") -> None:
+    if isinstance(value, dict):
+        for name, one in value.items():
+            _require_plain_text(name, "key")
+            _require_plain_texts(one, name)
+    elif isinstance(value, list):
+        for one in value:
+            _require_plain_texts(one, key)
+    elif isinstance(value, str):
+        _require_plain_text(value, key)
+
+
+def _require_plain_text(text: str, key: str) -> None:
+    if key in ("target", "as_operator"):
+        require_known_target(text)
+        return
+    if key == "expr_str":
+        known = _is_size(text)
+    elif key in ("in_spec", "out_spec"):
+        known = _is_tree_of_tuples(json.loads(text))
+    else:
+        known = TEXTS.get(key, NAME).fullmatch(text) is not None
+    if not known:
+        raise ValueError(f"it holds {text!r} as {key}, which none that bst writes does")
+
+
+def _is_size(text: str) -> bool:
+    """Whether it is an expression of sizes as torch writes it; torch evaluates such as Python."""
+    if "@" in text:
+        return False
+    before, text = text, SIZE.sub("@", text)
+    while before != text:  # from the inside out
+        before, text = text, SIZE_OF_SIZES.sub("@", text)
+    return text == "@"
+
+
+def _is_tree_of_tuples(spec: Any) -> bool:
+    """Whether it is how arguments or outputs are nested; what else such a spec may hold, torch imports."""
+
+    def fits(node: Any) -> bool:
+        if node in (LEAF, NO_KEYWORDS):
+            return True
+        inner = node["children_spec"] if isinstance(node, dict) and "children_spec" in node else None
+        tuples = {"type": "builtins.tuple", "context": "null", "children_spec": inner}
+        return isinstance(inner, list) and node == tuples and all(map(fits, inner))
+
+    return isinstance(spec, list) and len(spec) == 2 and spec[0] == 1 and fits(spec[1])
+
+
+def _require_shallow(code: bytes) -> None:
+    """Refuse code that torch might not come back from: a statement too long, blocks too deep, or too many methods."""
+    bare = TEXT.sub("", code.decode())
+    if odd := re.search(r'["\\]|\belif\b', bare):
+        raise ValueError(f"its code holds {odd.group()!r}, which none that bst writes does")
+    depth, start, longest = 0, 0, 0
+    for found in BRACKET.finditer(bare + "\n"):
+        if found.group() == "\n" and depth == 0:
+            longest, start = max(longest, found.start() - start), found.end()
+        elif found.group() != "\n":
+            depth += 1 if found.group() in "([{" else -1
+        if depth < 0:
+            break
+    if depth != 0:
+        raise ValueError("its code has brackets that do not match")
+    methods = len(re.findall(r"\bdef\b", bare))
+    deep = re.search(rf"^[^\S\n]{{{INDENT}}}", bare, re.MULTILINE)
+    if len(code) > CODE_BYTES or methods > METHODS or longest > STATEMENT or deep:
+        raise ValueError(
+            f"its code has {len(code):,} bytes, {methods} methods, statements of up to {longest:,} characters"
+            f"{', and deep blocks' if deep else ''}, as no model has"
+        )
+
+
+def _require_known_nodes(block: Any) -> None:
+    for node in block.nodes():
+        namespace, name = node.kind().split("::")
+        if namespace not in ("aten", "prim") or name not in OPERATORS | GLUE:
+            raise ValueError(f"it calls {node.kind()!r}, which none that bst writes does")
+        for inner in node.blocks():
+            _require_known_nodes(inner)

@@ -1,0 +1,158 @@
+"""A model repository for NVIDIA Triton: each signature of a bundle is a model of its ONNX Runtime backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path, PurePosixPath
+
+import onnx_ir as ir
+
+from bst.data.vocabulary import Vocabularies
+from bst.errors import CheckError, InputError
+from bst.run.folder import read_vocabularies
+from bst.system.console import Tell
+from bst.system.files import require_new, require_space, staged_folder
+from export.contract.contents import check_files
+from export.contract.manifest import WHAT, Manifest, read_manifest
+from export.contract.signatures import Signature
+from export.handout.snippets import example
+from export.handout.triton_config import config_of, is_batched, samples_of
+from export.proof.golden import Array, read_golden
+
+REPOSITORY = "the model repository"
+KSERVE_TYPES = {"int64": "INT64", "string": "BYTES", "float32": "FP32"}
+
+
+def require_repository(target: Path, bundle: Path, formats: tuple[str, ...]) -> None:
+    """Refuse, before any work is done, what cannot become a model repository of `bundle` in the end.
+
+    Raises:
+        InputError: `target` exists or cannot be made; it and `bundle` lie one inside the other, whose files would then
+            not be those of its manifest; `formats` lack onnx.
+    """
+    if "onnx" not in formats:
+        raise InputError(f"--triton needs onnx, and {bundle} holds {', '.join(formats)}; export with onnx in --formats")
+    here, there = target.resolve(), bundle.resolve()
+    if not target.exists() and (here.is_relative_to(there) or there.is_relative_to(here)):
+        raise InputError(f"--triton {target} and the bundle {bundle} lie one inside the other; give another --triton")
+    require_new(target, REPOSITORY, "--triton")
+
+
+def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None) -> tuple[str, ...]:
+    """Write the model repository `target` from a bundle, or nothing at all; give the names of its models.
+
+    Each signature is a model of that name: `config.pbtxt`, `1/model.onnx`, its weights beside it under the name that it
+    states, and in `warmup/` the golden inputs that Triton runs before it calls the model ready. `README.md` says how to
+    start the server and how to ask it.
+
+    The weights are copied once; the other models have them as hard links, or where the file system has none as further
+    copies. With those of the bundle they are not linked: onnx, and so `bst verify`, refuses weights with a second link.
+
+    Raises:
+        InputError: as `require_repository`, or `bundle` is not a bundle.
+        CheckError: files of the bundle are missing or altered, or a graph has weights that are not among them.
+    """
+    manifest = read_manifest(bundle)
+    require_repository(target, bundle, manifest.format_names)
+    tell("checking files")
+    check_files(bundle, manifest)
+    record = manifest.format("onnx")
+    signatures = manifest.signatures_of(record)
+    with staged_folder(target, REPOSITORY) as stage:
+        require_space(stage, sum(one.bytes for one in manifest.files if one.path.startswith("onnx/")), REPOSITORY)
+        whole = {one.path for one in manifest.files}
+        placed: dict[Path, Path] = {}
+        for signature in signatures:
+            tell(f"writing {signature.name} for Triton")
+            folder = stage / signature.name
+            graph = record.entries[signature.name].path
+            weights = _external_files(bundle / graph)
+            if not {(PurePosixPath(graph).parent / one).as_posix() for one in weights} <= whole:
+                told = f"{bundle / graph} names weights that are no files of its bundle: {', '.join(weights)}"
+                raise CheckError(f"{told}; export again")
+            _place_graph(bundle / graph, weights, folder / "1", placed)
+            samples = samples_of(signature, read_golden(bundle / record.golden, signature))
+            (folder / "warmup").mkdir()
+            for sample in samples:
+                for name, array in sample.inputs.items():
+                    (folder / "warmup" / f"{sample.case}.{name}").write_bytes(raw_bytes(array))
+            (folder / "config.pbtxt").write_text(config_of(manifest, signature, samples), encoding="utf-8")
+        read_me = _read_me(manifest, signatures, read_vocabularies(bundle, WHAT))
+        (stage / "README.md").write_text(read_me, encoding="utf-8")
+    return tuple(record.entries)
+
+
+def raw_bytes(array: Array) -> bytes:
+    """Write int64 or text as Triton reads it: little-endian and row by row; before each UTF-8 text, its length in four
+    bytes.
+    """
+    if array.dtype != object:
+        return array.astype("<i8").tobytes()
+    texts = [text.encode() for text in array.ravel()]
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def _place_graph(graph: Path, weights: list[str], folder: Path, placed: dict[Path, Path]) -> None:
+    """Put an ONNX file and its weights into `folder`; `placed` says where weights already are in the repository."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(graph, folder / "model.onnx")
+    for name in weights:
+        source, place = graph.parent / name, folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source in placed:
+            _link_or_copy(placed[source], place)
+        else:
+            shutil.copyfile(source, place)
+            placed[source] = place
+
+
+def _external_files(graph: Path) -> list[str]:
+    """List the files of weights that an ONNX file names, relative to it."""
+    model = ir.load(graph)
+    values = (one for part in (model.graph, *model.graph.subgraphs()) for one in part.initializers.values())
+    tensors = [one.const_value for one in values]
+    return sorted({os.fspath(one.location) for one in tensors if isinstance(one, ir.ExternalTensor)})
+
+
+def _link_or_copy(source: Path, place: Path) -> None:
+    try:
+        os.link(source, place)
+    except OSError:  # this file system has no hard links
+        shutil.copyfile(source, place)
+
+
+def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies: Vocabularies) -> str:
+    needs = manifest.format("onnx").needs
+    return f"""# A model repository for Triton
+
+Models: {", ".join(f"`{one.name}`" for one in signatures)}, the signatures of a bundle that
+`bst export` wrote from the run with sha256 `{manifest.run_sha256[:16]}...`.
+
+They are in ONNX opset {needs.versions["ai.onnx"]}: the backend `onnxruntime` of the server must hold ONNX Runtime
+{needs.at_least["onnxruntime"]} or later. Which one a release of Triton holds stands in the `build.py` of its source.
+
+```sh
+tritonserver --model-repository .
+{_curl(manifest.main_signature(manifest.format("onnx").ids), manifest, vocabularies)}
+```
+
+Shapes, batching and the calls that warm a model up are in each `config.pbtxt`, with the reasons. In JSON the server
+writes the score of an unknown candidate as `-Infinity`, which not every parser reads: ask for binary outputs, as
+Triton's own clients do.
+
+`warmup/` holds histories of real users of the training data: treat this folder as confidential as that.
+"""
+
+
+def _curl(signature: Signature, manifest: Manifest, vocabularies: Vocabularies) -> str:
+    given = example(signature, vocabularies, manifest.settings.top_k.limit)
+    inputs = []
+    for spec in signature.inputs:
+        values = given[spec.name]
+        shape = [1, len(values)] if len(spec.shape) == 2 or is_batched(signature) else [len(values)]
+        inputs.append({"name": spec.name, "shape": shape, "datatype": KSERVE_TYPES[spec.dtype], "data": values})
+    body = json.dumps({"inputs": inputs}, ensure_ascii=False)
+    return f"curl -s localhost:8000/v2/models/{signature.name}/infer -d {shlex.quote(body)}"

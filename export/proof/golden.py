@@ -1,0 +1,222 @@
+"""The cases on which formats are compared, and the golden vectors that travel with a bundle.
+
+The edge rows are those on which sequence models part: nothing, one item, too many, padding in odd places, ids that
+nobody knows. The others are histories of real held-out users.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.errors import InputError
+from bst.run.folder import Heldout
+from bst.system.files import DATA_BYTES, read_json
+from export.contract.parity import LARGEST, RUNNER_UP
+from export.contract.signatures import Signature, TopK
+
+Array = NDArray[Any]
+BATCH_SIZES = (1, 3, 64)
+LARGE_NUMBERS = 5_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
+CANDIDATES = (1, 7, 100)
+GOLDEN_NUMBERS = 10_000  # a call with more output than this is compared at export but not stored
+ALWAYS_STORED = ("full", "empty", "unknown_ids")
+STORED_NUMBERS = 200_000  # but of these only the first where their outputs are more
+OUT_OF_RANGE = 2**40
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call: a name that says what is special about it, and its inputs by index.
+
+    `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` how
+    many items are asked for where that is an input. What lies out of range stands for an id that nobody knows.
+    """
+
+    name: str
+    items: Array
+    context: Array
+    candidates: Array
+    k: int
+
+    def inputs(self, signature: Signature, vocabularies: Vocabularies) -> dict[str, Array]:
+        """Write the case as `signature` takes it."""
+        given: dict[str, Array] = {"items": self.items, "context": self.context, "candidates": self.candidates}
+        if signature.ids == "raw":
+            given = {"history": _raw(vocabularies.items, self.items)}
+            if signature.takes("candidates"):
+                given["candidates"] = _raw(vocabularies.items, self.candidates)
+            for column, (feature, vocabulary) in enumerate(vocabularies.context.items()):
+                given[feature] = _raw(vocabulary, self.context[:, column])
+        given["k"] = np.array([self.k])
+        return {spec.name: np.ascontiguousarray(given[spec.name]) for spec in signature.inputs}
+
+    def rows(self, chosen: slice) -> Case:
+        """Take some rows of the batch."""
+        return replace(self, items=self.items[chosen], context=self.context[chosen], candidates=self.candidates[chosen])
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """A recorded call: the named inputs and what eager float32 answered, with what `compare` wants to know besides."""
+
+    name: str
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+
+
+def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Case]:
+    """Make every case: the edge rows one by one and in one batch, then held-out users in several batch sizes.
+
+    The lengths are 1, 7, the longest the model reads and one beyond; candidates are 1, 7 and 100 a row, with unknown
+    ones, padding and repeats among them. The same arguments give the same cases.
+    """
+    rng = np.random.default_rng(0)
+    real, contexts = heldout.items.numpy(), heldout.context.numpy()
+    made: list[Case] = []
+
+    def add(name: str, items: Array, context: Array) -> None:
+        n = CANDIDATES[len(made) % len(CANDIDATES)]
+        candidates = rng.integers(1, config.num_items + 1, (len(items), n))
+        if n > 1:
+            strange = [OUT_OF_RANGE, 0, -1]
+            candidates[:, 1:-1:4] = rng.choice(strange, candidates[:, 1:-1:4].shape)
+            candidates[:, -1] = candidates[:, 0]
+        k = top_k.limit if len(made) % 2 else max(1, top_k.limit // 2)
+        made.append(Case(name, items, context, candidates, k))
+
+    edges = _edge_rows(real, config.max_length)
+    for position, (name, row) in enumerate(edges.items()):
+        add(name, row[None], contexts[[position % len(contexts)]])
+    unknown = np.full((1, contexts.shape[1]), OUT_OF_RANGE)
+    add("unknown_context", edges["full"][None], unknown)
+    add("negative_context", edges["full"][None], -unknown)
+    width = config.max_length + 3
+    mixed = np.stack([np.pad(row, (width - len(row), 0)) for row in edges.values()])
+    add("edges_in_one_batch", mixed, contexts[np.arange(len(mixed)) % len(contexts)])
+    large = min(BATCH_SIZES[-1], max(LARGE_NUMBERS // config.num_items, 5))
+    for batch in (*BATCH_SIZES[:-1], large):
+        rows = np.arange(batch) % len(real)
+        for length in sorted({1, min(7, config.max_length), config.max_length, width}):
+            items = np.pad(real[rows], ((0, 0), (max(width - real.shape[1], 0), 0)))[:, -length:]
+            add(f"users_{batch}x{length}", items, contexts[rows])
+    return made
+
+
+def write_golden(folder: Path, signature: Signature, golden: list[GoldenCase], *, onnx_layout: bool) -> None:
+    """Write `<signature>.json` into `folder`, and on request the same in ONNX's own layout beside it:
+    `<signature>/test_data_set_N/{input_i,output_i}.pb`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "signature": signature.model_dump(mode="json"),
+        "cases": [{"name": one.name, "inputs": _listed(one.inputs), "outputs": _listed(one.outputs)} for one in golden],
+    }
+    (folder / f"{signature.name}.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
+    for number, one in enumerate(golden if onnx_layout else ()):
+        data_set = folder / signature.name / f"test_data_set_{number}"
+        data_set.mkdir(parents=True)
+        outputs = {name: one.outputs[name] for name in signature.output_names}
+        for kind, arrays in (("input", one.inputs), ("output", outputs)):
+            for place, (name, array) in enumerate(arrays.items()):
+                tensor = numpy_helper.from_array(array, name)
+                onnx.save_tensor(tensor, str(data_set / f"{kind}_{place}.pb"))
+
+
+def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
+    """Read `golden/<signature>.json`.
+
+    Raises:
+        InputError: the file is missing or not what `write_golden` writes.
+    """
+    path = folder / f"{signature.name}.json"
+    values = read_json(path, "a folder of golden vectors", DATA_BYTES)
+    dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
+
+    def arrays(specs: Any, given: Any) -> dict[str, Array]:
+        found = {spec.name: np.array(given[spec.name], dtype=dtypes[spec.dtype]) for spec in specs}
+        for name in {LARGEST, RUNNER_UP} & set(given):
+            found[name] = np.array(given[name], dtype=np.float32)
+        # null, which numpy reads as NaN, stands for -inf: JSON has no infinity, and a golden vector no NaN.
+        return {
+            name: np.where(np.isnan(array), np.float32(-np.inf), array) if array.dtype == np.float32 else array
+            for name, array in found.items()
+        }
+
+    try:
+        return [
+            GoldenCase(one["name"], arrays(signature.inputs, one["inputs"]), arrays(signature.outputs, one["outputs"]))
+            for one in values["cases"]
+        ]
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise InputError(f"{path} is not a file of golden vectors ({error}); export again") from None
+
+
+def worth_storing(case: GoldenCase) -> bool:
+    """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others if their outputs are few."""
+    numbers = sum(array.size for array in case.outputs.values())
+    if case.name in ALWAYS_STORED:
+        return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
+    return numbers <= GOLDEN_NUMBERS
+
+
+def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
+    """Index-level rows; `OUT_OF_RANGE` stands for an id that nobody knows."""
+    items = real[real > 0]
+    one, some = int(items[0]), np.resize(items, min(5, max_length))
+    full = np.resize(items, max_length)
+    gap = np.zeros(max(max_length - len(some), 1), dtype=np.int64)
+    half = len(some) // 2
+    return {
+        "empty": np.zeros(max_length, dtype=np.int64),
+        "empty_of_length_one": np.zeros(1, dtype=np.int64),
+        "one_item": np.array([one]),
+        "full": full,
+        "longer_than_max_length": np.concatenate([full[::-1], some])[: max_length + 3],
+        "all_the_same": np.full(max_length, one),
+        "padding_left": np.concatenate([gap, some]),
+        "padding_middle": np.concatenate([some[:half], gap, some[half:]]),
+        "padding_right": np.concatenate([some, gap]),
+        "unknown_ids": np.concatenate([some, [OUT_OF_RANGE], some[:1]])[:max_length],
+        "only_unknown_ids": np.full(min(3, max_length), OUT_OF_RANGE),
+        "negative_ids": np.concatenate([[-1], some, [-OUT_OF_RANGE]])[:max_length],
+        "duplicates": np.repeat(some, 2)[:max_length],
+    }
+
+
+def _raw(vocabulary: Vocabulary, indices: Array) -> Array:
+    known = (indices >= 0) & (indices <= len(vocabulary))
+    raw = vocabulary.raw(np.where(known, indices, 0))
+    raw[indices > len(vocabulary)] = _stranger(vocabulary, negative=False)
+    raw[indices < 0] = _stranger(vocabulary, negative=True)
+    return raw
+
+
+def _stranger(vocabulary: Vocabulary, *, negative: bool) -> int | str:
+    """Make up an id that the vocabulary does not hold and that is not its padding."""
+    if vocabulary.dtype == "string":
+        candidates: Any = (f"{'-' if negative else ''}no-such-id-{number}" for number in range(len(vocabulary) + 2))
+    else:
+        candidates = (-number if negative else 2**62 - number for number in range(2, len(vocabulary) + 5))
+    stranger: int | str = next(one for one in candidates if one != vocabulary.padding and one not in vocabulary.ids)
+    return stranger
+
+
+def _listed(arrays: dict[str, Array]) -> dict[str, Any]:
+    return {name: _decimals(array) if array.dtype == np.float32 else array.tolist() for name, array in arrays.items()}
+
+
+def _decimals(array: Array) -> Any:
+    # By way of text, a float32 becomes the shortest decimal that reads back as the same float32.
+    decimals = array.astype(str).astype(np.float64).astype(object)
+    decimals[np.isneginf(array)] = None
+    return decimals.tolist()

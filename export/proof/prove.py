@@ -1,0 +1,207 @@
+"""The proof: every format against eager float32 and against float64, and against itself where nothing may change.
+
+Eager answers all cases first, so that the model can be let go before the formats are loaded one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies
+from bst.errors import CheckError
+from bst.model import BST
+from export.contract.inputs import Arrays
+from export.contract.manifest import ParityRecord
+from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
+from export.contract.settings import ExportSettings, Format
+from export.contract.signatures import Signature, build_signatures
+from export.proof.golden import Case, GoldenCase
+from export.proof.oracle import in_float64
+from export.serving.scorer import Scorer, ServedModel
+from export.sessions.session import Session, eager_session
+
+Array = NDArray[Any]
+MORE_PADDING = 3
+EAGER_ERRORS = 4  # a format may be so many times as far from eager float32 as that is from float64,
+MOST_CANCELLED = 10  # but no more than so many times the tolerance
+
+
+class PartedError(CheckError):
+    """A format disagrees: in which case of which signature, so that one can look for the block where it does."""
+
+    def __init__(self, message: str, signature: Signature, case: Case) -> None:
+        super().__init__(message)
+        self.signature, self.case = signature, case
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says to every case of one signature: in float32 (golden), and in float64 the last output."""
+
+    signature: Signature
+    cases: Sequence[Case]
+    golden: Sequence[GoldenCase]
+    truth: Sequence[Array]
+
+
+def answer(
+    model: BST,
+    config: BSTConfig,
+    vocabularies: Vocabularies,
+    settings: ExportSettings,
+    signatures: Sequence[Signature],
+    cases: Sequence[Case],
+) -> Iterator[Answers]:
+    """Run eager over every case of every signature, once in float32 and once in float64."""
+    exact_model = in_float64(model)
+
+    def asked(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
+        tables = vocabularies if signature.ids == "raw" else None
+        here, exact = (
+            eager_session(ServedModel(Scorer(one, config, settings.top_k), tables), signature)
+            for one in (model, exact_model)
+        )
+        inputs = [case.inputs(signature, vocabularies) for case in cases]
+        return inputs, [here(one) for one in inputs], [exact(one)[signature.output_names[-1]] for one in inputs]
+
+    # What only the scores of all items tell: of each case the best score that `top_k` does not list, and the scale.
+    (scored,) = build_signatures(config, vocabularies, ("all_scores",), top_k=settings.top_k, ids=signatures[0].ids)
+    of_all = asked(scored)
+    below = [_below(one["scores"], case, settings) for one, case in zip(of_all[1], cases, strict=True)]
+    largest = scales([one["scores"] for one in of_all[1]], of_all[2])
+    for signature in signatures:
+        inputs, outputs, truth = of_all if signature == scored else asked(signature)
+        users = signature.name == "encode_user"
+        largest_here = scales([one["user_vector"] for one in outputs], truth) if users else largest
+        for place, one in enumerate(outputs):
+            one[LARGEST] = largest_here[place]
+            if signature.name == "top_k":
+                one[RUNNER_UP] = below[place]
+        golden = [GoldenCase(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
+        yield Answers(signature, cases, golden, truth)
+
+
+def prove(
+    form: Format,
+    answers: Answers,
+    session: Session,
+    vocabularies: Vocabularies,
+    config: BSTConfig,
+    vary: Sequence[int] | None = None,
+) -> ParityRecord:
+    """Compare one format with the recorded answers, and with itself.
+
+    Args:
+        vary: places of the cases that are asked again in ways that may not change the answer; by default two of those
+            that `export.proof.golden.cases` makes.
+
+    Raises:
+        PartedError: an answer is not equal (see `compare`); the message names format, signature, case and row.
+    """
+    signature = answers.signature
+    name = signature.output_names[-1]
+    errors, true_errors, eager_errors, swaps, rows = [0.0], [0.0], [0.0], 0, 0
+    for case, golden, truth in zip(answers.cases, answers.golden, answers.truth, strict=True):
+        actual = session(golden.inputs)
+        comparison = compare(signature, golden.outputs, actual)
+        if comparison.failure:
+            raise PartedError(f"{form}, {signature.name}, case {case.name!r}: {comparison.failure}", signature, case)
+        errors.append(comparison.error)
+        largest = golden.outputs.get(LARGEST)
+        true_errors.append(_relative(actual[name], truth, largest))
+        eager_errors.append(_relative(golden.outputs[name], truth, largest))
+        swaps += comparison.swaps
+        rows += len(truth)
+    same = {"alone": 0.0}
+    if config.padding == "ignored":
+        same["more_padding"] = 0.0
+    if signature.takes("candidates"):
+        same["permuted"] = 0.0
+    for position in _batches(answers.cases, config.max_length) if vary is None else vary:
+        case, golden = answers.cases[position], answers.golden[position]
+        for what, changed, comparison in _variations(signature, case, golden, session, vocabularies):
+            if what not in same:
+                continue
+            if comparison.failure:
+                told = f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {comparison.failure}"
+                raise PartedError(told, signature, changed)
+            same[what] = max(same[what], comparison.error)
+    return ParityRecord(
+        format=form,
+        signature=signature.name,
+        cases=len(answers.cases),
+        rows=rows,
+        max_error=max(errors),
+        error_to_float64=max(true_errors),
+        eager_error_to_float64=max(eager_errors),
+        swaps=swaps,
+        alone=same["alone"],
+        more_padding=same.get("more_padding"),
+        permuted=same.get("permuted"),
+    )
+
+
+def _variations(
+    signature: Signature, case: Case, golden: GoldenCase, session: Session, vocabularies: Vocabularies
+) -> Iterator[tuple[str, Case, Comparison]]:
+    """Ask again in ways that may not change the answer; yield how, the changed case, and how far the answer is off."""
+
+    def asked(what: str, changed: Case, expected: Arrays) -> tuple[str, Case, Comparison]:
+        return what, changed, compare(signature, expected, session(changed.inputs(signature, vocabularies)))
+
+    whole: Arrays = dict(session(case.inputs(signature, vocabularies)))
+    whole |= {name: golden.outputs[name] for name in (RUNNER_UP, LARGEST) if name in golden.outputs}
+    for row in range(len(case.items)):
+        alone = slice(row, row + 1)
+        yield asked("alone", case.rows(alone), {name: array[alone] for name, array in whole.items()})
+    yield asked("more_padding", replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0)))), whole)
+    if signature.takes("candidates"):
+        turned = {**whole, "scores": whole["scores"][:, ::-1]}
+        yield asked("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
+
+
+def _batches(cases: Sequence[Case], max_length: int) -> list[int]:
+    """Which cases are asked again: the edge rows in one batch, and users whose histories leave room for padding."""
+    names = [case.name for case in cases]
+    users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
+    roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= max_length]
+    return [names.index("edges_in_one_batch"), (roomy or users)[-1]]
+
+
+def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:
+    """The best score that `top_k` does not list: float32 `[batch]`."""
+    count = case.k if settings.top_k.k_is_input else settings.top_k.limit
+    if settings.top_k.exclude_history:
+        scores = scores.copy()
+        known = (case.items > 0) & (case.items <= scores.shape[1])
+        rows = np.nonzero(known)[0]
+        scores[rows, case.items[known] - 1] = -np.inf
+    return runner_up(scores, count)
+
+
+def scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
+    """What errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
+
+    The numbers of a row may be small by chance where there are few, as the scores of a catalogue of two items, or in
+    every row, as what is left of larger ones that cancel out. Rounding errors do not become small with them, so a row
+    counts as at least so large that `EAGER_ERRORS` times what eager float32 is off anywhere is allowed. That has a
+    bound, lest a model that float32 cannot compute be proven by it.
+    """
+    rows = [np.abs(one).max(axis=1) for one in outputs]
+    typical = np.median(np.concatenate(rows))
+    off = max(float(np.abs(one - exact).max()) for one, exact in zip(outputs, truth, strict=True))
+    least = np.float32(min(off * EAGER_ERRORS / TOLERANCE, typical * MOST_CANCELLED))
+    return [np.maximum(one, least) for one in rows]
+
+
+def _relative(values: Array, exact: Array, largest: Array | None) -> float:
+    there = np.isfinite(exact)
+    scales = (np.abs(exact[there]).max(initial=0), 0 if largest is None else largest.max())
+    scale = max(*map(float, scales), float(np.finfo(np.float32).tiny))
+    return float(np.abs(values[there].astype(np.float64) - exact[there]).max(initial=0)) / scale

@@ -1,0 +1,263 @@
+"""The signatures as torch code: once at index level, and once more with raw ids in front and behind.
+
+Everything here can be scripted and exported by `torch.export`, and runs eagerly as it is: eager and the torch formats
+share every line. No `from __future__ import annotations`, because TorchScript reads the annotations of attributes.
+"""
+
+import math
+import textwrap
+import types
+from collections.abc import Callable
+from typing import Any, Dict, Final, List, Tuple  # noqa: UP035  the words that TorchScript knows
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._jit_internal import is_scripting, unused
+
+from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.model import BST
+from export.contract.signatures import Signature, TopK
+from export.serving.encoder import PackedEncoder
+
+
+class Scorer(nn.Module):
+    """The index-level signatures of a model. `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`.
+
+    Indices must be in range and `length` at most `max_length`: `guard_items`, `guard_context`, `newest` see to it.
+
+    `one_length`: exported, every history is padded to `max_length`, for compilers that cannot cut it to a length that
+    is known only at the call. It costs time, and is wrong for a model to which padding counts.
+    `packed`: the encoder computes nothing for padding (`export.serving.encoder`), where padding does not count.
+    """
+
+    exclude_history: Final[bool]
+    packed: Final[bool]
+    num_categories: Tensor
+
+    def __init__(
+        self, model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
+    ) -> None:
+        super().__init__()
+        self.model = model.eval()
+        self.packed = packed and not model.padding_counts
+        if self.packed:
+            self.encoder = PackedEncoder(model)
+        self.max_length = config.max_length
+        self.one_length = one_length
+        self.num_items = config.num_items
+        self.limit = top_k.limit
+        self.exclude_history = top_k.exclude_history
+        counts = [feature.num_categories for feature in config.context]
+        self.register_buffer("num_categories", torch.tensor(counts, dtype=torch.int64), persistent=False)
+
+    def all_scores(self, items: Tensor, context: Tensor) -> Tensor:
+        """Score every item: float32 `[batch, num_items]`, column j is the item with index j + 1."""
+        return self.model.item_scores(self.encode_user(items, context))
+
+    def top_k(self, items: Tensor, context: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Pick the best: their indices int64 `[batch, limit]` and scores float32 `[batch, limit]`, best first.
+
+        `seen`, int64 `[batch, any]`, holds the indices to leave out where the scorer excludes the history, 0 for none.
+        In place of an item that is not there stand index 0 and a score of -inf.
+        """
+        return self.best_of(self.all_scores(items, context), seen)
+
+    def score_candidates(self, items: Tensor, context: Tensor, candidates: Tensor) -> Tensor:
+        """Score `candidates`, int64 `[batch, n]`: float32 `[batch, n]`, -inf for index 0. Reads only their rows."""
+        return self.candidate_scores(self.encode_user(items, context), candidates)
+
+    def encode_user(self, items: Tensor, context: Tensor) -> Tensor:
+        """Encode: float32 `[batch, user_width]`. Its product with an item's output row, plus bias, is the score."""
+        if self.packed:
+            return self.encoder(items, context)
+        else:  # TorchScript compiles only the branch that the constant chooses
+            return self.model.user_vectors(items, context)
+
+    def best_of(self, scores: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Pick from what `all_scores` gives, see `top_k`."""
+        if self.exclude_history:
+            nothing = torch.full_like(seen, -math.inf, dtype=scores.dtype)
+            # By the least: ONNX allows an index to come twice, as padding does, only where it says what then holds.
+            scores = F.pad(scores, (1, 0), value=-math.inf).scatter_reduce(1, seen, nothing, "amin")
+            best, found = scores.topk(self.limit)
+            return torch.where(best == -math.inf, 0, found), best
+        else:
+            best, columns = scores.topk(self.limit)
+            return columns + 1, best
+
+    def candidate_scores(self, user_vectors: Tensor, candidates: Tensor) -> Tensor:
+        """Score for what `encode_user` gives, see `score_candidates`."""
+        rows, biases = self.model.output_rows(candidates.clamp(min=1))
+        scores = (rows @ user_vectors.unsqueeze(2)).squeeze(2) + biases
+        return scores.masked_fill(candidates < 1, -math.inf)
+
+    def newest(self, items: Tensor) -> Tensor:
+        """Cut to the newest `max_length` slots."""
+        if not is_scripting():  # noqa: SIM102  TorchScript compiles only what stands behind this alone
+            if torch.compiler.is_exporting():
+                return self._newest_exported(items)
+        return items[:, -self.max_length :]
+
+    @unused
+    def _newest_exported(self, items: Tensor) -> Tensor:
+        # torch.export takes a slice of a dynamic length for a constant. Padded first, it is one; then what was padded
+        # is cut off again, by a number that comes out of a tensor and so is a constant to nobody.
+        longest = self.max_length
+        padded = F.pad(items, (longest, 0))[:, -longest:]
+        if self.one_length:
+            return padded
+        kept: Any = (torch.arange(longest, device=items.device) < items.size(1)).sum().item()
+        torch._check(kept >= 1)
+        torch._check(kept <= longest)
+        return padded.narrow(1, longest - kept, kept)
+
+    def first(self, found: Tensor, k: Tensor) -> Tensor:
+        """Cut columns to the first `k`, int64 `[1]`; a k below 1 is taken for 1, beyond the limit for the limit."""
+        wanted = k.clamp(1, self.limit).item()
+        if is_scripting():
+            return found[:, : int(wanted)]
+        else:  # torch.export knows nothing of a number that stands in a tensor but what it is told
+            torch._check(wanted >= 1)
+            torch._check(wanted <= self.limit)
+            return found[:, :wanted]
+
+    def guard_items(self, items: Tensor) -> Tensor:
+        """Turn every index that is no item into padding."""
+        return torch.where((items > 0) & (items <= self.num_items), items, 0)
+
+    def guard_context(self, context: Tensor) -> Tensor:
+        """Turn every index that is no category into 0, the unknown one."""
+        return torch.where((context > 0) & (context <= self.num_categories), context, 0)
+
+
+class IntegerIds(nn.Module):
+    """Raw int64 ids to indices and back, by a sorted table."""
+
+    ids: Tensor
+    padding: int
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.register_buffer("ids", torch.from_numpy(vocabulary.ids.to_numpy(writable=True)))
+        self.padding = int(vocabulary.padding)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Look up int64 ids of any shape; 0 for an id that the table does not hold."""
+        places = torch.searchsorted(self.ids, raw).clamp(max=self.ids.size(0) - 1)
+        return torch.where(self.ids[places] == raw, places + 1, 0)
+
+    def raw(self, indices: Tensor) -> Tensor:
+        """Give the ids of `indices`, the padding id for 0."""
+        return torch.where(indices > 0, self.ids[(indices - 1).clamp(min=0)], self.padding)
+
+
+class TextIds(nn.Module):
+    """Raw text ids to indices and back, by a dictionary."""
+
+    ids: List[str]  # noqa: UP006
+    index: Dict[str, int]  # noqa: UP006
+    place: Tensor
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        # Empty; it moves with the module, and so says on which device the indices are wanted.
+        self.register_buffer("place", torch.empty(0), persistent=False)
+        self.ids = [str(vocabulary.padding), *vocabulary.ids.to_list()]
+        self.index = {text: place for place, text in enumerate(self.ids) if place}
+
+    def forward(self, raw: List[str]) -> Tensor:  # noqa: UP006
+        """Look up a list of texts: int64 `[len(raw)]`, 0 for one that the dictionary does not hold."""
+        indices: List[int] = []  # noqa: UP006
+        for text in raw:
+            indices.append(self.index.get(text, 0))  # noqa: PERF401  TorchScript
+        return torch.tensor(indices, dtype=torch.int64, device=self.place.device)
+
+    def rows(self, raw: List[List[str]]) -> Tensor:  # noqa: UP006
+        """Look up rows of equal length: int64 `[len(raw), length]`."""
+        indices: List[Tensor] = []  # noqa: UP006
+        for row in raw:
+            indices.append(self.forward(row))  # noqa: PERF401  TorchScript
+        return torch.stack(indices)
+
+    def raw(self, indices: Tensor) -> List[List[str]]:  # noqa: UP006
+        """Give the ids of `indices` int64 `[batch, n]` as rows of text, the padding id for 0."""
+        rows: List[List[int]] = indices.tolist()  # noqa: UP006
+        found: List[List[str]] = []  # noqa: UP006
+        for row in rows:
+            found.append([self.ids[index] for index in row])  # noqa: PERF401  TorchScript
+        return found
+
+
+class ServedModel(nn.Module):
+    """A scorer with its id tables. Its signatures are made from source text, because each model has inputs of its own.
+
+    `method_source` is that text: run by Python it is the eager backend, compiled by TorchScript the scripted one,
+    traced by `torch.export` the program.
+    """
+
+    def __init__(self, scorer: Scorer, vocabularies: Vocabularies | None) -> None:
+        super().__init__()
+        self.scorer = scorer
+        if vocabularies is not None:
+            self.item_ids = _id_table(vocabularies.items)
+            for name, vocabulary in vocabularies.context.items():
+                setattr(self, f"{name}_ids", _id_table(vocabulary))
+
+    def method(self, signature: Signature) -> Callable[..., Any]:
+        """Bind `signature` as a Python callable that takes its inputs in order."""
+        return types.MethodType(compiled_source(signature), self)
+
+
+def compiled_source(signature: Signature) -> Callable[..., Any]:
+    """Make `signature` a Python function whose first argument is a `ServedModel`."""
+    namespace: dict[str, Any] = {"torch": torch, "Tensor": Tensor, "List": List, "Tuple": Tuple}  # noqa: UP006
+    exec(method_source(signature), namespace)  # the names in it are identifiers: `Signature` sees to that
+    return namespace[signature.name]
+
+
+def method_source(signature: Signature) -> str:
+    """Write `signature` as a method of `ServedModel`, in the part of Python that TorchScript compiles."""
+    text = "string" in (signature.inputs[0].dtype, signature.outputs[0].dtype)
+    types_of = {"int64": ("Tensor", "Tensor"), "string": ("List[str]", "List[List[str]]")}
+    arguments = [f"{spec.name}: {types_of[spec.dtype][len(spec.shape) - 1]}" for spec in signature.inputs]
+    found, *scores = [types_of["string"][1] if spec.dtype == "string" else "Tensor" for spec in signature.outputs]
+    result = f"Tuple[{found}, {scores[0]}]" if scores else found
+    call = ["bst_items", "bst_context"]
+    lines = [
+        f"bst_seen = {_indices(signature, signature.inputs[0].name, text)}",
+        "bst_items = self.scorer.newest(bst_seen)",
+        f"bst_context = {_context(signature)}",
+    ]
+    if signature.takes("candidates"):
+        call.append(_indices(signature, "candidates", text))
+    if signature.name == "top_k":
+        call.append("bst_seen")
+        lines.append(f"bst_found, bst_scores = self.scorer.top_k({', '.join(call)})")
+        if signature.takes("k"):
+            lines += [f"{name} = self.scorer.first({name}, k)" for name in ("bst_found", "bst_scores")]
+        lines.append(f"return {'self.item_ids.raw(bst_found)' if signature.ids == 'raw' else 'bst_found'}, bst_scores")
+    else:
+        lines.append(f"return self.scorer.{signature.name}({', '.join(call)})")
+    body = textwrap.indent("\n".join(lines), "    ")
+    return f"def {signature.name}(self, {', '.join(arguments)}) -> {result}:\n{body}\n"
+
+
+def _indices(signature: Signature, name: str, text: bool) -> str:
+    if signature.ids == "index":
+        return f"self.scorer.guard_items({name})"
+    return f"self.item_ids.rows({name})" if text else f"self.item_ids({name})"
+
+
+def _context(signature: Signature) -> str:
+    if not signature.context:
+        return "bst_items.new_zeros([bst_items.size(0), 0])"
+    if signature.ids == "index":
+        return "self.scorer.guard_context(context)"
+    columns = ", ".join(f"self.{spec.name}_ids({spec.name})" for spec in signature.context)
+    return f"torch.stack([{columns}], dim=1)"
+
+
+def _id_table(vocabulary: Vocabulary) -> nn.Module:
+    return IntegerIds(vocabulary) if vocabulary.dtype == "int64" else TextIds(vocabulary)

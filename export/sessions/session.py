@@ -1,0 +1,311 @@
+"""What executes a bundle: one signature as a function from named arrays to named arrays, in each backend."""
+
+from __future__ import annotations
+
+import gc
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.errors import CheckError, InputError, reason
+from bst.model import BST
+from bst.system.memory import require_memory, stored_bytes
+from bst.training.world import require_device
+from export.contract.inputs import Array, Arrays, checked_inputs
+from export.contract.manifest import FormatRecord, Manifest
+from export.contract.settings import ORT_DEFAULTS, SessionOptions
+from export.contract.signatures import Signature, TensorSpec
+from export.formats.aotinductor import load_aotinductor
+from export.formats.torchscript import load_torchscript
+from export.serving.scorer import Scorer, ServedModel
+
+# What NumPy calls them; the reference that a format is compared with is in float64.
+DTYPES = {"int64": ("i8",), "float32": ("f4", "f8"), "string": ("O",)}
+OPTIMIZATION = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+
+class Session(ABC):
+    """One signature, loaded. Calling it checks the inputs, runs, and names the outputs.
+
+    The three steps stand alone so that a measurement can time `run` by itself: `prepare` brings arrays into the form
+    that the runtime takes, `finish` brings its answer into arrays. `run` goes inside `mode`, entered once a thread.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Run the signature. Inputs are int64 arrays, or arrays of text, of the shapes that the signature states.
+
+        Raises:
+            InputError: an input is missing, unknown, or of another dtype or shape.
+            CheckError: the runtime refuses the call, or gives something else than the signature states.
+        """
+        prepared = self.prepare(checked_inputs(self.signature, inputs))
+        try:
+            with self.mode():
+                outputs = self.run(prepared)
+            return self.finish(outputs)
+        except Exception as error:  # each runtime has exceptions of its own, without a common base but this
+            raise CheckError(f"{self.signature.name} fails in its runtime: {reason(error)}") from error
+
+    def mode(self) -> AbstractContextManager[Any]:
+        """What the thread that runs must be in."""
+        return nullcontext()
+
+    @abstractmethod
+    def prepare(self, inputs: Mapping[str, Array]) -> Any: ...
+
+    @abstractmethod
+    def run(self, prepared: Any) -> Any: ...
+
+    @abstractmethod
+    def finish(self, outputs: Any) -> Arrays: ...
+
+    def named(self, outputs: Sequence[Array]) -> Arrays:
+        """Give the outputs their names.
+
+        Raises:
+            ValueError: they are more or fewer than the signature states, or of another dtype or shape.
+        """
+        stated = self.signature.outputs
+        if len(outputs) != len(stated) or not all(map(_fits, stated, outputs)):
+            wanted = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in stated)
+            given = ", ".join(f"{one.dtype} {list(one.shape)}" for one in outputs) or "nothing"
+            raise ValueError(f"it gives {given}, not {wanted}; export again")
+        return dict(zip(self.signature.output_names, outputs, strict=True))
+
+
+def _fits(spec: TensorSpec, array: Array) -> bool:
+    sizes = zip(spec.shape, array.shape, strict=False)
+    return (
+        array.dtype.str[1:] in DTYPES[spec.dtype]
+        and array.ndim == len(spec.shape)
+        and all(size == axis for axis, size in sizes if isinstance(axis, int))
+    )
+
+
+class TorchSession(Session):
+    """A Python or scripted method: tensors and lists of text in, the same out."""
+
+    def __init__(self, signature: Signature, method: Any, device: str = "cpu") -> None:
+        super().__init__(signature)
+        self.method, self.device = method, device
+
+    def prepare(self, inputs: Mapping[str, Array]) -> list[Any]:
+        return [
+            inputs[spec.name].tolist()
+            if spec.dtype == "string"
+            else torch.from_numpy(np.require(inputs[spec.name], requirements=("C", "W"))).to(self.device)
+            for spec in self.signature.inputs
+        ]
+
+    def mode(self) -> AbstractContextManager[Any]:
+        return torch.inference_mode()
+
+    def run(self, prepared: list[Any]) -> Any:
+        outputs = self.method(*prepared)
+        self.wait()
+        return outputs
+
+    def wait(self) -> None:
+        """Return when the device is done."""
+        if self.device != "cpu":
+            torch.cuda.synchronize(self.device)
+
+    def finish(self, outputs: Any) -> Arrays:
+        parts = outputs if isinstance(outputs, tuple) else (outputs,)
+        return self.named([_array(part) for part in parts])
+
+
+def _array(part: Any) -> Array:
+    if not isinstance(part, torch.Tensor):
+        return np.array(part, dtype=object)
+    return (part.float() if part.dtype == torch.bfloat16 else part).cpu().numpy()
+
+
+class OnnxSession(Session):
+    """A graph in ONNX Runtime. `threads`, if given, count instead of those in `options`; `optimization` is how far the
+    runtime may change the graph, see `OPTIMIZATION`.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        path: Path,
+        threads: int | None = None,
+        *,
+        options: SessionOptions = ORT_DEFAULTS,
+        optimization: str = "all",
+        provider: str = "CPUExecutionProvider",
+    ) -> None:
+        super().__init__(signature)
+        if threads is not None and threads < 1:
+            raise InputError(f"threads={threads} is not a number from 1 up; give none for as many as there are cores")
+        try:
+            given = _session_options(options, threads, optimization)
+            # Without its fallback, which prints to stdout and then tries the same again.
+            self.session = onnxruntime.InferenceSession(str(path), given, providers=[provider], enable_fallback=False)
+        except Exception as error:  # onnxruntime's own exceptions have no common base but this
+            raise InputError(f"{path} does not load in ONNX Runtime ({reason(error)}); export again") from None
+
+    def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {spec.name: np.ascontiguousarray(inputs[spec.name]) for spec in self.signature.inputs}
+
+    def run(self, prepared: dict[str, Array]) -> Any:
+        return self.session.run(None, prepared)
+
+    def finish(self, outputs: Any) -> Arrays:
+        return self.named([np.asarray(one) for one in outputs])
+
+
+def _session_options(options: SessionOptions, threads: int | None, optimization: str) -> onnxruntime.SessionOptions:
+    given = onnxruntime.SessionOptions()
+    given.log_severity_level = 3  # errors; they are raised as well
+    given.graph_optimization_level = OPTIMIZATION[optimization]
+    if count := threads or options.threads:
+        given.intra_op_num_threads = count
+        given.inter_op_num_threads = 1
+    given.enable_cpu_mem_arena = options.arena
+    if not options.spinning:
+        given.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not options.prepacking:
+        given.add_session_config_entry("session.disable_prepacking", "1")
+    return given
+
+
+class LookedUp(Session):
+    """A session at index level behind a signature of raw ids, for formats that cannot hold text."""
+
+    def __init__(self, signature: Signature, inner: Session, vocabularies: Vocabularies) -> None:
+        super().__init__(signature)
+        self.inner, self.vocabularies = inner, vocabularies
+
+    def prepare(self, inputs: Mapping[str, Array]) -> Any:
+        given = {"k": inputs["k"]} if "k" in inputs else {}
+        for raw, name in (("history", "items"), ("candidates", "candidates")):
+            if raw in inputs:
+                given[name] = self._indices(self.vocabularies.items, inputs[raw])
+        if columns := [self._indices(one, inputs[name]) for name, one in self.vocabularies.context.items()]:
+            given["context"] = np.stack(columns, axis=1)
+        return self.inner.prepare(given)
+
+    def mode(self) -> AbstractContextManager[Any]:
+        return self.inner.mode()
+
+    def run(self, prepared: Any) -> Any:
+        return self.inner.run(prepared)
+
+    def finish(self, outputs: Any) -> Arrays:
+        arrays = self.inner.finish(outputs)
+        if "item_indices" in arrays:
+            found = {"item_ids": self.vocabularies.items.raw(arrays.pop("item_indices"))}
+            arrays = {**found, **arrays}
+        return arrays
+
+    @staticmethod
+    def _indices(vocabulary: Vocabulary, raw: Array) -> Array:
+        return vocabulary.indices(raw.ravel().tolist()).reshape(raw.shape)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[Callable[[], object]]:
+    """While the block lasts, give what removes the sessions that nobody holds: they are full of cycles, and stay in
+    memory beside the next one otherwise.
+
+    What is there before the block is not gone through again each time: libraries hold a million objects.
+    """
+    gc.collect()
+    if gc.get_freeze_count():  # by the program around this one, or by a block around this one
+        yield gc.collect
+        return
+    gc.freeze()
+    try:
+        yield gc.collect
+    finally:
+        gc.unfreeze()
+
+
+def eager_session(served: ServedModel, signature: Signature, device: str = "cpu") -> Session:
+    """Run the Python model itself.
+
+    Raises:
+        InputError: torch cannot use the device here.
+    """
+    require_device(device)
+    return TorchSession(signature, served.eval().to(device).method(signature), device)
+
+
+def open_format(
+    bundle: Path,
+    record: FormatRecord,
+    signature: Signature,
+    *,
+    threads: int | None = None,
+    options: SessionOptions = ORT_DEFAULTS,
+) -> Session:
+    """Load one signature, at the level of the format, from its files; `threads` and `options` are of ONNX Runtime.
+
+    Raises:
+        InputError: a file does not load.
+    """
+    path = _file_of(bundle, record, signature.name)
+    if record.name == "onnx":
+        return OnnxSession(signature, path, threads, options=options)
+    if record.name == "torchscript":
+        module = load_torchscript(path, freeze=(signature.name,))
+        return TorchSession(signature, getattr(module, signature.name))
+    if record.name == "pt2":
+        from export.formats import pt2  # a second, for torch's compiler comes with it
+
+        return TorchSession(signature, pt2.load_pt2_module(path, signature.name))
+    return TorchSession(signature, load_aotinductor(path))
+
+
+def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) -> ServedModel:
+    """Build the Python model of a bundle again, from its config and the weights in the TorchScript or the pt2.
+
+    Raises:
+        InputError: the bundle holds neither, or other weights than those of the model that its manifest describes.
+    """
+    found = next((manifest.format(name) for name in ("torchscript", "pt2") if name in manifest.format_names), None)
+    if found is None:
+        raise InputError(f"{bundle} holds neither torchscript nor pt2, where eager reads its weights; export one too")
+    signature = next(iter(found.entries))
+    path = _file_of(bundle, found, signature)
+    if stored_bytes(manifest.model) > 2 * path.stat().st_size:  # of equal tensors pt2 stores one
+        raise InputError(f"{path} is smaller than the model that the manifest describes; export again")
+    require_memory(manifest.model, 1)
+    if found.name == "torchscript":
+        state = load_torchscript(path).state_dict()
+    else:
+        from export.formats import pt2
+
+        state = pt2.load_pt2_weights(path, signature)
+    model = BST(manifest.model)
+    try:
+        model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{path} does not hold the model that the manifest describes ({reason(error)}); export again"
+        ) from None
+    scorer = Scorer(model, manifest.model, manifest.settings.top_k)
+    return ServedModel(scorer, vocabularies if manifest.ids == "raw" else None).eval()
+
+
+def _file_of(bundle: Path, record: FormatRecord, signature: str) -> Path:
+    if signature not in record.entries:
+        raise InputError(f"{record.name} of {bundle} has no {signature}; it has {', '.join(record.entries)}")
+    return bundle / record.entries[signature].path

@@ -1,0 +1,307 @@
+"""Every format holds every signature, with axes that are dynamic in the file itself and answers equal to eager's."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from bst import InputError, load_run
+from export import ExportSettings, TopK, compare, export_bundle, open_bundle
+from export.bundle.folder import FORMAT_OF
+from export.contract.manifest import read_manifest
+from export.contract.parity import LARGEST, RUNNER_UP, runner_up
+from export.contract.settings import OPSETS
+from export.contract.signatures import SIGNATURE_NAMES, SignatureName
+from export.formats.pt2 import check_program, load_pt2
+from export.formats.torchscript import load_torchscript
+from export.proof.golden import Case
+from export.sessions.session import Session
+from tests.conftest import FIVE, held_by, random_inputs, settings_of
+
+SIZES = [(batch, length) for batch in (1, 2, 3, 64, 257) for length in (1, 2, 12, 20)]  # 12 is max_length
+BACKENDS = ("torchscript", "pt2", "onnxruntime")
+NAMES = ("raw_ids", "text_ids", "numbers_k_input", "length_one", "index", "index_no_context")
+CALLED = ("raw_ids", "text_ids", "index")  # by ids that are numbers, text and indices
+HELD = [(name, one) for name in NAMES for one in held_by(name)]
+
+
+Opened = Callable[[str, str, str], Session]
+
+
+@pytest.fixture(scope="module")
+def opened(variants: dict[str, Path]) -> Opened:
+    """The session of a bundle in a backend for a signature, which all tests here share."""
+    return cache(lambda variant, backend, signature: open_bundle(variants[variant]).session(backend, signature))
+
+
+def held(variant: str, backend: str) -> bool:
+    return backend == "eager" or FORMAT_OF[backend] in settings_of(variant).formats
+
+
+@pytest.mark.parametrize(("variant", "signature"), HELD)
+def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
+    variants: dict[str, Path], opened: Opened, variant: str, signature: str
+) -> None:
+    bundle = open_bundle(variants[variant])
+    stated = bundle.manifest.signature(signature)
+    eager, eager_scores = opened(variant, "eager", signature), opened(variant, "eager", "all_scores")
+    backends = [one for one in BACKENDS if held(variant, one)]
+    sessions = [opened(variant, backend, signature) for backend in backends]
+    for number, (batch, length) in enumerate(SIZES):
+        inputs = random_inputs(bundle.path, batch, length, n=(1, 2, 7, 100)[number % 4], signature=signature)
+        expected = eager(inputs)
+        history = {name: array for name, array in inputs.items() if name not in ("k", "candidates")}
+        scores = eager_scores(history)["scores"]
+        if signature in ("top_k", "score_candidates"):
+            expected[LARGEST] = np.abs(scores).max(axis=1)
+        if signature == "top_k" and not bundle.manifest.settings.top_k.exclude_history:
+            expected[RUNNER_UP] = runner_up(scores, 5)
+        for backend, session in zip(backends, sessions, strict=True):
+            comparison = compare(stated, expected, session(inputs))
+            assert comparison.failure is None, (backend, batch, length)
+            assert comparison.error <= 1e-5
+
+
+@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
+def test_a_bundle_scores_as_the_run_that_it_came_from(
+    variants: dict[str, Path], opened: Opened, run_path: Path, backend: str
+) -> None:
+    items, context = np.array([[4, 9, 1, 40, 7]]), np.array([[1, 2]])
+    with torch.inference_mode():
+        expected = load_run(run_path).model(torch.from_numpy(items), torch.from_numpy(context))[:, 1:].numpy()
+    bundle = open_bundle(variants["raw_ids"])
+    call = Case("one", items, context, items, 1).inputs(bundle.manifest.signature("all_scores"), bundle.vocabularies)
+    found = opened("raw_ids", backend, "all_scores")(call)
+    assert np.allclose(found["scores"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
+def test_unknown_ids_negative_ids_and_padding_are_ignored_alike(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    strangers_of = dict(zip(CALLED, ([0, -5, 10**12], ["", "nobody", "-1"], [0, -1, 10**9]), strict=True))
+    for variant, strangers in strangers_of.items():
+        if not held(variant, backend):
+            continue
+        bundle = open_bundle(variants[variant])
+        inputs = random_inputs(bundle.path, 1, 4)
+        name = bundle.manifest.signature("top_k").inputs[0].name
+        row = inputs[name][0]
+        mixed = np.array([[strangers[0], row[0], strangers[1], row[1], row[2], strangers[2], row[3]]], dtype=row.dtype)
+        session = opened(variant, backend, "all_scores")
+        plain, with_strangers = session(inputs)["scores"], session({**inputs, name: mixed})["scores"]
+        assert np.allclose(plain, with_strangers, atol=1e-5), variant
+
+
+@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
+def test_candidates_score_as_among_all_and_strangers_minus_infinity(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    for variant in (one for one in CALLED if held(one, backend)):
+        bundle = open_bundle(variants[variant])
+        scores = opened(variant, backend, "all_scores")(random_inputs(bundle.path, 2, 6))["scores"]
+        inputs = random_inputs(bundle.path, 2, 6, signature="score_candidates")
+        places = np.array([[3, 0, 40, 3, 41], [1, -1, 2, 10**9, 39]])
+        known = (places > 0) & (places <= 40)
+        candidates = places
+        if bundle.manifest.ids == "raw":
+            candidates = bundle.vocabularies.items.raw(np.where(known, places, 0))
+        found = opened(variant, backend, "score_candidates")({**inputs, "candidates": candidates})["scores"]
+        expected = np.where(known, np.take_along_axis(scores, np.where(known, places, 1) - 1, axis=1), -np.inf)
+        assert np.array_equal(np.isneginf(found), ~known)
+        assert np.allclose(found[known], expected[known], atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
+def test_a_user_vector_times_an_output_row_plus_bias_is_the_score(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    for variant in ("raw_ids", "numbers_k_input"):  # an output layer of its own, and a tied one
+        bundle = open_bundle(variants[variant])
+        inputs = random_inputs(bundle.path, 3, 9)
+        weights, biases = bundle.output_layer()
+        assert weights.shape == (40, bundle.manifest.signature("encode_user").outputs[0].shape[1])
+        vectors = opened(variant, backend, "encode_user")(inputs)["user_vector"]
+        scores = opened(variant, backend, "all_scores")(inputs)["scores"]
+        assert np.allclose(vectors @ weights.T + biases, scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["eager", *BACKENDS])
+def test_excluding_the_history_leaves_out_all_of_it_and_fills_with_padding(
+    variants: dict[str, Path], opened: Opened, backend: str
+) -> None:
+    ids = open_bundle(variants["numbers_k_input"]).vocabularies.items.ids.to_list()
+    session = opened("numbers_k_input", backend, "top_k")
+    few = session({"history": np.array([ids[:35] + ids[:1]]), "region": np.array([4]), "k": np.array([8])})
+    assert set(few["item_ids"][0][:5].tolist()) == set(ids[35:])  # 35 of 40 gone, though only 12 slots are read
+    assert few["item_ids"][0][5:].tolist() == [0, 0, 0]
+    assert np.isneginf(few["scores"][0][5:]).all()
+    assert np.isfinite(few["scores"][0][:5]).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_k_may_be_asked_for_up_to_the_limit(variants: dict[str, Path], opened: Opened, backend: str) -> None:
+    session = opened("numbers_k_input", backend, "top_k")
+    inputs = random_inputs(variants["numbers_k_input"], 3, 6, signature="top_k")
+    whole = session({**inputs, "k": np.array([8])})
+    for k in (1, 2, 7):
+        found = session({**inputs, "k": np.array([k])})
+        assert found["item_ids"].tolist() == whole["item_ids"][:, :k].tolist()
+    for k in (0, 9, -1):
+        with pytest.raises(InputError, match=f"k is {k}, not between 1 and 8"):
+            session({**inputs, "k": np.array([k])})
+
+
+def test_a_k_out_of_range_does_not_break_the_files_themselves(variants: dict[str, Path]) -> None:
+    path = variants["numbers_k_input"]
+    inputs = random_inputs(path, 2, 3, signature="top_k")
+    session = onnxruntime.InferenceSession(path / "onnx" / "top_k.onnx")
+    module = load_torchscript(path / "torchscript" / "model.pt")
+    for k, columns in ((0, 1), (-3, 1), (99, 8)):
+        feeds = {**inputs, "k": np.array([k])}
+        assert session.run(None, feeds)[0].shape == (2, columns)
+        assert module.top_k(*(torch.from_numpy(array) for array in feeds.values()))[0].shape == (2, columns)
+
+
+@pytest.mark.parametrize("variant", ["raw_ids", "numbers_k_input", "index"])
+def test_the_onnx_file_itself_names_its_dynamic_axes(variants: dict[str, Path], variant: str) -> None:
+    manifest = open_bundle(variants[variant]).manifest
+    for signature in manifest.signatures_of(manifest.format("onnx")):
+        session = onnxruntime.InferenceSession(variants[variant] / "onnx" / f"{signature.name}.onnx")
+        found = {value.name: tuple(value.shape) for value in (*session.get_inputs(), *session.get_outputs())}
+        assert found == {spec.name: spec.shape for spec in (*signature.inputs, *signature.outputs)}
+        assert found[signature.inputs[0].name] == ("batch", "length")
+
+
+@pytest.mark.parametrize("variant", ["raw_ids", "numbers_k_input"])  # at index level, and with the ids in the program
+def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Path], variant: str) -> None:
+    manifest = open_bundle(variants[variant]).manifest
+    for signature in manifest.signatures_of(manifest.format("pt2")):
+        program = load_pt2(variants[variant] / "pt2" / "model.pt2", signature.name)
+        check_program(program, signature)
+        fixed = signature.model_copy(
+            update={"inputs": (signature.inputs[0].model_copy(update={"shape": (3, 5)}), *signature.inputs[1:])}
+        )
+        with pytest.raises(Exception, match=r"axis 0 of (history|items) is s\d+, not 3"):
+            check_program(program, fixed)
+
+
+def test_text_ids_leave_pt2_at_index_level_and_the_manifest_says_so(variants: dict[str, Path]) -> None:
+    levels = {
+        variant: {record.name: (record.ids, record.golden) for record in read_manifest(variants[variant]).formats}
+        for variant in ("raw_ids", "numbers_k_input")
+    }
+    assert levels["raw_ids"]["pt2"] == ("index", "golden/index")  # the context is of text
+    assert levels["raw_ids"]["onnx"] == levels["raw_ids"]["torchscript"] == ("raw", "golden")
+    assert levels["numbers_k_input"]["pt2"] == ("raw", "golden")
+
+
+def test_all_onnx_signatures_share_one_weight_file(bundle_path: Path) -> None:
+    weights = (bundle_path / "onnx" / "weights.bin").stat().st_size
+    model = open_bundle(bundle_path).session("eager", "all_scores").method.__self__  # type: ignore[attr-defined]
+    parameters = sum(tensor.numel() for tensor in model.parameters())
+    assert weights < 4 * parameters + 40 * 4096  # each large tensor once, and the gaps between pages
+    for path in (bundle_path / "onnx").glob("*.onnx"):
+        graph = onnx.load(path, load_external_data=False)
+        places = {
+            entry.value for one in graph.graph.initializer for entry in one.external_data if entry.key == "location"
+        }
+        assert places == {"weights.bin"}
+        used = {name for node in graph.graph.node for name in node.input}
+        assert {one.name for one in graph.graph.initializer} <= used  # else ONNX Runtime warns at every load
+        assert {opset.domain for opset in graph.opset_import} <= {"", "ai.onnx.ml"}  # no operators of one runtime alone
+
+
+def test_the_programs_share_one_set_of_weights(bundle_path: Path) -> None:
+    with zipfile.ZipFile(bundle_path / "pt2" / "model.pt2") as archive:
+        infos = [info for info in archive.infolist() if "/data/weights/weight_" in info.filename]
+        hashes = [archive.read(info.filename) for info in infos]
+    assert len(set(hashes)) == len(hashes)
+    parameters = sum(tensor.numel() for tensor in load_run_parameters(bundle_path))
+    assert sum(info.file_size for info in infos) <= 4 * parameters + 4096
+
+
+def load_run_parameters(bundle: Path) -> list[torch.Tensor]:
+    return list(load_pt2(bundle / "pt2" / "model.pt2", "top_k").state_dict.values())
+
+
+def test_what_is_exported_without_asking_is_of_a_supported_opset(bundle_path: Path) -> None:
+    assert {18, 20, 23, FIVE.opset} == set(OPSETS)  # the others are exported below
+    assert open_bundle(bundle_path).manifest.format("onnx").needs.versions["ai.onnx"] == str(FIVE.opset)
+
+
+@pytest.mark.parametrize("opset", [18, *(pytest.param(one, marks=pytest.mark.slow) for one in (20, 23))])
+def test_every_supported_opset_exports(run_path: Path, bundle_path: Path, tmp_path: Path, opset: int) -> None:
+    named: tuple[SignatureName, ...] = ("top_k", "score_candidates")
+    settings = ExportSettings(top_k=TopK(limit=3), opset=opset, formats=("onnx",), signatures=named)
+    manifest = export_bundle(run_path, tmp_path / "bundle", settings)
+    for name in named:
+        model = onnx.load(tmp_path / "bundle" / "onnx" / f"{name}.onnx", load_external_data=False)
+        assert {entry.version for entry in model.opset_import if entry.domain == ""} == {opset}
+    assert manifest.format("onnx").needs.versions["ai.onnx"] == str(opset)
+    for name in named:
+        here, there = (open_bundle(path).session("onnxruntime", name) for path in (tmp_path / "bundle", bundle_path))
+        for batch, length in ((2, 2), (257, 20)):
+            inputs = random_inputs(bundle_path, batch, length, n=9, signature=name)
+            found, wanted = here(inputs)["scores"], there(inputs)["scores"]
+            assert np.allclose(found, wanted[:, : found.shape[1]], atol=1e-6)  # k is 3, and 5
+
+
+def test_torchscript_holds_no_device(bundle_path: Path) -> None:
+    with zipfile.ZipFile(bundle_path / "torchscript" / "model.pt") as archive:
+        code = "".join(archive.read(name).decode() for name in archive.namelist() if name.endswith(".py"))
+    assert "score_candidates" in code
+    assert 'torch.device("' not in code
+
+
+def test_every_file_says_what_it_is_without_the_manifest(bundle_path: Path) -> None:
+    manifest = json.loads((bundle_path / "manifest.json").read_text())
+    model = onnx.load(bundle_path / "onnx" / "top_k.onnx", load_external_data=False)
+    inside = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(inside["bst.signature"]) in manifest["signatures"]
+    archives = {}
+    for name, prefix in (("torchscript/model.pt", "extra"), ("pt2/model.pt2", "extra")):
+        with zipfile.ZipFile(bundle_path / name) as archive:
+            found = {
+                Path(one).name: archive.read(one).decode() for one in archive.namelist() if f"/{prefix}/bst." in one
+            }
+        archives[name] = found
+    for told in (inside, *archives.values()):
+        assert json.loads(told["bst.model"]) == manifest["model"]
+        assert json.loads(told["bst.items"]) == manifest["items"]
+        assert json.loads(told["bst.run_sha256"]) == manifest["run_sha256"]
+
+
+def test_no_file_holds_a_path_of_the_machine_that_exported(bundle_path: Path) -> None:
+    here = str(Path(__file__).parents[3]).encode()
+    for path in (*bundle_path.glob("onnx/*"), bundle_path / "manifest.json"):
+        assert here not in path.read_bytes()
+    with zipfile.ZipFile(bundle_path / "pt2" / "model.pt2") as archive:
+        assert not any(here in archive.read(name) for name in archive.namelist())
+
+
+@pytest.mark.slow
+def test_aotinductor_answers_like_eager_and_verifies(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    asked = TopK(limit=8, k_is_input=True, exclude_history=True)
+    settings = ExportSettings(top_k=asked, formats=("pt2", "aotinductor"))
+    manifest = export_bundle(make_run("numbers", context=("region",)), tmp_path / "bundle", settings)
+    record = manifest.format("aotinductor")
+    assert record.needs.machine == "x86_64"
+    assert {"avx2", "fma"} <= set(record.needs.cpu_flags)
+    bundle = open_bundle(tmp_path / "bundle")
+    for signature in SIGNATURE_NAMES:
+        eager, compiled = bundle.session("eager", signature), bundle.session("aotinductor", signature)
+        for number, (batch, length) in enumerate(SIZES):
+            inputs = random_inputs(bundle.path, batch, length, n=(1, 2, 7, 100)[number % 4], signature=signature)
+            want, got = eager(inputs), compiled(inputs)
+            name = manifest.signature(signature).output_names[-1]
+            assert np.allclose(want[name], got[name], atol=1e-5)
+            if signature == "top_k":
+                assert np.array_equal(want["item_ids"], got["item_ids"])

@@ -1,0 +1,73 @@
+"""Where two formats part is said by name: each block of the model, spoilt alone, is found in every format."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bst import load_run
+from bst.run.folder import Run
+from export import open_bundle
+from export.proof.blocks import first_difference, where_they_part
+from export.proof.golden import cases
+
+BLOCKS: dict[str, Callable[[torch.nn.Module], torch.Tensor]] = {
+    "block 'embedding'": lambda model: model.item_embedding.weight,
+    "block 'positions'": lambda model: model.positions,
+    "block 'cell 1'": lambda model: model.cells[0].attention.dense.weight,
+    "block 'pooling'": lambda model: model.context_embeddings[0].weight,
+    "block 'head'": lambda model: model.head[0].weight,
+    "the output layer or the ids": lambda model: model.output.weight,
+}
+
+
+def place_of(weights: torch.Tensor, run: Run, bundle: Path, form: str) -> str:
+    """Spoil some weights of the run and say where the format parts from it."""
+    manifest = open_bundle(bundle).manifest
+    record = manifest.format(form)
+    signature = manifest.signature("top_k", record.ids)
+    case = next(
+        one for one in cases(run.config.model, run.heldout, manifest.settings.top_k) if one.name == "edges_in_one_batch"
+    )
+    weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+    return where_they_part(bundle, record, signature, case, run)
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_first_block_that_differs_is_named(run_path: Path, bundle_path: Path, form: str, block: str) -> None:
+    run = load_run(run_path)
+    found = place_of(BLOCKS[block](run.model).data, run, bundle_path, form)
+    if (form, block) == ("onnx", "block 'cell 1'"):
+        block = "block 'pooling'"  # the last cell is computed for the pooled state alone
+    assert f"they part at {'the ' if block.startswith('block') else ''}{block}" in found
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_of_two_cells_the_one_that_differs_is_named(
+    run_of: Callable[[str], Path], variants: dict[str, Path], form: str, number: int
+) -> None:
+    run = load_run(run_of("length_one"))
+    found = place_of(run.model.cells[number - 1].ff_1.weight.data, run, variants["length_one"], form)
+    assert f"they part at the block '{'pooling' if (form, number) == ('onnx', 2) else f'cell {number}'}'" in found
+
+
+def test_packed_blocks_are_compared_row_by_row_of_the_real_slots() -> None:
+    want = {"embedding": np.arange(12, dtype=np.float32).reshape(2, 3, 2)}
+    real = np.array([[False, True, True], [False, False, True]])
+    packed = {"embedding": np.concatenate([[[99.0, 99.0]], want["embedding"][real]]).astype(np.float32)}
+    assert "all blocks agree" in first_difference(want, packed, real)
+    packed["embedding"][-1, 0] += 1
+    assert "part at the block 'embedding'" in first_difference(want, packed, real)
+
+
+def test_blocks_are_compared_where_items_are_real_and_by_the_newest_slots() -> None:
+    want = {"embedding": np.ones((1, 2, 3), dtype=np.float32)}
+    padded = {"embedding": np.pad(want["embedding"], ((0, 0), (4, 0), (0, 0)), constant_values=9)}
+    assert "all blocks agree" in first_difference(want, padded, np.array([[True, True]]))
+    padded["embedding"][0, -1, 0] = 1.1
+    assert "part at the block 'embedding'" in first_difference(want, padded, np.array([[True, True]]))
+    assert "all blocks agree" in first_difference(want, padded, np.array([[True, False]]))
