@@ -61,7 +61,7 @@ check: install
 schema: install
 	$(BIN)/python -c "import json, export.contract.manifest; print(json.dumps(export.contract.manifest.manifest_schema(), indent=2))" \
 	  > docs/manifest.schema.json
-	$(BIN)/python -c "import json, bench.record; print(json.dumps(bench.record.record_schema(), indent=2))" \
+	$(BIN)/python -c "import json, bench.record.record; print(json.dumps(bench.record.record.record_schema(), indent=2))" \
 	  > docs/bench.schema.json
 
 format: install

@@ -14,15 +14,15 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from bench.backends import BACKENDS
-from bench.compare import COLUMNS, compare_records, differences
-from bench.demo import DEFAULT_OUT, run_demo
-from bench.demo_serve import DEFAULT_PORT, require_demo, require_server, serve_demo
-from bench.measure import check_config, measure_bundle, measure_random
-from bench.random_model import RandomModel, parse_model
-from bench.record import BenchConfig, BenchRecord, read_record
-from bench.report import html_page
-from bench.tables import notes, summary, terminal_table, terminal_tables
+from bench.contestants.backends import BACKENDS
+from bench.demo.demo import DEFAULT_OUT, run_demo
+from bench.demo.serve import DEFAULT_PORT, require_demo, require_server, serve_demo
+from bench.models.random_model import RandomModel, parse_model
+from bench.modes.measure import check_config, measure_bundle, measure_random
+from bench.record.record import BenchConfig, BenchRecord, read_record
+from bench.report.compare import COLUMNS, compare_records, differences
+from bench.report.report import html_page
+from bench.report.tables import notes, summary, terminal_table, terminal_tables
 from bst.errors import CheckError, InputError
 from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # Processes that the package starts are forked from one that has the libraries loaded: importing them takes seconds.
 bst.system.processes.START_METHOD = "forkserver"
-multiprocessing.set_forkserver_preload(["bench.workers"])
+multiprocessing.set_forkserver_preload(["bench.harness.workers"])
 
 TINY = Architecture(
     dim=16, num_heads=2, num_blocks=1, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False

@@ -53,7 +53,7 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool
 
     Raises:
         InputError: the file is not a TorchScript archive, or calls what no model of ours needs
-        (`export.guards.archives`).
+            (`export.guards.archives`).
     """
     with _no_deprecation():
         try:

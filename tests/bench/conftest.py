@@ -14,7 +14,7 @@ LIMITS: dict[str, Any] = {"warm_windows": 3, "speed_seconds": 0.02, "max_pool": 
 def shorten(patch: pytest.MonkeyPatch) -> None:
     """Measure bundles without verifying them first; that they are verified is a test of its own. `bst bench` with a
     `--mode` takes less time where it has no option for that."""
-    patch.setattr("bench.measure.verify_bundle", lambda path, tell: ())
+    patch.setattr("bench.modes.measure.verify_bundle", lambda path, tell: ())
     for mode in ("latency", "surface", "load", "cold"):
         patch.setitem(OF_MODE, mode, {**OF_MODE.get(mode, {}), **LIMITS})
 

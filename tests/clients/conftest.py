@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from bench import demo
+from bench.demo import demo
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from export import ExportSettings, export_bundle, open_bundle
 from export.bundle.folder import replay

@@ -1,4 +1,5 @@
-"""Press "Measure" on the page, in a real browser: `python -m tests.clients.time_page BUNDLE`, for `bench.clients`.
+"""Press "Measure" on the page, in a real browser, for `bench.studies.clients`: `python -m tests.clients.time_page
+BUNDLE`.
 
 Prints the line of JSON that the page shows. A browser is many processes, so it may use every core.
 """
@@ -29,7 +30,7 @@ def time_page(bundle: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
-    # What `bench.clients` asks of every client, and the only values that the page has.
+    # What `bench.studies.clients` asks of every client, and the only values that the page has.
     parser.add_argument("--calls", type=int, choices=[2000], default=2000)
     parser.add_argument("--case", choices=["full"], default="full")
     os.sched_setaffinity(0, range(os.cpu_count() or 1))

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from bench.record import read_record
+from bench.record.record import read_record
 from bst import DataConfig, Dataset, Settings, TrainConfig, load_run, read_interactions, train
 from bst.errors import CheckError, InputError
 from bst.imports.notebook import NotebookConfig, _expected_shapes, import_notebook, read_notebook_config

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.test_demo_serve import INSTALLED
+from tests.bench.demo.test_serve import INSTALLED
 from tests.reliability.asking import ask_command, ask_process, ask_python, same, state_of, told
 from tests.reliability.bad_input import Answer, Ask, Row, agrees, read_page
 from tests.reliability.place import Place

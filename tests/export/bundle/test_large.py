@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.random_model import parse_model, write_random_run
+from bench.models.random_model import parse_model, write_random_run
 
 PEAK = """
 import resource, sys

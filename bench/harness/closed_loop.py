@@ -1,0 +1,169 @@
+"""Many threads over one session for a long time. Every answer is compared, and memory and tail are watched.
+
+Threads call as fast as they are answered, all golden calls of the signature in an order of their own. The first tenth
+of the time is warm-up, with the largest call alone: what many of it take at once, by chance, is more than the mixture
+will. The rest is cut into windows, so that what grows or slows down shows.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.record.record import SoakWindow
+from bst.errors import InputError
+from export import Session, compare
+from export.proof.golden import GoldenCase
+
+WARM_UP, WINDOWS = 0.1, 20
+SWITCH_S = 5e-4  # a call that is done waits so long, at most, for each thread that is in Python; by default 5 ms
+# A histogram of the time of a call takes the same memory for a second and for a week. Its steps are 1 %.
+FIRST_US, STEP, BUCKETS = 1.0, math.log(1.01), 2000
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What the threads found: how many calls were wrong, one of them in words, how many gave the very bits of the first
+    answer, the memory at the end of the warm-up, and the windows after it."""
+
+    wrong: int
+    failure: str | None
+    same_bits: int
+    warm_mb: float | None
+    windows: list[SoakWindow]
+
+    @property
+    def growth(self) -> float | None:
+        """Of memory since the warm-up: 0.01 for 1 %."""
+        last = self.windows[-1].memory_mb
+        return None if self.warm_mb is None or last is None else last / self.warm_mb - 1
+
+
+@dataclass
+class _Watch:
+    """What the threads share; each counts in a place of its own. `turn` is the window in hand, 0 the warm-up."""
+
+    counts: Counts  # [clients, windows + 1, BUCKETS]
+    same_bits: Counts  # [clients]
+    wrong: Counts  # [clients]
+    turn: int = 0
+    done: bool = False
+    failure: str | None = None
+    broken: BaseException | None = None
+
+    @classmethod
+    def of(cls, clients: int) -> _Watch:
+        # Written here and now: memory that is only asked for would be taken later, and look like growth.
+        every, none = np.full((clients, WINDOWS + 1, BUCKETS), 0, np.int64), np.full(clients, 0, np.int64)
+        return cls(every, none, none.copy())
+
+
+def soak(session: Session, golden: Sequence[GoldenCase], clients: int, seconds: float) -> Soaked:
+    """Let `clients` threads call `session` for so many seconds, warm-up included.
+
+    Raises:
+        InputError: the time is too short for a call in every window.
+    """
+    prepared = [session.prepare(one.inputs) for one in golden]
+    with session.mode():
+        first = [session.finish(session.run(one)) for one in prepared]
+    failures = [
+        compare(session.signature, one.outputs, found).failure for one, found in zip(golden, first, strict=True)
+    ]
+    watch = _Watch.of(clients)
+    sizes = [sum(one.nbytes for one in (*case.inputs.values(), *case.outputs.values())) for case in golden]
+    largest = int(np.argmax(sizes))
+
+    def call(number: int) -> None:
+        order = random.Random(number).sample(range(len(golden)), len(golden))
+        for drawn in itertools.cycle(order):
+            if watch.done or watch.broken:
+                return
+            place = drawn if watch.turn else largest
+            started = time.perf_counter()
+            outputs = session.run(prepared[place])
+            watch.counts[number, watch.turn, _bucket(time.perf_counter() - started)] += 1
+            answer, failure = session.finish(outputs), failures[place]
+            if all(np.array_equal(answer[name], first[place][name]) for name in answer):
+                watch.same_bits[number] += 1
+            else:
+                failure = compare(session.signature, golden[place].outputs, answer).failure
+            if failure:
+                watch.wrong[number] += 1
+                watch.failure = f"golden case {golden[place].name!r}: {failure}"
+
+    def client(number: int) -> None:
+        try:
+            with session.mode():
+                call(number)
+        except BaseException as error:
+            watch.broken = error
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    for thread in threads:
+        thread.start()
+    memory = _watched(watch, seconds)
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    if watch.broken:
+        raise watch.broken
+    if not watch.counts.sum(axis=(0, 2))[1:].all():
+        length = (1 - WARM_UP) * seconds / WINDOWS
+        raise InputError(f"soak_seconds={seconds:g}: no call ended in one of the windows of {length:.2g} s; give more")
+    windows = [_window(watch.counts[:, turn].sum(axis=0), mb) for turn, mb in enumerate(memory)]
+    return Soaked(int(watch.wrong.sum()), watch.failure, int(watch.same_bits.sum()), memory[0], windows[1:])
+
+
+def _watched(watch: _Watch, seconds: float) -> list[float | None]:
+    """Go through the windows, and give the memory at the end of each, the warm-up's first."""
+    memory = []
+    lengths = [WARM_UP * seconds] + [(1 - WARM_UP) * seconds / WINDOWS] * WINDOWS
+    for turn, length in enumerate(lengths):
+        watch.turn = turn
+        until = time.perf_counter() + length
+        while time.perf_counter() < until and not watch.broken:
+            time.sleep(min(0.05, length / 4))
+        memory.append(resident_mb())
+    watch.done = True
+    return memory
+
+
+def _bucket(seconds: float) -> int:
+    return min(max(int(math.log(max(seconds * 1e6, FIRST_US) / FIRST_US) / STEP), 0), BUCKETS - 1)
+
+
+def _window(counts: Counts, memory_mb: float | None) -> SoakWindow:
+    return SoakWindow(
+        calls=int(counts.sum()),
+        p50_us=_percentile(counts, 0.5),
+        p99_us=_percentile(counts, 0.99),
+        memory_mb=memory_mb,
+    )
+
+
+def _percentile(counts: Counts, share: float) -> float:
+    reached = np.searchsorted(counts.cumsum(), share * counts.sum())
+    return float(FIRST_US * math.exp((int(reached) + 0.5) * STEP))
+
+
+def resident_mb() -> float | None:
+    """Memory that this process holds now, where the system tells."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:
+        return None

@@ -1,0 +1,127 @@
+"""A run with random weights, of any size, without training: for measuring what size costs.
+
+    python -m bench.models.random_model OUT num_items=1000000 dim=64
+
+Settings are those of `[model]` in a `train.toml`, `num_items`, `context=NAME:CATEGORIES,...`, `text_ids=true`, and
+`median_length=8` for histories most of which are short. Or `like=RUN` and `num_items` alone: see
+`bench.models.grown_model`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from bench.models.grown_model import cut, grown
+from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, TrainConfig
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.errors import InputError
+from bst.model import BST
+from bst.run.folder import SCHEMA_VERSION as RUN_SCHEMA
+from bst.run.folder import Heldout, Run, RunConfig, library_versions, load_run, read_run_config, save_run
+from bst.system.memory import require_memory
+from bst.system.validation import validated
+
+USERS = 64
+
+
+@dataclass(frozen=True)
+class RandomModel:
+    """What to make up.
+
+    Attributes:
+        config: its sizes.
+        median_length: of the histories, whose lengths then follow a log-normal law; without it all lengths are as many.
+        text_ids: of items; else they are numbers.
+        like: the run whose weights it has, besides those of the items that it does not know.
+    """
+
+    config: BSTConfig
+    median_length: int | None = None
+    text_ids: bool = False
+    like: Path | None = None
+
+
+def write_random_run(out: Path, wanted: RandomModel, *, seed: int = 0) -> None:
+    """Write a run with freshly initialised weights, sparse item ids and Zipf histories, or one `like` another.
+
+    Raises:
+        InputError: `out` exists or cannot be written.
+    """
+    if wanted.like:
+        save_run(out, cut(grown(load_run(wanted.like), wanted.config.num_items, seed), wanted.median_length, seed))
+        return
+    config, text_ids = wanted.config, wanted.text_ids
+    require_memory(config, 2)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    ids = np.unique(rng.integers(1, 2**40, config.num_items + config.num_items // 8 + 16))
+    chosen = pl.Series("id", rng.permutation(ids)[: config.num_items])
+    items = Vocabulary((chosen.cast(pl.String) if text_ids else chosen).sort())
+    context = {one.name: Vocabulary(pl.Series("id", range(1, one.num_categories + 1))) for one in config.context}
+    histories = (rng.zipf(1.2, (USERS, config.max_length)) - 1) % config.num_items + 1
+    if wanted.median_length is None:
+        lengths = rng.integers(1, config.max_length + 1, USERS)
+        histories[np.arange(config.max_length) < config.max_length - lengths[:, None]] = 0
+    contexts = [rng.integers(1, one.num_categories + 1, USERS) for one in config.context]
+    stacked = np.stack(contexts, axis=1) if contexts else np.zeros((USERS, 0), dtype=np.int64)
+    settings = RunConfig(
+        schema_version=RUN_SCHEMA,
+        model=config,
+        training=TrainConfig(),
+        data=DataConfig(context=tuple(context)),
+        versions=library_versions(),
+    )
+    heldout = Heldout(torch.from_numpy(histories), torch.from_numpy(stacked))
+    run = Run(BST(config).eval(), settings, Vocabularies(items, context), heldout, ())
+    save_run(out, cut(run, wanted.median_length, seed))
+
+
+def parse_model(settings: list[str]) -> RandomModel:
+    """Read `NAME=VALUE` settings, see above.
+
+    Raises:
+        InputError: a setting is not known or does not fit; all offenders are named.
+    """
+    values = dict(setting.partition("=")[::2] for setting in settings)
+    if len(values) < len(settings):
+        raise InputError(f"settings {' '.join(settings)} name one twice; once is enough")
+    like = values.pop("like", None)
+    context = [part.partition(":") for part in values.pop("context", "").split(",") if part]
+    try:
+        given = {name: tomllib.loads(f"value = {text}")["value"] for name, text in values.items()}
+        features = [(name, int(count)) for name, _, count in context]
+    except (tomllib.TOMLDecodeError, ValueError):
+        raise InputError(f"settings {' '.join(settings)} are not NAME=VALUE pairs such as dim=64") from None
+    num_items, median_length = given.pop("num_items", 50_000), given.pop("median_length", None)
+    text_ids = given.pop("text_ids", False)
+    for name, value in (("num_items", num_items), ("median_length", median_length or 1)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name}={value} is not a number from 1 up")
+    if like is not None:
+        if given or features or text_ids:
+            raise InputError(f"{', '.join([*given, *dict(features)] or ['text_ids'])}: those are of the run in like=")
+        model = read_run_config(Path(like)).model
+        if num_items < model.num_items:
+            raise InputError(f"num_items={num_items} is less than the {model.num_items} that {like} knows")
+        return RandomModel(model.model_copy(update={"num_items": num_items}), median_length, like=Path(like))
+    sizes = validated(Architecture, given, "random model")
+    context_features = tuple(
+        validated(ContextFeature, {"name": name, "num_categories": count, "dim": sizes.context_dim}, "random model")
+        for name, count in features
+    )
+    whole = {**sizes.model_dump(), "num_items": num_items, "context": context_features}
+    return RandomModel(validated(BSTConfig, whole, "random model"), median_length, text_ids)
+
+
+if __name__ == "__main__":
+    try:
+        write_random_run(Path(sys.argv[1]), parse_model(sys.argv[2:]))
+    except (IndexError, InputError) as error:
+        sys.exit(f"error: {error or __doc__}")

@@ -1,0 +1,112 @@
+"""A fresh process that answers one call: run by `bench.modes.cold` as a file, imports no more than what it measures.
+
+Its argument is JSON: `kind`, `path`, `name` of the signature, `threads`, `inputs` (.npz), their `order`, `outputs`
+(.npz to write), `output_names`, and for the kind `library` also `backend` (a pickle from the process that started this
+one). It prints JSON: `moments` (after the interpreter, the imports, the load, the answer; by the system's monotonic
+clock) and `peak_mb`.
+"""
+
+import time
+
+MOMENTS = [time.monotonic()]
+
+import base64  # noqa: E402  the clock comes first
+import json  # noqa: E402
+import pickle  # noqa: E402
+import sys  # noqa: E402
+from typing import Any  # noqa: E402
+
+
+def main(task: dict[str, Any]) -> None:
+    if task["kind"] == "onnxruntime":
+        outputs = onnxruntime_answer(task)
+    elif task["kind"] == "library":
+        outputs = library_answer(task)
+    else:
+        outputs = torch_answer(task)
+    import numpy as np
+
+    arrays = {name: array.astype(str) if array.dtype == object else array for name, array in outputs.items()}
+    np.savez(task["outputs"], **arrays)
+    print(json.dumps({"moments": MOMENTS, "peak_mb": peak_mb()}))
+
+
+def onnxruntime_answer(task: dict[str, Any]) -> dict[str, Any]:
+    """As a service without torch would: NumPy and ONNX Runtime alone."""
+    import numpy as np
+    import onnxruntime
+
+    moment()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = task["threads"], 1
+    session = onnxruntime.InferenceSession(task["path"], options, providers=["CPUExecutionProvider"])
+    moment()
+    given = np.load(task["inputs"])
+    feed = {one.name: given[one.name] for one in session.get_inputs()}
+    found = session.run(
+        None, {name: one.astype(object) if one.dtype.kind == "U" else one for name, one in feed.items()}
+    )
+    moment()
+    return dict(zip([one.name for one in session.get_outputs()], found, strict=True))
+
+
+def torch_answer(task: dict[str, Any]) -> dict[str, Any]:
+    """TorchScript and AOTInductor by torch's own loaders."""
+    import warnings
+
+    import numpy as np
+    import torch
+
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(task["threads"])
+    moment()
+    if task["kind"] == "torchscript":
+        method = getattr(torch.jit.load(task["path"]), task["name"])
+    else:
+        import torch._inductor
+
+        method = torch._inductor.aoti_load_package(task["path"])
+    moment()
+    given = np.load(task["inputs"])
+    inputs = [given[name] for name in task["order"]]
+    with torch.inference_mode():
+        found = method(*[one.tolist() if one.dtype.kind == "U" else torch.from_numpy(one) for one in inputs])
+    moment()
+    found = found if isinstance(found, (tuple, list)) else (found,)
+    arrays = [np.array(one.numpy() if isinstance(one, torch.Tensor) else one) for one in found]
+    return dict(zip(task["output_names"], arrays, strict=True))
+
+
+def library_answer(task: dict[str, Any]) -> dict[str, Any]:
+    """Everything else, as this project opens it."""
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+
+    from export import open_bundle
+
+    backend = pickle.loads(base64.b64decode(task["backend"]))
+    torch.set_num_threads(task["threads"])
+    moment()
+    session = backend.open(open_bundle(Path(task["path"])), task["name"], task["threads"])
+    moment()
+    given = np.load(task["inputs"])
+    inputs = {name: given[name] for name in task["order"]}
+    answer = session({name: one.astype(object) if one.dtype.kind == "U" else one for name, one in inputs.items()})
+    moment()
+    return answer
+
+
+def moment() -> None:
+    MOMENTS.append(time.monotonic())
+
+
+def peak_mb() -> float:
+    """The most memory that was resident; `ru_maxrss` would count what the starting process held."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1e3
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,161 @@
+"""How fast can it be? The bytes and operations that a call needs, over what this machine was measured to do.
+
+The floor of a call is max(bytes / bandwidth, operations / matrix-product rate): the roofline bound (Williams, Waterman
+& Patterson 2009), which no order of work beats. It counts what cannot be avoided: every weight read once a call, the
+embedding rows of the items that come, the outputs written; multiplications and additions of matrix products alone, for
+real items alone, and in the last block of a model that pools the newest state, for that state alone. Where `top_k`
+looks into a compact copy of the output layer first, the bytes are those of the copy and of the rows that it gives.
+Bandwidth is measured at that size, for small models live in the cache, where memory's own bandwidth is no bound.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from bench.record.record import Rate
+from bst.config import BSTConfig
+from export.contract.choices import ShortlistRecord
+from export.proof.golden import Case as Call
+
+FLOAT_BYTES = 4
+MATRIX = 1024
+MIN_BYTES = 2**18
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a call needs at least: bytes moved, floating-point operations (a multiply-add is two)."""
+
+    moved_bytes: int
+    operations: int
+
+
+def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistRecord | None = None) -> Work:
+    """Count for a call of `signature`; `top_k` looks for its items as `shortlist` says."""
+    batch, num_items = len(call.items), config.num_items
+    lengths = (call.items > 0).sum(axis=1).astype(np.int64)
+    rows = len(np.unique(call.items[call.items > 0]))
+    operations = int(sum(_encoder_operations(config, int(length)) for length in lengths)) + batch * _head(config)[1]
+    numbers = encoder_numbers(config) + rows * config.dim + sum(batch * one.dim for one in config.context)
+    if signature == "encode_user":
+        numbers += batch * config.user_width
+    elif signature == "score_candidates":
+        operations += 2 * call.candidates.size * config.user_width
+        numbers += len(np.unique(call.candidates)) * (config.user_width + 1) + call.candidates.size
+    elif signature == "top_k" and shortlist and (scan := shortlist.scan(batch)):
+        rows_given = batch * call.k * (config.user_width + 1)
+        beside = 2 * FLOAT_BYTES  # step and bias of an item
+        return Work(num_items * (scan.coordinates + beside) + FLOAT_BYTES * (numbers + rows_given), operations)
+    else:
+        operations += 2 * batch * num_items * config.user_width
+        numbers += output_numbers(config) - (rows * config.dim if config.tied_output else 0)
+        numbers += batch * (num_items if signature == "all_scores" else 2 * call.k)
+    return Work(FLOAT_BYTES * numbers, operations)
+
+
+def encoder_numbers(config: BSTConfig) -> int:
+    """How many weights every call reads besides embeddings and output layer."""
+    dim, wide = config.dim, config.ff_width
+    cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
+    return config.num_blocks * cell + _head(config)[0]
+
+
+def output_numbers(config: BSTConfig) -> int:
+    """How many weights the output layer has."""
+    return config.num_items * (config.user_width + 1)
+
+
+def _head(config: BSTConfig) -> tuple[int, int]:
+    """Weights and operations a row of the network between pooling and output layer."""
+    widths = [config.dim + sum(one.dim for one in config.context), *config.head_widths]
+    if config.tied_output:
+        widths.append(config.dim)
+    products = sum(one * two for one, two in pairwise(widths))
+    return products + sum(widths[1:]), 2 * products
+
+
+def _encoder_operations(config: BSTConfig, length: int) -> int:
+    """For `length` real items; causal, so a query sees those up to itself."""
+    dim, wide = config.dim, config.ff_width
+
+    def block(queries: int, seen: int) -> int:
+        projections = 2 * length * dim * 2 * dim + queries * 2 * dim * 2 * dim  # keys and values; queries and result
+        # Or none of keys and values: each head's query, and what it gives, is as wide as the states themselves.
+        moved = queries * config.num_heads * 2 * dim * 2 * dim + 2 * 2 * config.num_heads * seen * dim
+        return min(projections + 2 * 2 * seen * dim, moved) + queries * 2 * 2 * dim * wide
+
+    whole = block(length, length * (length + 1) // 2)
+    last = block(min(length, 1), length) if config.pooling == "last" else whole
+    return (config.num_blocks - 1) * whole + last
+
+
+def floor_us(works: Sequence[Work], bandwidth: float, products: float) -> float:
+    """The median over calls of the least time that each can take, microseconds."""
+    return 1e6 * float(np.median([max(one.moved_bytes / bandwidth, one.operations / products) for one in works]))
+
+
+def working_set(works: Sequence[Work]) -> int:
+    """Bytes that a call moves, rounded up to a power of two: where bandwidth is to be measured."""
+    return max(MIN_BYTES, 1 << (max(one.moved_bytes for one in works) - 1).bit_length())
+
+
+def measure_rates(threads: int, sets: Sequence[int], seconds: float, device: str = "cpu") -> list[tuple[int, float]]:
+    """Measure in this process, each kernel for `seconds`: `(working set, bytes/s)` of `sets`, then `(0, operations/s)`.
+
+    Bytes are those that a copy reads and writes, or a matrix-vector product reads, whichever is faster; operations
+    those of a float32 product of matrices `[1024, 1024]`.
+    """
+    torch.set_num_threads(threads)
+    found = []
+    with torch.inference_mode():
+        for size in sets:
+            half = torch.ones(size // 2 // FLOAT_BYTES, device=device)
+            to = torch.empty_like(half)
+            matrix = torch.ones(size // FLOAT_BYTES // 256, 256, device=device)
+            vector = torch.ones(256, device=device)
+            kernels = partial(to.copy_, half), partial(torch.mv, matrix, vector)
+            found.append((size, size / min(_fastest(kernel, seconds, device) for kernel in kernels)))
+        square = torch.ones(MATRIX, MATRIX, device=device)
+        found.append((0, 2 * MATRIX**3 / _fastest(partial(torch.mm, square, square), seconds, device)))
+    return found
+
+
+def _fastest(kernel: Callable[[], object], seconds: float, device: str) -> float:
+    """Seconds of the fastest call: a limit is what happens without disturbance."""
+
+    def finish() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+
+    best, until = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        kernel()
+        finish()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def rates_of(launches: Sequence[Sequence[tuple[int, float]]], threads: int, device: str) -> list[Rate]:
+    """Join what `measure_rates` gave in every launch: the fastest counts, and how far apart they were is kept."""
+    joined = []
+    for one in zip(*launches, strict=True):
+        size, speeds = one[0][0], [speed for _, speed in one]
+        joined.append(
+            Rate(
+                what="bytes" if size else "operations",
+                threads=threads,
+                device=device,
+                working_set_bytes=size,
+                per_s=max(speeds),
+                spread=max(speeds) / min(speeds) - 1,
+            )
+        )
+    return joined

@@ -1,0 +1,219 @@
+"""From a bundle, or from nothing but sizes, to a record: verify, find the backends, measure in every mode."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.contestants.backends import BACKENDS, find_backends
+from bench.contestants.peers import NAMES as PEERS
+from bench.contestants.peers import build_peers
+from bench.harness.cases import MIN_POOL
+from bench.harness.contest import Contest, weight_bytes
+from bench.modes.cold import measure_cold
+from bench.modes.latency import measure_latency
+from bench.modes.open_loop import measure_load
+from bench.modes.soak import measure_soak
+from bench.record.environment import describe
+from bench.record.record import (
+    REFERENCE,
+    SCHEMA_VERSION,
+    BenchConfig,
+    BenchRecord,
+    ColdRow,
+    LatencyRow,
+    LoadLimit,
+    LoadRow,
+    Rate,
+    SoakRow,
+    Subject,
+)
+from bst.errors import InputError
+from bst.system.console import Tell
+from bst.system.files import temporary_folder
+from bst.system.memory import available_bytes
+from bst.system.validation import validated
+from export import ExportSettings, export_bundle, open_bundle, verify_bundle
+from export.bundle.folder import FORMAT_OF
+from export.contract.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from bench.models.random_model import RandomModel
+
+MOST = 1_000_000  # rows, slots, candidates or threads: more is a slip
+COPIES = 2.5  # of its weights that a process holds at most, while it loads
+
+
+def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
+    """Measure the bundle at `path`. It is verified first: a file that fails is not timed.
+
+    Raises:
+        InputError: a backend or signature is not known, or a number does not make sense.
+        CheckError: the bundle fails verification, or the reference breaks.
+    """
+    check_config(config)
+    read_manifest(path).signature(config.signature)  # refuses one that is not there
+    for _ in verify_bundle(path, tell):
+        pass
+    return _measure([path], config, tell)
+
+
+def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
+    """Measure models with random weights, exported for the occasion; which is their proof."""
+    from bench.models.random_model import (
+        write_random_run,  # a command of its own, which a package must not import first
+    )
+
+    check_config(config)
+    settings = validated(ExportSettings, {"signatures": (config.signature,), "formats": _formats_of(config)}, "bench")
+    with temporary_folder() as folder:
+        paths = []
+        for model in models:
+            count = model.config.num_items
+            tell(f"writing and exporting a model of {count:,} items")
+            run, bundle = folder / f"run_{count}", folder / f"random_{count}"
+            write_random_run(run, model, seed=config.seed)
+            export_bundle(run, bundle, settings, tell=tell)
+            paths.append(bundle)
+        return _measure(paths, config, tell)
+
+
+def _formats_of(config: BenchConfig) -> tuple[str, ...]:
+    """The formats, of those that are exported by default, that the backends of `config` read.
+
+    Eager, and what is made of it, reads its weights from TorchScript.
+    """
+    kinds = {name.partition("-")[0] for name in (REFERENCE, *config.backends)}
+    read = {FORMAT_OF.get({"openvino": "onnxruntime"}.get(kind, kind), "torchscript") for kind in kinds}
+    return tuple(form for form in ExportSettings().formats if form in read or "all" in kinds)
+
+
+def check_config(config: BenchConfig) -> None:
+    """Refuse what cannot be measured, all at once.
+
+    Raises:
+        InputError: names each offending value and what would do.
+    """
+    offences = []
+    try:
+        if own := [name for name in config.backends if name not in PEERS]:
+            find_backends(own)
+    except InputError as error:
+        offences.append(str(error))
+    numbers = (
+        ("batch sizes", config.batch_sizes, 1),
+        ("lengths", config.lengths, 0),
+        ("candidates", config.candidates, 1),
+        ("threads", config.threads, 1),
+    )
+    for name, values, least in numbers:
+        if not values or min(values) < least or max(values) > MOST:
+            offences.append(f"{name} {list(values)} must be {least} or more, and at most {MOST:,}")
+    if not config.backends and not config.peers:
+        offences.append(f"no backend; known: {', '.join(BACKENDS)}")
+    if config.seed < 0:
+        offences.append(f"seed={config.seed} must be 0 or more")
+    if not config.modes:
+        offences.append("no mode; known: latency, surface, load, cold, soak")
+    if config.launches < 2 or config.rounds < 1:
+        offences.append(
+            f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
+            "give 2 launches or more of 1 round or more"
+        )
+    given = config.model_dump()
+    offences += [
+        f"{name}={given[name]} must be above 0 and at most 600"
+        for name in ("round_seconds", "load_seconds", "speed_seconds")
+        if not 0 < given[name] <= 600
+    ]
+    offences += [
+        f"{name}={given[name]} must be 1 or more, and at most {MOST:,}"
+        for name in ("min_arrivals", "bisection_steps", "warm_windows")
+        if not 1 <= given[name] <= MOST
+    ]
+    if not MIN_POOL <= config.max_pool <= MOST:
+        offences.append(f"max_pool={config.max_pool} must be {MIN_POOL} or more, and at most {MOST:,}")
+    if not 0 < config.soak_seconds <= 7 * 24 * 3600:
+        offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
+    if not all(0 < one < math.inf for one in (*config.rates, config.clients, config.budget_ms)):
+        told = f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms}"
+        offences.append(f"{told} must be above 0 and finite")
+    if offences:
+        raise InputError("; ".join(offences))
+
+
+def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRecord:
+    environment = describe(config.threads)
+    latency: list[LatencyRow] = []
+    rates: list[Rate] = []
+    load: list[LoadRow] = []
+    limits: list[LoadLimit] = []
+    cold: list[ColdRow] = []
+    soak: list[SoakRow] = []
+    subjects: list[Subject] = []
+    unavailable: dict[str, str] = {}
+    broken: dict[str, None] = {}
+    for path in paths:
+        with _contest(path, config, tell) as contest:
+            subjects.append(Subject(bundle=path.name, model=contest.bundle.manifest.model))
+            for threads in config.threads:
+                if {"latency", "surface"} & set(config.modes):
+                    rows, found = measure_latency(contest, threads)
+                    latency, rates = latency + rows, rates + found
+                if "load" in config.modes:
+                    some, limit = measure_load(contest, threads)
+                    load, limits = load + some, limits + limit
+                if "cold" in config.modes:
+                    cold += measure_cold(contest, threads)
+                if "soak" in config.modes:
+                    soak += measure_soak(contest, threads)
+            unavailable |= contest.unavailable
+            broken |= dict.fromkeys(contest.broken)
+    return BenchRecord(
+        schema_version=SCHEMA_VERSION,
+        date=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        subjects=tuple(subjects),
+        config=config,
+        environment=environment,
+        rates=tuple(rates),
+        latency=tuple(row for row in latency if config.asked(row.backend)),
+        load=tuple(row for row in load if config.asked(row.backend)),
+        load_limits=tuple(row for row in limits if config.asked(row.backend)),
+        cold=tuple(cold),
+        soak=tuple(soak),
+        unavailable=unavailable,
+        broken=tuple(broken),
+    )
+
+
+@contextmanager
+def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
+    """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
+    bundle = open_bundle(path)
+    names = PEERS if config.peers else tuple(name for name in PEERS if name in config.backends)
+    own = tuple(name for name in config.backends if name not in PEERS)
+    wanted = find_backends((REFERENCE,)) | (find_backends(own) if own else {})
+    unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
+    backends = {name: one for name, one in wanted.items() if name not in unavailable}
+    _require_memory(len(backends) + len(names), weight_bytes(path))
+    with temporary_folder() as folder:
+        if names:
+            peers, missing = build_peers(bundle, config.signature, folder, names, tell)
+            backends, unavailable = backends | peers, unavailable | missing
+        # The reference goes first: the others are compared with its answers.
+        first = {REFERENCE: backends.pop(REFERENCE)}
+        yield Contest(bundle, config, first | backends, unavailable, tell)
+
+
+def _require_memory(backends: int, weights: int) -> None:
+    """Refuse before the opponents are built, which takes minutes where memory may be short."""
+    needed, free = COPIES * backends * weights, available_bytes()
+    if free is not None and needed > free:
+        raise InputError(
+            f"{backends} backends of weights of {weights / 1e6:,.0f} MB need about {needed / 1e9:,.1f} GB of memory "
+            f"and {free / 1e9:,.1f} GB are free; name fewer with --backends, or leave out --peers"
+        )

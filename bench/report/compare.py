@@ -1,0 +1,171 @@
+"""What changed between two records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.record.record import REFERENCE, BenchRecord, Case, ColdRow, LatencyRow, LoadLimit
+from bench.record.statistics import Array, Interval, change, launch_ratios, verdict
+from bench.report.tables import Column, about, micro
+from bst.config import Frozen
+from bst.errors import InputError
+
+
+class Change(Frozen):
+    """One number before and after. `ratio` is how many times as good: above 1 is faster, or takes more.
+
+    `beside_eager` is the same relative to eager of the same record, which a change of the machine as a whole leaves as
+    it is.
+    """
+
+    what: str
+    backend: str
+    before: float
+    after: float
+    ratio: Interval
+    verdict: str
+    beside_eager: Interval | None
+    parity: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+COLUMNS = (
+    Column("what", lambda row: row.what, numeric=False),
+    Column("backend", lambda row: row.backend, numeric=False),
+    Column("before", lambda row: micro(row.before)),
+    Column("after", lambda row: micro(row.after)),
+    Column("times as good", lambda row: _ratio(row.ratio)),
+    Column("", lambda row: row.verdict, numeric=False),
+    Column("beside eager", lambda row: "-" if row.beside_eager is None else _ratio(row.beside_eager)),
+    Column("parity", lambda row: row.parity, numeric=False),
+)
+
+
+def _ratio(one: Interval) -> str:
+    return f"{one.value:.2f} ({one.low:.2f}-{one.high:.2f})"
+
+
+def compare_records(before: BenchRecord, after: BenchRecord) -> list[Change]:
+    """Compare what both records hold: latency, limits under load, cold starts.
+
+    Raises:
+        InputError: they have nothing in common.
+    """
+    found = [*_latency(before, after), *_limits(before, after), *_cold(before, after)]
+    if not found:
+        raise InputError(
+            f"nothing is in both records: before {_held(before)}; after {_held(after)}; measure the same cases"
+        )
+    return found
+
+
+def differences(before: BenchRecord, after: BenchRecord) -> list[str]:
+    """Say what else is different, which the changes may come from."""
+    lines = []
+    for name in sorted(before.environment.keys() | after.environment.keys()):
+        one, two = before.environment.get(name), after.environment.get(name)
+        if one != two and name not in ("load_at_start", "harness_overhead_us", "mhz"):
+            lines.append(f"{name}: {one} before, {two} after")
+    if [one.model for one in before.subjects] != [one.model for one in after.subjects]:
+        lines.append("the models are not of the same sizes")
+    for name in type(before.config).model_fields:
+        one, two = getattr(before.config, name), getattr(after.config, name)
+        if one != two:
+            lines.append(f"{name}: {one} before, {two} after")
+    return lines
+
+
+def _held(record: BenchRecord) -> str:
+    rows: list[LatencyRow | LoadLimit | ColdRow] = [*record.latency, *record.load_limits, *record.cold]
+    return f"{', '.join(sorted({row.backend for row in rows}))} in {', '.join(record.config.modes)}"
+
+
+def _latency(before: BenchRecord, after: BenchRecord) -> list[Change]:
+    old, new = _by_key(before.latency), _by_key(after.latency)
+    changes = []
+    for case, name in (key for key in old if key in new):
+        one, two = old[case, name], new[case, name]
+        ratio = change(_medians(two), _medians(one))
+        beside = None
+        if name != REFERENCE and all((case, REFERENCE) in rows for rows in (old, new)):
+            eager = _samples(old[case, REFERENCE]), _samples(new[case, REFERENCE])
+            beside = change(launch_ratios(eager[0], _samples(one)), launch_ratios(eager[1], _samples(two)))
+        changes.append(
+            Change(
+                what=f"p50 us, {case}, {about(case)}",
+                backend=name,
+                before=one.latency.p50_us.value,
+                after=two.latency.p50_us.value,
+                ratio=ratio,
+                verdict=verdict(ratio),
+                beside_eager=beside,
+                parity=_parity(one.parity.failure, two.parity.failure),
+            )
+        )
+    return changes
+
+
+def _limits(before: BenchRecord, after: BenchRecord) -> list[Change]:
+    old = {(one.backend, one.case, one.clients, one.budget_ms): one for one in before.load_limits}
+    changes = []
+    for two in after.load_limits:
+        one = old.get((two.backend, two.case, two.clients, two.budget_ms))
+        if one is not None and min(*one.launches_per_s, *two.launches_per_s) > 0:
+            ratio = change(np.array(one.launches_per_s), np.array(two.launches_per_s))
+            told = {"faster": "takes more", "slower": "takes less"}.get(verdict(ratio), verdict(ratio))
+            what = f"arrivals/s under {two.budget_ms:g} ms, {two.case}, {two.clients} client(s)"
+            values = one.rate_per_s.value, two.rate_per_s.value
+            parity = _parity(one.parity.failure, two.parity.failure)
+            changes.append(_change(what, two.backend, values, ratio, told, parity))
+    return changes
+
+
+def _cold(before: BenchRecord, after: BenchRecord) -> list[Change]:
+    old = {(one.backend, one.num_items, one.cache): one for one in before.cold}
+    changes = []
+    for two in after.cold:
+        if one := old.get((two.backend, two.num_items, two.cache)):
+            ratio = change(*(np.array([sum(parts) for parts in each.samples_ms]) for each in (two, one)))
+            what = f"first answer ms, cache {two.cache}, {two.num_items:,} items"
+            values = one.total_ms.value, two.total_ms.value
+            parity = _parity(one.parity.failure, two.parity.failure)
+            changes.append(_change(what, two.backend, values, ratio, verdict(ratio), parity))
+    return changes
+
+
+def _change(what: str, backend: str, values: tuple[float, float], ratio: Interval, told: str, parity: str) -> Change:
+    return Change(
+        what=what,
+        backend=backend,
+        before=values[0],
+        after=values[1],
+        ratio=ratio,
+        verdict=told,
+        beside_eager=None,
+        parity=parity,
+    )
+
+
+def _parity(before: str | None, after: str | None) -> str:
+    if before is None and after is not None:
+        return "NOW WRONG"
+    if before is not None and after is None:
+        return "right now"
+    return "right" if after is None else "wrong in both"
+
+
+def _by_key(rows: Sequence[LatencyRow]) -> dict[tuple[Case, str], LatencyRow]:
+    return {(row.case, row.backend): row for row in rows}
+
+
+def _samples(row: LatencyRow) -> list[list[Array]]:
+    return [[np.array(calls) for calls in rounds] for rounds in row.samples_us]
+
+
+def _medians(row: LatencyRow) -> Array:
+    return np.array([np.median(np.concatenate(rounds)) for rounds in _samples(row)])

