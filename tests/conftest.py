@@ -32,7 +32,7 @@ from export.proof.golden import Case
 from tests.builds import Builds
 
 if TYPE_CHECKING:
-    from tests.reliability.place import Place
+    from tests.reliability.doors.place import Place
 
 # Processes that the package starts are forked from one that has the libraries loaded: importing them takes seconds.
 bst.system.processes.START_METHOD = "forkserver"
@@ -275,7 +275,7 @@ def variants(run_of: Callable[[str], Path], request: pytest.FixtureRequest, buil
 @pytest.fixture(scope="session")
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """The folder in which the rows of docs/reliability.md are asked."""
-    from tests.reliability.place import Place
+    from tests.reliability.doors.place import Place
 
     return Place(tmp_path_factory.mktemp("place"), request.getfixturevalue)
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.clients.conftest import EVERY, Client
-from tests.reliability.asking import ask_client
-from tests.reliability.bad_input import Row
-from tests.reliability.place import Place
-from tests.reliability.test_bad_input import rows_of, walk
+from tests.reliability.doors.asking import ask_client
+from tests.reliability.doors.bad_input import Row
+from tests.reliability.doors.place import Place
+from tests.reliability.doors.test_bad_input import rows_of, walk
 
 
 @EVERY

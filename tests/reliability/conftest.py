@@ -8,7 +8,7 @@ import pytest
 from bst import cli
 from tests.builds import Builds
 from tests.conftest import write_events
-from tests.reliability.faults import SMALL, Calls
+from tests.reliability.faults.faults import SMALL, Calls
 
 
 @pytest.fixture

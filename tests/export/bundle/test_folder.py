@@ -18,7 +18,7 @@ from export import ExportSettings, Verdict, export_bundle, open_bundle, verify_b
 from export.contract.signatures import SIGNATURE_NAMES
 from export.sessions.session import one_at_a_time
 from tests.conftest import VARIANTS, random_inputs
-from tests.reliability.strangers import seal
+from tests.reliability.guards.strangers import seal
 
 
 def test_a_bundle_verifies_and_says_what_it_replayed(bundle_path: Path) -> None:

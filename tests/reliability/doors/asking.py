@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from bst.cli import run
-from tests.reliability.bad_input import NOT_ONE_LINE, Answer, Ask, escaped, unescaped
+from tests.reliability.doors.bad_input import NOT_ONE_LINE, Answer, Ask, escaped, unescaped
 
 SECONDS = 30  # after which something hangs
 

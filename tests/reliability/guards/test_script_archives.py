@@ -13,7 +13,7 @@ from bst import InputError
 from export.formats.torchscript import load_torchscript
 from export.guards.archives import CODE_BYTES, INDENT, METHODS, STATEMENT
 from export.guards.script_pickles import require_stored
-from tests.reliability.strangers import rewrite_archive
+from tests.reliability.guards.strangers import rewrite_archive
 
 COUNT = 3000
 STATED, MORE = b"M" + struct.pack("<H", COUNT), b"J" + struct.pack("<i", 200_000_000)

@@ -23,11 +23,11 @@ from export import open_bundle
 from export.formats.torchscript import load_torchscript
 from export.sessions.session import TorchSession
 from tests.conftest import random_inputs
-from tests.reliability.roads import Road, roads
-from tests.reliability.strangers import (
+from tests.reliability.guards.strangers import (
     NOTEBOOK,
     two_in_one,
 )
+from tests.reliability.properties.roads import Road, roads
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" * 200 + "]" * 200, '{"a":' * 100 + "1" + "}" * 100])

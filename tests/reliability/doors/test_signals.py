@@ -16,7 +16,7 @@ from bst.system.processes import undisturbed_start
 from export.contract.contents import check_files
 from export.contract.manifest import read_manifest
 from tests.conftest import Command, refused, same_but_for_speed
-from tests.reliability.faults import Calls, Started, content, leftovers
+from tests.reliability.faults.faults import Calls, Started, content, leftovers
 
 INTERRUPT, TERMINATE = (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")
 ALSO = pytest.mark.slow

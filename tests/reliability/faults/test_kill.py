@@ -12,7 +12,7 @@ from bst.training.state import load_state
 from export.contract.contents import check_files
 from export.contract.manifest import read_manifest
 from tests.conftest import Command, same_but_for_speed
-from tests.reliability.faults import Calls, content, kill_at_random, leftovers
+from tests.reliability.faults.faults import Calls, content, kill_at_random, leftovers
 
 QUICK = 6.0  # seconds within which the few kills of a quick test fall
 FEW, MANY = 2, 10  # many by default; docs/reliability.md has the results of five times as many, `--times 5`

@@ -1,8 +1,8 @@
 """Random models are exported and asked random questions: every format answers as the model does.
 
-pytest tests/reliability/test_properties.py                                    # what there is to see without them
-pytest tests/reliability/test_properties.py -m slow                       # 60, others each time; 300 with --times 5
-pytest tests/reliability/test_properties.py -m slow --hypothesis-seed=N   # those of a run that failed
+pytest tests/reliability/properties/test_properties.py               # what there is to see without them
+pytest tests/reliability/properties/test_properties.py -m slow       # 60, others each time; 300 with --times 5
+pytest ... -m slow --hypothesis-seed=N                                               # those of a run that failed
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from export.proof.prove import answer, prove
 from export.serving.scorer import Scorer, ServedModel
 from export.sessions.session import open_format
 from export.shortlist.choice import choose_shortlist
-from tests.reliability.roads import Road, calls, roads, write_run
+from tests.reliability.properties.roads import Road, calls, roads, write_run
 
 LOG = logging.getLogger(__name__)
 PARTS = 10

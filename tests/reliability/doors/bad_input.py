@@ -1,11 +1,12 @@
 """The tables of docs/reliability.md: read, and rewritten from what really came back.
 
-    python -m tests.reliability.bad_input    # asks every row and writes the page; `git diff` shows what changed
+    python -m tests.reliability.doors.bad_input    # asks every row and writes the page; `git diff` shows what changed
 
 A row stands below a head that begins with `given`. Its first cell is run as it stands, in a folder where the names of
-the page's first table are files and folders (`tests/reliability/place.py`). The second cell says how that ended, the
-third what was said: `...` in it stands for any text, and `as` before something to run for the answer which that gives.
-A row below `given before NAME VERSION` stands in place of that of the same first cell where the library is older.
+the page's first table are files and folders (`tests/reliability/doors/place.py`). The second cell says how that ended,
+the third what was said: `...` in it stands for any text, and `as` before something to run for the answer which that
+gives. A row below `given before NAME VERSION` stands in place of that of the same first cell where the library is
+older.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
 SECTION = "Bad input"
 NOT_ONE_LINE = "not one line of error"  # how an answer begins that is none
 LONGEST = 200  # of a message that is written into the page; the rest is `...`
@@ -191,7 +192,7 @@ def main() -> None:
     import pytest
 
     recorder, page = Recorder(), read_page()
-    tests = ("tests/reliability/test_bad_input.py", "tests/clients/test_bad_input.py")
+    tests = ("tests/reliability/doors/test_bad_input.py", "tests/clients/test_bad_input.py")
     pytest.main(["-q", "--no-header", "--tb=no", "-rs", *(sys.argv[1:] or tests)], plugins=[recorder])
     PAGE.write_text(rewritten(page, recorder.answers), encoding="utf-8")
 

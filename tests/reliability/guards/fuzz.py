@@ -1,7 +1,7 @@
 """Feed spoilt files to every reader: each gives a value, or an error of ours on one line that names the file.
 
-    python -m tests.reliability.fuzz --seconds 600 --seed 7        # all readers, each for the same time
-    python -m tests.reliability.fuzz --only table --inputs 1000
+    python -m tests.reliability.guards.fuzz --seconds 600 --seed 7        # all readers, each for the same time
+    python -m tests.reliability.guards.fuzz --only table --inputs 1000
 
 Readers run in a process of their own, which is started again where it died. A failure is any other exception, the death
 of the process, ten seconds without an answer, more than a gigabyte of new memory, a process started, a connection, a
@@ -23,7 +23,7 @@ from pathlib import Path
 from unittest import mock
 
 from bst.system.processes import context
-from tests.reliability.feeding import Failure, Input, Plan, be_fed, place_in
+from tests.reliability.guards.feeding import Failure, Input, Plan, be_fed, place_in
 
 # For readers in a process of their own; where tests fork them, it has the environment of what they are forked from.
 ALONE = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
@@ -96,7 +96,7 @@ def _death(given: Input, code: int, trace: str, patience: int) -> Failure:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    from tests.reliability.readers import READERS, make_files
+    from tests.reliability.guards.readers import READERS, make_files
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=600.0, help="for all readers together")

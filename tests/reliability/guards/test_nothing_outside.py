@@ -17,7 +17,7 @@ from export.formats.torchscript import load_torchscript
 from export.guards.archives import require_plain
 from export.handout.triton import export_triton
 from export.sessions.session import OnnxSession
-from tests.reliability.strangers import rewrite_zip, seal, two_in_one
+from tests.reliability.guards.strangers import rewrite_zip, seal, two_in_one
 
 
 @pytest.mark.parametrize("form", ["torchscript/model.pt", "pt2/model.pt2"])

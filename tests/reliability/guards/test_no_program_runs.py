@@ -12,7 +12,7 @@ import torch
 
 from bst import InputError
 from export.formats.pt2 import load_pt2, load_pt2_module
-from tests.reliability.strangers import change_json, rewrite_archive, trapped_pickle
+from tests.reliability.guards.strangers import change_json, rewrite_archive, trapped_pickle
 
 SYSTEM = "torch.serialization.os.system"
 TOUCH = "__import__('os').system('touch trapped')"

@@ -1,7 +1,8 @@
 """Readers of files from strangers: what once broke one, and what a fuzzer draws.
 
-pytest tests/reliability/test_fuzz.py            # what is known, and a few random inputs a reader
-pytest tests/reliability/test_fuzz.py -m slow    # two minutes, or `--times 5`; `python -m tests.reliability.fuzz`
+pytest tests/reliability/guards/test_fuzz.py            # what is known, and a few random inputs a reader
+pytest tests/reliability/guards/test_fuzz.py -m slow    # two minutes, ten with --times 5
+python -m tests.reliability.guards.fuzz                 # see there
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from safetensors.torch import load, save
 
 from bst import DataConfig, InputError, read_interactions
 from tests.clients.altered import forged
-from tests.reliability.feeding import Plan
-from tests.reliability.fuzz import hunt
-from tests.reliability.readers import PLANTED, READERS, make_files
+from tests.reliability.guards.feeding import Plan
+from tests.reliability.guards.fuzz import hunt
+from tests.reliability.guards.readers import PLANTED, READERS, make_files
 
 CRASHERS = Path(__file__).with_name("crashers")
 CONFIG, STATE = DataConfig(), "run/training.safetensors"

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.clients.altered import alter, flip_in_the_middle
-from tests.reliability.bad_input import read_page
+from tests.reliability.doors.bad_input import read_page
 
 Change = Callable[[bytes], bytes]
 DEEP = b"[" * 100_000 + b"]" * 100_000

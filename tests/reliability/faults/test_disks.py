@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import Command, fill, mounted, refused
-from tests.reliability.faults import content, leftovers
+from tests.reliability.faults.faults import content, leftovers
 
 BENCH = (
     *("--backends", "eager", "--signature", "encode_user", "--batch-sizes", 1),

@@ -19,7 +19,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from tests.reliability.mutate import mutated
+from tests.reliability.guards.mutate import mutated
 
 SECONDS = 10
 MEMORY = 2**30
@@ -85,7 +85,7 @@ class Feeder:
 
     def feed(self, name: str, first: int, spent: float) -> None:
         """Feed one reader from its input number `first` on."""
-        from tests.reliability.readers import BROKEN, READERS
+        from tests.reliability.guards.readers import BROKEN, READERS
 
         reader = READERS.get(name, BROKEN)
         for file in reader.files:  # what is whole must be read; and what is loaded late is there from now on

@@ -56,7 +56,7 @@ CALL = {
     "region": np.array([4, 9]),
 }
 TABLES = ("events.csv", "events.tsv", "events.csv.gz", "events.parquet", "users.csv")
-RECORD = Path(__file__).parents[2] / "docs" / "results" / "top_k-500000.json"
+RECORD = Path(__file__).parents[3] / "docs" / "results" / "top_k-500000.json"
 TOML = """[model]
 dim = 16
 head_widths = [24, 8]
