@@ -60,9 +60,9 @@ check: install
 
 schema: install
 	$(BIN)/python -c "import json, export.contract.manifest; print(json.dumps(export.contract.manifest.manifest_schema(), indent=2))" \
-	  > docs/manifest.schema.json
+	  > docs/reference/manifest.schema.json
 	$(BIN)/python -c "import json, bench.record.record; print(json.dumps(bench.record.record.record_schema(), indent=2))" \
-	  > docs/bench.schema.json
+	  > docs/reference/bench.schema.json
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""What is installed is what is locked, and docs/dependencies.md tells its licences."""
+"""What is installed is what is locked, and docs/reference/dependencies.md tells its licences."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Write the tables of docs/dependencies.md: each package that is installed, its licence, and what wants it.
+"""Write the tables of docs/reference/dependencies.md: each package that is installed, its licence, and what wants it.
 
 What users of `bst` and of the clients get must be under a licence that asks for little more than its notice.
 """
@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "dependencies.md"
+PAGE = ROOT / "docs" / "reference" / "dependencies.md"
 TABLES = "## Python\n"
 NPM = ["clients/node", "clients/web", "tests/clients/headers"]
 PERMISSIVE = {

@@ -1,4 +1,4 @@
-"""What a measurement leaves: a record with every sample, in JSON whose schema is `docs/bench.schema.json`."""
+"""What a measurement leaves: a record with every sample, in JSON whose schema is `docs/reference/bench.schema.json`."""
 
 from __future__ import annotations
 
@@ -306,5 +306,5 @@ def read_record(path: Path) -> BenchRecord:
 
 
 def record_schema() -> dict[str, Any]:
-    """The JSON Schema of a record, as `docs/bench.schema.json` publishes it."""
+    """The JSON Schema of a record, as `docs/reference/bench.schema.json` publishes it."""
     return json_schema(BenchRecord, "what `bst bench --json` writes", SCHEMA_VERSION)

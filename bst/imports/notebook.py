@@ -2,7 +2,8 @@
 
 What the notebook does differently is folded into weights and buffers where that is exact: its scale sqrt(num_heads)
 into the query weights, its position table as the data of the buffer, the output row of its class 0 left out. What
-cannot be folded is the config value `padding="counted"` (see `Architecture`). `docs/notebook.md` has the whole list.
+cannot be folded is the config value `padding="counted"` (see `Architecture`). `docs/guides/notebook.md` has the whole
+list.
 """
 
 from __future__ import annotations

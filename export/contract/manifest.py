@@ -110,8 +110,8 @@ class ParityRecord(Frozen):
     """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
 
     Errors are the largest |difference| divided by the largest |score| (or component of the user vector) of the same
-    call, or by the golden `largest_score` where that is more (docs/bundle.md). `swaps` counts places of a ranking
-    where ids differ because two scores are equal within the tolerance.
+    call, or by the golden `largest_score` where that is more (docs/reference/bundle.md). `swaps` counts places of a
+    ranking where ids differ because two scores are equal within the tolerance.
 
     Attributes:
         max_error: against eager float32.
@@ -223,7 +223,7 @@ class Manifest(Frozen):
 
 
 def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of `manifest.json`, as `docs/manifest.schema.json` publishes it."""
+    """The JSON Schema of `manifest.json`, as `docs/reference/manifest.schema.json` publishes it."""
     return json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
 
 

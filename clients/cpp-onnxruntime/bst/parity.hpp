@@ -1,4 +1,4 @@
-// When are two answers equal? The rule of `bst verify` (docs/bundle.md, "When are two answers equal?").
+// When are two answers equal? The rule of `bst verify` (docs/reference/bundle.md, "When are two answers equal?").
 #pragma once
 
 #include <algorithm>

@@ -142,7 +142,7 @@ def test_the_environment_says_where_and_with_what(record: BenchRecord) -> None:
 
 
 def test_the_record_fits_its_published_schema(measured: Path) -> None:
-    schema = json.loads((DOCS / "bench.schema.json").read_text())
+    schema = json.loads((DOCS / "reference" / "bench.schema.json").read_text())
     assert schema == record_schema(), "run `make schema`"
     jsonschema.validate(json.loads((measured / "bench.json").read_text()), schema)
 

@@ -143,7 +143,7 @@ def test_a_short_soak_of_onnx_runtime_and_torchscript_finds_nothing_wrong(
     code, out, err = bst_command("bench", bundle_path, "--mode", "soak", "--soak-seconds", 1, *files)
     assert (code, err) == (0, "")
     record = json.loads((tmp_path / "soak.json").read_text())
-    jsonschema.validate(record, json.loads((DOCS / "bench.schema.json").read_text()))
+    jsonschema.validate(record, json.loads((DOCS / "reference" / "bench.schema.json").read_text()))
     assert [(row["backend"], row["clients"], row["wrong"]) for row in record["soak"]] == [
         ("onnxruntime", 8, 0),
         ("torchscript", 8, 0),

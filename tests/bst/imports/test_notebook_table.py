@@ -1,4 +1,4 @@
-"""Whoever knows the notebook finds everything in the table of docs/notebook.md, and what it names is there."""
+"""Whoever knows the notebook finds everything in the table of docs/guides/notebook.md, and what it names is there."""
 
 import ast
 import importlib
@@ -15,7 +15,7 @@ from bst.training.trainer import Trainer
 from tests.bst.imports.test_notebook import NOTEBOOK, needs_notebook
 from tests.bst.training.test_trainer import small_trainer
 
-TABLE = Path(__file__).parents[3] / "docs" / "notebook.md"
+TABLE = Path(__file__).parents[3] / "docs" / "guides" / "notebook.md"
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in TABLE.read_text().split("## Where everything went")[1].splitlines()
@@ -51,7 +51,7 @@ def test_everything_in_the_notebook_has_a_row() -> None:
     named = {part for row in ROWS for word in words(row[0]) for part in word.split(".")}
     found = set(elements())
     assert {"pad", "GradientClipping", "lnorm_1", "padding_idx", "init_method", "clip_value"} <= found
-    assert found - PLAIN <= named, f"not in docs/notebook.md: {sorted(found - PLAIN - named)}"
+    assert found - PLAIN <= named, f"not in docs/guides/notebook.md: {sorted(found - PLAIN - named)}"
 
 
 HERE = sorted({word for row in ROWS for word in words(row[1]) if word.startswith("bst.")})
@@ -61,7 +61,7 @@ def test_the_table_names_what_is_there() -> None:
     assert len(HERE) > 50
     made: dict[type, object] = {}
     for name in HERE:
-        assert resolves(name, made), f"docs/notebook.md names {name}, which is not there"
+        assert resolves(name, made), f"docs/guides/notebook.md names {name}, which is not there"
 
 
 def test_a_name_that_is_not_there_is_noticed() -> None:

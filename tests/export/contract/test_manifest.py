@@ -9,7 +9,7 @@ import pytest
 from export import Manifest
 from export.contract.manifest import SCHEMA_VERSION, manifest_schema
 
-PUBLISHED = Path(__file__).parents[3] / "docs" / "manifest.schema.json"
+PUBLISHED = Path(__file__).parents[3] / "docs" / "reference" / "manifest.schema.json"
 each_variant = pytest.mark.parametrize("variant", ["raw_ids", "text_ids", "numbers_k_input", "index_no_context"])
 
 

@@ -1,4 +1,4 @@
-"""Ask a row of docs/reliability.md: a command in this process or in its own, a line of Python, or a client."""
+"""Ask a row of the reliability page: a command in this process or in its own, a line of Python, or a client."""
 
 from __future__ import annotations
 

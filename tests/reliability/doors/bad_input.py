@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md: read, and rewritten from what really came back.
+"""The tables of docs/explanation/reliability.md: read, and rewritten from what really came back.
 
     python -m tests.reliability.doors.bad_input    # asks every row and writes the page; `git diff` shows what changed
 
@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[3] / "docs" / "reliability.md"
+PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "reliability.md"
 SECTION = "Bad input"
 NOT_ONE_LINE = "not one line of error"  # how an answer begins that is none
 LONGEST = 200  # of a message that is written into the page; the rest is `...`

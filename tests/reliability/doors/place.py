@@ -1,4 +1,4 @@
-"""The folder in which the rows of docs/reliability.md are asked, and the files and folders that they name."""
+"""The folder in which the rows of the reliability page are asked, and the files and folders that they name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every row of docs/reliability.md is asked, and what comes back is what the page says."""
+"""Every row of docs/explanation/reliability.md is asked, and what comes back is what the page says."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.conftest import Command, same_but_for_speed
 from tests.reliability.faults.faults import Calls, content, kill_at_random, leftovers
 
 QUICK = 6.0  # seconds within which the few kills of a quick test fall
-FEW, MANY = 2, 10  # many by default; docs/reliability.md has the results of five times as many, `--times 5`
+FEW, MANY = 2, 10  # many by default; docs/explanation/reliability.md has the results of five times as many, `--times 5`
 BENCH = (
     *("--backends", "eager", "--signature", "encode_user", "--batch-sizes", 1),
     *("--launches", 2, "--rounds", 1, "--round-seconds", 0.02),
