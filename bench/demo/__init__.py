@@ -1,6 +1,5 @@
 """The demo: from a table to a page in one command."""
 
-from bench.demo.demo import DEFAULT_OUT, run_demo
-from bench.demo.serve import DEFAULT_PORT, require_demo, require_server, serve_demo
+from bench.demo.demo import run_demo
 
-__all__ = ["DEFAULT_OUT", "DEFAULT_PORT", "require_demo", "require_server", "run_demo", "serve_demo"]
+__all__ = ["run_demo"]

@@ -1,5 +1,5 @@
 """Modes: latency, surface, load, cold start, soak."""
 
-from bench.modes.measure import check_config, measure_bundle, measure_random
+from bench.modes.measure import measure_bundle, measure_random
 
-__all__ = ["check_config", "measure_bundle", "measure_random"]
+__all__ = ["measure_bundle", "measure_random"]

@@ -1,85 +1,21 @@
 """The contract: what a bundle promises its callers, as plain values."""
 
-from export.contract.choices import ZEN_4, Rates, ScanRecord, ShortlistRecord, Tuning, TuningRow
-from export.contract.contents import check_files, list_files, require_inside
-from export.contract.inputs import Array, Arrays, checked_inputs
-from export.contract.manifest import (
-    MANIFEST_FILE,
-    PARITY_HEADS,
-    SCHEMA_VERSION,
-    WHAT,
-    Description,
-    Entry,
-    FormatRecord,
-    Manifest,
-    Needs,
-    OutputLayer,
-    ParityRecord,
-    TensorPlace,
-    VocabularyFacts,
-)
-from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
+from export.contract.manifest import Description, Manifest
+from export.contract.parity import Comparison, compare
 from export.contract.rules import read_manifest
-from export.contract.settings import OPSETS, ORT_DEFAULTS, Cpu, ExportSettings, SessionOptions
-from export.contract.signatures import (
-    OF_OUTPUT_LAYER,
-    SIGNATURES,
-    Dtype,
-    Ids,
-    Signature,
-    SignatureKind,
-    TensorSpec,
-    TopK,
-    build_signatures,
-    can_hold_raw_ids,
-)
+from export.contract.settings import ExportSettings
+from export.contract.signatures import SIGNATURES, Signature, SignatureKind, TensorSpec, TopK
 
 __all__ = [
-    "LARGEST",
-    "MANIFEST_FILE",
-    "OF_OUTPUT_LAYER",
-    "OPSETS",
-    "ORT_DEFAULTS",
-    "PARITY_HEADS",
-    "RUNNER_UP",
-    "SCHEMA_VERSION",
     "SIGNATURES",
-    "TOLERANCE",
-    "WHAT",
-    "ZEN_4",
-    "Array",
-    "Arrays",
     "Comparison",
-    "Cpu",
     "Description",
-    "Dtype",
-    "Entry",
     "ExportSettings",
-    "FormatRecord",
-    "Ids",
     "Manifest",
-    "Needs",
-    "OutputLayer",
-    "ParityRecord",
-    "Rates",
-    "ScanRecord",
-    "SessionOptions",
-    "ShortlistRecord",
     "Signature",
     "SignatureKind",
-    "TensorPlace",
     "TensorSpec",
     "TopK",
-    "Tuning",
-    "TuningRow",
-    "VocabularyFacts",
-    "build_signatures",
-    "can_hold_raw_ids",
-    "check_files",
-    "checked_inputs",
     "compare",
-    "list_files",
     "read_manifest",
-    "require_inside",
-    "runner_up",
 ]

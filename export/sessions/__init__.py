@@ -1,13 +1,5 @@
 """Sessions: a signature as a function, in each runtime."""
 
-from export.sessions.session import (
-    LookedUp,
-    OnnxSession,
-    Session,
-    TorchSession,
-    eager_session,
-    one_at_a_time,
-    rebuild_eager,
-)
+from export.sessions.session import OnnxSession, Session, TorchSession, eager_session
 
-__all__ = ["LookedUp", "OnnxSession", "Session", "TorchSession", "eager_session", "one_at_a_time", "rebuild_eager"]
+__all__ = ["OnnxSession", "Session", "TorchSession", "eager_session"]
