@@ -106,7 +106,7 @@ def test_a_signature_and_a_format_are_exported_proven_verified_opened_and_descri
         assert np.allclose(best[:, 0], scores.max(axis=1), atol=1e-6), backend
     card = (bundle / "README.md").read_text()
     assert "`best_score` is the score of the best item." in card
-    assert "By hand:\n\n```text\nask best_score of 3 inputs\n```" in card
+    assert "By hand:\n\n```text\nask all_scores of 3 inputs\n```" in card
     assert "* plain-weights: made up." in card
     told = subprocess.run(
         [sys.executable, "-m", "bst", "verify", str(bundle)], capture_output=True, text=True, check=False
@@ -147,4 +147,4 @@ def test_an_opponent_is_measured_beside_the_others(bundle_path: Path, monkeypatc
     rows = {row.backend: row for row in record.latency}
     assert rows["slow-onnx"].peer
     assert rows["slow-onnx"].parity.failure is None
-    assert rows["slow-onnx"].p50_us > rows["onnxruntime"].p50_us
+    assert rows["slow-onnx"].latency.p50_us.value > rows["onnxruntime"].latency.p50_us.value

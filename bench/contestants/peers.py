@@ -33,7 +33,7 @@ from bst.system.machine import cpu_flags
 from bst.system.registry import Registry
 from export import Bundle, Session
 from export.contract.inputs import Array
-from export.contract.signatures import Signature
+from export.contract.signatures import SIGNATURES, Signature
 from export.formats.quiet import quiet
 from export.formats.torchscript_archive import script
 from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
@@ -68,7 +68,7 @@ def build_peers(
     missing."""
     wanted = [OPPONENTS.find(name) for name in names or OPPONENTS.names]
     top_k = bundle.manifest.settings.top_k
-    if signature == "top_k" and (top_k.exclude_history or top_k.k_is_input):
+    if SIGNATURES.find(signature).picks and (top_k.exclude_history or top_k.k_is_input):
         told = "the plain export has neither k as an input nor histories left out"
         return {}, {one.name: told for one in wanted}
     needed = {one.name for one in wanted} | {one.made_from for one in wanted}
@@ -148,7 +148,7 @@ def _export(bundle: Bundle, name: str, path: Path, source: Path | None, *, dynam
     columns = len(bundle.manifest.context)
     example = [torch.ones(3, 5, dtype=torch.int64), torch.ones(3, columns, dtype=torch.int64)]
     axes: dict[str, dict[int, str]] = {"items": {0: "batch", 1: "length"}, "context": {0: "batch"}}
-    if name == "score_candidates":
+    if signature.kind.takes_candidates:
         example.append(torch.ones(3, 7, dtype=torch.int64))
         axes["candidates"] = {0: "batch", 1: "n"}
     torch.onnx.export(

@@ -3,10 +3,12 @@
 No `from __future__ import annotations`, because TorchScript reads the annotations.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from torch import Tensor, nn
 
+from bst.errors import InputError
 from bst.model import BST
 from export.contract.signatures import Signature
 
@@ -53,6 +55,12 @@ class PlainEncodeUser(nn.Module):
 
 def plain(model: BST, signature: Signature, k: int) -> nn.Module:
     """The plain module of a signature. It takes `items`, `context` (`[batch, 0]` where there is none), `candidates`."""
-    kinds = {"all_scores": PlainAllScores, "score_candidates": PlainScoreCandidates, "encode_user": PlainEncodeUser}
-    made: nn.Module = PlainTopK(model, k) if signature.name == "top_k" else kinds[signature.name](model)
-    return made.eval()
+    made: dict[str, Callable[[], nn.Module]] = {
+        "all_scores": lambda: PlainAllScores(model),
+        "top_k": lambda: PlainTopK(model, k),
+        "score_candidates": lambda: PlainScoreCandidates(model),
+        "encode_user": lambda: PlainEncodeUser(model),
+    }
+    if signature.name not in made:
+        raise InputError(f"nobody writes {signature.name} by hand here; known: {', '.join(made)}")
+    return made[signature.name]().eval()

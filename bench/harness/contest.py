@@ -15,6 +15,7 @@ from bst.errors import CheckError
 from bst.system.console import Tell
 from bst.system.machine import last_cores
 from export import Bundle, Comparison, compare
+from export.contract.signatures import SIGNATURES
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Contest:
 
     def cases(self, threads: int) -> list[Case]:
         config = self.config
-        candidates = config.candidates if config.signature == "score_candidates" else (0,)
+        candidates = config.candidates if SIGNATURES.find(config.signature).takes_candidates else (0,)
         return [
             Case(
                 num_items=self.bundle.manifest.items.count,

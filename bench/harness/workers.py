@@ -26,6 +26,7 @@ from bst.errors import CheckError, InputError
 from bst.system.processes import context, end_with_parent, undisturbed_start
 from export import Session, open_bundle
 from export.contract.parity import LARGEST, RUNNER_UP, runner_up
+from export.contract.signatures import SIGNATURES
 from export.proof.golden import read_golden
 
 MIN_CALLS = 10
@@ -201,7 +202,7 @@ class _Measured:
             scores = scored(user)["scores"]
             one[LARGEST] = np.abs(scores).max(axis=1)
             # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
-            if task.signature == "top_k" and not excluding:
+            if SIGNATURES.find(task.signature).picks and not excluding:
                 one[RUNNER_UP] = runner_up(scores, one["scores"].shape[1])
 
 

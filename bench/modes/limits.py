@@ -22,6 +22,7 @@ import torch
 from bench.record.record import Rate
 from bst.config import BSTConfig
 from export.contract.choices import ShortlistRecord
+from export.contract.signatures import SIGNATURES
 from export.proof.golden import Call
 
 FLOAT_BYTES = 4
@@ -45,19 +46,20 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
     encoder = sum(_encoder_operations(config, int(length)) for length in lengths)
     operations = encoder + batch * _head_operations(config)
     numbers = config.encoder_weights + rows * config.dim + sum(batch * one.dim for one in config.context)
-    if signature == "encode_user":
+    kind = SIGNATURES.find(signature)
+    if not kind.of_catalogue:
         numbers += batch * config.user_width
-    elif signature == "score_candidates":
+    elif kind.takes_candidates:
         operations += 2 * call.candidates.size * config.user_width
         numbers += len(np.unique(call.candidates)) * (config.user_width + 1) + call.candidates.size
-    elif signature == "top_k" and shortlist and (scan := shortlist.scan(batch)):
+    elif kind.picks and shortlist and (scan := shortlist.scan(batch)):
         rows_given = batch * call.k * (config.user_width + 1)
         beside = 2 * FLOAT_BYTES  # step and bias of an item
         return Work(num_items * (scan.coordinates + beside) + FLOAT_BYTES * (numbers + rows_given), operations)
     else:
         operations += 2 * batch * num_items * config.user_width
         numbers += output_numbers(config) - (rows * config.dim if config.tied_output else 0)
-        numbers += batch * (num_items if signature == "all_scores" else 2 * call.k)
+        numbers += batch * (2 * call.k if kind.picks else num_items)
     return Work(FLOAT_BYTES * numbers, operations)
 
 

@@ -10,6 +10,7 @@ from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
 from bench.report.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
 from bench.report.page import figure, marked, page, paragraph, section, table, tiles
 from bench.report.tables import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Column, Rows, crossings, groups, notes
+from export.contract.signatures import SIGNATURES
 
 FIGURES = 4  # groups that are drawn; beyond, tables alone
 
@@ -145,7 +146,7 @@ def _drawn(record: BenchRecord) -> str:
         fixed = ", ".join(str(one) for one in config.lengths if one)
         lengths = f"their lengths are {fixed} slots" + (" and those of such histories" if 0 in config.lengths else "")
     told = f"Histories are parts of those of the held-out users in the bundle; {lengths}."
-    if config.signature == "score_candidates":
+    if SIGNATURES.find(config.signature).takes_candidates:
         told += " Candidates are drawn by Zipf's law over the catalogue."
     return told
 

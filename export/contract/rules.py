@@ -57,7 +57,7 @@ def _files(manifest: Manifest) -> Iterator[str]:
         yield f"{path} is not among its files"
     for path in sorted(set(listed)):
         if not _is_inside(path):
-            yield f"{path!r} leads out of the bundle"
+            yield f"{path or repr(path)} leads out of the bundle"
         if listed.count(path) > 1:
             yield f"{path} is listed twice"
     if MANIFEST_FILE in listed:

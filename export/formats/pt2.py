@@ -41,10 +41,10 @@ class Pt2(Format):
         return Needs(versions={SCHEMA: schema_of(folder / FILE, settings.signatures[0])}, made_with=made_with)
 
     def obstacles(self, needs: Needs) -> list[str]:
-        stated, read = needs.versions.get(SCHEMA, ""), _schema_here()
-        if stated.split(".")[0] == read:
+        stated = needs.versions.get(SCHEMA)
+        if stated is None or stated.split(".")[0] == (read := _schema_here()):
             return []
-        return [f"is written in {SCHEMA} {stated or '?'}, torch {version('torch')} reads {read}"]
+        return [f"is written in {SCHEMA} {stated}, torch {version('torch')} reads {read}"]
 
     def open(
         self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS

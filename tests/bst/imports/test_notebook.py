@@ -18,7 +18,7 @@ import torch
 from bst import InputError, load_run
 from bst.imports.notebook import import_notebook, notebook_positions, read_notebook_config
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
-from export.bundle.folder import FORMAT_OF
+from export.formats import FORMATS
 
 NOTEBOOK = Path(__file__).parents[4] / "shared" / "reference" / "bst_notebook.md"
 needs_notebook = pytest.mark.skipif(not NOTEBOOK.is_file(), reason="the notebook's text is not beside the project")
@@ -142,7 +142,7 @@ def test_an_imported_model_exports_like_any_other(
         "history": items.numpy(),
         **{f"context_{place}": column.numpy() for place, column in enumerate(context.T)},
     }
-    for backend in [one for one, form in FORMAT_OF.items() if form in formats]:
+    for backend in [form.backend for form in FORMATS if form.name in formats]:
         found = open_bundle(tmp_path / "bundle").session(backend, "all_scores")(inputs)["scores"]
         assert np.abs(found - expected.numpy()).max() <= allowed(expected, exported=True)
 

@@ -122,7 +122,6 @@ def test_the_command_takes_a_list_and_the_manifest_and_the_files_hold_it_in_one_
     [
         ((), "at least 1 item"),
         (("top_k", "top_k"), "signatures name top_k twice; once is enough"),
-        (("best",), "'all_scores', 'top_k', 'score_candidates' or 'encode_user'"),
     ],
 )
 def test_signatures_that_do_not_exist_are_refused(names: tuple[str, ...], message: str) -> None:

@@ -107,7 +107,7 @@ def test_a_damaged_program_is_named(copied: Path) -> None:
             r"\.\./other/model\.pt is not among its files",
         ),
         (
-            lambda manifest: manifest["files"].append({"path": "../x", "bytes": 1, "sha256": ""}),
+            lambda manifest: manifest["files"].append({"path": "../x", "bytes": 1, "sha256": "0" * 64}),
             r"\.\./x leads out of the bundle",
         ),
     ],

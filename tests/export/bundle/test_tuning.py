@@ -64,7 +64,8 @@ def test_what_is_faster_in_every_round_is_kept_and_applied(
 def test_tuning_measures_real_sessions(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export.bundle.tuning, "STEPS", (("threads", 1),))
     monkeypatch.setattr(export.bundle.tuning, "ROUNDS", 1)
-    found = tune(bundle_path, open_bundle(bundle_path).manifest, ZEN_4)
+    manifest = open_bundle(bundle_path).manifest
+    found = tune(bundle_path, manifest.format("onnx"), manifest.main_signature(), ZEN_4)
     assert len(found.rows) == 2 * len(BATCH_SIZES)
     assert all(row.p50_us > 1 for row in found.rows)
     assert found.options in {row.options for row in found.rows}

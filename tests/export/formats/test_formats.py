@@ -14,7 +14,7 @@ import torch
 
 from bst import InputError, load_run
 from export import ExportSettings, TopK, compare, export_bundle, open_bundle
-from export.bundle.folder import FORMAT_OF
+from export.bundle.folder import format_of_backend
 from export.contract.parity import LARGEST, RUNNER_UP, runner_up
 from export.contract.rules import read_manifest
 from export.contract.settings import OPSETS
@@ -42,7 +42,7 @@ def opened(variants: dict[str, Path]) -> Opened:
 
 
 def held(variant: str, backend: str) -> bool:
-    return backend == "eager" or FORMAT_OF[backend] in settings_of(variant).formats
+    return backend == "eager" or format_of_backend(backend).name in settings_of(variant).formats
 
 
 @pytest.mark.parametrize(("variant", "signature"), HELD)
