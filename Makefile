@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 LOCKS := requirements-torch.lock requirements.lock requirements-cuda.lock
 # What comes from npm: ONNX Runtime for Node, for browsers, and its C++ headers. Without npm, tests that want it skip.
-NPM := clients/node clients/web tests/clients/headers
+NPM := clients/js tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 

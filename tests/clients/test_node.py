@@ -1,4 +1,4 @@
-"""What JavaScript makes easy to get wrong: integers of 64 bits, the rule of parity, two copies of one file."""
+"""What JavaScript makes easy to get wrong: integers of 64 bits, the rule of parity, a package that is not there."""
 
 from __future__ import annotations
 
@@ -18,36 +18,29 @@ from export import ExportSettings, export_bundle, open_bundle
 from export.contract.parity import TOLERANCE, compare
 from export.contract.signatures import Signature, TensorSpec
 from tests.builds import Builds
-from tests.clients.conftest import CLIENTS, Client
+from tests.clients.conftest import JAVASCRIPT, Client
 from tests.conftest import FIVE, TINY, OnDemand, write_events
 
-NODE, WEB = CLIENTS / "node", CLIENTS / "web"
-SHARED_FILES = ("bundle", "inputs", "parity", "replay", "session", "text", "vocabulary")
+CORE = JAVASCRIPT / "core" / "index.mjs"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 the_client = pytest.mark.parametrize("client", ["node"], indirect=True)
 Arrays = dict[str, np.ndarray]
 
 
 def javascript(program: str, given: object) -> Any:
-    """Run a module that reads `given` and prints JSON; `NODE` in it is the folder of the client."""
-    source = program.replace("NODE", NODE.as_uri())
+    """Run a module that reads `given` and prints JSON; `CORE` in it is `@bst/core`."""
+    source = program.replace("CORE", CORE.as_uri())
     command = ["node", "--input-type=module", "--eval", source]
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", SHARED_FILES)
-def test_both_javascript_clients_hold_the_same_copy(name: str) -> None:
-    assert (NODE / f"{name}.mjs").read_bytes() == (WEB / f"{name}.mjs").read_bytes()
-
-
-@pytest.mark.parametrize("folder", [NODE, WEB], ids=lambda folder: folder.name)
-def test_the_types_are_right(folder: Path) -> None:
-    compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
+def test_the_types_are_right() -> None:
+    compiler = JAVASCRIPT / "node_modules" / "typescript" / "bin" / "tsc"
     if not compiler.exists():
         pytest.skip("no typescript: npm was not there to install it")
-    done = subprocess.run(["node", compiler], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["node", compiler], cwd=JAVASCRIPT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -59,7 +52,7 @@ def test_json_keeps_integers_of_64_bits() -> None:
         '["1234567890123456789", 12345678901234567890123]',
     ]
     program = """
-        import { parseJson, toJson } from "NODE/text.mjs";
+        import { parseJson, toJson } from "CORE";
         const integers = (value) =>
           JSON.parse(JSON.stringify(value), (_, one) => /^-?\\d{16,}$/.test(one) ? BigInt(one) : one);
         const texts = JSON.parse(await new Response(process.stdin).text());
@@ -118,13 +111,13 @@ def test_an_id_below_zero_is_no_option(client: Client, bundle_path: Path) -> Non
 
 @needs_node
 def test_a_client_that_is_not_installed_says_what_to_do(bundle_path: Path, tmp_path: Path) -> None:
-    for path in NODE.glob("*.mjs"):
+    for path in (JAVASCRIPT / "node").glob("*.mjs"):
         shutil.copy(path, tmp_path)
     command = ["node", tmp_path / "client.mjs", "recommend", bundle_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of this client\n"
+        "error: @bst/core is not installed; run `npm ci --ignore-scripts` in the folder above this client\n"
     )
 
 
@@ -190,7 +183,7 @@ def test_the_rule_of_parity_is_that_of_python(name: str) -> None:
     rng = np.random.default_rng(0)
     cases = [answers(rng, name, text=bool(number % 2)) for number in range(300)]
     program = """
-        import { compare } from "NODE/parity.mjs";
+        import { compare } from "CORE";
         const numbers = { inf: Infinity, "-inf": -Infinity, nan: NaN };
         const made = {
           i: (data) => BigInt64Array.from(data, BigInt), O: (data) => data,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.page import WEB, served
+from tests.clients.page import PAGE_RUNTIME, WEB, served
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("node") is None, reason="no node here"),
-    pytest.mark.skipif(not (WEB / "node_modules" / "onnxruntime-web").exists(), reason="no onnxruntime-web: no npm"),
+    pytest.mark.skipif(not PAGE_RUNTIME.exists(), reason="no onnxruntime-web: no npm"),
 ]
 
 
@@ -35,7 +35,7 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
             connection.close()
             return answer.status
 
-        for path in ("/", "/app.mjs", "/bundle/manifest.json", "/ort/ort.wasm.min.mjs", "/names.json"):
+        for path in ("/", "/app.mjs", "/bundle/manifest.json", "/core/index.mjs", "/ort/ort.wasm.min.mjs", "/names.json"):
             assert (status(path), status(path, "HEAD")) == (200, 200), path
         for path in (
             "/bundle/../secret.json",
@@ -46,6 +46,7 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
             "/bundle/",
             "/bundle",
             "/ort/../package.json",
+            "/core/../node/client.mjs",
             "/package.json",
             "/node_modules/.package-lock.json",
             "/none.mjs",
