@@ -24,7 +24,9 @@ def require_server(port: int) -> None:
         InputError: the web client is not here or not installed, there is no Node, or the port is taken.
     """
     if not (CLIENTS / SERVER).is_file():
-        raise InputError(f"{CLIENTS / SERVER} is not there: the page is in the repository, not in the package; install from a clone")
+        raise InputError(
+            f"{CLIENTS / SERVER} is not there: the page is in the repository, not in the package; install from a clone"
+        )
     if shutil.which("node") is None:
         raise InputError("node is not on the path, and serves the page; install Node 20 or later")
     if not (CLIENTS / "node_modules" / "onnxruntime-web").is_dir():

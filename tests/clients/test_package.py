@@ -44,9 +44,7 @@ console.log(JSON.stringify({ several, one, unknown: scores[1] === -Infinity, wro
 
 
 def run(*command: object, folder: Path) -> str:
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -35,7 +35,14 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
             connection.close()
             return answer.status
 
-        for path in ("/", "/app.mjs", "/bundle/manifest.json", "/core/index.mjs", "/ort/ort.wasm.min.mjs", "/names.json"):
+        for path in (
+            "/",
+            "/app.mjs",
+            "/bundle/manifest.json",
+            "/core/index.mjs",
+            "/ort/ort.wasm.min.mjs",
+            "/names.json",
+        ):
             assert (status(path), status(path, "HEAD")) == (200, 200), path
         for path in (
             "/bundle/../secret.json",
