@@ -63,6 +63,7 @@ schema: install
 	  > docs/reference/manifest.schema.json
 	$(BIN)/python -c "import json, bench.record.record; print(json.dumps(bench.record.record.record_schema(), indent=2))" \
 	  > docs/reference/bench.schema.json
+	$(BIN)/python -m tools.client_schema
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -117,7 +117,7 @@ def test_a_client_that_is_not_installed_says_what_to_do(bundle_path: Path, tmp_p
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: @bst/core is not installed; run `npm ci --ignore-scripts` in the folder above this client\n"
+        "error: @bst/core is not installed; run `npm ci --ignore-scripts` in the folder of the packages\n"
     )
 
 

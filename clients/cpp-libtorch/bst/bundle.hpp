@@ -18,7 +18,7 @@ namespace bst {
 using Json = nlohmann::ordered_json;  // signatures and features have an order
 namespace fs = std::filesystem;
 
-constexpr int kSchemaVersion = 3;
+const std::string kMajor = "4.";  // a later minor adds fields, which are ignored
 constexpr double kTolerance = 1e-5;
 constexpr int kMaxDepth = 32;
 
@@ -123,9 +123,9 @@ class Bundle {
   explicit Bundle(fs::path folder) : path(std::move(folder)) {
     manifest = read_json(path / "manifest.json", "a bundle (a folder that `bst export` writes)");
     const auto version = manifest.is_object() ? manifest.value("schema_version", Json()) : Json();
-    if (version != kSchemaVersion)
-      throw InputError(path.string() + ": schema_version=" + version.dump() + ", this version reads " +
-                       std::to_string(kSchemaVersion) + "; export again");
+    if (!version.is_string() || version.get<std::string>().rfind(kMajor, 0) != 0)
+      throw InputError(path.string() + ": schema_version=" + version.dump() + ", this version reads " + kMajor +
+                       "*; export again");
     try {
       refuse_offences();
     } catch (const Json::exception& error) {

@@ -21,15 +21,16 @@ const WHAT = "a bundle (a folder that `bst export` writes)";
 /**
  * @param {Source} source
  * @param {string} path
+ * @param {(bytes: Uint8Array) => any} [parse]
  * @returns {Promise<any>}
  */
-export async function readJson(source, path) {
+export async function readJson(source, path, parse = parseJson) {
   const reasonOf = (/** @type {string} */ what) => (/** @type {unknown} */ error) => {
     const told = `${source.name} is not ${WHAT}: ${path} ${what} (${messageOf(error)})`;
     throw new InputError(told, { cause: error });
   };
   const bytes = await source.read(path).catch(reasonOf("cannot be read"));
-  return Promise.resolve(bytes).then(parseJson).catch(reasonOf("is not JSON"));
+  return Promise.resolve(bytes).then(parse).catch(reasonOf("is not JSON"));
 }
 
 /**

@@ -30,14 +30,14 @@ import { checkRuntime, openSession } from "./session.mjs";
  * @returns {Promise<Report>}
  */
 export async function verify(bundle, tell = () => {}) {
-  const record = formatOf(bundle.manifest, "onnx");
+  const { entries, needs } = formatOf(bundle.manifest, "onnx");
   /** @type {Report} */
-  const report = { ok: true, failure: null, verdicts: [], warnings: record.needs.remarks.map((one) => `onnx: ${one}`) };
+  const report = { ok: true, failure: null, verdicts: [], warnings: (needs.remarks ?? []).map((one) => `onnx: ${one}`) };
   try {
     await tell("checking files");
     await checkFiles(bundle);
     checkRuntime(bundle);
-    for (const name of Object.keys(record.entries)) {
+    for (const name of Object.keys(entries)) {
       await tell(`replaying ${name}`);
       report.verdicts.push(await replay(bundle, name));
     }

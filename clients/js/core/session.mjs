@@ -85,7 +85,7 @@ function checkFace(path, kind, stated, metadata) {
  * @param {Runnable} bundle
  */
 export function checkRuntime({ source, manifest, runtime: { version } }) {
-  const least = formatOf(manifest, "onnx").needs.at_least.onnxruntime;
+  const least = formatOf(manifest, "onnx").needs.at_least?.onnxruntime;
   if (least && isOlder(version, least)) {
     throw new CheckError(`${source.name}: onnx needs onnxruntime ${least}, here is ${version}; update it`);
   }

@@ -25,7 +25,7 @@ export { CheckError, InputError } from "@bst/core";
 export async function openBundle(folder, { threads } = {}) {
   const source = await folderSource(folder);
   const manifest = await readManifest(source);
-  const runtime = nativeRuntime(folder, optionsOf(manifest, threads));
+  const runtime = await nativeRuntime(folder, optionsOf(manifest, threads));
   const record = formatOf(manifest, "onnx");
   const lookedUp = record.ids === "index" ? [VOCABULARY] : [];
   for (const path of lookedUp) source.keeps.add(path);
@@ -41,5 +41,6 @@ export async function openBundle(folder, { threads } = {}) {
  */
 export async function verifyBundle(folder) {
   const source = await folderSource(folder);
-  return verify({ source, manifest: await readManifest(source), runtime: nativeRuntime(folder) });
+  const manifest = await readManifest(source);
+  return verify({ source, manifest, runtime: await nativeRuntime(folder) });
 }

@@ -3,19 +3,22 @@
 
 import { join } from "node:path";
 
+import { InputError } from "@bst/core";
+
 /** @import { Manifest, Runtime } from "@bst/core" */
 
 /** @typedef {import("onnxruntime-node").InferenceSession.SessionOptions} Options */
 
-process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before the library is loaded, which reports to Microsoft otherwise
-const { env, InferenceSession, Tensor } = await import("onnxruntime-node");
-
 /**
  * @param {string} folder
  * @param {Options} [options]
- * @returns {Runtime}
+ * @returns {Promise<Runtime>}
  */
-export function nativeRuntime(folder, options) {
+export async function nativeRuntime(folder, options) {
+  process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before the library is loaded, which reports to Microsoft otherwise
+  const { env, InferenceSession, Tensor } = await import("onnxruntime-node").catch(() => {
+    throw new InputError("onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of the packages");
+  });
   return {
     version: env.versions.node ?? env.versions.common,
     Tensor,

@@ -29,7 +29,7 @@ const packageOf = async (/** @type {string} */ name) => {
   try {
     return await promises.realpath(dirname(resolve(name)));
   } catch {
-    return fail(`${name} is not installed; run \`npm ci --ignore-scripts\` in the folder above ${PAGE}`);
+    return fail(`${name} is not installed; run \`npm ci --ignore-scripts\` in the folder of the packages`);
   }
 };
 const given = async () => parseArgs({ options, allowPositionals: true });
