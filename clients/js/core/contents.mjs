@@ -12,7 +12,7 @@ const WHAT = "a bundle (a folder that `bst export` writes)";
 /**
  * @typedef {object} Source  where the files are; paths are those of the manifest
  * @property {string} name  what messages call the bundle
- * @property {Set<string>} keeps  paths that stay in memory once they are hashed, so that what is read is what was hashed
+ * @property {Set<string>} keeps  paths that stay in memory once hashed, so that what is read is what was hashed
  * @property {(path: string) => Promise<Uint8Array>} read  rejects with the reason if the file cannot be read
  * @property {(path: string) => Promise<{ bytes: number, sha256: string } | null>} digest  null: there is no such file
  * @property {() => Promise<string[]>} [list]  every file but the manifest, where that can be known

@@ -1,5 +1,5 @@
 // @ts-check
-/** The fields of a manifest, read by its JSON Schema: their types, bounds and defaults. What it does not know is left out. */
+/** The fields of a manifest by its JSON Schema: types, bounds and defaults. What it does not know is left out. */
 
 import { DEFINITIONS } from "./schema.mjs";
 import { toJson } from "./text.mjs";

@@ -95,7 +95,10 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
     return raw ? one : BigInt(vocabularies?.context[name].index(String(one)) ?? 0);
   };
   const length = Math.max(1, ...users.map(({ history = [] }) => history.length));
-  const histories = users.flatMap(({ history = [] }) => [...Array(length - history.length).fill(items.padding), ...history]);
+  const histories = users.flatMap(({ history = [] }) => [
+    ...Array(length - history.length).fill(items.padding),
+    ...history,
+  ]);
   const categories = users.map((user) => features.map((name) => category(user, name)));
   const history = histories.map((id) => item(id, "history"));
   const candidates = users.flatMap(({ candidates: asked = [] }) => asked.map((id) => item(id, "candidates")));
@@ -104,7 +107,9 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
     ? { history, ...Object.fromEntries(features.map((name, column) => [name, categories.map((row) => row[column])])) }
     : { items: history, context: categories.flat() };
   Object.assign(values, { candidates, k: [BigInt(kOf(signature, k))] });
-  return Object.fromEntries(signature.inputs.map((spec) => [spec.name, inputOf(spec, values[spec.name], users.length)]));
+  return Object.fromEntries(
+    signature.inputs.map((spec) => [spec.name, inputOf(spec, values[spec.name], users.length)]),
+  );
 }
 
 /**

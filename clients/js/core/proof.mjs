@@ -32,7 +32,12 @@ import { checkRuntime, openSession } from "./session.mjs";
 export async function verify(bundle, tell = () => {}) {
   const { entries, needs } = formatOf(bundle.manifest, "onnx");
   /** @type {Report} */
-  const report = { ok: true, failure: null, verdicts: [], warnings: (needs.remarks ?? []).map((one) => `onnx: ${one}`) };
+  const report = {
+    ok: true,
+    failure: null,
+    verdicts: [],
+    warnings: (needs.remarks ?? []).map((one) => `onnx: ${one}`),
+  };
   try {
     await tell("checking files");
     await checkFiles(bundle);

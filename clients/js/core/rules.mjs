@@ -1,5 +1,5 @@
 // @ts-check
-/** What a sound manifest states, beyond the types of its fields: the rules of `docs/reference/manifest.md`, in order. */
+/** What a sound manifest states beyond the types of its fields: the rules of `docs/reference/manifest.md`. */
 
 import { pythonic } from "./text.mjs";
 
@@ -111,7 +111,9 @@ function vocabularies({ items, context, model: { num_items: most, context: featu
 }
 
 /** @param {Manifest} manifest */
-function model({ model: { dim, num_heads: heads, head_widths: widths, tied_output: tied, padding, pooling, context } }) {
+function model({
+  model: { dim, num_heads: heads, head_widths: widths, tied_output: tied, padding, pooling, context },
+}) {
   const names = context.map(({ name }) => name);
   const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names)];
   const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
@@ -122,7 +124,11 @@ function model({ model: { dim, num_heads: heads, head_widths: widths, tied_outpu
 }
 
 /** @param {Manifest} manifest */
-function outputLayer({ output_layer: layer, model: { num_items: items, dim, head_widths: widths, tied_output: tied }, ...rest }) {
+function outputLayer({
+  output_layer: layer,
+  model: { num_items: items, dim, head_widths: widths, tied_output: tied },
+  ...rest
+}) {
   if (!layer) return [];
   const offences = [0, 1].includes(layer.first_row)
     ? []

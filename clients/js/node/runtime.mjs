@@ -17,7 +17,9 @@ import { InputError } from "@bst/core";
 export async function nativeRuntime(folder, options) {
   process.env.ORT_DISABLE_TELEMETRY ??= "1"; // before the library is loaded, which reports to Microsoft otherwise
   const { env, InferenceSession, Tensor } = await import("onnxruntime-node").catch(() => {
-    throw new InputError("onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of the packages");
+    throw new InputError(
+      "onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of the packages",
+    );
   });
   return {
     version: env.versions.node ?? env.versions.common,
