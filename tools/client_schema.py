@@ -9,7 +9,7 @@ from typing import Any
 
 from export.contract.manifest import manifest_schema
 
-PAGE = Path(__file__).parents[1] / "clients" / "js" / "core" / "schema.mjs"
+PAGE = Path(__file__).parents[1] / "clients" / "js" / "core" / "manifest" / "schema.mjs"
 HEAD = """// @ts-check
 /** The JSON Schema of `manifest.json`, a definition a line. Written by `make schema`. */
 

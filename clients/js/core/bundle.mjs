@@ -2,12 +2,12 @@
 /** A bundle that answers: ids in, ids out, a session a signature. */
 
 import { idFrom, idOf, rankingsOf, userInputs } from "./inputs.mjs";
-import { formatOf, signatureOf } from "./manifest.mjs";
+import { formatOf, signatureOf } from "./manifest/manifest.mjs";
 import { openSession } from "./session.mjs";
 
 /** @import { Source } from "./contents.mjs" */
 /** @import { Id, Ranking, User } from "./inputs.mjs" */
-/** @import { Manifest } from "./manifest.mjs" */
+/** @import { Manifest } from "./manifest/manifest.mjs" */
 /** @import { Runtime, Session } from "./session.mjs" */
 /** @import { Vocabularies } from "./vocabulary.mjs" */
 

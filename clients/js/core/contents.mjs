@@ -4,7 +4,7 @@
 import { CheckError, InputError, messageOf } from "./errors.mjs";
 import { parseJson } from "./text.mjs";
 
-/** @import { FormatRecord, Manifest } from "./manifest.mjs" */
+/** @import { FormatRecord, Manifest } from "./manifest/manifest.mjs" */
 
 const AT_ONCE = 16; // files that are hashed side by side
 const WHAT = "a bundle (a folder that `bst export` writes)";

@@ -4,7 +4,7 @@
 import { InputError } from "./errors.mjs";
 import { axes, rowsOf } from "./tensors.mjs";
 
-/** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest.mjs" */
+/** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest/manifest.mjs" */
 /** @import { Answer, Input } from "./tensors.mjs" */
 /** @import { Vocabularies } from "./vocabulary.mjs" */
 

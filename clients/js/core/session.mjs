@@ -3,12 +3,12 @@
 
 import { CheckError, messageOf } from "./errors.mjs";
 import { checkInputs } from "./inputs.mjs";
-import { formatOf, signatureOf } from "./manifest.mjs";
+import { formatOf, signatureOf } from "./manifest/manifest.mjs";
 import { axes } from "./tensors.mjs";
 
 /** @import { InferenceSession, Tensor } from "onnxruntime-common" */
 /** @import { Source } from "./contents.mjs" */
-/** @import { Manifest, Signature, TensorSpec } from "./manifest.mjs" */
+/** @import { Manifest, Signature, TensorSpec } from "./manifest/manifest.mjs" */
 /** @import { Answer, Input } from "./tensors.mjs" */
 
 /**

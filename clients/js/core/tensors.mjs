@@ -1,7 +1,7 @@
 // @ts-check
 /** Arrays with a shape: what goes into a session and what comes out. */
 
-/** @import { Dtype, TensorSpec } from "./manifest.mjs" */
+/** @import { Dtype, TensorSpec } from "./manifest/manifest.mjs" */
 
 /**
  * @typedef {BigInt64Array | Float32Array | string[]} Data  row by row

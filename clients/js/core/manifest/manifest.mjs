@@ -1,14 +1,14 @@
 // @ts-check
 /** What `manifest.json` states, judged by the rules of `docs/reference/manifest.md`. */
 
-import { readJson } from "./contents.mjs";
-import { InputError } from "./errors.mjs";
+import { readJson } from "../contents.mjs";
+import { InputError } from "../errors.mjs";
+import { parseExactJson } from "../text.mjs";
 import { readFields } from "./fields.mjs";
 import { offencesOf } from "./rules.mjs";
 import { MANIFEST } from "./schema.mjs";
-import { parseExactJson } from "./text.mjs";
 
-/** @import { Source } from "./contents.mjs" */
+/** @import { Source } from "../contents.mjs" */
 
 const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 const MAJOR = "4"; // a later minor adds fields, which are ignored

@@ -1,7 +1,7 @@
 // @ts-check
 /** What a sound manifest states beyond the types of its fields: the rules of `docs/reference/manifest.md`. */
 
-import { pythonic } from "./text.mjs";
+import { pythonic } from "../text.mjs";
 
 /** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest.mjs" */
 

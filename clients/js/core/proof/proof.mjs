@@ -1,14 +1,14 @@
 // @ts-check
 /** The proof: files are hashed, golden vectors are replayed and compared. */
 
-import { checkFiles } from "./contents.mjs";
-import { CheckError } from "./errors.mjs";
+import { checkFiles } from "../contents.mjs";
+import { CheckError } from "../errors.mjs";
+import { formatOf } from "../manifest/manifest.mjs";
+import { checkRuntime, openSession } from "../session.mjs";
 import { readGolden } from "./golden.mjs";
-import { formatOf } from "./manifest.mjs";
 import { compare } from "./parity.mjs";
-import { checkRuntime, openSession } from "./session.mjs";
 
-/** @import { Runnable } from "./session.mjs" */
+/** @import { Runnable } from "../session.mjs" */
 
 /**
  * @typedef {object} Verdict

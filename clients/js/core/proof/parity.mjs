@@ -1,11 +1,11 @@
 // @ts-check
 /** When are two answers equal? The rule is that of `export/contract/parity.py`; its words are too. */
 
-import { rowsOf } from "./tensors.mjs";
-import { pythonic } from "./text.mjs";
+import { rowsOf } from "../tensors.mjs";
+import { pythonic } from "../text.mjs";
 
-/** @import { Signature } from "./manifest.mjs" */
-/** @import { Answer, Output } from "./tensors.mjs" */
+/** @import { Signature } from "../manifest/manifest.mjs" */
+/** @import { Answer, Output } from "../tensors.mjs" */
 
 const RANKED = 10; // so many of the best are compared as a ranking where a signature gives all scores
 const MAY_BE_ABSENT = ["top_k", "score_candidates"];

@@ -1,14 +1,14 @@
 // @ts-check
 /** The stopwatch: a golden call, from raw ids to raw ids and scores. */
 
-import { InputError } from "./errors.mjs";
+import { InputError } from "../errors.mjs";
+import { rowsOf } from "../tensors.mjs";
 import { readGolden } from "./golden.mjs";
-import { rowsOf } from "./tensors.mjs";
 
-/** @import { Bundle } from "./bundle.mjs" */
+/** @import { Bundle } from "../bundle.mjs" */
+/** @import { User } from "../inputs.mjs" */
+/** @import { Vocabularies } from "../vocabulary.mjs" */
 /** @import { GoldenCase } from "./golden.mjs" */
-/** @import { User } from "./inputs.mjs" */
-/** @import { Vocabularies } from "./vocabulary.mjs" */
 
 const WARM_UP_CALLS = 20;
 

@@ -1,14 +1,14 @@
 // @ts-check
 /** The recorded calls of a bundle. */
 
-import { CheckError, messageOf } from "./errors.mjs";
-import { formatOf, signatureOf } from "./manifest.mjs";
-import { tensorOf } from "./tensors.mjs";
-import { parseJson } from "./text.mjs";
+import { CheckError, messageOf } from "../errors.mjs";
+import { formatOf, signatureOf } from "../manifest/manifest.mjs";
+import { tensorOf } from "../tensors.mjs";
+import { parseJson } from "../text.mjs";
 
-/** @import { Source } from "./contents.mjs" */
-/** @import { FormatRecord, Manifest, TensorSpec } from "./manifest.mjs" */
-/** @import { Answer, Input } from "./tensors.mjs" */
+/** @import { Source } from "../contents.mjs" */
+/** @import { FormatRecord, Manifest, TensorSpec } from "../manifest/manifest.mjs" */
+/** @import { Answer, Input } from "../tensors.mjs" */
 
 /** @typedef {{ name: string, inputs: Record<string, Input>, outputs: Answer }} GoldenCase */
 

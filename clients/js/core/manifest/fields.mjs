@@ -1,8 +1,8 @@
 // @ts-check
 /** The fields of a manifest by its JSON Schema: types, bounds and defaults. What it does not know is left out. */
 
+import { toJson } from "../text.mjs";
 import { DEFINITIONS } from "./schema.mjs";
-import { toJson } from "./text.mjs";
 
 /** @typedef {Record<string, any>} Schema */
 
