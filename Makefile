@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 LOCKS := requirements-torch.lock requirements.lock requirements-cuda.lock
 # What comes from npm: ONNX Runtime for Node, for browsers, and its C++ headers. Without npm, tests that want it skip.
-NPM := clients/node clients/web tests/clients/headers
+NPM := clients/js tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
@@ -63,6 +63,7 @@ schema: install
 	  > docs/reference/manifest.schema.json
 	$(BIN)/python -c "import json, bench.record.record; print(json.dumps(bench.record.record.record_schema(), indent=2))" \
 	  > docs/reference/bench.schema.json
+	$(BIN)/python -m tools.client_schema
 
 format: install
 	$(BIN)/ruff check --fix .

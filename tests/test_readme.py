@@ -9,6 +9,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/*.md"), *ROOT.glob("clients/*/*.md")]
+PAGES.append(ROOT / "clients" / "js" / "web" / "README.md")
 
 
 def test_training_from_lists_runs_as_shown() -> None:

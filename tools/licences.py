@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "dependencies.md"
 TABLES = "## Python\n"
-NPM = ["clients/node", "clients/web", "tests/clients/headers"]
+NPM = ["clients/js", "tests/clients/headers"]
 PERMISSIVE = {
     *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0"),
     *("ISC", "MIT", "MIT-CMU", "PSF-2.0", "Zlib"),
@@ -101,7 +101,7 @@ def python_packages() -> Iterator[Package]:
 def npm_packages() -> Iterator[Package]:
     for folder in NPM:
         for path, entry in json.loads((ROOT / folder / "package-lock.json").read_text())["packages"].items():
-            if path:
+            if "node_modules/" in path and not entry.get("link"):  # else it is a package of the project
                 name = path.split("node_modules/")[-1]
                 stated = entry.get("license", READ.get(name, "")).strip("()")
                 to_develop = entry.get("dev", False) or folder.startswith("tests")

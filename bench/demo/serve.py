@@ -12,7 +12,8 @@ from bench.demo.demo import NAMES_FILE
 from bst.errors import InputError
 from export.contract.rules import read_manifest
 
-WEB = Path(__file__).parents[2] / "clients" / "web"
+CLIENTS = Path(__file__).parents[2] / "clients" / "js"
+SERVER = Path("web", "serve.mjs")
 DEFAULT_PORT = 8000
 
 
@@ -22,12 +23,14 @@ def require_server(port: int) -> None:
     Raises:
         InputError: the web client is not here or not installed, there is no Node, or the port is taken.
     """
-    if not (WEB / "serve.mjs").is_file():
-        raise InputError(f"{WEB} is not there: the page is in the repository, not in the package; install from a clone")
+    if not (CLIENTS / SERVER).is_file():
+        raise InputError(
+            f"{CLIENTS / SERVER} is not there: the page is in the repository, not in the package; install from a clone"
+        )
     if shutil.which("node") is None:
         raise InputError("node is not on the path, and serves the page; install Node 20 or later")
-    if not (WEB / "node_modules" / "onnxruntime-web").is_dir():
-        raise InputError(f"{WEB} lacks onnxruntime-web; run: npm ci --ignore-scripts --prefix {WEB}")
+    if not (CLIENTS / "node_modules" / "onnxruntime-web").is_dir():
+        raise InputError(f"{CLIENTS} lacks onnxruntime-web; run: npm ci --ignore-scripts --prefix {CLIENTS}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Node does: a port just left is free
         try:
@@ -53,7 +56,7 @@ def serve_demo(out: Path, port: int) -> int:
     names = out / "data" / NAMES_FILE
     # Polars catches SIGINT in a way that leaves a waiting Python asleep.
     before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
-    server = subprocess.Popen(["node", WEB / "serve.mjs", out / "bundle", "--names", names, "--port", str(port)])
+    server = subprocess.Popen(["node", CLIENTS / SERVER, out / "bundle", "--names", names, "--port", str(port)])
     try:
         code = server.wait()
         return 0 if code == -signal.SIGINT else code  # Ctrl-C reaches both, and the server may be the first to end

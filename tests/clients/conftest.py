@@ -27,6 +27,7 @@ from tests.clients.ort_root import HEADERS, make_ort_root
 from tests.conftest import SHARED, TINY, OnDemand
 
 CLIENTS = Path(__file__).parents[2] / "clients"
+JAVASCRIPT = CLIENTS / "js"
 ML_1M = SHARED / "ml-1m"
 PROGRAM = "build/bst-client"
 CPP_FORMATS = {"cpp-onnxruntime": ("onnx",), "cpp-libtorch": ("torchscript", "aotinductor")}
@@ -56,7 +57,8 @@ class Client:
 
 def readme_commands(name: str) -> tuple[str, str]:
     """The two commands with which a client's README begins."""
-    block = re.search(r"```sh\n(.*?)```", (CLIENTS / name / "README.md").read_text(), flags=re.DOTALL)
+    folder = "js" if name == "node" else name
+    block = re.search(r"```sh\n(.*?)```", (CLIENTS / folder / "README.md").read_text(), flags=re.DOTALL)
     assert block is not None
     first, second = block[1].splitlines()
     return first, second
@@ -103,9 +105,9 @@ def client(request: pytest.FixtureRequest, builds: Builds) -> Client:
     """The client of that name, ready to run; a test asks for it by indirect parameters."""
     name = request.param
     if name == "node":
-        if not (CLIENTS / "node" / "node_modules" / "onnxruntime-node").exists():
+        if not (JAVASCRIPT / "node_modules" / "onnxruntime-node").exists():
             pytest.skip("no onnxruntime-node: npm was not there to install it")
-        return Client(name, ("node", str(CLIENTS / "node" / "client.mjs")), ("onnx",))
+        return Client(name, ("node", str(JAVASCRIPT / "node" / "client.mjs")), ("onnx",))
     if shutil.which("cmake") is None or shutil.which("g++") is None:
         pytest.skip("no cmake or no g++ here")
     if name == "cpp-onnxruntime" and not HEADERS.exists():

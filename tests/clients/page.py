@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.clients.conftest import CLIENTS
+from tests.clients.conftest import JAVASCRIPT
 
-WEB = CLIENTS / "web"
+WEB = JAVASCRIPT / "web"
+PAGE_RUNTIME = JAVASCRIPT / "node_modules" / "onnxruntime-web"
 # Nothing of Chromium's own may ask the network while the page is watched.
 QUIET = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run"),

@@ -68,7 +68,7 @@ def test_the_second_command_of_the_readme_recommends(client: Client, ml_1m_bundl
     _, second = readme_commands(client.name)
     program, separator, rest = second.partition(" recommend BUNDLE ")
     assert separator
-    assert shlex.split(program)[-1] == Path(client.command[-1]).name or program == "build/bst-client"
+    assert client.command[-1].endswith(shlex.split(program)[-1])
     code, found, stderr = client("recommend", ml_1m_bundle, *shlex.split(rest))
     assert (code, stderr) == (0, "")
     wanted = json.loads(bst_command("recommend", ml_1m_bundle, "--json", *shlex.split(rest))[1])

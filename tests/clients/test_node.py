@@ -1,8 +1,9 @@
-"""What JavaScript makes easy to get wrong: integers of 64 bits, the rule of parity, two copies of one file."""
+"""What JavaScript makes easy to get wrong (integers of 64 bits, the rule of parity), and the package in a program."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,36 +19,50 @@ from export import ExportSettings, export_bundle, open_bundle
 from export.contract.parity import TOLERANCE, compare
 from export.contract.signatures import Signature, TensorSpec
 from tests.builds import Builds
-from tests.clients.conftest import CLIENTS, Client
+from tests.clients.conftest import JAVASCRIPT, Client
 from tests.conftest import FIVE, TINY, OnDemand, write_events
 
-NODE, WEB = CLIENTS / "node", CLIENTS / "web"
-SHARED_FILES = ("bundle", "inputs", "parity", "replay", "session", "text", "vocabulary")
+CORE = JAVASCRIPT / "core" / "index.mjs"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here")
 the_client = pytest.mark.parametrize("client", ["node"], indirect=True)
+NPM_INSTALL = ("npm", "install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund")
+GIVEN = """
+import { CheckError, InputError, openBundle, verifyBundle } from "@bst/node";
+
+const bundle = await openBundle(process.argv[2]);
+const several = await bundle.recommendAll([{ history: [11, 18n, "25"] }, {}]);
+const one = await bundle.recommend({ history: [11, 18, 25] });
+const { scores } = await bundle.score({ history: [11], candidates: [18, 19] });
+const refused = async (call) => await call.catch((error) => [error instanceof InputError, error.message]);
+const wrong = [
+  await refused(bundle.recommend({ history: [0.5] })),
+  await refused(bundle.recommend({ history: [2 ** 60] })),
+  await refused(bundle.recommend({ context: { colour: "red" } })),
+  await refused(bundle.recommend({ context: { gender: 7 } })),
+];
+await bundle.close();
+const { ok } = await verifyBundle(process.argv[2]);
+const checked = new CheckError() instanceof Error;
+console.log(JSON.stringify({ several, one, unknown: scores[1] === -Infinity, wrong, ok, checked }));
+"""
 Arrays = dict[str, np.ndarray]
 
 
 def javascript(program: str, given: object) -> Any:
-    """Run a module that reads `given` and prints JSON; `NODE` in it is the folder of the client."""
-    source = program.replace("NODE", NODE.as_uri())
+    """Run a module that reads `given` and prints JSON; `CORE` in it is `@bst/core`."""
+    source = program.replace("CORE", CORE.as_uri())
     command = ["node", "--input-type=module", "--eval", source]
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", SHARED_FILES)
-def test_both_javascript_clients_hold_the_same_copy(name: str) -> None:
-    assert (NODE / f"{name}.mjs").read_bytes() == (WEB / f"{name}.mjs").read_bytes()
-
-
-@pytest.mark.parametrize("folder", [NODE, WEB], ids=lambda folder: folder.name)
-def test_the_types_are_right(folder: Path) -> None:
-    compiler = folder / "node_modules" / "typescript" / "bin" / "tsc"
+def test_the_types_are_right() -> None:
+    compiler = JAVASCRIPT / "node_modules" / "typescript" / "bin" / "tsc"
     if not compiler.exists():
         pytest.skip("no typescript: npm was not there to install it")
-    done = subprocess.run(["node", compiler], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(["node", compiler], cwd=JAVASCRIPT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -59,7 +74,7 @@ def test_json_keeps_integers_of_64_bits() -> None:
         '["1234567890123456789", 12345678901234567890123]',
     ]
     program = """
-        import { parseJson, toJson } from "NODE/text.mjs";
+        import { parseJson, toJson } from "CORE";
         const integers = (value) =>
           JSON.parse(JSON.stringify(value), (_, one) => /^-?\\d{16,}$/.test(one) ? BigInt(one) : one);
         const texts = JSON.parse(await new Response(process.stdin).text());
@@ -118,13 +133,13 @@ def test_an_id_below_zero_is_no_option(client: Client, bundle_path: Path) -> Non
 
 @needs_node
 def test_a_client_that_is_not_installed_says_what_to_do(bundle_path: Path, tmp_path: Path) -> None:
-    for path in NODE.glob("*.mjs"):
+    for path in (JAVASCRIPT / "node").glob("*.mjs"):
         shutil.copy(path, tmp_path)
     command = ["node", tmp_path / "client.mjs", "recommend", bundle_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: onnxruntime-node is not installed; run `npm ci --ignore-scripts` in the folder of this client\n"
+        "error: @bst/core is not installed; run `npm ci --ignore-scripts` in the folder of the packages\n"
     )
 
 
@@ -190,7 +205,7 @@ def test_the_rule_of_parity_is_that_of_python(name: str) -> None:
     rng = np.random.default_rng(0)
     cases = [answers(rng, name, text=bool(number % 2)) for number in range(300)]
     program = """
-        import { compare } from "NODE/parity.mjs";
+        import { compare } from "CORE";
         const numbers = { inf: Infinity, "-inf": -Infinity, nan: NaN };
         const made = {
           i: (data) => BigInt64Array.from(data, BigInt), O: (data) => data,
@@ -215,3 +230,88 @@ def test_the_rule_of_parity_is_that_of_python(name: str) -> None:
     assert any(one.failure is None for one in wanted)
     if name == "top_k":
         assert told("names an id twice") or told("scores clearly more")
+
+
+def run(*command: object, folder: Path) -> str:
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def readme_program() -> tuple[str, str]:
+    """The command that installs the package for a program, and the program."""
+    text = (JAVASCRIPT / "README.md").read_text()
+    blocks = dict(re.findall(r"```(sh|js)\n(.*?)\n```", text, flags=re.DOTALL))
+    return blocks["sh"], blocks["js"]
+
+
+@needs_npm
+@the_client
+def test_the_program_of_the_readme_recommends_from_another_folder(
+    client: Client, ml_1m_bundle: Path, tmp_path: Path
+) -> None:
+    install, program = readme_program()
+    words = install.replace("CLIENTS", str(JAVASCRIPT.parent)).split()
+    assert words[:2] == ["npm", "install"]
+    run(*words, "--offline", folder=tmp_path)
+    (tmp_path / "program.mjs").write_text(program.replace('"BUNDLE"', json.dumps(str(ml_1m_bundle))))
+    printed = run("node", "program.mjs", folder=tmp_path)
+    options = ("--history", "1198,3552", "--context", "gender=F")
+    wanted = client("recommend", ml_1m_bundle, *options)[1]["item_ids"]
+    ids, *_ = re.findall(r"\[([\d,\s]+)\]", printed)
+    assert [int(one) for one in ids.split(",")] == wanted
+
+
+@needs_npm
+@the_client
+def test_packed_packages_need_nothing_of_the_clone(client: Client, bundle_path: Path, tmp_path: Path) -> None:
+    """But ONNX Runtime, which is linked here instead of fetched."""
+    packed = run("npm", "pack", "--silent", "--pack-destination", tmp_path, "./core", "./node", folder=JAVASCRIPT)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "onnxruntime-node").symlink_to(JAVASCRIPT / "node_modules" / "onnxruntime-node")
+    run(*NPM_INSTALL, *(f"./{name}" for name in packed.split()), folder=tmp_path)
+    assert not (tmp_path / "node_modules" / "@bst" / "core").is_symlink()
+    (tmp_path / "program.mjs").write_text(GIVEN)
+    found = json.loads(run("node", "program.mjs", bundle_path, folder=tmp_path))
+    one = client("recommend", bundle_path, "--history", "11,18,25")[1]
+    nobody = client("recommend", bundle_path)[1]
+    assert [found["one"]["item_ids"], *(one["item_ids"] for one in found["several"])] == [
+        one["item_ids"],
+        one["item_ids"],
+        nobody["item_ids"],
+    ]
+    assert found["one"]["scores"] == pytest.approx(one["scores"], abs=1e-6)
+    assert (found["unknown"], found["ok"], found["checked"]) == (True, True, True)
+    words = (
+        "history: '0.5' is not an id of this model",
+        "beyond 2 ** 53 give a bigint",
+        "context 'colour' is not a feature of the model: gender, region",
+        "context gender: '7' is not an id of this model; its ids are text",
+    )
+    for (is_input_error, message), told in zip(found["wrong"], words, strict=True):
+        assert is_input_error
+        assert told in message
+
+
+@the_client
+def test_the_vocabulary_is_read_once_a_bundle(client: Client, bundles: OnDemand, tmp_path: Path) -> None:
+    program = tmp_path / "program.mjs"
+    program.write_text("""
+        import fs from "node:fs";
+        import { syncBuiltinESMExports } from "node:module";
+        let opened = 0;
+        const counted = (read) => (path, ...others) => {
+          opened += String(path).endsWith("vocabulary.json") ? 1 : 0;
+          return read(path, ...others);
+        };
+        fs.createReadStream = counted(fs.createReadStream);
+        fs.promises.readFile = counted(fs.promises.readFile);
+        syncBuiltinESMExports();
+        const { openBundle } = await import(process.argv[2]);
+        const bundle = await openBundle(process.argv[3]);
+        for (let call = 0; call < 3; call += 1) await bundle.recommend();
+        console.log(opened);
+    """)
+    index = (JAVASCRIPT / "node" / "index.mjs").as_uri()
+    assert run("node", program, index, bundles["index"], folder=tmp_path) == "1\n"
+    assert client("bench", bundles["index"], "--calls", 5)[0] == 0

@@ -1,20 +1,28 @@
-"""The server of the page: two folders that no path leaves, for this machine alone."""
+"""The server of the page: four folders that no path leaves, for this machine alone, and all that the page imports."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
+import json
+import re
 import shutil
 import subprocess
+import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
-from tests.clients.page import WEB, served
+from tests.clients.page import PAGE_RUNTIME, WEB, served
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("node") is None, reason="no node here"),
-    pytest.mark.skipif(not (WEB / "node_modules" / "onnxruntime-web").exists(), reason="no onnxruntime-web: no npm"),
+    pytest.mark.skipif(not PAGE_RUNTIME.exists(), reason="no onnxruntime-web: no npm"),
 ]
+
+IMPORTED = re.compile(r"""(?:from|import) "([^"]+)";""")
 
 
 def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path: Path) -> None:
@@ -35,7 +43,14 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
             connection.close()
             return answer.status
 
-        for path in ("/", "/app.mjs", "/bundle/manifest.json", "/ort/ort.wasm.min.mjs", "/names.json"):
+        for path in (
+            "/",
+            "/app.mjs",
+            "/bundle/manifest.json",
+            "/core/index.mjs",
+            "/ort/ort.wasm.min.mjs",
+            "/names.json",
+        ):
             assert (status(path), status(path, "HEAD")) == (200, 200), path
         for path in (
             "/bundle/../secret.json",
@@ -46,6 +61,7 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
             "/bundle/",
             "/bundle",
             "/ort/../package.json",
+            "/core/../node/client.mjs",
             "/package.json",
             "/node_modules/.package-lock.json",
             "/none.mjs",
@@ -81,3 +97,31 @@ def test_a_server_that_cannot_start_says_why_in_one_line(
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert words in done.stderr
+
+
+def modules_of(url: str, text: str, lead: dict[str, str]) -> list[str]:
+    """The addresses that a module imports, by the import map `lead`."""
+    return [urljoin(url, one) if one.startswith(".") else lead[one] for one in IMPORTED.findall(text)]
+
+
+def test_every_module_of_the_page_is_served_and_kept_for_offline(bundle_path: Path) -> None:
+    page = (WEB / "index.html").read_text()
+    (import_map,) = re.findall(r'<script type="importmap">(.*?)</script>', page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+    assert f"script-src 'self' 'wasm-unsafe-eval' 'sha256-{digest}';" in page
+    with served(bundle_path) as site:
+        lead = {name: urljoin(site.url, path) for name, path in json.loads(import_map)["imports"].items()}
+        waiting, modules = [urljoin(site.url, "app.mjs")], set[str]()
+        while waiting:
+            url = waiting.pop()
+            modules.add(url)
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                assert answer.headers["Content-Type"] == "text/javascript"
+                waiting += set(modules_of(url, answer.read().decode(), lead)) - modules
+        (listed,) = re.findall(r"const PAGE = \[(.*?)\];", (WEB / "sw.mjs").read_text(), flags=re.DOTALL)
+        kept = {urljoin(site.url, path) for path in re.findall(r'"(.*?)"', listed)}
+        others = {urljoin(site.url, path) for path in ("./", "style.css")}
+        runtime = {url for url in kept if "/ort/" in url}
+        assert kept == modules | others | runtime
+        for url in others | runtime:
+            urllib.request.urlopen(url, timeout=10).close()

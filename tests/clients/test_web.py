@@ -16,7 +16,7 @@ from export import open_bundle
 from export.bundle.folder import replay
 from export.contract.rules import read_manifest
 from tests.clients.altered import alter, flip_in_the_middle, raise_one_score
-from tests.clients.page import QUIET, WEB, Watched, served
+from tests.clients.page import PAGE_RUNTIME, QUIET, Watched, served
 from tests.conftest import Command
 
 CHROMIUM = shutil.which("chromium")
@@ -24,7 +24,7 @@ VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
-    pytest.mark.skipif(not (WEB / "node_modules" / "onnxruntime-web").exists(), reason="no onnxruntime-web: no npm"),
+    pytest.mark.skipif(not PAGE_RUNTIME.exists(), reason="no onnxruntime-web: no npm"),
 ]
 
 

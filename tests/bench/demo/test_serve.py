@@ -16,7 +16,7 @@ import pytest
 from bench.demo import serve as demo_serve
 from tests.conftest import Command, refused
 
-INSTALLED = shutil.which("node") is not None and (demo_serve.WEB / "node_modules" / "onnxruntime-web").exists()
+INSTALLED = shutil.which("node") is not None and (demo_serve.CLIENTS / "node_modules" / "onnxruntime-web").exists()
 
 
 @pytest.fixture
@@ -37,12 +37,13 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A web client that looks installed, and a Node that is there."""
-    folder = tmp_path / "web"
+def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Clients in JavaScript that look installed, and a Node that is there."""
+    folder = tmp_path / "js"
     (folder / "node_modules" / "onnxruntime-web").mkdir(parents=True)
-    (folder / "serve.mjs").touch()
-    monkeypatch.setattr(demo_serve, "WEB", folder)
+    (folder / "web").mkdir()
+    (folder / "web" / "serve.mjs").touch()
+    monkeypatch.setattr(demo_serve, "CLIENTS", folder)
     monkeypatch.setattr(demo_serve.shutil, "which", lambda name: name)
     return folder
 
@@ -71,7 +72,7 @@ def test_a_finished_demo_is_served_until_ctrl_c(finished: Path, sent: signal.Sig
 
 
 def test_what_the_page_needs_is_missed_before_anything_is_trained(
-    web: Path, tmp_path: Path, bst_command: Command, monkeypatch: pytest.MonkeyPatch
+    clients: Path, tmp_path: Path, bst_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "new"
     with socket.socket() as taken:
@@ -79,16 +80,16 @@ def test_what_the_page_needs_is_missed_before_anything_is_trained(
         taken.listen()
         port = taken.getsockname()[1]
         refused(bst_command("demo", "--out", out, "--serve", "--port", port), f"port {port}", "give another --port")
-    (web / "node_modules" / "onnxruntime-web").rmdir()
+    (clients / "node_modules" / "onnxruntime-web").rmdir()
     refused(bst_command("demo", "--out", out, "--serve"), "npm ci --ignore-scripts --prefix")
     monkeypatch.setattr(demo_serve.shutil, "which", lambda name: None)
     refused(bst_command("demo", "--out", out, "--serve"), "node is not on the path", "install Node 20")
-    (web / "serve.mjs").unlink()
+    (clients / "web" / "serve.mjs").unlink()
     refused(bst_command("demo", "--out", out, "--serve"), "is not there", "install from a clone")
     assert not out.exists()
 
 
-def test_a_folder_that_is_no_demo_is_refused(web: Path, finished: Path, bst_command: Command) -> None:
+def test_a_folder_that_is_no_demo_is_refused(clients: Path, finished: Path, bst_command: Command) -> None:
     arguments = ("demo", "--out", finished, "--serve", "--port", free_port())
     (finished / "data" / "names.json").unlink()
     refused(bst_command(*arguments), "is not a finished demo", "names.json is missing", "give another --out")

@@ -13,7 +13,7 @@ from export import open_bundle
 from export.handout.snippets import example
 from tests.clients.ort_root import HEADERS, headers_are_newer, make_ort_root
 
-NODE_MODULES = Path(__file__).parents[3] / "clients" / "node" / "node_modules"
+NODE_MODULES = Path(__file__).parents[3] / "clients" / "js" / "node_modules"
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
 
 

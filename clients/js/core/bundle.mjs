@@ -1,0 +1,87 @@
+// @ts-check
+/** A bundle that answers: ids in, ids out, a session a signature. */
+
+import { idFrom, idOf, rankingsOf, userInputs } from "./inputs.mjs";
+import { formatOf, signatureOf } from "./manifest/manifest.mjs";
+import { openSession } from "./session.mjs";
+
+/** @import { Source } from "./contents.mjs" */
+/** @import { Id, Ranking, User } from "./inputs.mjs" */
+/** @import { Manifest } from "./manifest/manifest.mjs" */
+/** @import { Runtime, Session } from "./session.mjs" */
+/** @import { Vocabularies } from "./vocabulary.mjs" */
+
+export class Bundle {
+  /**
+   * @param {object} parts  whose files were checked
+   * @param {Source} parts.source
+   * @param {Manifest} parts.manifest
+   * @param {Runtime} parts.runtime
+   * @param {Vocabularies | null} parts.vocabularies  where ids are looked up here
+   */
+  constructor({ source, manifest, runtime, vocabularies }) {
+    this.source = source;
+    this.manifest = manifest;
+    this.runtime = runtime;
+    this.vocabularies = vocabularies;
+    /** @type {Map<string, Promise<Session>>} */
+    this.sessions = new Map();
+  }
+
+  /** @param {string} name */
+  signature(name) {
+    return signatureOf(this.manifest, name, formatOf(this.manifest, "onnx").ids);
+  }
+
+  /**
+   * Load a signature, once.
+   * @param {string} name
+   */
+  session(name) {
+    const session = this.sessions.get(name) ?? openSession(this, name);
+    this.sessions.set(name, session);
+    return session;
+  }
+
+  /**
+   * The best items for a user; `k` of them, where the bundle leaves that to the caller.
+   * @param {User & { k?: number }} user
+   * @returns {Promise<Ranking>}
+   */
+  async recommend({ k, ...user } = {}) {
+    return (await this.recommendAll([user], k))[0];
+  }
+
+  /**
+   * The same for several users in one call.
+   * @param {User[]} users
+   * @param {number} [k]
+   */
+  async recommendAll(users, k) {
+    const signature = this.signature("top_k");
+    const inputs = userInputs(this, signature, users, k);
+    const { run } = await this.session("top_k");
+    return rankingsOf(this, signature, await run(inputs));
+  }
+
+  /**
+   * The score of each candidate; -Infinity of one that the model does not know.
+   * @param {User} user
+   * @returns {Promise<{ candidates: Id[], scores: number[] }>}
+   */
+  async score(user) {
+    const inputs = userInputs(this, this.signature("score_candidates"), [user]);
+    const { run } = await this.session("score_candidates");
+    const { scores } = await run(inputs);
+    const { items } = this.manifest;
+    const candidates = (user.candidates ?? []).map((id) => idFrom(idOf(id, items, "candidates"), items));
+    return { candidates, scores: Array.from(scores.data, Number) };
+  }
+
+  /** Release what the sessions hold; no call may be under way. */
+  async close() {
+    const sessions = await Promise.all(this.sessions.values());
+    this.sessions.clear();
+    await Promise.all(sessions.map((one) => one.release()));
+  }
+}

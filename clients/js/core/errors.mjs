@@ -1,0 +1,13 @@
+// @ts-check
+/** What a bundle or its caller can get wrong, and the words of an error. */
+
+/** Something that the user gave cannot be used. The message names the value and the remedy. */
+export class InputError extends Error {}
+
+/** A file is not what it was, or numbers differ. */
+export class CheckError extends Error {}
+
+/** @param {unknown} error */
+export function messageOf(error) {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0];
+}

@@ -1,0 +1,101 @@
+// @ts-check
+/** What `manifest.json` states, judged by the rules of `docs/reference/manifest.md`. */
+
+import { readJson } from "../contents.mjs";
+import { InputError } from "../errors.mjs";
+import { parseExactJson } from "../text.mjs";
+import { readFields } from "./fields.mjs";
+import { offencesOf } from "./rules.mjs";
+import { MANIFEST } from "./schema.mjs";
+
+/** @import { Source } from "../contents.mjs" */
+
+const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
+const MAJOR = "4"; // a later minor adds fields, which are ignored
+
+/**
+ * @typedef {"int64" | "float32" | "string"} Dtype
+ * @typedef {{ name: string, dtype: Dtype, shape: (number | string)[] }} TensorSpec
+ * @typedef {"raw" | "index"} Ids
+ * @typedef {{ name: string, ids: Ids, inputs: TensorSpec[], outputs: TensorSpec[], max_k: number | null }} Signature
+ * @typedef {{ path: string, bytes: number, sha256: string }} FileRecord
+ * @typedef {{ dtype: "int64" | "string", count: number, padding: number | bigint | string }} VocabularyFacts
+ * @typedef {{ threads: number | null, spinning: boolean, arena: boolean, prepacking: boolean }} SessionOptions
+ *
+ * @typedef {object} FormatRecord
+ * @property {string} name
+ * @property {Ids} ids
+ * @property {Record<string, { path: string }>} entries  by signature
+ * @property {string} golden
+ * @property {{ at_least?: Record<string, string>, remarks?: string[] }} needs
+ *
+ * @typedef {{ path: string, offset: number, shape: number[] }} TensorPlace
+ *
+ * @typedef {object} Model  the parts of it that are read here
+ * @property {number} dim
+ * @property {number} num_heads
+ * @property {number[]} head_widths
+ * @property {boolean} tied_output
+ * @property {string} padding
+ * @property {string} pooling
+ * @property {number} max_length
+ * @property {number} num_items
+ * @property {{ name: string, num_categories: number }[]} context
+ *
+ * @typedef {object} Manifest  likewise
+ * @property {string} schema_version
+ * @property {{ ids: Ids }} settings
+ * @property {Signature[]} signatures
+ * @property {FormatRecord[]} formats
+ * @property {FileRecord[]} files
+ * @property {Model} model
+ * @property {VocabularyFacts} items
+ * @property {Record<string, VocabularyFacts>} context
+ * @property {string} weights
+ * @property {{ weights: TensorPlace, biases: TensorPlace, first_row: number } | null} output_layer
+ * @property {{ options: SessionOptions } | null} tuning
+ * @property {number} tolerance
+ */
+
+/**
+ * Read and judge the manifest; the other files are checked by `checkFiles`.
+ * @param {Source} source
+ * @returns {Promise<Manifest>}
+ */
+export async function readManifest(source) {
+  const values = await readJson(source, "manifest.json", parseExactJson);
+  const found = values?.schema_version;
+  if (typeof found !== "string" || VERSION.exec(found)?.[1] !== MAJOR) {
+    const told = typeof found === "string" ? `'${found}'` : (found ?? "None");
+    throw new InputError(`${source.name}: schema_version=${told}, this version reads ${MAJOR}.*; export again`);
+  }
+  /** @type {string[]} */
+  const offences = [];
+  const manifest = readFields(MANIFEST, values, "", offences);
+  if (!offences.length) offences.push(...offencesOf(manifest));
+  if (offences.length) throw new InputError(`${source.name}/manifest.json: ${offences.join("; ")}; export again`);
+  return manifest;
+}
+
+/**
+ * @param {Manifest} manifest
+ * @param {string} name
+ */
+export function formatOf(manifest, name) {
+  const record = manifest.formats.find((one) => one.name === name);
+  if (record) return record;
+  const held = manifest.formats.map((one) => one.name).join(", ");
+  throw new InputError(`format '${name}' is not in the bundle; it holds ${held}`);
+}
+
+/**
+ * @param {Manifest} manifest
+ * @param {string} name
+ * @param {Ids} ids
+ */
+export function signatureOf(manifest, name, ids) {
+  const found = manifest.signatures.filter((one) => one.ids === ids);
+  const signature = found.find((one) => one.name === name);
+  if (signature) return signature;
+  throw new InputError(`signature '${name}' is not in the bundle; known: ${found.map((one) => one.name).join(", ")}`);
+}

@@ -1,0 +1,60 @@
+// @ts-check
+/** The recorded calls of a bundle. */
+
+import { CheckError, messageOf } from "../errors.mjs";
+import { formatOf, signatureOf } from "../manifest/manifest.mjs";
+import { tensorOf } from "../tensors.mjs";
+import { parseJson } from "../text.mjs";
+
+/** @import { Source } from "../contents.mjs" */
+/** @import { FormatRecord, Manifest, TensorSpec } from "../manifest/manifest.mjs" */
+/** @import { Answer, Input } from "../tensors.mjs" */
+
+/** @typedef {{ name: string, inputs: Record<string, Input>, outputs: Answer }} GoldenCase */
+
+const BESIDES = ["runner_up", "largest_score"]; // what `compare` wants to know of the expected answer
+
+/**
+ * @param {FormatRecord} record
+ * @param {string} name  of the signature
+ */
+export function goldenOf(record, name) {
+  return `${record.golden}/${name}.json`;
+}
+
+/**
+ * Read the recorded calls of a signature.
+ * @param {{ source: Source, manifest: Manifest }} bundle
+ * @param {string} name
+ * @returns {Promise<GoldenCase[]>}
+ */
+export async function readGolden({ source, manifest }, name) {
+  const record = formatOf(manifest, "onnx");
+  const path = goldenOf(record, name);
+  const { inputs, outputs } = signatureOf(manifest, name, record.ids);
+  try {
+    const cases = parseJson(await source.read(path))?.cases;
+    if (!Array.isArray(cases)) throw new Error("it holds no list of cases");
+    return cases.map((one) => {
+      if (!one?.name || !one.inputs || !one.outputs) throw new Error("a case lacks its name, inputs or outputs");
+      const besides = BESIDES.filter((key) => key in one.outputs).map((key) => ({ name: key, dtype: float32 }));
+      return {
+        name: one.name,
+        inputs: tensorsOf(inputs, one.inputs),
+        outputs: tensorsOf([...outputs, ...besides], one.outputs),
+      };
+    });
+  } catch (error) {
+    throw new CheckError(`${source.name}/${path} is not a file of golden vectors (${messageOf(error)}); export again`);
+  }
+}
+
+const float32 = /** @type {const} */ ("float32");
+
+/**
+ * @param {Pick<TensorSpec, "name" | "dtype">[]} specs
+ * @param {Record<string, any>} given  nested lists
+ */
+function tensorsOf(specs, given) {
+  return Object.fromEntries(specs.map((spec) => [spec.name, tensorOf(spec, given[spec.name])]));
+}

@@ -1,0 +1,155 @@
+// @ts-check
+/** When are two answers equal? The rule is that of `export/contract/parity.py`; its words are too. */
+
+import { rowsOf } from "../tensors.mjs";
+import { pythonic } from "../text.mjs";
+
+/** @import { Signature } from "../manifest/manifest.mjs" */
+/** @import { Answer, Output } from "../tensors.mjs" */
+
+const RANKED = 10; // so many of the best are compared as a ranking where a signature gives all scores
+const MAY_BE_ABSENT = ["top_k", "score_candidates"];
+const FLOAT32_TINY = 2 ** -126;
+
+/**
+ * How far an answer is from the expected one: the largest |difference| relative to the largest |score|, the places of
+ * the ranking that hold another id of an equal score, and what breaks parity, if anything.
+ * @typedef {{ error: number, swaps: number, failure: string | null }} Comparison
+ */
+
+/**
+ * Scores must be finite and differ by at most `tolerance` times the largest |expected score|; -inf may stand only where
+ * nothing is there, and then on both sides. Ids must be in the same order, but where two scores differ by no more than
+ * twice the tolerance (each may be off by it once). An id that `expected` does not list is measured by `runner_up`, the
+ * best score below the list. Where the scores of a call may be small by chance, `largest_score` is the scale.
+ *
+ * @param {Signature} signature
+ * @param {Answer} expected  with `runner_up` and `largest_score`, where the golden case has them
+ * @param {Answer} actual
+ * @param {number} tolerance
+ * @returns {Comparison}
+ */
+export function compare(signature, expected, actual, tolerance) {
+  for (const { name } of signature.outputs) {
+    const [found, wanted] = [actual[name]?.dims, expected[name].dims];
+    if (String(found) !== String(wanted)) {
+      return broken(`${name} is ${found ? listed(found) : "missing"}, not ${listed(wanted)}`);
+    }
+  }
+  const name = signature.outputs[signature.outputs.length - 1].name;
+  const [want, got] = [rowsOf(expected[name]), rowsOf(actual[name])];
+  const mayBeAbsent = MAY_BE_ABSENT.includes(signature.name);
+  let largest = Math.max(...numbers(expected.largest_score), FLOAT32_TINY);
+  const differences = [];
+  for (const [row, values] of want.entries()) {
+    let difference = 0;
+    for (const [place, score] of values.entries()) {
+      const other = got[row][place];
+      if (mayBeAbsent && score === -Infinity && other === -Infinity) continue;
+      if (!Number.isFinite(score) || !Number.isFinite(other)) return broken(`NaN or inf in row ${row}`);
+      difference = Math.max(difference, Math.abs(other - score));
+      largest = Math.max(largest, Math.abs(score));
+    }
+    differences.push(difference);
+  }
+  const worst = differences.indexOf(Math.max(...differences));
+  const error = differences[worst] / largest;
+  if (error > tolerance) {
+    const told = `row ${worst} is off by ${pythonic(error, 2)} of the largest ${name}`;
+    return { error, swaps: 0, failure: `${told}, ${pythonic(tolerance, 0)} is allowed` };
+  }
+  if (name !== "scores") return { error, swaps: 0, failure: null };
+  return { error, ...compareRankings(signature, expected, actual, 2 * tolerance * largest) };
+}
+
+/**
+ * @param {Signature} signature
+ * @param {Answer} expected
+ * @param {Answer} actual
+ * @param {number} noise
+ */
+function compareRankings(signature, expected, actual, noise) {
+  const [want, got] = [rowsOf(expected.scores), rowsOf(actual.scores)];
+  const ids = signature.name === "top_k" ? signature.outputs[0].name : null;
+  const wantIds = ids ? rowsOf(expected[ids]) : [];
+  const gotIds = ids ? rowsOf(actual[ids]) : [];
+  let swaps = 0;
+  for (const [row, scores] of want.entries()) {
+    /** @type {Ranking} */
+    let ranking;
+    if (ids) {
+      const below = numbers(expected.runner_up)[row] ?? -Infinity;
+      ranking = { want: wantIds[row], got: gotIds[row], scores: [...scores], below };
+    } else {
+      const k = signature.name === "all_scores" ? RANKED : scores.length;
+      const order = best(scores, k + 1); // one more, for the best score below the list
+      const below = order.length > k ? scores[order[k]] : -Infinity;
+      const top = order.slice(0, k);
+      ranking = { want: top, got: best(got[row], k), scores: top.map((place) => scores[place]), below };
+    }
+    const found = swapsOf(row, ranking, noise);
+    swaps += found.swaps;
+    if (found.failure) return { swaps, failure: found.failure };
+  }
+  return { swaps, failure: null };
+}
+
+/**
+ * Two rankings of one row by id, the expected scores in their order, and the best score below them.
+ * @typedef {{ want: ArrayLike<any>, got: ArrayLike<any>, scores: number[], below: number }} Ranking
+ */
+
+/**
+ * Count the places with another id; say which is wrong, if one is.
+ * @param {number} row
+ * @param {Ranking} ranking
+ * @param {number} noise
+ */
+function swapsOf(row, { want, got, scores, below }, noise) {
+  let swaps = 0;
+  for (const [place, score] of scores.entries()) {
+    const [found, wanted] = [got[place], want[place]];
+    if (found === wanted) continue;
+    swaps += 1;
+    const told = `row ${row} has ${quoted(found)} in place ${place + 1}, where`;
+    if (score === -Infinity) return { swaps, failure: `${told} nothing is left to stand` };
+    const same = Array.prototype.indexOf.call(want, found);
+    const other = same < 0 ? below : scores[same];
+    if (other !== score && !(Math.abs(other - score) <= noise)) {
+      return { swaps, failure: `${told} ${quoted(wanted)} scores clearly more` };
+    }
+    const named = Array.from(got).filter((_, at) => Number.isFinite(scores[at]));
+    if (new Set(named).size < named.length) return { swaps, failure: `row ${row} names an id twice` };
+  }
+  return { swaps, failure: null };
+}
+
+/**
+ * The places of the best `count` scores, best first, of equal ones the first.
+ * @param {ArrayLike<number>} scores
+ * @param {number} count
+ */
+function best(scores, count) {
+  const places = Array.from(scores, (_, place) => place);
+  return places.sort((one, other) => scores[other] - scores[one] || one - other).slice(0, count);
+}
+
+/** @param {Output} [output] */
+function numbers(output) {
+  return output ? Array.from(output.data, Number) : [];
+}
+
+/** @param {string} failure */
+function broken(failure) {
+  return { error: Infinity, swaps: 0, failure };
+}
+
+/** @param {readonly number[]} dims */
+function listed(dims) {
+  return `[${dims.join(", ")}]`;
+}
+
+/** @param {unknown} id */
+function quoted(id) {
+  return typeof id === "string" ? `'${id}'` : String(id);
+}

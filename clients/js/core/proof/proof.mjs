@@ -1,0 +1,88 @@
+// @ts-check
+/** The proof: files are hashed, golden vectors are replayed and compared. */
+
+import { checkFiles } from "../contents.mjs";
+import { CheckError } from "../errors.mjs";
+import { formatOf } from "../manifest/manifest.mjs";
+import { checkRuntime, openSession } from "../session.mjs";
+import { readGolden } from "./golden.mjs";
+import { compare } from "./parity.mjs";
+
+/** @import { Runnable } from "../session.mjs" */
+
+/**
+ * @typedef {object} Verdict
+ * @property {string} format
+ * @property {string} signature
+ * @property {number} cases
+ * @property {number} rows
+ * @property {number} max_error  the largest of all calls, relative
+ * @property {number} swaps
+ *
+ * @typedef {{ ok: boolean, failure: string | null, verdicts: Verdict[], warnings: string[] }} Report
+ */
+
+/**
+ * Check every file, then replay every golden call. What fails is part of the report; only a bundle that cannot be read
+ * at all rejects.
+ * @param {Runnable} bundle
+ * @param {(step: string) => void | Promise<void>} [tell]
+ * @returns {Promise<Report>}
+ */
+export async function verify(bundle, tell = () => {}) {
+  const { entries, needs } = formatOf(bundle.manifest, "onnx");
+  /** @type {Report} */
+  const report = {
+    ok: true,
+    failure: null,
+    verdicts: [],
+    warnings: (needs.remarks ?? []).map((one) => `onnx: ${one}`),
+  };
+  try {
+    await tell("checking files");
+    await checkFiles(bundle);
+    checkRuntime(bundle);
+    for (const name of Object.keys(entries)) {
+      await tell(`replaying ${name}`);
+      report.verdicts.push(await replay(bundle, name));
+    }
+  } catch (error) {
+    if (!(error instanceof CheckError)) throw error;
+    Object.assign(report, { ok: false, failure: error.message });
+  }
+  return report;
+}
+
+/**
+ * @param {Runnable} bundle
+ * @param {string} name
+ * @returns {Promise<Verdict>}
+ */
+async function replay(bundle, name) {
+  const golden = await readGolden(bundle, name);
+  if (!golden.length) {
+    throw new CheckError(`${bundle.source.name}: there is no golden case of ${name} to replay; export again`);
+  }
+  const session = await openSession(bundle, name);
+  const { signature } = session;
+  const found = [];
+  try {
+    for (const { inputs, outputs } of golden) {
+      found.push(compare(signature, outputs, await session.run(inputs), bundle.manifest.tolerance));
+    }
+  } finally {
+    await session.release();
+  }
+  const failures = found.filter((one) => one.failure);
+  const considered = failures.length ? failures : found;
+  const worst = considered.reduce((one, other) => (other.error > one.error ? other : one));
+  if (worst.failure) {
+    const { name: which } = golden[found.indexOf(worst)];
+    const told = `${bundle.source.name}: onnx, ${name}, golden case '${which}': ${worst.failure}`;
+    throw new CheckError(`${told} (${failures.length} of ${golden.length} calls fail)`);
+  }
+  const last = signature.outputs[signature.outputs.length - 1].name;
+  const rows = golden.reduce((sum, one) => sum + one.outputs[last].dims[0], 0);
+  const swaps = found.reduce((sum, one) => sum + one.swaps, 0);
+  return { format: "onnx", signature: name, cases: golden.length, rows, max_error: worst.error, swaps };
+}

@@ -1,0 +1,41 @@
+// @ts-check
+/** Raw ids and their indices, for bundles at index level and for whoever wants to know the ids. */
+
+import { readJson } from "./contents.mjs";
+
+/** @import { Source } from "./contents.mjs" */
+
+/** @typedef {{ items: Vocabulary, context: Record<string, Vocabulary> }} Vocabularies */
+
+export const VOCABULARY = "vocabulary.json";
+
+/** Raw ids, as text, in the order of their indices: index 1 first, 0 for what it does not hold. */
+export class Vocabulary {
+  /** @param {{ dtype: "int64" | "string", padding: number | string, ids: (number | string)[] }} values */
+  constructor({ dtype, padding, ids }) {
+    this.dtype = dtype;
+    this.padding = String(padding);
+    this.ids = ids.map(String);
+    this.places = new Map(this.ids.map((id, place) => [id, place + 1]));
+  }
+
+  /** @param {string} id */
+  index(id) {
+    return this.places.get(id) ?? 0;
+  }
+
+  /** @param {number} index  out of range, it stands for padding */
+  raw(index) {
+    return this.ids[index - 1] ?? this.padding;
+  }
+}
+
+/**
+ * @param {Source} source
+ * @returns {Promise<Vocabularies>}
+ */
+export async function readVocabularies(source) {
+  const { items, context } = await readJson(source, VOCABULARY);
+  const features = Object.entries(context).map(([name, values]) => [name, new Vocabulary(/** @type {any} */ (values))]);
+  return { items: new Vocabulary(items), context: Object.fromEntries(features) };
+}

@@ -1,0 +1,55 @@
+// @ts-check
+/** Items and their names, searched by what a person types. */
+
+/** @import { Vocabulary } from "@bst/core" */
+
+/**
+ * @typedef {object} Item
+ * @property {string} id
+ * @property {string} name  the id itself, where there is no name
+ * @property {boolean} known  whether the model knows it
+ */
+
+export class Catalogue {
+  /**
+   * @param {Vocabulary} vocabulary
+   * @param {Record<string, string>} names
+   */
+  constructor(vocabulary, names) {
+    this.vocabulary = vocabulary;
+    this.names = new Map(Object.entries(names));
+    this.searched = vocabulary.ids.map((id) => `${this.names.get(id) ?? ""} ${id}`.toLowerCase());
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Item}
+   */
+  item(id) {
+    return { id, name: this.names.get(id) ?? id, known: this.vocabulary.index(id) > 0 };
+  }
+
+  /**
+   * Items in which every typed word begins a word come first, then those that contain all of them.
+   * @param {string} text
+   * @param {number} limit
+   * @returns {Item[]}
+   */
+  search(text, limit) {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const [first, others] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([])];
+    const begins = words.map((word) => new RegExp(`(^|[^\\p{L}\\p{N}])${escaped(word)}`, "u"));
+    for (const [place, searched] of this.searched.entries()) {
+      if (!words.every((word) => searched.includes(word))) continue;
+      const found = begins.every((one) => one.test(searched)) ? first : others;
+      if (found.length < limit) found.push(this.vocabulary.ids[place]);
+      if (first.length >= limit) break;
+    }
+    return [...first, ...others].slice(0, limit).map((id) => this.item(id));
+  }
+}
+
+/** @param {string} text */
+function escaped(text) {
+  return text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+}

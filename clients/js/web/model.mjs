@@ -1,0 +1,144 @@
+// @ts-check
+/** The model in this browser: fetched and hashed once, then asked without any request. */
+
+import {
+  Bundle,
+  VOCABULARY,
+  bench,
+  checkFiles,
+  checkRuntime,
+  filesOf,
+  formatOf,
+  goldenOf,
+  messageOf,
+  readManifest,
+  readVocabularies,
+  verify,
+} from "@bst/core";
+import { fetchBytes, httpSource } from "./http.mjs";
+import { Unsupported, WASM, requireBrowser, startRuntime, wasmRuntime } from "./runtime.mjs";
+
+/** @import { User, Vocabularies } from "@bst/core" */
+/** @import { Ort } from "./runtime.mjs" */
+
+const BUNDLE = new URL("bundle/", import.meta.url);
+const NAMES = new URL("names.json", import.meta.url);
+const ASKED = ["top_k", "score_candidates"];
+
+/**
+ * Fetch and check what is needed to recommend and to score.
+ * @param {(done: number, total: number) => void} onProgress  bytes
+ * @returns {Promise<Model>}
+ */
+export async function loadModel(onProgress) {
+  requireBrowser();
+  let [done, total] = [0, 0];
+  const onBytes = (/** @type {number} */ bytes) => onProgress((done += bytes), total);
+  const source = httpSource(BUNDLE, { onBytes });
+  const manifest = await readManifest(source);
+  const record = formatOf(manifest, "onnx");
+  const paths = [VOCABULARY, ...filesOf(manifest, record, ASKED)];
+  for (const path of [...paths, goldenOf(record, "top_k")]) source.keeps.add(path);
+  total = manifest.files.reduce((sum, { path, bytes }) => sum + (paths.includes(path) ? bytes : 0), done);
+  const wanted = [fetchBytes(WASM, { onBytes, onLength: (length) => (total += length) }), fetchBytes(NAMES)];
+  const [[wasm, names]] = await Promise.all([Promise.all(wanted), checkFiles({ source, manifest }, paths)]);
+  const ort = await startRuntime(wasm);
+  const runtime = wasmRuntime(ort, { source, manifest });
+  checkRuntime({ source, manifest, runtime });
+  const vocabularies = await readVocabularies(source);
+  const bundle = new Bundle({ source, manifest, runtime, vocabularies });
+  for (const name of ASKED) await bundle.session(name);
+  const files = source.files().set(WASM, wasm).set(NAMES, names);
+  return new Model(ort, bundle, vocabularies, namesOf(names), files);
+}
+
+export class Model {
+  /**
+   * @param {Ort} ort
+   * @param {Bundle} bundle
+   * @param {Vocabularies} vocabularies
+   * @param {Record<string, string>} names  of items, by id
+   * @param {Map<URL, Uint8Array<ArrayBuffer> | null>} files  what a reload without a server needs, verified
+   */
+  constructor(ort, bundle, vocabularies, names, files) {
+    this.ort = ort;
+    this.bundle = bundle;
+    this.vocabularies = vocabularies;
+    this.names = names;
+    this.files = files;
+    /** @type {Promise<unknown>} */
+    this.last = Promise.resolve();
+  }
+
+  get runtime() {
+    return `onnxruntime-web ${this.bundle.runtime.version}`;
+  }
+
+  /** The most items that may be asked for; null where the bundle fixes how many it gives. */
+  get maxK() {
+    return this.bundle.signature("top_k").max_k;
+  }
+
+  /** @param {User & { k?: number }} user */
+  recommend(user) {
+    return this.inTurn(async () => {
+      const started = performance.now();
+      const { item_ids: ids, scores } = await this.bundle.recommend(user);
+      return { ids: ids.map(String), scores, ms: performance.now() - started };
+    });
+  }
+
+  /** @param {User} user  with candidates; -Infinity is the score of one that the model does not know */
+  score(user) {
+    return this.inTurn(async () => (await this.bundle.score(user)).scores);
+  }
+
+  /**
+   * Fetch every file of the manifest anew, hash it, and replay all golden calls.
+   * @param {(step: string) => Promise<void>} tell
+   */
+  async verify(tell) {
+    const source = httpSource(BUNDLE, { cache: "no-store" }); // from the server, whatever this browser has kept
+    const manifest = await readManifest(source);
+    const record = formatOf(manifest, "onnx");
+    const golden = Object.keys(record.entries).map((name) => goldenOf(record, name));
+    for (const path of [...filesOf(manifest, record), ...golden]) source.keeps.add(path);
+    return verify({ source, manifest, runtime: wasmRuntime(this.ort, { source, manifest }) }, tell);
+  }
+
+  /**
+   * Time a golden case, which is fetched for it.
+   * @param {(done: number) => Promise<void>} tell
+   */
+  bench(tell) {
+    return this.inTurn(async () => {
+      await checkFiles(this.bundle, [goldenOf(formatOf(this.bundle.manifest, "onnx"), "top_k")]);
+      const measured = await bench(this.bundle, { case: "full", calls: 2000 }, tell);
+      return { client: "web", runtime: this.runtime, ...measured };
+    });
+  }
+
+  /**
+   * A session takes one call at a time: each waits for those before it.
+   * @template T
+   * @param {() => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  inTurn(work) {
+    const turn = this.last.then(work);
+    this.last = turn.catch(() => {});
+    return turn;
+  }
+}
+
+/**
+ * @param {Uint8Array<ArrayBuffer> | null} bytes
+ * @returns {Record<string, string>}  by id
+ */
+function namesOf(bytes) {
+  try {
+    return bytes ? JSON.parse(new TextDecoder().decode(bytes)) : {};
+  } catch (error) {
+    throw new Unsupported(`names.json is not JSON (${messageOf(error)}).`, 'Give such as {"7": "Bananas"}, or none.');
+  }
+}

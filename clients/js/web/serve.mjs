@@ -1,0 +1,82 @@
+// @ts-check
+/** Serves the page and a bundle to this machine alone: `node serve.mjs BUNDLE [--names names.json] [--port 8000]`. */
+
+import { createReadStream, promises } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { dirname, extname, join, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const USAGE = "node serve.mjs BUNDLE [--names names.json] [--port 8000]";
+const PAGE = fileURLToPath(new URL(".", import.meta.url));
+const TYPES = {
+  html: "text/html",
+  css: "text/css",
+  mjs: "text/javascript",
+  json: "application/json",
+  wasm: "application/wasm",
+};
+const HEADERS = { "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff" };
+// The page is alone in its process, and may read the clock to 5 us instead of 100.
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+const fail = (/** @type {string} */ told) => (console.error(`error: ${told}`), process.exit(2));
+const real = (/** @type {string} */ path, /** @type {string} */ remedy) =>
+  promises.realpath(path).catch(() => fail(`${path} is not there; ${remedy}`));
+const options = /** @type {const} */ ({ names: { type: "string" }, port: { type: "string", default: "8000" } });
+const { resolve } = createRequire(import.meta.url);
+const packageOf = async (/** @type {string} */ name) => {
+  try {
+    return await promises.realpath(dirname(resolve(name)));
+  } catch {
+    return fail(`${name} is not installed; run \`npm ci --ignore-scripts\` in the folder of the packages`);
+  }
+};
+const given = async () => parseArgs({ options, allowPositionals: true });
+const { values, positionals } = await given().catch((error) => fail(`${error.message}; ${USAGE}`));
+const port = /^\d+$/.test(values.port) ? Number(values.port) : NaN;
+if (positionals.length !== 1 || !(port < 65536)) fail(`give one bundle, and a port if 8000 will not do: ${USAGE}`);
+await real(join(positionals[0], "manifest.json"), "give a bundle, a folder that `bst export` writes");
+const bundle = await real(positionals[0], USAGE);
+const names = values.names && (await real(values.names, 'give a file such as {"7": "Bananas"}'));
+const folders = new Map([
+  ["bundle", bundle],
+  ["core", await packageOf("@bst/core")],
+  ["ort", await packageOf("onnxruntime-web")],
+]);
+
+/** What a path stands for. Links are followed, and what they lead to must lie in the folder that was asked. */
+async function fileOf(/** @type {string} */ path) {
+  if (path === "/names.json") return names;
+  if (/^\/([\w-]+\.(html|css|mjs))?$/.test(path)) return join(PAGE, path === "/" ? "index.html" : path);
+  const [, first, ...rest] = path.split("/");
+  const folder = folders.get(first);
+  const found = folder && (await promises.realpath(join(folder, ...rest)));
+  return found?.startsWith(folder + sep) && found;
+}
+
+const server = createServer(async ({ method, url = "", headers }, response) => {
+  const end = (/** @type {number} */ status, body = "") => response.writeHead(status, HEADERS).end(body);
+  // A name of another site that leads here is refused, or that site could read the bundle.
+  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(headers.host ?? "")) return end(403);
+  if (method !== "GET" && method !== "HEAD") return end(405);
+  if (url === "/names.json" && !names) return end(200, "{}");
+  const path = await Promise.resolve(url.split("?")[0])
+    .then(decodeURIComponent)
+    .then(fileOf)
+    .catch(() => null);
+  const found = path && (await promises.stat(path).catch(() => null));
+  if (!path || !found || !found.isFile()) return end(404);
+  const type = TYPES[/** @type {keyof TYPES} */ (extname(path).slice(1))] ?? "application/octet-stream";
+  response.writeHead(200, { ...HEADERS, ...ISOLATED, "Content-Type": type, "Content-Length": found.size });
+  if (method === "HEAD") response.end();
+  else
+    createReadStream(path)
+      .on("error", () => response.destroy())
+      .pipe(response);
+});
+server.on("error", ({ message }) => fail(`${message}; give another --port`));
+server.listen(port, "127.0.0.1", () => {
+  const address = /** @type {import("node:net").AddressInfo} */ (server.address());
+  console.log(`http://127.0.0.1:${address.port}/ shows ${positionals[0]} (Ctrl-C ends it)`);
+});

@@ -1,0 +1,37 @@
+"""Write the JSON Schema of the manifest as the clients in JavaScript read it: without the words for people.
+
+python -m tools.client_schema
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from export.contract.manifest import manifest_schema
+
+PAGE = Path(__file__).parents[1] / "clients" / "js" / "core" / "manifest" / "schema.mjs"
+HEAD = """// @ts-check
+/** The JSON Schema of `manifest.json`, a definition a line. Written by `make schema`. */
+
+"""
+
+
+def bare(value: Any, *, named: bool = False) -> Any:
+    """Leave out titles and descriptions; `named`: the keys of `value` are names of fields."""
+    if isinstance(value, list):
+        return [bare(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: one for key, one in value.items() if named or key not in ("title", "description", "$schema")}
+    return {key: bare(one, named=key in ("properties", "$defs") and not named) for key, one in kept.items()}
+
+
+def written() -> str:
+    schema = bare(manifest_schema())
+    definitions = schema.pop("$defs")
+    lines = "".join(f"  {name}: {json.dumps(one)},\n" for name, one in definitions.items())
+    return f"{HEAD}export const DEFINITIONS = {{\n{lines}}};\n\nexport const MANIFEST = {json.dumps(schema)};\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written())
