@@ -1,11 +1,14 @@
-// When are two answers equal? The rule of `bst verify` (docs/reference/bundle.md, "When are two answers equal?").
+// When are two answers equal? The rule of `bst verify` (docs/reference/bundle.md, "When are two answers
+// equal?").
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <limits>
 #include <numeric>
 
-#include "bundle.hpp"
+#include "../signature.hpp"
 
 namespace bst {
 
@@ -64,10 +67,10 @@ inline Ranking ranking(const Signature& signature, const Tensors& outputs) {
 inline void compare_rankings(const Ranking& want, const Ranking& got, double noise, Comparison& result) {
   const size_t rows = want.ids.shape[0], width = want.ids.shape[1];
   for (size_t at = 0; at < rows * width; ++at) {
-    if (want.ids.same_id(at, got.ids, at)) continue;
+    if (want.ids.id(at) == got.ids.id(at)) continue;
     ++result.swaps;
     const size_t row = at / width, start = row * width;
-    const auto here = "row " + std::to_string(row) + " has " + got.ids.id(at) + " in place " +
+    const auto here = "row " + std::to_string(row) + " has " + to_text(got.ids.id(at)) + " in place " +
                       std::to_string(at - start + 1) + ", where ";
     if (want.scores[at] == float(kNothing)) {
       result.failure = here + "nothing is left to stand";
@@ -75,18 +78,18 @@ inline void compare_rankings(const Ranking& want, const Ranking& got, double noi
     }
     double score = want.below[row];
     for (size_t other = start; other < start + width; ++other)
-      if (want.ids.same_id(other, got.ids, at)) {
+      if (want.ids.id(other) == got.ids.id(at)) {
         score = want.scores[other];
         break;
       }
     if (score != want.scores[at] && std::abs(score - want.scores[at]) > noise) {
-      result.failure = here + want.ids.id(at) + " scores clearly more";
+      result.failure = here + to_text(want.ids.id(at)) + " scores clearly more";
       return;
     }
     for (size_t one = start; one < start + width; ++one)
       for (size_t other = one + 1; other < start + width; ++other)
         if (std::isfinite(want.scores[one]) && std::isfinite(want.scores[other]) &&
-            got.ids.same_id(one, got.ids, other)) {
+            got.ids.id(one) == got.ids.id(other)) {
           result.failure = "row " + std::to_string(row) + " names an id twice";
           return;
         }

@@ -1,45 +1,39 @@
-// A bundle in LibTorch: the TorchScript archive, or the packages that AOTInductor compiled.
+// A bundle's TorchScript archive, or the packages that AOTInductor compiled, in LibTorch.
+#pragma once
+
 #include <ATen/Parallel.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/csrc/jit/passes/freeze_module.h>
 #include <torch/script.h>
 #include <torch/version.h>
 
-#include "bst/client.hpp"
+#include "runtime.hpp"
 
-namespace {
-
-using bst::Bundle;
-using bst::Ints;
-using bst::Json;
-using bst::Signature;
-using bst::Tensor;
-using bst::Tensors;
-using bst::TensorSpec;
+namespace bst {
+namespace detail {
 
 // A view of the caller's numbers, contiguous and int64: AOTInductor reads other memory as if it were that.
-at::Tensor wrap(const Tensor& tensor) {
+inline at::Tensor wrap(const Tensor& tensor) {
   return at::from_blob(const_cast<int64_t*>(tensor.ints().data()), tensor.shape, at::kLong);
 }
 
-Tensor read(at::Tensor found, const TensorSpec& spec) {
+inline Tensor read(at::Tensor found, const TensorSpec& spec) {
   found = found.contiguous();
-  if (found.scalar_type() != (spec.dtype == "int64" ? at::kLong : at::kFloat))
-    throw bst::CheckError(spec.name + " is not " + spec.dtype + "; export again");
-  Tensor tensor{found.sizes().vec(), {}};
-  if (spec.dtype == "int64") {
-    const auto* ids = found.const_data_ptr<int64_t>();
-    tensor.values = Ints(ids, ids + found.numel());
+  const bool ids = spec.dtype == "int64";
+  if (found.scalar_type() != (ids ? at::kLong : at::kFloat))
+    throw CheckError(spec.name + " is not " + spec.dtype + "; export again");
+  if (const auto count = found.numel(); ids) {
+    const auto* data = found.const_data_ptr<int64_t>();
+    return {found.sizes().vec(), Ints(data, data + count)};
   } else {
-    const auto* scores = found.const_data_ptr<float>();
-    tensor.values = bst::Floats(scores, scores + found.numel());
+    const auto* data = found.const_data_ptr<float>();
+    return {found.sizes().vec(), Floats(data, data + count)};
   }
-  return tensor;
 }
 
 // One method of the archive. Text goes in and out as lists: List[List[str]] for a history, List[str] for a
 // feature.
-class TorchScriptSession : public bst::Session {
+class TorchScriptSession : public Session {
  public:
   TorchScriptSession(const std::string& path, Signature signature)
       : signature_(std::move(signature)), module_(torch::jit::load(path)) {
@@ -80,7 +74,7 @@ class TorchScriptSession : public bst::Session {
 
   static Tensor read_lists(const c10::IValue& value) {
     const auto rows = value.toListRef();
-    bst::Texts texts;
+    Texts texts;
     for (const auto& row : rows)
       for (const auto& text : row.toListRef()) texts.push_back(text.toStringRef());
     const int64_t count = rows.size();
@@ -92,18 +86,18 @@ class TorchScriptSession : public bst::Session {
 };
 
 // One compiled package. It checks neither shape, nor dtype, nor strides: `bst::check_inputs` and `wrap` do.
-class AotInductorSession : public bst::Session {
+class AotInductorSession : public Session {
  public:
   AotInductorSession(const std::string& path, Signature signature)
       : signature_(std::move(signature)), package_(path) {
     // What the package says of itself, where its inputs carry no names.
-    const auto stated = package_.get_metadata().at("bst.signatures");
-    for (const auto& value : Json::parse(stated)) {
-      const auto own = value.get<Signature>();
+    const auto stated = Json::parse(package_.get_metadata().at("bst.signatures"));
+    for (const auto& one : Field(stated).list()) {
+      const auto own = read_signature(one);
       if (own.name == signature_.name && to_text(own) == to_text(signature_)) return;
     }
-    throw bst::CheckError("the package was compiled for other inputs than " + to_text(signature_) +
-                          "; export again");
+    throw CheckError("the package was compiled for other inputs than " + to_text(signature_) +
+                     "; export again");
   }
 
   Tensors run(const Tensors& inputs) override {
@@ -124,25 +118,22 @@ class AotInductorSession : public bst::Session {
   torch::inductor::AOTIModelPackageLoader package_;
 };
 
-class LibTorch : public bst::Runtime {
- public:
-  std::string client() const override { return "cpp-libtorch"; }
-  std::pair<std::string, std::string> library() const override { return {"torch", TORCH_VERSION}; }
-  bst::Texts formats() const override { return {"torchscript", "aotinductor"}; }
+}  // namespace detail
 
-  std::unique_ptr<bst::Session> open(const Bundle& bundle, const Json& format, const Signature& signature,
-                                     int threads) override {
+class LibTorch : public Runtime {
+ public:
+  std::string library() const override { return "torch"; }
+  std::string version() const override { return TORCH_VERSION; }
+  Texts formats() const override { return {"torchscript", "aotinductor"}; }
+
+  // A number of threads goes for all of LibTorch in this process.
+  std::unique_ptr<Session> open(const Bundle& bundle, const Format& format, const Signature& signature,
+                                int threads) override {
     if (threads) at::set_num_threads(threads);
-    const auto path =
-        (bundle.path / format.at("entries").at(signature.name).at("path").get<std::string>()).string();
-    if (format.at("name") == "torchscript") return std::make_unique<TorchScriptSession>(path, signature);
-    return std::make_unique<AotInductorSession>(path, signature);
+    const auto file = (bundle.path / format.file_of(signature.name)).string();
+    if (format.name == "torchscript") return std::make_unique<detail::TorchScriptSession>(file, signature);
+    return std::make_unique<detail::AotInductorSession>(file, signature);
   }
 };
 
-}  // namespace
-
-int main(int count, char** arguments) {
-  LibTorch runtime;
-  return bst::run_client(count, arguments, runtime);
-}
+}  // namespace bst

@@ -1,4 +1,4 @@
-// Arrays by name, as they go into a signature and come out of it, and the two kinds of errors.
+// Ids, arrays by name as they go into a signature and come out of it, and the two kinds of errors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct InputError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A file was altered, or numbers differ: exit code 1.
+// A file was altered, numbers differ, or the runtime cannot run the file: exit code 1.
 struct CheckError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -23,6 +23,10 @@ struct CheckError : std::runtime_error {
 using Ints = std::vector<int64_t>;
 using Floats = std::vector<float>;
 using Texts = std::vector<std::string>;
+
+// A raw id, as it stands in the data: a number or text (UTF-8).
+using Id = std::variant<int64_t, std::string>;
+using Ids = std::vector<Id>;
 
 // Values row by row. The dtype of the manifest is the alternative: int64, float32, string.
 struct Tensor {
@@ -39,15 +43,8 @@ struct Tensor {
   size_t size() const {
     return std::visit([](const auto& data) { return data.size(); }, values);
   }
-  // An id as a person reads it, quoted if it is text.
-  std::string id(size_t place) const {
-    if (values.index() == 2) return "'" + texts()[place] + "'";
-    return std::to_string(ints()[place]);
-  }
-  bool same_id(size_t place, const Tensor& other, size_t there) const {
-    return values.index() == 2 ? texts()[place] == other.texts()[there]
-                               : ints()[place] == other.ints()[there];
-  }
+  // The id at a place of a tensor of ids.
+  Id id(size_t place) const { return values.index() == 2 ? Id(texts().at(place)) : Id(ints().at(place)); }
 };
 
 using Tensors = std::map<std::string, Tensor>;
@@ -58,10 +55,18 @@ inline std::string to_text(const Ints& shape) {
   return text + "]";
 }
 
+// An id as a person reads it, quoted if it is text.
+inline std::string to_text(const Id& id) {
+  if (const auto* text = std::get_if<std::string>(&id)) return "'" + *text + "'";
+  return std::to_string(std::get<int64_t>(id));
+}
+
 inline std::string join(const Texts& parts, const std::string& between) {
   std::string text;
   for (size_t place = 0; place < parts.size(); ++place) text += (place ? between : "") + parts[place];
   return text;
 }
+
+inline std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 }  // namespace bst
