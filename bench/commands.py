@@ -26,6 +26,7 @@ from bench.report.tables import notes, summary, terminal_table, terminal_tables
 from bst.errors import CheckError, InputError
 from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically
+from bst.system.text import split_list
 from bst.system.validation import validated
 from export.contract.manifest import read_manifest
 
@@ -213,7 +214,7 @@ def _list(given: str | None, kind: Callable[[str], T]) -> tuple[T, ...] | None:
     """Read values separated by commas; the same number twice is once, the same name twice is twice."""
     if given is None:
         return None
-    parts = [part.strip() for part in given.split(",") if part.strip()]
+    parts = split_list(given)
     try:
         found = [kind(part) for part in parts]
     except ValueError:

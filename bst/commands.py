@@ -16,6 +16,7 @@ from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
 from bst.system.console import progress_bar
 from bst.system.files import require_new, to_json
+from bst.system.text import split_list
 from bst.system.validation import read_settings, validated
 from bst.training.metrics import RankingMetrics
 from bst.training.metrics import evaluate as evaluate_examples
@@ -63,7 +64,7 @@ def train(
         read_settings(config) if config else Settings(),
         training={"epochs": epochs, "seed": seed},
         data={
-            "context": _listed(context) or None,
+            "context": tuple(split_list(context)) or None,
             "user_column": user_column,
             "item_column": item_column,
             "time_column": time_column,
@@ -144,7 +145,7 @@ def import_notebook(
 ) -> None:
     """Turn a model of the seed notebook into a run that scores as the notebook does."""
     require_new(out, "the run")
-    run = import_from_notebook(weights, config, out, _listed(context))
+    run = import_from_notebook(weights, config, out, tuple(split_list(context)))
     model = run.config.model
     print(
         f"{model.num_items:,} items, dim {model.dim}, {model.num_blocks} blocks, {len(model.context)} context features"
@@ -183,10 +184,6 @@ def _what_is_learnt(dataset: Dataset, training: TrainConfig) -> str:
 
 def _silent(*words: object, flush: bool = False) -> None:
     """Print nothing, in the processes that leave it to the first one."""
-
-
-def _listed(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _merged(settings: Settings, **tables: dict[str, Any]) -> Settings:

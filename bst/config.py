@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import keyword
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bst.errors import InputError
+from bst.system.machine import memory_bytes
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
 INPUT_WORDS = ("history", "items", "context", "candidates", "k")
@@ -15,6 +19,7 @@ RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
+FLOAT_BYTES = 4
 
 Positive = Annotated[int, Field(ge=1)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -105,6 +110,41 @@ class BSTConfig(Architecture):
     def user_width(self) -> int:
         """Width of the user vector whose inner product with an output row is a score."""
         return self.dim if self.tied_output else self.head_widths[-1]
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """Widths of the head, from the pooled history with the context beside it to the user vector."""
+        pooled = self.dim + sum(feature.dim for feature in self.context)
+        return (pooled, *self.head_widths, *([self.dim] * self.tied_output))
+
+    @property
+    def encoder_weights(self) -> int:
+        """How many weights every call reads besides embeddings and output layer: those of cells and head."""
+        dim, wide = self.dim, self.ff_width
+        cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
+        return self.num_blocks * cell + sum((width + 1) * following for width, following in pairwise(self.head_sizes))
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the weights and buffers that a run keeps of a model."""
+        items = (self.num_items + 1) * self.dim
+        categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
+        output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
+        positions = (self.max_length + 1) * self.dim
+        return FLOAT_BYTES * (items + categories + self.encoder_weights + output + positions)
+
+    def require_memory(self, copies: int) -> None:
+        """Refuse a model of which `copies` do not fit into the memory that is free; the mask comes once.
+
+        Raises:
+            InputError: with both sizes and the settings that decide them.
+        """
+        needed, free = copies * self.stored_bytes + (self.max_length + 1) ** 2, memory_bytes("MemAvailable")
+        if free is not None and needed > free:
+            raise InputError(
+                f"a model of num_items={self.num_items}, dim={self.dim}, max_length={self.max_length} needs "
+                f"{needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free; make it smaller"
+            )
 
 
 class DataConfig(Frozen):

@@ -122,9 +122,9 @@ class BST(nn.Module):
     def user_vectors(self, items: Tensor, context: Tensor) -> Tensor:
         """Encode each row of `items` `[B, L]` and `context` `[B, C]` (see `forward`) as a vector `[B, user_width]`."""
         real = items > 0
-        places = self._places(real)
-        pooled = self._pool(self._encode(items, real, places), real, places)
-        return self.head(self._with_context(pooled, context))
+        places = self.places(real)
+        pooled = self.pool(self._encode(items, real, places), real, places)
+        return self.head(self.with_context(pooled, context))
 
     def prefix_vectors(self, items: Tensor, context: Tensor) -> Tensor:
         """Encode every prefix of each row in one pass, as training does: a causal state never sees what follows it.
@@ -138,11 +138,11 @@ class BST(nn.Module):
             positions count from the newest item of the whole row. Undefined where `items` is 0.
         """
         real = items > 0
-        states = self._encode(items, real, self._places(real))
+        states = self._encode(items, real, self.places(real))
         if self.mean_pooling:
             seen = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
             states = (states * seen).cumsum(dim=1) / seen.cumsum(dim=1).clamp(min=1)
-        return self.head(self._with_context(states, context))
+        return self.head(self.with_context(states, context))
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:
         """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
@@ -174,7 +174,7 @@ class BST(nn.Module):
         else:
             return F.embedding(items - 1, self.output.weight), self.output.bias[items - 1]
 
-    def _places(self, real: Tensor) -> Tensor:
+    def places(self, real: Tensor) -> Tensor:
         """Row of the position table for each slot: how many real items follow it, int64 `[B, L]`, 0 at the newest."""
         if self.padding_counts:
             return torch.ones_like(real).cumsum(dim=1) - 1  # slots from the left, as the notebook has it
@@ -185,22 +185,22 @@ class BST(nn.Module):
         return torch.ones_like(real) if self.padding_counts else real
 
     def _encode(self, items: Tensor, real: Tensor, places: Tensor) -> Tensor:
-        x = self._embed(items, places)
-        hidden = self._hidden(real, x)
+        x = self.embed(items, places)
+        hidden = self.hidden(real, x)
         for cell in self.cells:
             x = cell(x, hidden)
         return x
 
-    def _embed(self, items: Tensor, places: Tensor) -> Tensor:
+    def embed(self, items: Tensor, places: Tensor) -> Tensor:
         x = self.item_embedding(items) * self.embedding_scale + F.embedding(places, self.positions)
         return self.dropout(x)  # [B, L, D]
 
-    def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
+    def hidden(self, real: Tensor, x: Tensor) -> Tensor:
         length = real.size(1)
         visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
         return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L, L]
 
-    def _pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:
+    def pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:
         if self.mean_pooling:
             weights = self._pooled_slots(real).to(states.dtype)
             weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
@@ -208,7 +208,7 @@ class BST(nn.Module):
             weights = (real & (places == 0)).to(states.dtype)
         return (weights.unsqueeze(1) @ states).squeeze(1)  # [B, D]
 
-    def _with_context(self, pooled: Tensor, context: Tensor) -> Tensor:
+    def with_context(self, pooled: Tensor, context: Tensor) -> Tensor:
         parts = [pooled]
         for column, embedding in enumerate(self.context_embeddings):
             parts.append(embedding(context[..., column]))

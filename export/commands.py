@@ -15,13 +15,14 @@ from rich.table import Table
 
 from bst.errors import CheckError, InputError, printable
 from bst.system.console import told_steps
+from bst.system.text import split_list
 from bst.system.validation import validated
 from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
 from export.bundle.folder import Bundle, open_bundle, verify_bundle
 from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts, read_manifest
 from export.contract.settings import ExportSettings
+from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
-from export.sessions.compatibility import warnings_of
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
@@ -62,7 +63,8 @@ def export(
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
-    lists = {"formats": _names(formats), "signatures": _names(signatures)}
+    given = {"formats": formats, "signatures": signatures}
+    lists = {name: None if names is None else split_list(names) for name, names in given.items()}
     chosen = _chosen(k, max_k, exclude_history or None, {**lists, "ids": ids, "opset": opset, **flags})
     if triton is not None and out is None and into is None:
         _require_bundle(run, chosen)
@@ -82,10 +84,6 @@ def export(
     _print_export(manifest, bundle)
     if triton is not None:
         _write_repository(bundle, triton)
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _chosen(k: int | None, max_k: int | None, exclude_history: bool | None, others: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +200,7 @@ def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[st
             known = ", ".join(manifest.context) or "none"
             raise InputError(f"--context {pair!r} is not one of NAME=VALUE with a feature of the model, once: {known}")
         given[name] = value
-    items = [_typed(text.strip(), manifest.items, "--history") for text in history.split(",") if text.strip()]
+    items = [_typed(text, manifest.items, "--history") for text in split_list(history)]
     strangers = [str(one) for one in items if not vocabularies.items.indices([one])[0]]
     values = {}
     for name, facts in manifest.context.items():

@@ -27,7 +27,6 @@ import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from bst.training.state import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
-from export.contract.signatures import SignatureName
 from export.proof.golden import Case
 from tests.builds import Builds
 
@@ -74,7 +73,7 @@ def settings_of(variant: str) -> ExportSettings:
     return VARIANTS[variant][1] if variant in VARIANTS else FIVE
 
 
-def held_by(variant: str) -> tuple[SignatureName, ...]:
+def held_by(variant: str) -> tuple[str, ...]:
     return settings_of(variant).signatures
 
 
@@ -108,7 +107,7 @@ def no_unmarked_bundle(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """Fail a quick test that exports in this process and does not say so by the marker `bundle`."""
     if not {one.name for one in request.node.iter_markers()} & {"bundle", "slow"}:
         told = "this test exports a bundle: mark it with `bundle`"
-        monkeypatch.setattr("export.bundle.exporter._write_format", lambda *given: pytest.fail(told))
+        monkeypatch.setattr("export.bundle.exporter._write", lambda *given: pytest.fail(told))
 
 
 def write_events(path: Path, *, users: int = 60, items: int = 40, text: bool = False, seed: int = 0) -> Path:

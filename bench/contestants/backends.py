@@ -16,8 +16,8 @@ import torch
 from bench.contestants import sessions
 from bst.errors import InputError
 from export import Bundle, Session
-from export.bundle.folder import FORMAT_OF
-from export.sessions.compatibility import obstacles
+from export.bundle.folder import format_of_backend
+from export.formats.compatibility import obstacles
 
 Lacks = Callable[[Bundle], str | None]
 
@@ -63,7 +63,7 @@ def _format(kind: str) -> Lacks:
 
 
 def _lacks_format(bundle: Bundle, kind: str) -> str | None:
-    form = FORMAT_OF[kind]
+    form = format_of_backend(kind).name
     if form not in bundle.manifest.format_names:
         return f"the bundle does not hold {form}"
     found = obstacles(bundle.manifest.format(form))

@@ -28,11 +28,11 @@ from bench.contestants.plain import plain
 from bench.contestants.sessions import Array, OpenVinoSession
 from bst.errors import reason
 from bst.system.console import Tell
+from bst.system.machine import cpu_flags
 from export import Bundle, Session
 from export.contract.signatures import Signature
-from export.formats.aotinductor import cpu_flags
 from export.formats.quiet import quiet
-from export.formats.torchscript import script
+from export.formats.torchscript_archive import script
 from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
 NAMES = (

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from bst.system.files import temporary_folder
 from export import Bundle, Session
 from export.contract.signatures import Ids, Signature, can_hold_raw_ids
-from export.formats.aotinductor import load_aotinductor, save_aotinductor
-from export.formats.torchscript import load_torchscript
-from export.serving.scorer import Scorer, ServedModel
+from export.formats.aotinductor_packages import load_aotinductor, save_aotinductor
+from export.formats.torchscript_archive import load_torchscript
+from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
 Array = NDArray[Any]
@@ -113,7 +113,7 @@ def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype
 
     def opened(stated: Signature) -> Session:
         model = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).scorer.model.to("cuda", dtype)
-        scorer = Scorer(model, bundle.manifest.model, bundle.manifest.settings.top_k, one_length=True)
+        scorer = make_scorer(model, bundle.manifest.model, bundle.manifest.settings.top_k, one_length=True)
         served = ServedModel(scorer.to("cuda"), None)
         with temporary_folder() as folder:
             save_aotinductor(served, (stated,), folder, cpu="native", metadata={})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import random
 import sys
 import threading
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench.record.record import SoakWindow
 from bst.errors import InputError
+from bst.system.machine import resident_bytes
 from export import Session, compare
 from export.proof.golden import GoldenCase
 
@@ -137,7 +137,8 @@ def _watched(watch: _Watch, seconds: float) -> list[float | None]:
         until = time.perf_counter() + length
         while time.perf_counter() < until and not watch.broken:
             time.sleep(min(0.05, length / 4))
-        memory.append(resident_mb())
+        resident = resident_bytes()
+        memory.append(None if resident is None else resident / 1e6)
     watch.done = True
     return memory
 
@@ -158,12 +159,3 @@ def _window(counts: Counts, memory_mb: float | None) -> SoakWindow:
 def _percentile(counts: Counts, share: float) -> float:
     reached = np.searchsorted(counts.cumsum(), share * counts.sum())
     return float(FIRST_US * math.exp((int(reached) + 0.5) * STEP))
-
-
-def resident_mb() -> float | None:
-    """Memory that this process holds now, where the system tells."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except OSError:
-        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from bench.harness.workers import Answers, Task, Worker
 from bench.record.record import REFERENCE, BenchConfig, Case, Parity
 from bst.errors import CheckError
 from bst.system.console import Tell
+from bst.system.machine import last_cores
 from export import Bundle, Comparison, compare
 
 
@@ -54,7 +54,7 @@ class Contest:
                 self.backends[name],
                 self.config.signature,
                 threads,
-                cores(threads * clients),
+                last_cores(threads * clients),
                 self.config.seed,
                 self.config.max_pool,
                 name == REFERENCE,
@@ -115,12 +115,6 @@ def worst_parity(found: list[Parity]) -> Parity:
     """The same of what was summed up already."""
     worst = max(found, key=lambda one: (one.failure is not None, one.max_error or 0.0))
     return worst.model_copy(update={"swaps": sum(one.swaps for one in found)})
-
-
-def cores(threads: int) -> tuple[int, ...]:
-    """The cores that `threads` threads are kept on: the last ones that this process may use; none if too few."""
-    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    return tuple(allowed[-threads:]) if threads <= len(allowed) else ()
 
 
 def weight_bytes(path: Path) -> int:

@@ -19,6 +19,7 @@ from bench.contestants.backends import Backend
 from bench.harness.cases import draw_inputs
 from bench.harness.closed_loop import Soaked, soak
 from bench.harness.load import Arrivals, Served, serve
+from bench.record.environment import ALLOCATOR
 from bench.record.record import MAX_POOL, Case
 from bench.record.statistics import Array
 from bst.errors import CheckError, InputError
@@ -30,13 +31,6 @@ from export.proof.golden import read_golden
 MIN_CALLS = 10
 # Warm is where the median of a window is within SETTLED of both before it.
 WINDOW_CALLS, SETTLED = 5, 0.05
-# Without these, glibc may return freed memory to the system and fetch it again in every call, or not, as its heap
-# happened to grow: TorchScript at batch 32 took 5.2 or 10.4 ms from one launch to the next.
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**28),
-    "MALLOC_TRIM_THRESHOLD_": str(2**29),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
 
 Answers = list[dict[str, np.ndarray[Any, Any]]]
 

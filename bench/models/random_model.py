@@ -25,7 +25,7 @@ from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION as RUN_SCHEMA
 from bst.run.folder import Heldout, Run, RunConfig, library_versions, load_run, read_run_config, save_run
-from bst.system.memory import require_memory
+from bst.system.text import split_list
 from bst.system.validation import validated
 
 USERS = 64
@@ -58,7 +58,7 @@ def write_random_run(out: Path, wanted: RandomModel, *, seed: int = 0) -> None:
         save_run(out, cut(grown(load_run(wanted.like), wanted.config.num_items, seed), wanted.median_length, seed))
         return
     config, text_ids = wanted.config, wanted.text_ids
-    require_memory(config, 2)
+    config.require_memory(2)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     ids = np.unique(rng.integers(1, 2**40, config.num_items + config.num_items // 8 + 16))
@@ -93,7 +93,7 @@ def parse_model(settings: list[str]) -> RandomModel:
     if len(values) < len(settings):
         raise InputError(f"settings {' '.join(settings)} name one twice; once is enough")
     like = values.pop("like", None)
-    context = [part.partition(":") for part in values.pop("context", "").split(",") if part]
+    context = [part.partition(":") for part in split_list(values.pop("context", ""))]
     try:
         given = {name: tomllib.loads(f"value = {text}")["value"] for name, text in values.items()}
         features = [(name, int(count)) for name, _, count in context]

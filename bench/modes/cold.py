@@ -26,7 +26,7 @@ from bench.record.statistics import Interval, mean_of_launches
 from bst.errors import CheckError
 from bst.system.files import temporary_folder
 from export import compare
-from export.bundle.folder import FORMAT_OF
+from export.bundle.folder import format_of_backend
 
 SCRIPT = Path(__file__).with_name("cold_start.py")
 DROP = Path("/proc/sys/vm/drop_caches")
@@ -89,7 +89,7 @@ class _Start:
             stated = bundle.signature_at(name, "index")
             task |= {"kind": "onnxruntime", "path": str(backend.open.keywords["path"])}
         elif kind in ALONE:
-            record = bundle.manifest.format(FORMAT_OF[kind])
+            record = bundle.manifest.format(format_of_backend(kind).name)
             stated = bundle.signature_at(name, record.ids)
             task |= {"kind": kind, "path": str(bundle.path / record.entries[name].path)}
         else:

@@ -42,8 +42,9 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
     batch, num_items = len(call.items), config.num_items
     lengths = (call.items > 0).sum(axis=1).astype(np.int64)
     rows = len(np.unique(call.items[call.items > 0]))
-    operations = int(sum(_encoder_operations(config, int(length)) for length in lengths)) + batch * _head(config)[1]
-    numbers = encoder_numbers(config) + rows * config.dim + sum(batch * one.dim for one in config.context)
+    encoder = sum(_encoder_operations(config, int(length)) for length in lengths)
+    operations = encoder + batch * _head_operations(config)
+    numbers = config.encoder_weights + rows * config.dim + sum(batch * one.dim for one in config.context)
     if signature == "encode_user":
         numbers += batch * config.user_width
     elif signature == "score_candidates":
@@ -60,25 +61,14 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
     return Work(FLOAT_BYTES * numbers, operations)
 
 
-def encoder_numbers(config: BSTConfig) -> int:
-    """How many weights every call reads besides embeddings and output layer."""
-    dim, wide = config.dim, config.ff_width
-    cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
-    return config.num_blocks * cell + _head(config)[0]
-
-
 def output_numbers(config: BSTConfig) -> int:
     """How many weights the output layer has."""
     return config.num_items * (config.user_width + 1)
 
 
-def _head(config: BSTConfig) -> tuple[int, int]:
-    """Weights and operations a row of the network between pooling and output layer."""
-    widths = [config.dim + sum(one.dim for one in config.context), *config.head_widths]
-    if config.tied_output:
-        widths.append(config.dim)
-    products = sum(one * two for one, two in pairwise(widths))
-    return products + sum(widths[1:]), 2 * products
+def _head_operations(config: BSTConfig) -> int:
+    """Operations a row of the network between pooling and output layer."""
+    return 2 * sum(one * two for one, two in pairwise(config.head_sizes))
 
 
 def _encoder_operations(config: BSTConfig, length: int) -> int:

@@ -35,11 +35,11 @@ from bench.record.record import (
 from bst.errors import InputError
 from bst.system.console import Tell
 from bst.system.files import temporary_folder
-from bst.system.memory import available_bytes
+from bst.system.machine import memory_bytes
 from bst.system.validation import validated
 from export import ExportSettings, export_bundle, open_bundle, verify_bundle
-from export.bundle.folder import FORMAT_OF
 from export.contract.manifest import read_manifest
+from export.formats import FORMATS
 
 if TYPE_CHECKING:
     from bench.models.random_model import RandomModel
@@ -83,13 +83,12 @@ def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tel
 
 
 def _formats_of(config: BenchConfig) -> tuple[str, ...]:
-    """The formats, of those that are exported by default, that the backends of `config` read.
-
-    Eager, and what is made of it, reads its weights from TorchScript.
-    """
-    kinds = {name.partition("-")[0] for name in (REFERENCE, *config.backends)}
-    read = {FORMAT_OF.get({"openvino": "onnxruntime"}.get(kind, kind), "torchscript") for kind in kinds}
-    return tuple(form for form in ExportSettings().formats if form in read or "all" in kinds)
+    """The formats, of those that are exported by default, that the backends of `config` read; one where none does."""
+    kinds = {name.partition("-")[0] for name in config.backends}
+    kinds |= {"onnxruntime"} if "openvino" in kinds else set()
+    default = ExportSettings().formats
+    read = [name for name in default if FORMATS.find(name).backend in kinds or "all" in kinds]
+    return tuple(read or default[:1])
 
 
 def check_config(config: BenchConfig) -> None:
@@ -211,7 +210,7 @@ def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
 
 def _require_memory(backends: int, weights: int) -> None:
     """Refuse before the opponents are built, which takes minutes where memory may be short."""
-    needed, free = COPIES * backends * weights, available_bytes()
+    needed, free = COPIES * backends * weights, memory_bytes("MemAvailable")
     if free is not None and needed > free:
         raise InputError(
             f"{backends} backends of weights of {weights / 1e6:,.0f} MB need about {needed / 1e9:,.1f} GB of memory "

@@ -7,42 +7,47 @@ import os
 import platform
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bench.harness.contest import cores
-from bench.harness.workers import ALLOCATOR
 from bst.run.folder import library_versions
+from bst.system.machine import cpu_fields, cpu_flags, cpu_model, last_cores, memory_bytes, read_system
 from export.contract.signatures import Signature, TensorSpec
 from export.sessions.session import TorchSession
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd")
 OPTIONAL = ("openvino", "onnxruntime-gpu")
-SYSTEM = Path("/sys/devices/system/cpu")
+CPU_0 = "/sys/devices/system/cpu/cpu0"
 OVERHEAD_CALLS = 20_000
+# Without these, glibc may return freed memory to the system and fetch it again in every call, or not, as its heap
+# happened to grow: TorchScript at batch 32 took 5.2 or 10.4 ms from one launch to the next.
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**28),
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 
 def describe(threads: tuple[int, ...]) -> dict[str, Any]:
     """Record CPU, cores, frequency, libraries, threads and load, for JSON; none for what is not told."""
-    fields, flags = _cpu()
+    fields, flags, memory = cpu_fields(), cpu_flags(), memory_bytes()
     return {
-        "cpu": fields.get("model name", platform.processor() or platform.machine()),
+        "cpu": cpu_model(),
         "cpu_features": [name for name in FEATURES if name in flags],
         "cores": os.cpu_count(),
         "caches": {
             name: size
             for name in ("index0", "index1", "index2", "index3")
-            if (size := _read(SYSTEM / f"cpu0/cache/{name}/size"))
+            if (size := read_system(f"{CPU_0}/cache/{name}/size"))
         },
         "mhz": float(fields["cpu MHz"]) if "cpu MHz" in fields else None,
-        "governor": _read(SYSTEM / "cpu0/cpufreq/scaling_governor"),
-        "memory_mb": _memory_mb(),
+        "governor": read_system(f"{CPU_0}/cpufreq/scaling_governor"),
+        "memory_mb": memory and memory // 1_000_000,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": list(threads),
-        "pinned_to_cores": {str(count): list(cores(count)) for count in threads},
+        "pinned_to_cores": {str(count): list(last_cores(count)) for count in threads},
         "allocator": {name: os.environ.get(name, value) for name, value in ALLOCATOR.items()},
         "load_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "harness_overhead_us": measure_overhead(),
@@ -68,21 +73,3 @@ def measure_overhead() -> float:
             run(prepared)
             samples.append(now() - started)
     return float(np.median(samples)) / 1e3
-
-
-def _memory_mb() -> int | None:
-    first = (_read(Path("/proc/meminfo")) or "").splitlines()[:1]
-    return int(first[0].split()[1]) // 1000 if first else None
-
-
-def _cpu() -> tuple[dict[str, str], set[str]]:
-    lines = (_read(Path("/proc/cpuinfo")) or "").splitlines()
-    fields = {one.strip(): other.strip() for one, _, other in (line.partition(":") for line in reversed(lines)) if one}
-    return fields, set((fields.get("flags") or fields.get("Features") or "").split())
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None

@@ -24,12 +24,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from bench.harness.contest import cores
-from bench.harness.workers import ALLOCATOR
-from bench.record.environment import describe
+from bench.record.environment import ALLOCATOR, describe
 from bench.record.statistics import Interval, mean_of_launches, verdict
 from bst.errors import CheckError, InputError
 from bst.system.files import write_atomically
+from bst.system.machine import last_cores
 from export import open_bundle
 from export.proof.golden import read_golden
 
@@ -99,7 +98,7 @@ def _run(name: str, command: str, bundle: Path, case: str, calls: int) -> dict[s
         text=True,
         timeout=TIMEOUT_S,
         env=environment,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores(1)),
+        preexec_fn=lambda: os.sched_setaffinity(0, last_cores(1)),
         check=False,
     )
     if done.returncode:

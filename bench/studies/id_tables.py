@@ -22,7 +22,7 @@ from bench.record.record import Case
 from bst.errors import InputError
 from bst.system.processes import in_own_process
 from export import Bundle, open_bundle
-from export.bundle.folder import FORMAT_OF
+from export.formats import FORMATS
 
 LAUNCHES = 5
 SECONDS = 0.5
@@ -61,7 +61,7 @@ def measure_load(path: Path, backend: str) -> dict[str, float]:
 def compare_bundles(raw: Path, index: Path) -> list[str]:
     """Measure both bundles in every format that holds raw ids, taking turns: rows of a Markdown table."""
     raw_formats = {record.name for record in open_bundle(raw).manifest.formats if record.ids == "raw"}
-    backends = [name for name, form in FORMAT_OF.items() if form in raw_formats]
+    backends = [form.backend for form in FORMATS if form.name in raw_formats]
     lines = ["| format | what | with ids | without | difference |", "|---|---|---|---|---|"]
     for backend in backends:
         found: dict[Path, list[dict[str, float]]] = {raw: [], index: []}

@@ -27,7 +27,7 @@ from bst.run.folder import Run, load_run
 from export import Bundle, Session, open_bundle
 from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, compare, runner_up
 from export.proof.golden import Case
-from export.serving.scorer import Scorer, ServedModel
+from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import eager_session
 
 SIZES = (1, 32)  # taken by turns
@@ -46,7 +46,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
     if manifest.model != run.config.model or manifest.settings.top_k.exclude_history:
         raise InputError(f"{bundle.path} is not of this run, or leaves out what the history holds; export without that")
     session = bundle.session("onnxruntime", "top_k", threads=1)
-    served = ServedModel(Scorer(run.model, manifest.model, manifest.settings.top_k), None)
+    served = ServedModel(make_scorer(run.model, manifest.model, manifest.settings.top_k), None)
     scorer = eager_session(served, bundle.signature_at("all_scores", "index"))
     found = {"rows": 0.0, "same": 0.0, "equal_within_noise": 0.0, "largest_error": 0.0}
     gains: dict[str, list[float]] = {"bundle": [], "eager": []}

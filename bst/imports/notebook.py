@@ -25,7 +25,6 @@ from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from bst.system.files import parse_json, read_text
-from bst.system.memory import require_memory
 from bst.system.plain_tensors import read_plain_tensors
 from bst.system.validation import validated
 
@@ -87,7 +86,7 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
         )
     try:
         settings = bst_config(stated, names)
-        require_memory(settings, 1)
+        settings.require_memory(1)
     except InputError as error:
         raise InputError(f"{config}: {error}") from None
     if weights.exists() and not (weights.is_file() or weights.is_dir()):

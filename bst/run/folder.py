@@ -41,7 +41,6 @@ from bst.system.files import (
     to_json,
     write_atomically,
 )
-from bst.system.memory import require_stored
 from bst.system.validation import validated
 from bst.training.state import STATE_FILE
 
@@ -126,17 +125,14 @@ def load_run(path: Path) -> Run:
             fit the others; the message names the file.
     """
     config = read_run_config(path)
-    require_stored(config.model, path / WEIGHTS_FILE)
+    model = load_weights(path, config.model)
     vocabularies = _read_vocabularies(path, config.model)
-    with torch.device("meta"):  # no weights are made only to be replaced
-        model = BST(config.model)
-    model = load_weights(path, model)
     heldout = _read_heldout(path / "heldout.safetensors", config.model)
     try:
         metrics = tuple(parse_json(line) for line in read_text(path / "metrics.jsonl").splitlines())
     except (OSError, ValueError) as error:
         raise InputError(f"{path / 'metrics.jsonl'} cannot be read: {error}") from None
-    return Run(model.eval(), config, vocabularies, heldout, metrics)
+    return Run(model, config, vocabularies, heldout, metrics)
 
 
 def read_run_config(path: Path) -> RunConfig:
@@ -152,15 +148,44 @@ def read_run_config(path: Path) -> RunConfig:
     return validated(RunConfig, values, str(path / "config.json"))
 
 
-def load_weights(path: Path, model: BST) -> BST:
-    """Let `model` have the best weights of the run `path`, mapped from the file, and give it back.
+def load_weights(path: Path, config: BSTConfig) -> BST:
+    """Build the model of a run with its best weights, mapped from the file, in evaluation mode.
 
     Raises as `load_run` does.
     """
     if not (path / WEIGHTS_FILE).exists() and (path / STATE_FILE).exists():
         raise InputError(f"{path} has no {WEIGHTS_FILE} yet: its first epoch was not finished; go on with --resume")
-    _fit_weights(model, _read_tensors(path / WEIGHTS_FILE), path)
-    return model
+    return read_weights(path / WEIGHTS_FILE, config)
+
+
+def read_weights(
+    file: Path, config: BSTConfig, *, what: str = WHAT, stated_in: str = "config.json", again: str = "train again"
+) -> BST:
+    """Build the model that `config` describes with the weights in `file`, mapped from it, in evaluation mode.
+
+    Args:
+        what, stated_in, again: for messages: what the folder of the file ought to be, which file of it states the
+            config, and how to make both anew.
+
+    Raises:
+        InputError: the file is missing, cut short or damaged, or holds other weights; memory cannot hold the model.
+    """
+    stated, found = config.stored_bytes, file.stat().st_size if file.is_file() else None
+    if found is not None and stated > found:  # what a config says is not believed before it is checked
+        raise InputError(
+            f"{file} is damaged or cut short: it has {found:,} bytes, and {stated_in} describes {stated:,}; "
+            f"restore it or {again}"
+        )
+    config.require_memory(0)
+    with torch.device("meta"):  # no weights are made only to be replaced
+        model = BST(config)
+    weights = _read_tensors(file, what, again)
+    if offences := _misfits(model, weights):
+        raise InputError(f"{file} does not fit {stated_in}: {'; '.join(offences)}")
+    # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
+    own = {name: tensor.clone() if tensor.nbytes < MAPPED_BYTES else tensor for name, tensor in weights.items()}
+    model.load_state_dict(own, assign=True)
+    return model.eval()
 
 
 def run_hash(path: Path) -> str:
@@ -229,20 +254,21 @@ def _read_heldout(path: Path, config: BSTConfig) -> Heldout:
     return heldout
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path, what: str = WHAT, again: str = "train again") -> dict[str, Tensor]:
     try:
         require_plain_file(path)
         return safetensors.torch.load_file(path)
     except OSError as error:
         told = error.strerror or error
-        raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({told})") from None
+        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({told})") from None
     except ValueError as error:
-        raise InputError(f"{path.parent} is not {WHAT}: {path.name} cannot be read ({error})") from None
+        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error})") from None
     except SafetensorError as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); restore it or train again") from None
+        raise InputError(f"{path} is damaged or cut short ({error}); restore it or {again}") from None
 
 
-def _fit_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
+def _misfits(model: BST, weights: dict[str, Tensor]) -> list[str]:
+    """Say which weights are missing, too many, of another type or shape, or not finite."""
     expected = model.state_dict()
     offences = [f"{name} is missing" for name in expected if name not in weights]
     offences += [f"{name} is not part of the model" for name in weights if name not in expected]
@@ -254,9 +280,4 @@ def _fit_weights(model: BST, weights: dict[str, Tensor], path: Path) -> None:
     # By the extremes, which hold every NaN and inf: a mask of all elements takes memory that gigabytes have not.
     floats = {name: tensor for name, tensor in weights.items() if tensor.dtype == torch.float32 and tensor.numel()}
     extremes = {name: torch.stack(torch.aminmax(tensor)) for name, tensor in floats.items()}
-    offences += [f"{name} holds NaN or inf" for name, pair in extremes.items() if not torch.isfinite(pair).all()]
-    if offences:
-        raise InputError(f"{path / WEIGHTS_FILE} does not fit config.json: {'; '.join(offences)}")
-    # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
-    own = {name: tensor.clone() if tensor.nbytes < MAPPED_BYTES else tensor for name, tensor in weights.items()}
-    model.load_state_dict(own, assign=True)
+    return offences + [f"{name} holds NaN or inf" for name, pair in extremes.items() if not torch.isfinite(pair).all()]

@@ -10,7 +10,6 @@ from typing import Any
 
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError, reason
-from bst.model import BST
 from bst.run.folder import Heldout, RunConfig, load_weights, read_run_config, save_metrics, save_weights, staged_run
 from bst.run.learning_curve import log_epoch, open_tensorboard, save_learning_curve
 from bst.system.files import alone_in, remove_leftovers
@@ -87,7 +86,7 @@ class RunLog:
                     "be those of an undisturbed run to the bit",
                     stacklevel=2,
                 )
-        best = load_weights(self.path, BST(config.model)).state_dict() if state.values.get("reports") else None
+        best = load_weights(self.path, config.model).state_dict() if state.values.get("reports") else None
         try:
             self.trainer.restore(state, best)
         except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:

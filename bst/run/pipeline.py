@@ -24,7 +24,6 @@ from bst.run.folder import SCHEMA_VERSION, Heldout, RunConfig, library_versions
 from bst.run.learning_curve import require_tensorboard
 from bst.run.log import RunLog
 from bst.system.files import require_new
-from bst.system.memory import require_memory
 from bst.training.metrics import RankingMetrics, evaluate
 from bst.training.state import data_digest
 from bst.training.trainer import EpochReport, Progress, Trainer
@@ -100,7 +99,7 @@ def train(
         data=settings.data,
         versions=library_versions("polars"),
     )
-    require_memory(config.model, TRAINING_COPIES)
+    config.model.require_memory(TRAINING_COPIES)
     model = BST(config.model)
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.model.max_length)
     trainer = Trainer(model, windows, dataset.split.validation, settings.training, world=world, progress=progress)

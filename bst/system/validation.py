@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,22 +15,22 @@ from bst.system.files import read_text
 T = TypeVar("T", bound=BaseModel)
 
 
-def validated(kind: type[T], values: object, source: str) -> T:
-    """Build `kind` from plain JSON or TOML values.
+def validated(kind: type[T], values: object, source: str, *, unknown: Literal["forbid", "ignore"] = "forbid") -> T:
+    """Build `kind` from plain JSON or TOML values; `unknown` says what becomes of keys that it does not have.
 
     Raises:
         InputError: names `source` and every offending key at once, with the known keys where one is unknown.
     """
     try:
         # Strict everywhere but here: JSON and TOML know lists where the values hold tuples.
-        return kind.model_validate(_tupled(values))
+        return kind.model_validate(_tupled(values), extra=unknown)
     except RecursionError:
         raise InputError(f"{source}: it is nested too deeply to be settings") from None
     except ValidationError as error:
         raise InputError(f"{source}: " + "; ".join(_offence(kind, item) for item in error.errors())) from None
 
 
-def json_schema(kind: type[BaseModel], title: str, version: int) -> dict[str, Any]:
+def json_schema(kind: type[BaseModel], title: str, version: int | str) -> dict[str, Any]:
     """The JSON Schema of a file whose field `schema_version` is `version`."""
     schema = kind.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"

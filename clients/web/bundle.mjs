@@ -8,7 +8,7 @@ import { messageOf, parseJson, pythonic } from "./text.mjs";
 
 /** @import { Vocabularies } from "./vocabulary.mjs" */
 
-export const SCHEMA_VERSION = 3;
+export const MAJOR = "4."; // a later minor adds fields, which are ignored
 const MAX_TOLERANCE = 1e-5; // of the largest score; a manifest may be stricter, never laxer
 const AT_ONCE = 16; // files that are hashed side by side
 const WHAT = "a bundle (a folder that `bst export` writes)";
@@ -36,7 +36,7 @@ export class CheckError extends Error {}
  * @property {{ at_least: Record<string, string>, remarks: string[] }} needs
  *
  * @typedef {object} Manifest  the parts of `manifest.json` that are read here
- * @property {number} schema_version
+ * @property {string} schema_version
  * @property {Signature[]} signatures
  * @property {FormatRecord[]} formats
  * @property {FileRecord[]} files
@@ -64,9 +64,9 @@ export class CheckError extends Error {}
 export async function openBundle(source) {
   const manifest = await readJson(source, "manifest.json");
   const found = manifest?.schema_version;
-  if (found !== SCHEMA_VERSION) {
+  if (typeof found !== "string" || !found.startsWith(MAJOR)) {
     const told = typeof found === "string" ? `'${found}'` : (found ?? "None");
-    throw new InputError(`${source.name}: schema_version=${told}, this version reads ${SCHEMA_VERSION}; export again`);
+    throw new InputError(`${source.name}: schema_version=${told}, this version reads ${MAJOR}*; export again`);
   }
   const offences = missingFields(manifest).map((name) => `${name} is missing`);
   try {

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
@@ -23,11 +29,12 @@ from bst.system.files import replaced_folder, require_space, staged_folder, to_j
 from bst.system.processes import in_own_process
 from export.bundle.folder import check_output_layer, verify_bundle
 from export.bundle.tuning import tune
+from export.contract.choices import Tuning
 from export.contract.contents import list_files
 from export.contract.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
-    Entry,
+    Description,
     FormatRecord,
     Manifest,
     OutputLayer,
@@ -36,17 +43,14 @@ from export.contract.manifest import (
     read_manifest,
 )
 from export.contract.parity import TOLERANCE
-from export.contract.settings import ExportSettings, Format
-from export.contract.signatures import Ids, Signature, build_signatures, can_hold_raw_ids
-from export.formats import aotinductor, torchscript
-from export.formats.onnx.graph import save_onnx
+from export.contract.settings import ExportSettings
+from export.contract.signatures import SIGNATURES, Ids, Signature, build_signatures
+from export.formats import FORMATS, Format, Order
 from export.handout.card import write_card
-from export.proof import blocks
+from export.proof.blocks import where_they_part
 from export.proof.golden import cases, worth_storing, write_golden
 from export.proof.prove import Answers, PartedError, answer, prove
-from export.serving.scorer import Scorer, ServedModel
-from export.sessions.compatibility import needs_of
-from export.sessions.session import one_at_a_time, open_format
+from export.sessions.session import one_at_a_time
 from export.shortlist.choice import Shortlist, choose_shortlist
 from export.shortlist.rates import ZEN_4, Rates, measure_rates
 
@@ -91,154 +95,158 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
     return manifest
 
 
+@dataclass(frozen=True)
+class _Written:
+    """What stands in the folder before anything of it is proven."""
+
+    formats: tuple[FormatRecord, ...]
+    output_layer: OutputLayer | None
+    answers: list[Answers]
+
+
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
-    manifest, vocabularies, answers, rates = _write(stage, run_path, settings, tell, like)
-    parity = []
-    with one_at_a_time() as collect:
-        for record in manifest.formats:
-            for one in answers:
-                if one.signature.ids != record.ids:
-                    continue
-                tell(f"comparing {one.signature.name} in {record.name} with eager")
-                parity.append(_proven(stage, record, one, vocabularies, manifest.model, run_path))
-                collect()
-    del answers
-    check_output_layer(stage, manifest)
-    tuning = tune(stage, manifest, rates, tell) if settings.tune else None
-    manifest = manifest.model_copy(update={"parity": tuple(parity), "tuning": tuning})
-    write_card(stage, manifest, vocabularies)
-    manifest = manifest.model_copy(update={"files": list_files(stage)})
+    run = load_run(run_path)
+    _require_fit(run, settings, like)
+    forms = [FORMATS.find(name) for name in settings.formats]
+    _require_room(stage, run_path, forms)
+    config, vocabularies = run.config.model, run.vocabularies
+    levels = dict.fromkeys((settings.ids, *(form.level(settings.ids, vocabularies) for form in forms)))
+    signatures = {
+        ids: build_signatures(config, vocabularies, settings.signatures, top_k=settings.top_k, ids=ids)
+        for ids in levels
+    }
+    facts: dict[str, Any] = {
+        "settings": settings,
+        "model": config,
+        "items": _facts(vocabularies.items),
+        "context": {name: _facts(one) for name, one in vocabularies.context.items()},
+        "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
+        "run_sha256": run_hash(run_path),
+    }
+    rates = _rates(settings, tell)
+    plan = _plan(run, settings, rates, tell)
+    written = _write(stage, run, forms, signatures, facts, plan, tell)
+    shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)
+    del run  # the formats are loaded one by one, and without it beside them
+    parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
+    stated = tuple(one for level in signatures.values() for one in level)
+    check_output_layer(stage, written.output_layer, stated)
+    description = Description(
+        schema_version=SCHEMA_VERSION,
+        signatures=stated,
+        formats=written.formats,
+        weights=WEIGHTS_FILE,
+        output_layer=written.output_layer,
+        shortlist=plan.record() if plan else None,
+        tuning=_tuned(stage, written.formats, stated, rates, tell) if settings.tune else None,
+        tolerance=TOLERANCE,
+        parity=parity,
+        **facts,
+    )
+    write_card(stage, description, vocabularies)
+    manifest = Manifest(**dict(description), files=list_files(stage))
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
     return manifest
 
 
-def _proven(
-    stage: Path, record: FormatRecord, answers: Answers, vocabularies: Vocabularies, config: BSTConfig, run_path: Path
-) -> ParityRecord:
-    try:
-        session = open_format(stage, record, answers.signature)
-        return prove(record.name, answers, session, vocabularies, config)
-    except PartedError as error:
-        run = load_run(run_path)  # once more, to look for the block
-        where = blocks.where_they_part(stage, record, error.signature, error.case, run)
-        raise CheckError(f"{error}; {where}") from None
+def _require_room(stage: Path, run_path: Path, forms: Sequence[Format]) -> None:
+    """Refuse before anything is written: torch ends the whole process when the disk is full in the middle of an
+    archive."""
+    copies = 1 + sum(form.copies for form in forms)
+    weights, ids = ((run_path / name).stat().st_size for name in (WEIGHTS_FILE, VOCABULARY_FILE))
+    require_space(stage, int(1.1 * copies * weights) + 8 * ids + GOLDEN_SPACE, "the bundle")
+
+
+def _rates(settings: ExportSettings, tell: Tell) -> Rates:
+    """What the operators of `top_k` cost: measured here where the settings ask for it, else of a known machine."""
+    if not (settings.tune and _looks_first(settings)):
+        return ZEN_4
+    tell("measuring what the operators of top_k cost here")
+    return in_own_process(measure_rates)
+
+
+def _plan(run: Run, settings: ExportSettings, rates: Rates, tell: Tell) -> Shortlist | None:
+    if not _looks_first(settings):
+        return None
+    tell("choosing compact copies of the output layer")
+    limit, excluding = settings.top_k.limit, settings.top_k.exclude_history
+    return choose_shortlist(run.model, run.heldout, limit, exclude_history=excluding, rates=rates)
+
+
+def _looks_first(settings: ExportSettings) -> bool:
+    return settings.shortlist and "onnx" in settings.formats and "top_k" in settings.signatures
 
 
 def _write(
-    stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None
-) -> tuple[Manifest, Vocabularies, list[Answers], Rates]:
-    """Write formats and golden vectors; give with the manifest what eager says to every case, and the rates that the
-    shortlist was chosen by."""
-    run = load_run(run_path)
-    _require_fit(run, settings, like)
-    # torch ends the whole process when the disk is full in the middle of an archive.
-    copies = len(settings.formats) + 3 * ("aotinductor" in settings.formats)
-    sizes = [(run_path / name).stat().st_size for name in (WEIGHTS_FILE, VOCABULARY_FILE)]
-    require_space(stage, int(1.1 * copies * sizes[0]) + 8 * sizes[1] + GOLDEN_SPACE, "the bundle")
-    config, vocabularies = run.config.model, run.vocabularies
-    levels = {form: _level(form, settings.ids, vocabularies) for form in settings.formats}
-    signatures = {
-        ids: build_signatures(config, vocabularies, settings.signatures, top_k=settings.top_k, ids=ids)
-        for ids in dict.fromkeys((settings.ids, *levels.values()))
-    }
-    draft = Manifest(
-        schema_version=SCHEMA_VERSION,
-        settings=settings,
-        signatures=tuple(one for level in signatures.values() for one in level),
-        formats=(),
-        files=(),
-        model=config,
-        items=_facts(vocabularies.items),
-        context={name: _facts(one) for name, one in vocabularies.context.items()},
-        output_layer=None,
-        shortlist=None,
-        tuning=None,
-        tolerance=TOLERANCE,
-        parity=(),
-        run_sha256=run_hash(run_path),
-        versions=library_versions("onnx", "onnxscript", "onnxruntime"),
-    )
-    plan, rates = None, ZEN_4
-    if "onnx" in settings.formats and "top_k" in settings.signatures and settings.shortlist:
-        if settings.tune:
-            tell("measuring what the operators of top_k cost here")
-            rates = in_own_process(measure_rates)
-        tell("choosing compact copies of the output layer")
-        limit, excluding = settings.top_k.limit, settings.top_k.exclude_history
-        plan = choose_shortlist(run.model, run.heldout, limit, exclude_history=excluding, rates=rates)
-    records = []
-    output_layer = None
-    for form, ids in levels.items():
-        tell(f"exporting {form}")
-        (stage / form).mkdir()
-        output_layer = _write_format(form, stage / form, run, signatures[ids], draft, plan) or output_layer
-        records.append(_record(form, ids, stage / form, settings))
-    write_vocabularies(stage, vocabularies)
-    answers = []
-    every = cases(config, run.heldout, settings.top_k)
+    stage: Path,
+    run: Run,
+    forms: Sequence[Format],
+    signatures: Mapping[Ids, tuple[Signature, ...]],
+    facts: Mapping[str, Any],
+    plan: Shortlist | None,
+    tell: Tell,
+) -> _Written:
+    """Write formats, vocabularies and golden vectors; keep what eager says to every case."""
+    settings: ExportSettings = facts["settings"]
+    records, output_layer = [], None
+    for form in forms:
+        ids = form.level(settings.ids, run.vocabularies)
+        tell(f"exporting {form.name}")
+        folder = stage / form.name
+        folder.mkdir()
+        metadata = _metadata(facts, signatures[ids])
+        output_layer = form.write(Order(folder, run, signatures[ids], settings, metadata, plan)) or output_layer
+        records.append(
+            FormatRecord(
+                name=form.name,
+                ids=ids,
+                entries={name: form.entry(name) for name in settings.signatures},
+                golden=_golden_folder(ids, settings),
+                equal_scores=form.equal_scores,
+                needs=form.needs(folder, settings),
+            )
+        )
+    write_vocabularies(stage, run.vocabularies)
     tell("asking the model, in float32 and in float64")
-    for one in answer(run.model, config, vocabularies, settings, draft.signatures, every):
+    every, stated = cases(run.config.model, run.heldout, settings.top_k), [*chain.from_iterable(signatures.values())]
+    answers = []
+    for one in answer(run.model, run.config.model, run.vocabularies, settings, stated, every):
         stored = [golden for golden in one.golden if worth_storing(golden)]
         ids = one.signature.ids
-        folder = stage / _golden_folder(ids, settings)
-        write_golden(folder, one.signature, stored, onnx_layout=ids == settings.ids)
+        write_golden(stage / _golden_folder(ids, settings), one.signature, stored, onnx_layout=ids == settings.ids)
         answers.append(one)
-    found = {"formats": tuple(records), "output_layer": output_layer, "shortlist": plan.record() if plan else None}
-    return draft.model_copy(update=found), vocabularies, answers, rates
+    return _Written(tuple(records), output_layer, answers)
 
 
-def _write_format(
-    form: Format,
-    folder: Path,
-    run: Run,
-    signatures: tuple[Signature, ...],
-    manifest: Manifest,
-    shortlist: Shortlist | None,
-) -> OutputLayer | None:
-    """Write the files of a format; give where the output layer lies in them, if others can read it there."""
-    settings, raw = manifest.settings, signatures[0].ids == "raw"
-    one_length, packed = form == "aotinductor", form == "onnx"
-    scorer = Scorer(run.model, run.config.model, settings.top_k, one_length=one_length, packed=packed)
-    served = ServedModel(scorer, run.vocabularies if raw else None).eval()
-    metadata = _metadata(manifest, signatures)
-    if form == "onnx":
-        return save_onnx(
-            served.scorer,
-            signatures,
-            run.vocabularies,
-            folder,
-            top_k=settings.top_k,
-            opset=settings.opset,
-            metadata=metadata,
-            shortlist=shortlist,
-        )
-    if form == "torchscript":
-        torchscript.save_torchscript(served, signatures, folder / torchscript.FILE, metadata=metadata)
-    elif form == "pt2":
-        from export.formats import pt2  # a second, for torch's compiler comes with it
-
-        pt2.save_pt2(served, signatures, folder / "model.pt2", metadata=metadata)
-    else:
-        aotinductor.save_aotinductor(served, signatures, folder, cpu=settings.cpu, metadata=metadata)
-    return None
+def _proven(
+    stage: Path, written: _Written, vocabularies: Vocabularies, config: BSTConfig, run_path: Path, tell: Tell
+) -> Iterator[ParityRecord]:
+    """Compare every format with eager, one session after another."""
+    with one_at_a_time() as collect:
+        for record in written.formats:
+            for answers in written.answers:
+                signature = answers.signature
+                if signature.ids != record.ids:
+                    continue
+                tell(f"comparing {signature.name} in {record.name} with eager")
+                try:
+                    session = FORMATS.find(record.name).open_in(stage, record, signature)
+                    yield prove(record.name, answers, session, vocabularies, config)
+                except PartedError as error:
+                    run = load_run(run_path)  # once more, to look for the block
+                    where = where_they_part(stage, record, error.signature, error.case, run)
+                    raise CheckError(f"{error}; {where}") from None
+                del session
+                collect()
 
 
-def _record(form: Format, ids: Ids, folder: Path, settings: ExportSettings) -> FormatRecord:
-    entries = {
-        "onnx": lambda name: Entry(path=f"onnx/{name}.onnx"),
-        "torchscript": lambda name: Entry(path=f"torchscript/{torchscript.FILE}", function=name),
-        "pt2": lambda name: Entry(path="pt2/model.pt2", function=name),
-        "aotinductor": lambda name: Entry(path=f"aotinductor/{name}.pt2"),
-    }
-    return FormatRecord(
-        name=form,
-        ids=ids,
-        entries={name: entries[form](name) for name in settings.signatures},
-        golden=_golden_folder(ids, settings),
-        # ONNX TopK states it; torch.topk promises nothing.
-        equal_scores="lower index first" if form == "onnx" else "any order",
-        needs=needs_of(form, folder, settings),
-    )
+def _tuned(
+    stage: Path, records: Sequence[FormatRecord], signatures: Sequence[Signature], rates: Rates, tell: Tell
+) -> Tuning:
+    (record,) = (one for one in records if one.name == "onnx")
+    named = {one.name: one for one in signatures if one.ids == record.ids and one.name in record.entries}
+    signature = named.get("top_k", next(iter(named.values())))
+    return tune(stage, record, signature, rates, tell)
 
 
 def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> None:
@@ -247,12 +255,10 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
         raise InputError(f"k={limit} is not between 1 and the catalogue's {count} items; give another")
     if settings.tune and "onnx" not in settings.formats:
         raise InputError(f"tune tries ONNX Runtime, and formats={','.join(settings.formats)} lacks onnx; add it")
-    if "aotinductor" in settings.formats:
-        if run.config.model.padding == "counted":
-            raise InputError(
-                "aotinductor pads every history, and to this model (padding='counted') that matters; leave it out"
-            )
-        aotinductor.require_compiler()
+    for name in settings.signatures:
+        SIGNATURES.find(name)
+    for name in settings.formats:
+        FORMATS.find(name).require(run.config.model, settings)
     if like is None:
         return
     sizes, stated = _architecture(run.config.model), _architecture(like.model)
@@ -274,21 +280,14 @@ def _architecture(config: BSTConfig) -> dict[str, Any]:
     return values
 
 
-def _level(form: Format, ids: Ids, vocabularies: Vocabularies) -> Ids:
-    tensors_only = form in ("pt2", "aotinductor")
-    return "index" if tensors_only and not can_hold_raw_ids(vocabularies) else ids
-
-
 def _golden_folder(ids: Ids, settings: ExportSettings) -> str:
     return "golden" if ids == settings.ids else f"golden/{ids}"
 
 
-def _metadata(manifest: Manifest, signatures: tuple[Signature, ...]) -> dict[str, str]:
+def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:
     """What travels inside the files themselves, for one who finds them without the manifest: JSON by name."""
-    told = manifest.model_dump(mode="json", include={"settings", "model", "items", "context", "versions"})
-    told["run_sha256"] = manifest.run_sha256
-    told["signatures"] = [signature.model_dump(mode="json") for signature in signatures]
-    return {f"bst.{name}": json.dumps(value, ensure_ascii=False) for name, value in told.items()}
+    told = {**facts, "signatures": list(signatures)}
+    return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in told.items()}
 
 
 def _facts(vocabulary: Vocabulary) -> VocabularyFacts:

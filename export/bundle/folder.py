@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,20 +17,14 @@ from bst.system.console import Tell
 from export.contract.contents import check_files, require_inside
 from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer, read_manifest
 from export.contract.parity import TOLERANCE, compare
-from export.contract.settings import Format
-from export.contract.signatures import OF_OUTPUT_LAYER, SIGNATURE_NAMES, Ids, Signature, build_signatures
-from export.formats.onnx.graph import check_onnx
+from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures
+from export.formats import FORMATS, Format
+from export.formats.compatibility import obstacles
+from export.formats.format import file_of
 from export.proof.golden import read_golden
-from export.sessions.compatibility import obstacles
-from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, open_format, rebuild_eager
+from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
 
 T = TypeVar("T")
-FORMAT_OF: dict[str, Format] = {
-    "onnxruntime": "onnx",
-    "torchscript": "torchscript",
-    "pt2": "pt2",
-    "aotinductor": "aotinductor",
-}
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,8 @@ class Bundle:
         """Load a signature. It takes and gives ids at the level of the bundle, whatever the format itself can hold.
 
         Args:
-            backend: `onnxruntime`, `torchscript` (frozen), `pt2`, `aotinductor`, or `eager`, which takes its weights
-                from the TorchScript or the pt2.
+            backend: that of a format (`onnxruntime`, `torchscript`, `pt2`, `aotinductor`), or `eager`, the Python model
+                with the plain weights of the bundle.
             signature: a name from the manifest; `eager` has every signature of the model.
             threads: of ONNX Runtime, instead of what the manifest advises; torch takes its own from
                 `torch.set_num_threads`.
@@ -61,14 +55,13 @@ class Bundle:
             stated = self.signature_at(signature, self.manifest.ids)
             return eager_session(rebuild_eager(self.path, self.manifest, self.vocabularies), stated, device)
         self.manifest.signature(signature)  # refuses one that the bundle does not have
-        if backend not in FORMAT_OF:
-            raise InputError(f"backend {backend!r} is not known; known: eager, {', '.join(FORMAT_OF)}")
-        record = self.manifest.format(FORMAT_OF[backend])
+        form = format_of_backend(backend)
+        record = self.manifest.format(form.name)
         if found := obstacles(record):
             raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
         options = self.manifest.session_options
         return self.looked_up(
-            signature, record.ids, lambda one: open_format(self.path, record, one, threads=threads, options=options)
+            signature, record.ids, lambda one: form.open_in(self.path, record, one, threads=threads, options=options)
         )
 
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
@@ -89,11 +82,8 @@ class Bundle:
         Raises:
             InputError: models have no signature of that name; the message lists those they have.
         """
-        names = [one for one in SIGNATURE_NAMES if one == name]
-        if not names:
-            raise InputError(f"signature {name!r} is not known; known: {', '.join(SIGNATURE_NAMES)}")
         (stated,) = build_signatures(
-            self.manifest.model, self.vocabularies, names, top_k=self.manifest.settings.top_k, ids=ids
+            self.manifest.model, self.vocabularies, [name], top_k=self.manifest.settings.top_k, ids=ids
         )
         return stated
 
@@ -115,6 +105,19 @@ class Bundle:
                 f"{' and '.join(OF_OUTPUT_LAYER)}; export with them"
             )
         return map_output_layer(self.path, layer)
+
+
+def format_of_backend(backend: str) -> Format:
+    """The format that a backend executes.
+
+    Raises:
+        InputError: none is known that it does.
+    """
+    for form in FORMATS:
+        if form.backend == backend:
+            return form
+    known = ", ".join(form.backend for form in FORMATS)
+    raise InputError(f"backend {backend!r} is not known; known: eager, {known}")
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -144,7 +147,7 @@ def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
 class Verdict:
     """What `verify_bundle` found for one signature in one format: the largest relative error of the golden calls."""
 
-    format: Format
+    format: str
     signature: str
     cases: int
     rows: int
@@ -172,19 +175,23 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
                 verdict = replay(path, manifest, record, signature)
                 collect()
                 yield verdict
-        check_output_layer(path, manifest)
+        check_output_layer(path, manifest.output_layer, manifest.signatures)
 
 
-def check_output_layer(path: Path, manifest: Manifest) -> None:
+def check_output_layer(path: Path, layer: OutputLayer | None, signatures: Sequence[Signature]) -> None:
     """Prove what the manifest says of the output layer: golden user vectors times it are the golden scores.
+
+    Args:
+        layer: nothing is proven where there is none.
+        signatures: those of the bundle, at its own level first.
 
     Raises:
         CheckError: they are not.
     """
-    if manifest.output_layer is None:
+    if layer is None:
         return
-    weights, biases = map_output_layer(path, manifest.output_layer)
-    encoded, scored = map(manifest.signature, OF_OUTPUT_LAYER)
+    weights, biases = map_output_layer(path, layer)
+    encoded, scored = (next(one for one in signatures if one.name == name) for name in OF_OUTPUT_LAYER)
     users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}
     for one in read_golden(path / "golden", scored):
         if one.name in users:
@@ -211,10 +218,10 @@ def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Sign
         raise CheckError(str(error)) from None
     if not golden:
         raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
-    if record.name == "onnx":
-        check_onnx(path / record.entries[signature.name].path, signature)
+    form = FORMATS.find(record.name)
+    form.check(file_of(path, record, signature), signature)
     try:
-        session = open_format(path, record, signature)
+        session = form.open_in(path, record, signature)
     except InputError as error:  # a file of a bundle that does not load is a check that failed
         raise CheckError(str(error)) from None
     found = [compare(signature, one.outputs, session(one.inputs), manifest.tolerance) for one in golden]

@@ -8,7 +8,6 @@ in every round, and by more than `MARGIN` in the mean over rounds and batch size
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.system.console import Tell
+from bst.system.machine import cpu_model
 from bst.system.processes import in_own_process
 from export.contract.choices import Tuning, TuningRow
 from export.contract.inputs import Arrays
-from export.contract.manifest import Manifest
+from export.contract.manifest import FormatRecord
 from export.contract.settings import SessionOptions
 from export.contract.signatures import Signature
 from export.proof.golden import read_golden
@@ -34,10 +34,14 @@ SECONDS = 0.4  # a batch size in a round
 MARGIN = 0.03
 
 
-def tune(bundle: Path, manifest: Manifest, rates: Rates, tell: Tell = lambda step: None) -> Tuning:
+def tune(
+    bundle: Path, record: FormatRecord, signature: Signature, rates: Rates, tell: Tell = lambda step: None
+) -> Tuning:
     """Measure on this machine; the manifest keeps the result, and `Bundle.session` applies it.
 
     Args:
+        record: of the format onnx.
+        signature: the one that is timed, at its level.
         rates: those that the shortlist was chosen by.
     """
     tried: dict[SessionOptions, list[list[float]]] = {}
@@ -46,14 +50,14 @@ def tune(bundle: Path, manifest: Manifest, rates: Rates, tell: Tell = lambda ste
         if name == "spinning" and best.threads == 1:
             continue  # nobody waits
         candidate = best.model_copy(update={name: value})
-        _measure_by_turns(bundle, manifest, [best, candidate], tried, tell)
+        _measure_by_turns(bundle, record, signature, [best, candidate], tried, tell)
         best = candidate if _ratio(tried[best], tried[candidate]) < 1 else best
     rows = [
         TuningRow(options=options, batch_size=size, p50_us=float(np.median(p50)), rounds=len(p50))
         for options, rounds in tried.items()
         for size, p50 in zip(BATCH_SIZES, np.array(rounds).T, strict=True)
     ]
-    return Tuning(cpu=_cpu(), cores=os.cpu_count() or 1, options=best, rows=tuple(rows), rates=rates)
+    return Tuning(cpu=cpu_model(), cores=os.cpu_count() or 1, options=best, rows=tuple(rows), rates=rates)
 
 
 def _ratio(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
@@ -64,7 +68,8 @@ def _ratio(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) ->
 
 def _measure_by_turns(
     bundle: Path,
-    manifest: Manifest,
+    record: FormatRecord,
+    signature: Signature,
     candidates: Sequence[SessionOptions],
     tried: dict[SessionOptions, list[list[float]]],
     tell: Tell,
@@ -72,18 +77,16 @@ def _measure_by_turns(
     for number in range(ROUNDS):
         for options in candidates if number % 2 == 0 else candidates[::-1]:
             tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
-            medians = in_own_process(_medians, bundle, manifest, options)
+            medians = in_own_process(_medians, bundle, record, signature, options)
             tried.setdefault(options, []).append(medians)
 
 
-def _medians(bundle: Path, manifest: Manifest, options: SessionOptions) -> list[float]:
+def _medians(bundle: Path, record: FormatRecord, signature: Signature, options: SessionOptions) -> list[float]:
     """Microseconds of the median call, of each batch size."""
-    record = manifest.format("onnx")
-    signature = manifest.main_signature(record.ids)
     session = OnnxSession(signature, bundle / record.entries[signature.name].path, options=options)
     found = []
     for size in BATCH_SIZES:
-        calls = [session.prepare(call) for call in _calls(bundle, signature, size)]
+        calls = [session.prepare(call) for call in _calls(bundle / record.golden, signature, size)]
         samples: list[float] = []
         until = time.perf_counter() + SECONDS
         while time.perf_counter() < until or len(samples) < 2 * len(calls):
@@ -95,9 +98,9 @@ def _medians(bundle: Path, manifest: Manifest, options: SessionOptions) -> list[
     return found
 
 
-def _calls(bundle: Path, signature: Signature, size: int) -> list[Arrays]:
+def _calls(golden_folder: Path, signature: Signature, size: int) -> list[Arrays]:
     """Batches of the users in the golden vectors, each of other rows."""
-    golden = [one.inputs for one in read_golden(bundle / "golden", signature)]
+    golden = [one.inputs for one in read_golden(golden_folder, signature)]
     largest = max(golden, key=lambda one: next(iter(one.values())).size)
     count = len(next(iter(largest.values())))
     rng = np.random.default_rng(0)
@@ -107,12 +110,3 @@ def _calls(bundle: Path, signature: Signature, size: int) -> list[Arrays]:
 
     picks = [rng.integers(0, count, size) for _ in range(8)]
     return [{name: rows(array, picked) for name, array in largest.items()} for picked in picks]
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

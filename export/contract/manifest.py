@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
 from bst.system.files import read_json
-from bst.system.memory import FLOAT_BYTES
 from bst.system.validation import json_schema, validated
 from export.contract.choices import ShortlistRecord, Tuning
-from export.contract.parity import TOLERANCE
-from export.contract.settings import ORT_DEFAULTS, ExportSettings, Format, SessionOptions
+from export.contract.rules import offences
+from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = "4.0"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
+MAJOR = SCHEMA_VERSION.partition(".")[0]
+VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 WHAT = "a bundle (a folder that `bst export` writes)"
 
 
@@ -27,8 +28,8 @@ class FileRecord(Frozen):
     """A file of the bundle; `path` is relative to it, with forward slashes."""
 
     path: str
-    bytes: int
-    sha256: str
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class VocabularyFacts(Frozen):
@@ -92,7 +93,7 @@ class FormatRecord(Frozen):
     of equal scores.
     """
 
-    name: Format
+    name: str
     ids: Ids
     entries: dict[str, Entry]
     golden: str
@@ -122,7 +123,7 @@ class ParityRecord(Frozen):
         permuted: of candidates in another order, against the first order.
     """
 
-    format: Format
+    format: str
     signature: str
     cases: int
     rows: int
@@ -147,27 +148,29 @@ class ParityRecord(Frozen):
         return self.format, self.signature, str(self.cases), str(self.rows), *told, str(self.swaps)
 
 
-class Manifest(Frozen):
-    """The content of `manifest.json`.
+class Description(Frozen):
+    """The content of `manifest.json` but for the list of files.
 
     Attributes:
+        schema_version: `major.minor`.
         settings: what was asked for. A format that cannot hold text ids is at index level all the same.
         signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
         formats: what each holds, where, and what it needs.
+        weights: the file of the model's plain weights, as safetensors: the eager backend reads them.
         output_layer: where it lies in the ONNX weights; none without them, or without the signatures that prove it.
         shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
         tuning: advised session options, where they were measured (`bst export --tune`).
         run_sha256: over the files of the run that decide the answers.
     """
 
-    schema_version: int
+    schema_version: str
     settings: ExportSettings
     signatures: tuple[Signature, ...]
     formats: tuple[FormatRecord, ...]
-    files: tuple[FileRecord, ...]
     model: BSTConfig
     items: VocabularyFacts
     context: dict[str, VocabularyFacts]
+    weights: str
     output_layer: OutputLayer | None
     shortlist: ShortlistRecord | None
     tuning: Tuning | None
@@ -186,7 +189,7 @@ class Manifest(Frozen):
         return self.settings.ids
 
     @property
-    def format_names(self) -> tuple[Format, ...]:
+    def format_names(self) -> tuple[str, ...]:
         return tuple(record.name for record in self.formats)
 
     def format(self, name: str) -> FormatRecord:
@@ -222,68 +225,40 @@ class Manifest(Frozen):
         return tuple(self.signature(name, record.ids) for name in record.entries)
 
 
+class Manifest(Description):
+    """The content of `manifest.json`; `files` are all of the bundle but itself."""
+
+    files: tuple[FileRecord, ...]
+
+
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema of `manifest.json`, as `docs/reference/manifest.schema.json` publishes it."""
-    return json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
+    schema = json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
+    schema["properties"]["schema_version"] = {"type": "string", "pattern": rf"^{MAJOR}\.(0|[1-9][0-9]*)$"}
+    for kind in (schema, *schema["$defs"].values()):
+        kind.pop("additionalProperties", None)  # a later minor has more, and readers ignore it
+    return schema
 
 
 def read_manifest(bundle: Path) -> Manifest:
-    """Read `manifest.json` of a bundle.
+    """Read `manifest.json` of a bundle. Fields that this version does not know are ignored.
 
     Raises:
-        InputError: the path is not a bundle, or one of a schema that this version does not read.
+        InputError: the path is not a bundle, is one of another major version, or its manifest breaks a rule of
+            `docs/reference/manifest.md`; all broken rules are named.
     """
     if not bundle.is_dir():
         raise InputError(f"{bundle} is not {WHAT}: there is no such folder")
     values = read_json(bundle / MANIFEST_FILE, WHAT)
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    if found != SCHEMA_VERSION:
-        raise InputError(f"{bundle}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; export again")
-    manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE))
-    if offences := _offences(manifest):
-        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(offences)}; export again")
+    _require_major(values, bundle)
+    manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE), unknown="ignore")
+    if found := offences(manifest):
+        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(found)}; export again")
     return manifest
 
 
-def _offences(manifest: Manifest) -> list[str]:
-    """Say what a manifest must not state: nothing to replay, a bound of its own, files that no hash is stated of."""
-    listed = {record.path for record in manifest.files}
-    named = {entry.path for record in manifest.formats for entry in record.entries.values()}
-    named |= {f"{record.golden}/{name}.json" for record in manifest.formats for name in record.entries}
-    if manifest.output_layer:
-        named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
-    found = [f"{path} is not among its files" for path in sorted(named - listed)]
-    found += [f"{path} leads out of the bundle" for path in sorted(listed) if not _is_inside(path)]
-    found += [f"signature {one.name} is no function of ids" for one in manifest.signatures if not _is_of_ids(one)]
-    found += _misplaced(manifest)
-    if not manifest.formats or not all(record.entries for record in manifest.formats):
-        found.append("it holds no format or no signature")
-    if not 0 < manifest.tolerance <= TOLERANCE:
-        found.append(f"tolerance={manifest.tolerance} is not above 0 and at most {TOLERANCE}")
-    return found
-
-
-def _misplaced(manifest: Manifest) -> list[str]:
-    """Say where the output layer is not one of this model, or lies beyond its file: it is mapped as it is stated."""
-    layer = manifest.output_layer
-    if layer is None:
-        return []
-    rows, sizes = manifest.model.num_items + layer.first_row, {record.path: record.bytes for record in manifest.files}
-    found = [] if layer.first_row in (0, 1) else [f"output_layer.first_row={layer.first_row} is neither 0 nor 1"]
-    for place, shape in ((layer.weights, (rows, manifest.model.user_width)), (layer.biases, (rows,))):
-        if place.shape != shape:
-            found.append(f"an output layer of {list(place.shape)} is not that of the model, {list(shape)}")
-        elif place.offset < 0 or place.offset + FLOAT_BYTES * math.prod(shape) > sizes.get(place.path, 0):
-            found.append(f"{place.path} ends before the output layer does")
-    return found
-
-
-def _is_of_ids(signature: Signature) -> bool:
-    ranks = {len(spec.shape) for spec in (*signature.inputs, *signature.outputs)}
-    takes = {spec.dtype for spec in signature.inputs}
-    return bool(takes) and takes <= {"int64", "string"} and len(signature.outputs) in (1, 2) and ranks <= {1, 2}
-
-
-def _is_inside(path: str) -> bool:
-    parts = PurePosixPath(path)
-    return not parts.is_absolute() and ".." not in parts.parts and "\\" not in path
+def _require_major(values: object, bundle: Path) -> None:
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    version = VERSION.fullmatch(found) if isinstance(found, str) else None
+    if version is None or version[1] != MAJOR:
+        raise InputError(f"{bundle}: schema_version={found!r}, this version reads {MAJOR}.*; export again")

@@ -14,8 +14,6 @@ from export.contract.signatures import Signature
 TOLERANCE = 1e-5  # of the largest |score| of a call
 RUNNER_UP = "runner_up"
 LARGEST = "largest_score"
-RANKED = 10  # so many of the best are compared as a ranking where a signature gives all scores
-MAY_BE_ABSENT = ("top_k", "score_candidates")
 
 Array = NDArray[Any]
 
@@ -60,7 +58,7 @@ def compare(
             return Comparison(np.inf, 0, 0, f"{spec.name} is {found}, not {list(expected[spec.name].shape)}")
     name = signature.output_names[-1]
     want, got = expected[name].astype(np.float64), actual[name].astype(np.float64)
-    absent = np.isneginf(want) & np.isneginf(got) & (signature.name in MAY_BE_ABSENT)
+    absent = np.isneginf(want) & np.isneginf(got) & signature.kind.may_be_absent
     broken = ~(np.isfinite(want) & np.isfinite(got) | absent).all(axis=1)
     if broken.any():
         return Comparison(np.inf, 0, int(broken.argmax()), f"NaN or inf in row {broken.argmax()}")
@@ -73,11 +71,11 @@ def compare(
     if error > tolerance:
         failure = f"row {worst} is off by {error:.2e} of the largest {name}, {tolerance:.0e} is allowed"
         return Comparison(error, 0, worst, failure)
-    if name != "scores":
+    if signature.kind.ranked == 0:
         return Comparison(error, 0, worst, None)
     want_ids, want_scores = _ranking(signature, expected)
     got_ids, _ = _ranking(signature, actual)
-    if signature.name == "top_k":
+    if signature.kind.picks:
         below = expected.get(RUNNER_UP, np.full(len(want), -np.inf)).astype(np.float64)
     else:
         below = runner_up(want, want_ids.shape[1])
@@ -86,12 +84,12 @@ def compare(
 
 
 def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array, Array]:
-    scores = outputs["scores"].astype(np.float64)
-    if signature.name == "top_k":
+    scores, ranked = outputs[signature.output_names[-1]].astype(np.float64), signature.kind.ranked
+    if signature.kind.picks:
         return outputs[signature.outputs[0].name], scores
     best = np.arange(scores.shape[1])[None].repeat(len(scores), axis=0)
-    if signature.name == "all_scores" and scores.shape[1] > RANKED:  # a catalogue is not sorted for its best ten
-        best = np.sort(np.argpartition(-scores, RANKED, axis=1)[:, :RANKED], axis=1)
+    if ranked is not None and scores.shape[1] > ranked:  # a catalogue is not sorted for its best ten
+        best = np.sort(np.argpartition(-scores, ranked, axis=1)[:, :ranked], axis=1)
     values = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)

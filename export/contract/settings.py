@@ -7,10 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bst.config import Frozen
-from export.contract.signatures import SIGNATURE_NAMES, Ids, SignatureName, TopK
+from export.contract.signatures import SIGNATURES, Ids, TopK
 
-Format = Literal["onnx", "torchscript", "pt2", "aotinductor"]
-FORMATS: tuple[Format, ...] = ("onnx", "torchscript", "pt2", "aotinductor")
 OPSETS = (18, 20, 21, 23)
 Cpu = Literal["avx2", "native"]
 
@@ -44,7 +42,7 @@ class ExportSettings(Frozen):
 
     Attributes:
         formats: which are written, each once.
-        signatures: which are written, each once; in the order of `SIGNATURE_NAMES`, whatever order they are given in.
+        signatures: which are written, each once; in the order of `SIGNATURES`, whatever order they are given in.
         ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
         tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
@@ -52,8 +50,8 @@ class ExportSettings(Frozen):
         cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
     """
 
-    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
-    signatures: Annotated[tuple[SignatureName, ...], Field(min_length=1)] = SIGNATURE_NAMES
+    formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
+    signatures: Annotated[tuple[str, ...], Field(min_length=1)] = SIGNATURES.names
     ids: Ids = "raw"
     top_k: TopK = TopK()
     opset: int = 21
@@ -63,13 +61,12 @@ class ExportSettings(Frozen):
 
     @field_validator("signatures")
     @classmethod
-    def _in_one_order(cls, names: tuple[SignatureName, ...]) -> tuple[SignatureName, ...]:
-        return tuple(sorted(names, key=SIGNATURE_NAMES.index))
+    def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = SIGNATURES.names
+        return tuple(sorted(names, key=lambda name: known.index(name) if name in known else len(known)))
 
     @model_validator(mode="after")
-    def _choices_are_known(self) -> Self:
-        if self.opset not in OPSETS:
-            raise ValueError(f"opset {self.opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+    def _names_come_once(self) -> Self:
         for what, names in (("formats", self.formats), ("signatures", self.signatures)):
             if repeated := {name for name in names if names.count(name) > 1}:
                 raise ValueError(f"{what} name {', '.join(sorted(repeated))} twice; once is enough")

@@ -5,21 +5,23 @@ The names are API: renaming one breaks every caller in every language.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config import INPUT_WORDS, OTHER_WORDS, BSTConfig, Frozen, is_plain_name
+from bst.config import INPUT_WORDS, BSTConfig, Frozen
 from bst.data.vocabulary import Vocabularies
+from bst.system.registry import Registry
 
 Dtype = Literal["int64", "float32", "string"]
 Ids = Literal["raw", "index"]
-SignatureName = Literal["all_scores", "top_k", "score_candidates", "encode_user"]
-SIGNATURE_NAMES: tuple[SignatureName, ...] = ("all_scores", "top_k", "score_candidates", "encode_user")
+IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 # The product of what the one gives with the output layer is what the other gives: together they prove where it lies.
-OF_OUTPUT_LAYER: tuple[SignatureName, SignatureName] = ("encode_user", "all_scores")
+OF_OUTPUT_LAYER = ("encode_user", "all_scores")
 
 
 class TopK(Frozen):
@@ -56,14 +58,13 @@ class Signature(Frozen):
     ids: Ids
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    max_k: int | None = None
+    max_k: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _can_be_written_as_code(self) -> Self:
-        """Refuse names that are none: eager runs source text that is made of them."""
+    def _names_are_identifiers(self) -> Self:
         names = [self.name, *(spec.name for spec in self.inputs)]
         for name in names:
-            if not is_plain_name(name) or name in OTHER_WORDS or names.count(name) > 1:
+            if not IDENTIFIER.fullmatch(name) or names.count(name) > 1:
                 raise ValueError(f"a signature with {name!r} as a name cannot be called; export again")
         return self
 
@@ -76,6 +77,15 @@ class Signature(Frozen):
     def output_names(self) -> tuple[str, ...]:
         return tuple(spec.name for spec in self.outputs)
 
+    @property
+    def kind(self) -> SignatureKind:
+        """What is known of signatures of this name.
+
+        Raises:
+            InputError: nothing is.
+        """
+        return SIGNATURES.find(self.name)
+
     def takes(self, name: str) -> bool:
         return any(spec.name == name for spec in self.inputs)
 
@@ -84,15 +94,108 @@ class Signature(Frozen):
         return f"{self.name} takes {stated}"
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What the shapes of outputs depend on."""
+
+    num_items: int
+    user_width: int
+    top_k: TopK
+
+    @property
+    def k(self) -> int | str:
+        """How many items `top_k` gives: a number, or an axis where the caller says it."""
+        return "k" if self.top_k.k_is_input else self.top_k.limit
+
+
+@dataclass(frozen=True)
+class SignatureKind:
+    """All that is known of the signatures of a name. Add one to `SIGNATURES`, and every format exports it.
+
+    Attributes:
+        name: of the signature, and of the method that answers it: `Scorer.<name>`, or `method`.
+        numbers: the name of the float32 output, and its second axis.
+        sentence: what the README in a bundle says of it.
+        takes_candidates: the caller lists the items that it is about.
+        picks: it names items, best first: it gives their ids before their scores, can leave out the history, and
+            gives the first k of them where the caller states k.
+        may_be_absent: a score of -inf may stand where nothing is to be scored.
+        ranked: how many of the best of its scores are compared as a ranking; none of them, or all where it is None.
+        of_catalogue: its numbers are scores of items: errors are relative to the largest score of the catalogue. If
+            not, to its own largest number.
+        method: a function of a `Scorer`, user vectors float32 `[batch, user_width]`, candidates int64 `[batch, n]` if
+            it takes them, and seen items int64 `[batch, any]` if it picks; in the part of Python that TorchScript
+            compiles.
+    """
+
+    name: str
+    numbers: Callable[[Sizes], tuple[str, int | str]]
+    sentence: Callable[[TopK], str]
+    takes_candidates: bool = False
+    picks: bool = False
+    may_be_absent: bool = False
+    ranked: int | None = 0
+    of_catalogue: bool = True
+    method: Callable[..., Any] | None = None
+
+    def outputs(self, sizes: Sizes, ids: Ids, item_dtype: Dtype) -> tuple[TensorSpec, ...]:
+        name, axis = self.numbers(sizes)
+        numbers = TensorSpec(name=name, dtype="float32", shape=("batch", axis))
+        if not self.picks:
+            return (numbers,)
+        found = "item_ids" if ids == "raw" else "item_indices"
+        return TensorSpec(name=found, dtype=item_dtype, shape=("batch", axis)), numbers
+
+
+def _top_k_sentence(top_k: TopK) -> str:
+    count = f"as many as its input `k` says, at most {top_k.limit}," if top_k.k_is_input else str(top_k.limit)
+    left_out = "leaving out what the history holds" if top_k.exclude_history else "items of the history among them"
+    return f"`top_k` gives {count} items, best first, {left_out}."
+
+
+SIGNATURES: Registry[SignatureKind] = Registry(
+    "signature",
+    (
+        SignatureKind(
+            "all_scores",
+            lambda sizes: ("scores", sizes.num_items),
+            lambda top_k: "Column j of `all_scores` is the item with index j + 1.",
+            ranked=10,
+        ),
+        SignatureKind(
+            "top_k", lambda sizes: ("scores", sizes.k), _top_k_sentence, picks=True, may_be_absent=True, ranked=None
+        ),
+        SignatureKind(
+            "score_candidates",
+            lambda sizes: ("scores", "n"),
+            lambda top_k: "An unknown candidate scores -inf.",
+            takes_candidates=True,
+            may_be_absent=True,
+            ranked=None,
+        ),
+        SignatureKind(
+            "encode_user",
+            lambda sizes: ("user_vector", sizes.user_width),
+            lambda top_k: "`user_vector` times an item's row of the output layer, plus the item's bias, is its score.",
+            of_catalogue=False,
+        ),
+    ),
+)
+
+
 def build_signatures(
     config: BSTConfig,
     vocabularies: Vocabularies,
-    names: Sequence[SignatureName] = SIGNATURE_NAMES,
+    names: Sequence[str] | None = None,
     *,
     top_k: TopK,
     ids: Ids,
 ) -> tuple[Signature, ...]:
-    """Describe the signatures `names` of a model."""
+    """Describe the signatures `names` of a model; all that are known, if none are given.
+
+    Raises:
+        InputError: a name is not known.
+    """
     item_dtype: Dtype = vocabularies.items.dtype if ids == "raw" else "int64"
     user: tuple[TensorSpec, ...]
     if ids == "raw":
@@ -104,31 +207,20 @@ def build_signatures(
         context = TensorSpec(name="context", dtype="int64", shape=("batch", len(config.context)))
         user = (items, context) if config.context else (items,)
     candidates = TensorSpec(name="candidates", dtype=item_dtype, shape=("batch", "n"))
-    asked = (TensorSpec(name="k", dtype="int64", shape=(1,)),) if top_k.k_is_input else ()
-    k: int | str = "k" if top_k.k_is_input else top_k.limit
+    asked = TensorSpec(name="k", dtype="int64", shape=(1,))
+    sizes = Sizes(config.num_items, config.user_width, top_k)
 
-    def scores(axis: int | str) -> TensorSpec:
-        return TensorSpec(name="scores", dtype="float32", shape=("batch", axis))
-
-    found = TensorSpec(name="item_ids" if ids == "raw" else "item_indices", dtype=item_dtype, shape=("batch", k))
-    vector = TensorSpec(name="user_vector", dtype="float32", shape=("batch", config.user_width))
-    inputs = {"top_k": (*user, *asked), "score_candidates": (*user, candidates)}
-    outputs = {
-        "all_scores": (scores(config.num_items),),
-        "top_k": (found, scores(k)),
-        "score_candidates": (scores("n"),),
-        "encode_user": (vector,),
-    }
-    return tuple(
-        Signature(
-            name=name,
+    def described(kind: SignatureKind) -> Signature:
+        asks = kind.picks and top_k.k_is_input
+        return Signature(
+            name=kind.name,
             ids=ids,
-            inputs=inputs.get(name, user),
-            outputs=outputs[name],
-            max_k=top_k.limit if name == "top_k" and top_k.k_is_input else None,
+            inputs=(*user, *((candidates,) if kind.takes_candidates else ()), *((asked,) if asks else ())),
+            outputs=kind.outputs(sizes, ids, item_dtype),
+            max_k=top_k.limit if asks else None,
         )
-        for name in names
-    )
+
+    return tuple(described(SIGNATURES.find(name)) for name in names or SIGNATURES.names)
 
 
 def can_hold_raw_ids(vocabularies: Vocabularies) -> bool:

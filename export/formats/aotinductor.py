@@ -1,103 +1,58 @@
-"""AOTInductor packages: `torch.export` programs compiled to machine code, one package a signature, weights inside.
-
-A package runs on CPUs of the kind it was compiled for, and crashes the process on others; `needs` says which they are.
-It checks neither shape nor dtype nor strides of what it is given: `export.sessions.session` does, other callers must.
-"""
+"""The format `aotinductor`: a package of machine code a signature, with the weights inside."""
 
 from __future__ import annotations
 
 import platform
-import shutil
-from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from bst.errors import CheckError, InputError, reason
-from export.contract.settings import Cpu
+from bst.config import BSTConfig
+from bst.errors import InputError
+from export.contract.manifest import Entry, Needs
+from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Signature
-from export.formats.quiet import quiet
-from export.guards import archives
-from export.serving.scorer import ServedModel
-
-# The flags of x86-64-v3 as /proc/cpuinfo calls them (System V ABI for x86-64, section 3.1.1).
-AVX2_FLAGS = ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
+from export.formats.aotinductor_packages import cpu_flags_for, load_aotinductor, require_compiler, save_aotinductor
+from export.formats.format import Format, Order, Question
+from export.serving.blocks import Blocks
+from export.sessions.session import Session, TorchSession
 
 
-def require_compiler() -> None:
-    """Refuse to begin what only a compiler can end.
+class AOTInductor(Format):
+    name = "aotinductor"
+    backend = "aotinductor"
+    holds_text = False
+    copies = 4  # one a signature
 
-    Raises:
-        InputError: there is no C++ compiler, or the CPU is not an x86-64 one with AVX2.
-    """
-    if not (shutil.which("g++") or shutil.which("clang++")):
-        raise InputError(
-            "aotinductor needs a C++ compiler and there is no g++ here; install it or leave the format out"
+    def require(self, config: BSTConfig, settings: ExportSettings) -> None:
+        if config.padding == "counted":
+            raise InputError(
+                "aotinductor pads every history, and to this model (padding='counted') that matters; leave it out"
+            )
+        require_compiler()
+
+    def entry(self, signature: str) -> Entry:
+        return Entry(path=f"aotinductor/{signature}.pt2")
+
+    def write(self, order: Order) -> None:
+        served = order.served(one_length=True)
+        save_aotinductor(served, order.signatures, order.folder, cpu=order.settings.cpu, metadata=order.metadata)
+
+    def needs(self, folder: Path, settings: ExportSettings) -> Needs:
+        return Needs(
+            versions={},
+            made_with={"torch": version("torch"), "python": platform.python_version()},
+            machine=platform.machine(),
+            cpu_flags=cpu_flags_for(settings.cpu),
+            remarks=(
+                "machine code for Linux; on a CPU without these flags it crashes the process",
+                "checks neither shape nor dtype nor strides of its inputs: check them before the call",
+            ),
         )
-    missing = [flag for flag in AVX2_FLAGS if flag not in cpu_flags()]
-    if missing:
-        raise InputError(
-            f"aotinductor is built for CPUs with AVX2 and this one lacks {', '.join(missing)}; leave it out"
-        )
 
+    def open(
+        self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
+    ) -> Session:
+        return TorchSession(signature, load_aotinductor(path))
 
-def save_aotinductor(
-    model: ServedModel, signatures: tuple[Signature, ...], folder: Path, *, cpu: Cpu, metadata: Mapping[str, str]
-) -> None:
-    """Compile every signature into `folder/<signature>.pt2`; takes about a quarter of a minute each.
-
-    Args:
-        cpu: `avx2` for any x86-64 CPU since about 2015, `native` for CPUs like this one.
-
-    Raises:
-        CheckError: the compiler failed.
-    """
-    from export.formats import pt2  # a second, for torch's compiler comes with it
-
-    options: dict[str, Any] = {"aot_inductor.metadata": dict(metadata)}
-    if cpu == "avx2":
-        options |= {"cpp.simdlen": 256, "cpp.march": "x86-64-v3"}
-    for signature in signatures:
-        program = pt2.export_program(model, signature)
-        path = folder / f"{signature.name}.pt2"
-        try:
-            with quiet("torch.export", "torch._inductor"):
-                torch._inductor.aoti_compile_and_package(program, package_path=str(path), inductor_configs=options)
-        except Exception as error:  # the compiler's errors have no base of their own
-            raise CheckError(f"aotinductor cannot compile {signature.name}: {str(error).splitlines()[0]}") from error
-
-
-def load_aotinductor(path: Path) -> Any:
-    """Load a package: a callable of contiguous int64 tensors, in the order of the signature.
-
-    A package is machine code: load none that you would not run as a program.
-
-    Raises:
-        InputError: the file is not such a package.
-    """
-    try:
-        archives.require_plain(path)  # torch unpacks it into a folder
-        with quiet("torch.export", "torch._inductor"):
-            return torch._inductor.aoti_load_package(str(path))
-    except (*archives.UNREADABLE, AssertionError, KeyError) as error:
-        raise InputError(f"{path} does not load as an AOTInductor package ({reason(error)}); export again") from None
-
-
-def needs(cpu: Cpu) -> tuple[str, ...]:
-    """CPU flags that a package needs: those of AVX2, or every one of this machine that a compiler may use."""
-    if cpu == "avx2":
-        return AVX2_FLAGS
-    vector = ("avx", "amx", "fma", "bmi", "f16c", "abm", "movbe", "gfni", "vaes", "vpclmulqdq", "sha_ni", "adx")
-    return tuple(sorted(flag for flag in cpu_flags() if flag.startswith(vector)))
-
-
-def cpu_flags() -> frozenset[str]:
-    """The features of this CPU as Linux lists them; none where it does not."""
-    if platform.machine() != "x86_64":
-        return frozenset()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), ()))
+    def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
+        return "machine code cannot be looked into: export pt2 beside it, which is the program that it was made from"

@@ -1,83 +1,55 @@
-"""TorchScript: the only place that touches `torch.jit`, which warns that it is deprecated (torch 2.13 and later)."""
+"""The format `torchscript`: one scripted module with a method a signature."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import platform
+import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from bst.errors import InputError, reason
+from export.contract.manifest import Entry, Needs
+from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Signature
-from export.guards import archives
-from export.serving.scorer import IntegerIds, Scorer, ServedModel, TextIds, method_source
+from export.formats.format import CALLS, Call, Format, Order, Question
+from export.formats.torchscript_archive import load_torchscript, save_torchscript
+from export.serving.blocks import Blocks, blocks_of_model
+from export.sessions.session import Session, TorchSession
 
 FILE = "model.pt"
+REMARK = "TorchScript is deprecated since torch 2.13 and may break on Python 3.14; the pt2 format is its successor"
+SEED_REMARK = (
+    "TorchScript lists constants in an order that Python's hash seed decides: `bst export` with PYTHONHASHSEED=0 gives "
+    "the same bytes of the same run again, without it only the same answers"
+)
 
 
-def save_torchscript(
-    model: ServedModel, signatures: tuple[Signature, ...], path: Path, *, metadata: Mapping[str, str]
-) -> None:
-    """Script `model` with one method a signature and write it to `path`; `metadata` go into the archive's `extra/`.
+class TorchScript(Format):
+    name = "torchscript"
+    backend = "torchscript"
+    calls = (Call("TorchScript", "python", CALLS / "torchscript.py.jinja"),)
 
-    The model must be in evaluation mode.
-    """
-    with _no_deprecation():
-        for kind in (Scorer, IntegerIds, TextIds):
-            for name, function in vars(kind).items():
-                if not name.startswith("_") and name != "forward":
-                    torch.jit.export(function)  # mark it for compilation; changes nothing else
+    def entry(self, signature: str) -> Entry:
+        return Entry(path=f"torchscript/{FILE}", function=signature)
 
-        class Served(torch.nn.Module):
-            """A class of its own for each archive: TorchScript shares compiled methods between modules of one class."""
+    def write(self, order: Order) -> None:
+        save_torchscript(order.served(), order.signatures, order.folder / FILE, metadata=order.metadata)
 
-        archive = Served()
-        for name, child in model.named_children():
-            archive.add_module(name, child)
-        scripted = torch.jit.script(archive.eval())
-        for signature in signatures:
-            scripted.define(method_source(signature))
-        torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
+    def needs(self, folder: Path, settings: ExportSettings) -> Needs:
+        seeded = os.environ.get("PYTHONHASHSEED", "random") != "random"
+        made_with = {"torch": version("torch"), "python": platform.python_version()}
+        return Needs(versions={}, made_with=made_with, remarks=(REMARK, *(() if seeded else (SEED_REMARK,))))
 
+    def warnings(self) -> list[str]:
+        if sys.version_info < (3, 14):
+            return []
+        return [f"this is Python {platform.python_version()}, where torch promises nothing for it"]
 
-def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool = False, device: str = "cpu") -> Any:
-    """Load a scripted model.
+    def open(
+        self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
+    ) -> Session:
+        module = load_torchscript(path, freeze=(signature.name,))
+        return TorchSession(signature, getattr(module, signature.name))
 
-    Args:
-        freeze: the methods to keep when weights are folded in as constants; none for a model as it was scripted.
-        optimize: change what was frozen to what torch takes for faster (`torch.jit.optimize_for_inference`).
-        device: where it computes.
-
-    Raises:
-        InputError: the file is not a TorchScript archive, or calls what no model of ours needs
-            (`export.guards.archives`).
-    """
-    with _no_deprecation():
-        try:
-            archives.require_inert(path)
-            module = torch.jit.load(str(path), map_location=device)
-            archives.require_arithmetic(module)
-            module.eval()
-            if not freeze:
-                return module
-            frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
-            return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
-        except (*archives.UNREADABLE, AttributeError, IndexError, KeyError) as error:
-            raise InputError(f"{path} is not a TorchScript file of bst ({reason(error)}); export again") from None
-
-
-def script(module: torch.nn.Module) -> Any:
-    """Script a module of any kind, as its user would."""
-    with _no_deprecation():
-        return torch.jit.script(module)
-
-
-@contextmanager
-def _no_deprecation() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
-        yield
+    def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
+        return blocks_of_model(load_torchscript(path).scorer.model, question.items, question.context)

@@ -15,13 +15,15 @@ from bst.errors import CheckError, InputError
 from bst.run.folder import read_vocabularies
 from bst.system.console import Tell
 from bst.system.files import require_new, require_space, staged_folder
+from bst.system.templates import render
 from export.contract.contents import check_files
 from export.contract.manifest import WHAT, Manifest, read_manifest
 from export.contract.signatures import Signature
-from export.handout.snippets import example
+from export.handout.calls import example
 from export.handout.triton_config import config_of, is_batched, samples_of
 from export.proof.golden import Array, read_golden
 
+READ_ME = Path(__file__).parent / "templates" / "triton.md.jinja"
 REPOSITORY = "the model repository"
 KSERVE_TYPES = {"int64": "INT64", "string": "BYTES", "float32": "FP32"}
 
@@ -125,34 +127,16 @@ def _link_or_copy(source: Path, place: Path) -> None:
 
 
 def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies: Vocabularies) -> str:
-    needs = manifest.format("onnx").needs
-    return f"""# A model repository for Triton
-
-Models: {", ".join(f"`{one.name}`" for one in signatures)}, the signatures of a bundle that
-`bst export` wrote from the run with sha256 `{manifest.run_sha256[:16]}...`.
-
-They are in ONNX opset {needs.versions["ai.onnx"]}: the backend `onnxruntime` of the server must hold ONNX Runtime
-{needs.at_least["onnxruntime"]} or later. Which one a release of Triton holds stands in the `build.py` of its source.
-
-```sh
-tritonserver --model-repository .
-{_curl(manifest.main_signature(manifest.format("onnx").ids), manifest, vocabularies)}
-```
-
-Shapes, batching and the calls that warm a model up are in each `config.pbtxt`, with the reasons. In JSON the server
-writes the score of an unknown candidate as `-Infinity`, which not every parser reads: ask for binary outputs, as
-Triton's own clients do.
-
-`warmup/` holds histories of real users of the training data: treat this folder as confidential as that.
-"""
+    record = manifest.format("onnx")
+    curl = _curl(manifest.main_signature(record.ids), manifest, vocabularies)
+    return render(READ_ME, manifest=manifest, signatures=signatures, needs=record.needs, curl=curl)
 
 
 def _curl(signature: Signature, manifest: Manifest, vocabularies: Vocabularies) -> str:
-    given = example(signature, vocabularies, manifest.settings.top_k.limit)
     inputs = []
-    for spec in signature.inputs:
-        values = given[spec.name]
-        shape = [1, len(values)] if len(spec.shape) == 2 or is_batched(signature) else [len(values)]
-        inputs.append({"name": spec.name, "shape": shape, "datatype": KSERVE_TYPES[spec.dtype], "data": values})
+    for given in example(signature, vocabularies, manifest.settings.top_k.limit):
+        shape = [1, *given.shape] if len(given.shape) == 1 and is_batched(signature) else given.shape
+        datatype = KSERVE_TYPES[given.dtype]
+        inputs.append({"name": given.name, "shape": shape, "datatype": datatype, "data": given.values})
     body = json.dumps({"inputs": inputs}, ensure_ascii=False)
     return f"curl -s localhost:8000/v2/models/{signature.name}/infer -d {shlex.quote(body)}"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from bst.system.templates import render
 from export.contract.manifest import Manifest
-from export.contract.settings import SessionOptions
 from export.contract.signatures import Signature, TensorSpec
 from export.proof.golden import BATCH_SIZES, Array, GoldenCase
 
 TYPES = {"int64": "TYPE_INT64", "string": "TYPE_STRING", "float32": "TYPE_FP32"}
 MAX_BATCH_SIZE = BATCH_SIZES[-1]  # no larger batch was compared with the model
+CONFIG = Path(__file__).parent / "templates" / "config.pbtxt.jinja"
 WARM_UP = ("full", "empty")
 WARM_BATCH = 8  # more than the rows for which `top_k` has a way of its own
 
@@ -51,83 +53,21 @@ def config_of(manifest: Manifest, signature: Signature, samples: list[Sample]) -
     """Write the text of `config.pbtxt`; the inputs of a sample are in `warmup/<case>.<input>`."""
     batched = is_batched(signature)
     tensors = [("input", spec) for spec in signature.inputs] + [("output", spec) for spec in signature.outputs]
-    parts = [
-        f"# The signature `{signature.name}` of a bundle that `bst export` wrote, for Triton's ONNX Runtime backend.",
-        "# Behind the name of each tensor stands its whole shape; an axis in words takes any size from 1 up.",
-        f'name: "{signature.name}"',
-        'backend: "onnxruntime"',
-        f"max_batch_size: {MAX_BATCH_SIZE if batched else 0}",
-        "version_policy { latest { num_versions: 1 } }",
-        "instance_group { kind: KIND_CPU count: 1 }",
-        "",
-        *_batching(manifest, signature),
-        *_session(manifest.tuning.options if manifest.tuning else None),
-        "",
-        *(_tensor(kind, spec, batched=batched) for kind, spec in tensors),
-        "",
-        "# Golden calls, which Triton runs before it says that the model is ready.",
-        *(_warm_up(signature, sample) for sample in samples),
-    ]
-    return "\n".join(parts) + "\n"
+    options = manifest.tuning.options if manifest.tuning else None
+    return render(
+        CONFIG,
+        signature=signature,
+        max_batch_size=MAX_BATCH_SIZE if batched else 0,
+        padding_counts=manifest.model.padding == "counted",
+        options=options,
+        # What is advised and the backend has no parameter for.
+        unsaid=[name for name in ("spinning", "prepacking") if options and not getattr(options, name)],
+        types=TYPES,
+        tensors=[(kind, spec, _dims(spec, batched=batched)) for kind, spec in tensors],
+        samples=samples,
+    )
 
 
-def _batching(manifest: Manifest, signature: Signature) -> list[str]:
-    if not is_batched(signature):
-        return [
-            "# No batching by the server: it merges calls along the first axis of every input, and `k` is one number",
-            "# for the whole call. The batch is an axis like others here; send many users in one call.",
-        ]
-    sizes = "histories are equally long"
-    if signature.takes("candidates"):
-        sizes += " and have equally many candidates"
-    advice = "Pad histories in front to a few fixed lengths, which changes no score, and more calls are merged."
-    if manifest.model.padding == "counted":
-        advice = "Do not pad histories for that: padding changes the scores of this model."
-    return [
-        f"# Calls that wait while the model is busy are merged if their {sizes}.",
-        f"# {advice}",
-        "# With a delay above 0, a call waits for others also while the model is idle.",
-        "dynamic_batching { max_queue_delay_microseconds: 0 }",
-    ]
-
-
-def _session(options: SessionOptions | None) -> list[str]:
-    """What `bst export --tune` advises, so far as the backend has a parameter for it."""
-    if options is None:
-        return []
-    found = ["", "# Advised by the manifest's `tuning`."]
-    if options.threads is not None:
-        found.append(_parameter("intra_op_thread_count", str(options.threads)))
-    found.append(_parameter("enable_mem_arena", str(int(options.arena))))
-    unsaid = [name for name in ("spinning", "prepacking") if not getattr(options, name)]
-    if unsaid:
-        found.append(f"# It also advises no {' and no '.join(unsaid)}, for which the backend has no parameter.")
-    return found
-
-
-def _parameter(key: str, value: str) -> str:
-    return f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
-
-
-def _tensor(kind: str, spec: TensorSpec, *, batched: bool) -> str:
-    dims = [-1 if isinstance(axis, str) else axis for axis in spec.shape[batched:]]
-    lines = [
-        f"{kind} {{",
-        f'  name: "{spec.name}"  # [{", ".join(map(str, spec.shape))}]',
-        f"  data_type: {TYPES[spec.dtype]}",
-        f"  dims: {dims or [1]}",
-        # Triton takes no tensor without dims.
-        *([] if dims else ["  reshape { shape: [] }  # callers send [batch, 1]"]),
-        "}",
-    ]
-    return "\n".join(lines)
-
-
-def _warm_up(signature: Signature, sample: Sample) -> str:
-    times = f"_times_{sample.batch_size}" if sample.batch_size > 1 else ""
-    lines = ["model_warmup {", f'  name: "{sample.case}{times}"', f"  batch_size: {sample.batch_size}"]
-    for spec in signature.inputs:
-        dims, file = list(sample.inputs[spec.name].shape), f"{sample.case}.{spec.name}"
-        value = f'data_type: {TYPES[spec.dtype]} dims: {dims} input_data_file: "{file}"'
-        lines.append(f'  inputs {{ key: "{spec.name}" value {{ {value} }} }}')
-    return "\n".join([*lines, "}"])
+def _dims(spec: TensorSpec, *, batched: bool) -> list[int]:
+    """The axes as Triton writes them; none where a batched tensor has no other axis."""
+    return [-1 if isinstance(axis, str) else axis for axis in spec.shape[batched:]]

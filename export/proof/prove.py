@@ -19,11 +19,11 @@ from bst.model import BST
 from export.contract.inputs import Arrays
 from export.contract.manifest import ParityRecord
 from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
-from export.contract.settings import ExportSettings, Format
+from export.contract.settings import ExportSettings
 from export.contract.signatures import Signature, build_signatures
 from export.proof.golden import Case, GoldenCase
 from export.proof.oracle import in_float64
-from export.serving.scorer import Scorer, ServedModel
+from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import Session, eager_session
 
 Array = NDArray[Any]
@@ -64,7 +64,7 @@ def answer(
     def asked(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
         tables = vocabularies if signature.ids == "raw" else None
         here, exact = (
-            eager_session(ServedModel(Scorer(one, config, settings.top_k), tables), signature)
+            eager_session(ServedModel(make_scorer(one, config, settings.top_k), tables), signature)
             for one in (model, exact_model)
         )
         inputs = [case.inputs(signature, vocabularies) for case in cases]
@@ -77,18 +77,19 @@ def answer(
     largest = scales([one["scores"] for one in of_all[1]], of_all[2])
     for signature in signatures:
         inputs, outputs, truth = of_all if signature == scored else asked(signature)
-        users = signature.name == "encode_user"
-        largest_here = scales([one["user_vector"] for one in outputs], truth) if users else largest
+        numbers = signature.output_names[-1]
+        of_catalogue = signature.kind.of_catalogue
+        largest_here = largest if of_catalogue else scales([one[numbers] for one in outputs], truth)
         for place, one in enumerate(outputs):
             one[LARGEST] = largest_here[place]
-            if signature.name == "top_k":
+            if signature.kind.picks:
                 one[RUNNER_UP] = below[place]
         golden = [GoldenCase(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
         yield Answers(signature, cases, golden, truth)
 
 
 def prove(
-    form: Format,
+    form: str,
     answers: Answers,
     session: Session,
     vocabularies: Vocabularies,
@@ -162,7 +163,7 @@ def _variations(
         yield asked("alone", case.rows(alone), {name: array[alone] for name, array in whole.items()})
     yield asked("more_padding", replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0)))), whole)
     if signature.takes("candidates"):
-        turned = {**whole, "scores": whole["scores"][:, ::-1]}
+        turned = {**whole, **{name: whole[name][:, ::-1] for name in signature.output_names}}
         yield asked("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
 
 

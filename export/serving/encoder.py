@@ -46,16 +46,16 @@ class PackedEncoder(nn.Module):
         slots = F.pad(real.flatten().nonzero().squeeze(1), (1, 0))  # [N]
         # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
         # process of a caller who gives no rows.
-        found, places = items.flatten().index_select(0, slots), model._places(real).flatten().index_select(0, slots)
-        x = model._embed(found, places)  # [N, D]
-        hidden = model._hidden(real, x)
+        found, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
+        x = model.embed(found, places)  # [N, D]
+        hidden = model.hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
         if model.mean_pooling:
-            pooled = model._pool(F.embedding(rows, x), real, rows)
+            pooled = model.pool(F.embedding(rows, x), real, rows)
         else:
             pooled = self._newest_state(x, rows, real)
-        return model.head(model._with_context(pooled, context))
+        return model.head(model.with_context(pooled, context))
 
     def _newest_state(self, x: Tensor, rows: Tensor, real: Tensor) -> Tensor:
         newest = F.embedding(rows.amax(dim=1), x)  # [B, D]

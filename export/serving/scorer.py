@@ -1,13 +1,12 @@
 """The signatures as torch code: once at index level, and once more with raw ids in front and behind.
 
-Everything here can be scripted and exported by `torch.export`, and runs eagerly as it is: eager and the torch formats
-share every line. No `from __future__ import annotations`, because TorchScript reads the annotations of attributes.
+All but `ServedModel` can be scripted, and all of it runs eagerly and is exported by `torch.export`. No
+`from __future__ import annotations`, because TorchScript reads the annotations of attributes.
 """
 
+import inspect
 import math
-import textwrap
-import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Dict, Final, List, Tuple  # noqa: UP035  the words that TorchScript knows
 
 import torch
@@ -18,14 +17,16 @@ from torch._jit_internal import is_scripting, unused
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
-from export.contract.signatures import Signature, TopK
+from export.contract.signatures import SIGNATURES, Signature, TopK
 from export.serving.encoder import PackedEncoder
 
 
 class Scorer(nn.Module):
-    """The index-level signatures of a model. `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`.
+    """The index-level signatures of a model: a method of that name each, of the user vectors that `encode` gives.
 
-    Indices must be in range and `length` at most `max_length`: `guard_items`, `guard_context`, `newest` see to it.
+    `items` are int64 `[batch, length]`, `context` int64 `[batch, num_context]`, user vectors float32
+    `[batch, user_width]`. Indices must be in range and `length` at most `max_length`: `guard_items`, `guard_context`,
+    `newest` see to it.
 
     `one_length`: exported, every history is padded to `max_length`, for compilers that cannot cut it to a length that
     is known only at the call. It costs time, and is wrong for a model to which padding counts.
@@ -52,31 +53,27 @@ class Scorer(nn.Module):
         counts = [feature.num_categories for feature in config.context]
         self.register_buffer("num_categories", torch.tensor(counts, dtype=torch.int64), persistent=False)
 
-    def all_scores(self, items: Tensor, context: Tensor) -> Tensor:
-        """Score every item: float32 `[batch, num_items]`, column j is the item with index j + 1."""
-        return self.model.item_scores(self.encode_user(items, context))
-
-    def top_k(self, items: Tensor, context: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-        """Pick the best: their indices int64 `[batch, limit]` and scores float32 `[batch, limit]`, best first.
-
-        `seen`, int64 `[batch, any]`, holds the indices to leave out where the scorer excludes the history, 0 for none.
-        In place of an item that is not there stand index 0 and a score of -inf.
-        """
-        return self.best_of(self.all_scores(items, context), seen)
-
-    def score_candidates(self, items: Tensor, context: Tensor, candidates: Tensor) -> Tensor:
-        """Score `candidates`, int64 `[batch, n]`: float32 `[batch, n]`, -inf for index 0. Reads only their rows."""
-        return self.candidate_scores(self.encode_user(items, context), candidates)
-
-    def encode_user(self, items: Tensor, context: Tensor) -> Tensor:
+    def encode(self, items: Tensor, context: Tensor) -> Tensor:
         """Encode: float32 `[batch, user_width]`. Its product with an item's output row, plus bias, is the score."""
         if self.packed:
             return self.encoder(items, context)
         else:  # TorchScript compiles only the branch that the constant chooses
             return self.model.user_vectors(items, context)
 
-    def best_of(self, scores: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-        """Pick from what `all_scores` gives, see `top_k`."""
+    def encode_user(self, user_vectors: Tensor) -> Tensor:
+        return user_vectors
+
+    def all_scores(self, user_vectors: Tensor) -> Tensor:
+        """Score every item: float32 `[batch, num_items]`, column j is the item with index j + 1."""
+        return self.model.item_scores(user_vectors)
+
+    def top_k(self, user_vectors: Tensor, seen: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Pick the best: their indices int64 `[batch, limit]` and scores float32 `[batch, limit]`, best first.
+
+        `seen`, int64 `[batch, any]`, holds the indices to leave out where the scorer excludes the history, 0 for none.
+        In place of an item that is not there stand index 0 and a score of -inf.
+        """
+        scores = self.all_scores(user_vectors)
         if self.exclude_history:
             nothing = torch.full_like(seen, -math.inf, dtype=scores.dtype)
             # By the least: ONNX allows an index to come twice, as padding does, only where it says what then holds.
@@ -87,8 +84,8 @@ class Scorer(nn.Module):
             best, columns = scores.topk(self.limit)
             return columns + 1, best
 
-    def candidate_scores(self, user_vectors: Tensor, candidates: Tensor) -> Tensor:
-        """Score for what `encode_user` gives, see `score_candidates`."""
+    def score_candidates(self, user_vectors: Tensor, candidates: Tensor) -> Tensor:
+        """Score `candidates`, int64 `[batch, n]`: float32 `[batch, n]`, -inf for index 0. Reads only their rows."""
         rows, biases = self.model.output_rows(candidates.clamp(min=1))
         scores = (rows @ user_vectors.unsqueeze(2)).squeeze(2) + biases
         return scores.masked_fill(candidates < 1, -math.inf)
@@ -190,12 +187,18 @@ class TextIds(nn.Module):
         return found
 
 
-class ServedModel(nn.Module):
-    """A scorer with its id tables. Its signatures are made from source text, because each model has inputs of its own.
+def make_scorer(
+    model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
+) -> Scorer:
+    """Build a scorer that answers every signature that is known, also one that was added from elsewhere."""
+    methods = {kind.name: kind.method for kind in SIGNATURES if kind.method is not None}
+    cls = type("Scorer", (Scorer,), methods) if methods else Scorer
+    return cls(model, config, top_k, one_length=one_length, packed=packed)
 
-    `method_source` is that text: run by Python it is the eager backend, compiled by TorchScript the scripted one,
-    traced by `torch.export` the program.
-    """
+
+class ServedModel(nn.Module):
+    """A scorer with its id tables. `method` gives a signature as a function, eagerly and for `torch.export`;
+    TorchScript, which compiles source text alone, gets the same from `export.formats.torchscript`."""
 
     def __init__(self, scorer: Scorer, vocabularies: Vocabularies | None) -> None:
         super().__init__()
@@ -206,58 +209,44 @@ class ServedModel(nn.Module):
                 setattr(self, f"{name}_ids", _id_table(vocabulary))
 
     def method(self, signature: Signature) -> Callable[..., Any]:
-        """Bind `signature` as a Python callable that takes its inputs in order."""
-        return types.MethodType(compiled_source(signature), self)
+        """Give `signature` as a function of its inputs, in order or by name: tensors, and lists where they are text."""
 
+        def answer(*inputs: Any) -> Any:
+            return self.answer(signature, dict(zip(names, inputs, strict=True)))
 
-def compiled_source(signature: Signature) -> Callable[..., Any]:
-    """Make `signature` a Python function whose first argument is a `ServedModel`."""
-    namespace: dict[str, Any] = {"torch": torch, "Tensor": Tensor, "List": List, "Tuple": Tuple}  # noqa: UP006
-    exec(method_source(signature), namespace)  # the names in it are identifiers: `Signature` sees to that
-    return namespace[signature.name]
+        names = [spec.name for spec in signature.inputs]
+        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+        answer.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return answer
 
-
-def method_source(signature: Signature) -> str:
-    """Write `signature` as a method of `ServedModel`, in the part of Python that TorchScript compiles."""
-    text = "string" in (signature.inputs[0].dtype, signature.outputs[0].dtype)
-    types_of = {"int64": ("Tensor", "Tensor"), "string": ("List[str]", "List[List[str]]")}
-    arguments = [f"{spec.name}: {types_of[spec.dtype][len(spec.shape) - 1]}" for spec in signature.inputs]
-    found, *scores = [types_of["string"][1] if spec.dtype == "string" else "Tensor" for spec in signature.outputs]
-    result = f"Tuple[{found}, {scores[0]}]" if scores else found
-    call = ["bst_items", "bst_context"]
-    lines = [
-        f"bst_seen = {_indices(signature, signature.inputs[0].name, text)}",
-        "bst_items = self.scorer.newest(bst_seen)",
-        f"bst_context = {_context(signature)}",
-    ]
-    if signature.takes("candidates"):
-        call.append(_indices(signature, "candidates", text))
-    if signature.name == "top_k":
-        call.append("bst_seen")
-        lines.append(f"bst_found, bst_scores = self.scorer.top_k({', '.join(call)})")
+    def answer(self, signature: Signature, inputs: Mapping[str, Any]) -> Any:
+        """Answer a call of `signature`: its only output, or a tuple of them."""
+        kind, scorer = signature.kind, self.scorer
+        seen = self._items(signature, inputs[signature.inputs[0].name])
+        items = scorer.newest(seen)
+        given = [scorer.encode(items, self._context(signature, inputs, items))]
+        if kind.takes_candidates:
+            given.append(self._items(signature, inputs["candidates"]))
+        if not kind.picks:
+            return getattr(scorer, kind.name)(*given)
+        found, scores = getattr(scorer, kind.name)(*given, seen)
         if signature.takes("k"):
-            lines += [f"{name} = self.scorer.first({name}, k)" for name in ("bst_found", "bst_scores")]
-        lines.append(f"return {'self.item_ids.raw(bst_found)' if signature.ids == 'raw' else 'bst_found'}, bst_scores")
-    else:
-        lines.append(f"return self.scorer.{signature.name}({', '.join(call)})")
-    body = textwrap.indent("\n".join(lines), "    ")
-    return f"def {signature.name}(self, {', '.join(arguments)}) -> {result}:\n{body}\n"
+            found, scores = (scorer.first(part, inputs["k"]) for part in (found, scores))
+        return self.item_ids.raw(found) if signature.ids == "raw" else found, scores
+
+    def _items(self, signature: Signature, ids: Any) -> Tensor:
+        if signature.ids == "index":
+            return self.scorer.guard_items(ids)
+        return self.item_ids(ids) if isinstance(self.item_ids, IntegerIds) else self.item_ids.rows(ids)
+
+    def _context(self, signature: Signature, inputs: Mapping[str, Any], items: Tensor) -> Tensor:
+        if not signature.context:
+            return items.new_zeros([items.size(0), 0])
+        if signature.ids == "index":
+            return self.scorer.guard_context(inputs["context"])
+        columns = [getattr(self, f"{spec.name}_ids")(inputs[spec.name]) for spec in signature.context]
+        return torch.stack(columns, dim=1)
 
 
-def _indices(signature: Signature, name: str, text: bool) -> str:
-    if signature.ids == "index":
-        return f"self.scorer.guard_items({name})"
-    return f"self.item_ids.rows({name})" if text else f"self.item_ids({name})"
-
-
-def _context(signature: Signature) -> str:
-    if not signature.context:
-        return "bst_items.new_zeros([bst_items.size(0), 0])"
-    if signature.ids == "index":
-        return "self.scorer.guard_context(context)"
-    columns = ", ".join(f"self.{spec.name}_ids({spec.name})" for spec in signature.context)
-    return f"torch.stack([{columns}], dim=1)"
-
-
-def _id_table(vocabulary: Vocabulary) -> nn.Module:
+def _id_table(vocabulary: Vocabulary) -> IntegerIds | TextIds:
     return IntegerIds(vocabulary) if vocabulary.dtype == "int64" else TextIds(vocabulary)

@@ -15,16 +15,13 @@ import torch
 
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError, reason
-from bst.model import BST
-from bst.system.memory import require_memory, stored_bytes
+from bst.run.folder import read_weights
 from bst.training.world import require_device
 from export.contract.inputs import Array, Arrays, checked_inputs
-from export.contract.manifest import FormatRecord, Manifest
+from export.contract.manifest import MANIFEST_FILE, WHAT, Manifest
 from export.contract.settings import ORT_DEFAULTS, SessionOptions
 from export.contract.signatures import Signature, TensorSpec
-from export.formats.aotinductor import load_aotinductor
-from export.formats.torchscript import load_torchscript
-from export.serving.scorer import Scorer, ServedModel
+from export.serving.scorer import ServedModel, make_scorer
 
 # What NumPy calls them; the reference that a format is compared with is in float64.
 DTYPES = {"int64": ("i8",), "float32": ("f4", "f8"), "string": ("O",)}
@@ -248,64 +245,15 @@ def eager_session(served: ServedModel, signature: Signature, device: str = "cpu"
     return TorchSession(signature, served.eval().to(device).method(signature), device)
 
 
-def open_format(
-    bundle: Path,
-    record: FormatRecord,
-    signature: Signature,
-    *,
-    threads: int | None = None,
-    options: SessionOptions = ORT_DEFAULTS,
-) -> Session:
-    """Load one signature, at the level of the format, from its files; `threads` and `options` are of ONNX Runtime.
-
-    Raises:
-        InputError: a file does not load.
-    """
-    path = _file_of(bundle, record, signature.name)
-    if record.name == "onnx":
-        return OnnxSession(signature, path, threads, options=options)
-    if record.name == "torchscript":
-        module = load_torchscript(path, freeze=(signature.name,))
-        return TorchSession(signature, getattr(module, signature.name))
-    if record.name == "pt2":
-        from export.formats import pt2  # a second, for torch's compiler comes with it
-
-        return TorchSession(signature, pt2.load_pt2_module(path, signature.name))
-    return TorchSession(signature, load_aotinductor(path))
-
-
 def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) -> ServedModel:
-    """Build the Python model of a bundle again, from its config and the weights in the TorchScript or the pt2.
+    """Build the Python model of a bundle again, from its config and its plain weights.
 
     Raises:
-        InputError: the bundle holds neither, or other weights than those of the model that its manifest describes.
+        InputError: the weights are missing, damaged, or not those of the model that the manifest describes.
     """
-    found = next((manifest.format(name) for name in ("torchscript", "pt2") if name in manifest.format_names), None)
-    if found is None:
-        raise InputError(f"{bundle} holds neither torchscript nor pt2, where eager reads its weights; export one too")
-    signature = next(iter(found.entries))
-    path = _file_of(bundle, found, signature)
-    if stored_bytes(manifest.model) > 2 * path.stat().st_size:  # of equal tensors pt2 stores one
-        raise InputError(f"{path} is smaller than the model that the manifest describes; export again")
-    require_memory(manifest.model, 1)
-    if found.name == "torchscript":
-        state = load_torchscript(path).state_dict()
-    else:
-        from export.formats import pt2
-
-        state = pt2.load_pt2_weights(path, signature)
-    model = BST(manifest.model)
-    try:
-        model.load_state_dict({name: state[f"scorer.model.{name}"] for name in model.state_dict()})
-    except (KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{path} does not hold the model that the manifest describes ({reason(error)}); export again"
-        ) from None
-    scorer = Scorer(model, manifest.model, manifest.settings.top_k)
+    model = read_weights(
+        bundle / manifest.weights, manifest.model, what=WHAT, stated_in=MANIFEST_FILE, again="export again"
+    )
+    manifest.model.require_memory(1)
+    scorer = make_scorer(model, manifest.model, manifest.settings.top_k)
     return ServedModel(scorer, vocabularies if manifest.ids == "raw" else None).eval()
-
-
-def _file_of(bundle: Path, record: FormatRecord, signature: str) -> Path:
-    if signature not in record.entries:
-        raise InputError(f"{record.name} of {bundle} has no {signature}; it has {', '.join(record.entries)}")
-    return bundle / record.entries[signature].path

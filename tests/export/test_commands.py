@@ -22,7 +22,7 @@ def test_a_truncated_weight_file_is_one_line(bst_command: Command, run_path: Pat
     [
         (("--k", "41"), ("k=41", "40 items")),
         (("--k", "0"), ("limit=0", "greater than or equal to 1")),
-        (("--formats", "onnx,tflite"), ("'tflite'", "'onnx', 'torchscript', 'pt2' or 'aotinductor'")),
+        (("--formats", "onnx,tflite"), ("format 'tflite' is not known", "known: onnx, torchscript, pt2, aotinductor")),
         (("--formats", ""), ("formats", "at least 1 item")),
         (("--ids", "names"), ("'names'", "'raw' or 'index'")),
         (("--opset", "12"), ("opset 12", "known: 18, 20, 21, 23")),

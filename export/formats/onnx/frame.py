@@ -11,8 +11,8 @@ import onnx_ir as ir
 
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from export.contract.signatures import Dtype, Signature, TensorSpec, TopK
+from export.formats.onnx.blocks import mark_blocks
 from export.formats.onnx.nodes import Nodes
-from export.proof.blocks import mark_blocks
 
 ML_OPSET = 3  # LabelEncoder with int64 and string keys
 DTYPES: dict[Dtype, ir.DataType] = {

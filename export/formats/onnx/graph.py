@@ -6,12 +6,11 @@ torch gives the index-level graph; what torch cannot say is put around it by `ex
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
@@ -19,10 +18,10 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from bst.data.vocabulary import Vocabularies
-from bst.errors import CheckError
 from export.contract.manifest import OutputLayer, TensorPlace
-from export.contract.signatures import OF_OUTPUT_LAYER, Dtype, Ids, Signature, TensorSpec, TopK
-from export.formats.onnx.frame import DTYPES, put_frame
+from export.contract.signatures import OF_OUTPUT_LAYER, SIGNATURES, Ids, Signature, SignatureKind, TopK
+from export.formats.onnx.check import check_onnx
+from export.formats.onnx.frame import put_frame
 from export.formats.onnx.shortlist import put_shortlist
 from export.formats.quiet import quiet
 from export.serving.scorer import Scorer
@@ -30,6 +29,7 @@ from export.shortlist.choice import Shortlist
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
 IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
+TOP_K, ENCODE_USER = "top_k", "encode_user"  # what a shortlist finds, and what it begins with
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
@@ -58,14 +58,14 @@ def save_onnx(
     Raises:
         CheckError: a file is not a valid model, or an axis came out static or under another name.
     """
-    whole = _export_whole(scorer, signatures[0].ids, opset)
+    starts = {one.name: ENCODE_USER if shortlist and one.name == TOP_K else one.name for one in signatures}
+    kinds = [SIGNATURES.find(name) for name in dict.fromkeys(starts.values())]
+    whole = _export_whole(scorer, kinds, signatures[0].ids, opset)
     models = {}
     for signature in signatures:
-        if signature.name == "top_k" and shortlist:
-            model = _part_of(whole, "encode_user")
+        model = _part_of(whole, starts[signature.name])
+        if shortlist and signature.name == TOP_K:
             _put_shortlist(model, scorer, shortlist, top_k, opset)
-        else:
-            model = _part_of(whole, signature.name)
         put_frame(model, signature, scorer.max_length, top_k, vocabularies, padding_counts=scorer.model.padding_counts)
         model.ir_version = IR_VERSIONS[opset]
         model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
@@ -84,78 +84,64 @@ def save_onnx(
     return output_layer
 
 
-def check_onnx(path: Path, signature: Signature) -> None:
-    """Ask the file itself whether it is valid and has the inputs, outputs and axes that `signature` states.
-
-    Raises:
-        CheckError: it is not, or has not; the message names the first difference.
-    """
-    try:
-        onnx.checker.check_model(str(path), full_check=True)
-        graph = onnx.load(str(path), load_external_data=False).graph
-        inputs, outputs = ([_spec_of(value) for value in values] for values in (graph.input, graph.output))
-    except Exception as error:  # those of onnx, of protobuf and of what reads the types have no other common base
-        raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
-    for kind, found, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
-        if found != list(specs):
-            raise CheckError(
-                f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"
-            )
-
-
 class _Whole(nn.Module):
     """All signatures at once, of index-level inputs: what torch exports in one go. Each takes its part of the graph."""
 
-    def __init__(self, scorer: Scorer, ids: Ids) -> None:
+    def __init__(self, scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids) -> None:
         super().__init__()
-        self.scorer = scorer
+        self.scorer, self.kinds = scorer, kinds
         self.guard = ids == "index"  # raw ids are in range once they are looked up
 
     def forward(
-        self, items: Tensor, candidates: Tensor, context: Tensor | None = None, seen: Tensor | None = None
+        self,
+        items: Tensor,
+        candidates: Tensor | None = None,
+        context: Tensor | None = None,
+        seen: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Run everything. `items` are cut to the newest already; `seen` are all of them, where that matters."""
         scorer = self.scorer
         if self.guard:
-            items, candidates = scorer.guard_items(items), scorer.guard_items(candidates)
+            items = scorer.guard_items(items)
+            candidates = None if candidates is None else scorer.guard_items(candidates)
             context = None if context is None else scorer.guard_context(context)
             seen = None if seen is None else scorer.guard_items(seen)
         if context is None:
             context = items.new_zeros((items.size(0), 0))
-        vectors = scorer.encode_user(items, context)
-        scores = scorer.model.item_scores(vectors)
-        best = scorer.best_of(scores, items if seen is None else seen)
-        return scores, *best, scorer.candidate_scores(vectors, candidates), vectors
+        vectors = scorer.encode(items, context)
+        outputs: list[Tensor] = []
+        for kind in self.kinds:
+            given = [vectors, *([candidates] if kind.takes_candidates else [])]
+            given += [items if seen is None else seen] if kind.picks else []
+            found = getattr(scorer, kind.name)(*given)
+            outputs += found if kind.picks else (found,)
+        return tuple(outputs)
 
 
-# Which outputs of `_Whole` are those of a signature.
-PARTS = {"all_scores": slice(0, 1), "top_k": slice(1, 3), "score_candidates": slice(3, 4), "encode_user": slice(4, 5)}
-
-
-def _export_whole(scorer: Scorer, ids: Ids, opset: int) -> ir.Model:
+def _export_whole(scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids, opset: int) -> ir.Model:
     num_context = scorer.num_categories.size(0)
     # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
-    example = {
-        "items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64),
-        "candidates": torch.ones(3, 5, dtype=torch.int64),
-    }
+    example = {"items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64)}
     # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
     batch = torch.export.Dim("batch", min=1)
-    axes = {"items": {0: batch}, "candidates": {0: batch, 1: torch.export.Dim("n", min=1)}}
+    axes = {"items": {0: batch}}
     if scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
         axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
+    if any(kind.takes_candidates for kind in kinds):
+        example["candidates"] = torch.ones(3, 5, dtype=torch.int64)
+        axes["candidates"] = {0: batch, 1: torch.export.Dim("n", min=1)}
     if num_context:
         example["context"] = torch.ones(3, num_context, dtype=torch.int64)
         axes["context"] = {0: batch}
-    if scorer.exclude_history:
+    if scorer.exclude_history and any(kind.picks for kind in kinds):
         example["seen"] = torch.ones(3, 7, dtype=torch.int64)
         axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
     with quiet("torch.onnx"):
         program = torch.onnx.export(
-            _Whole(scorer, ids).eval(),
+            _Whole(scorer, kinds, ids).eval(),
             kwargs=example,
             input_names=list(example),
-            output_names=["inner/all_scores", "inner/best", "inner/best_scores", "inner/candidates", "inner/vectors"],
+            output_names=[f"inner/{kind.name}/{place}" for kind in kinds for place in range(1 + kind.picks)],
             opset_version=opset,
             dynamic_shapes=axes,
             dynamo=True,
@@ -169,7 +155,7 @@ def _export_whole(scorer: Scorer, ids: Ids, opset: int) -> ir.Model:
 def _part_of(whole: ir.Model, signature: str) -> ir.Model:
     """Copy what the outputs of one signature need; weights are shared with `whole`."""
     part = whole.clone()
-    part.graph.outputs[:] = part.graph.outputs[PARTS[signature]]
+    part.graph.outputs[:] = [one for one in part.graph.outputs if str(one.name).startswith(f"inner/{signature}/")]
     RemoveUnusedNodesPass()(part)
     part.graph.inputs[:] = [value for value in part.graph.inputs if value.uses()]
     return part
@@ -231,14 +217,3 @@ class _Weights:
                 self.placed[key] = stream.tell()
                 stream.write(content)
         return self.placed[key]
-
-
-def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:
-    tensor = value.type.tensor_type
-    dtypes: Mapping[int, Dtype] = {kind.value: name for name, kind in DTYPES.items()}
-    shape = tuple(axis.dim_param or axis.dim_value for axis in tensor.shape.dim)
-    return TensorSpec(name=value.name, dtype=dtypes[tensor.elem_type], shape=shape)
-
-
-def _listed(specs: Any) -> str:
-    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)

@@ -19,7 +19,6 @@ from bst import InputError, load_run
 from bst.imports.notebook import import_notebook, notebook_positions, read_notebook_config
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
 from export.bundle.folder import FORMAT_OF
-from export.contract.settings import Format
 
 NOTEBOOK = Path(__file__).parents[4] / "shared" / "reference" / "bst_notebook.md"
 needs_notebook = pytest.mark.skipif(not NOTEBOOK.is_file(), reason="the notebook's text is not beside the project")
@@ -127,7 +126,7 @@ def test_an_imported_model_scores_as_in_the_notebook(
 def test_an_imported_model_exports_like_any_other(
     notebook: types.SimpleNamespace,
     name: str,
-    formats: tuple[Format, ...],
+    formats: tuple[str, ...],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

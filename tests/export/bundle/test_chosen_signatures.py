@@ -9,8 +9,8 @@ import pytest
 from bst import InputError
 from export import ExportSettings, export_bundle, open_bundle
 from export.contract.manifest import read_manifest
-from export.contract.signatures import SIGNATURE_NAMES, SignatureName
-from export.formats.torchscript import load_torchscript
+from export.contract.signatures import SIGNATURES
+from export.formats.torchscript_archive import load_torchscript
 from tests.conftest import FIVE, Command, random_inputs, refused
 
 ONE = "score_candidates"
@@ -47,7 +47,7 @@ def test_the_chosen_signature_answers_as_in_a_whole_bundle(few: Path, bundle_pat
     assert np.array_equal(whole, chosen)
 
 
-@pytest.mark.parametrize("signature", SIGNATURE_NAMES)
+@pytest.mark.parametrize("signature", SIGNATURES.names)
 def test_eager_has_every_signature_of_the_model_whatever_the_files_hold(
     few: Path, bundle_path: Path, signature: str
 ) -> None:
@@ -66,7 +66,7 @@ def test_eager_has_every_signature_of_the_model_whatever_the_files_hold(
     ],
 )
 def test_eager_finds_all_weights_where_the_only_signature_needs_few_of_them(
-    run_path: Path, bundle_path: Path, tmp_path: Path, name: SignatureName, form: str
+    run_path: Path, bundle_path: Path, tmp_path: Path, name: str, form: str
 ) -> None:
     settings = FIVE.model_copy(update={"formats": (form,), "signatures": (name,)})
     export_bundle(run_path, tmp_path / "bundle", settings)
@@ -112,7 +112,7 @@ def test_the_command_takes_a_list_and_the_manifest_and_the_files_hold_it_in_one_
         "encode_user",
     ]
     module = load_torchscript(tmp_path / "bundle" / "torchscript" / "model.pt")
-    assert [name for name in SIGNATURE_NAMES if hasattr(module, name)] == ["top_k", "encode_user"]
+    assert [name for name in SIGNATURES.names if hasattr(module, name)] == ["top_k", "encode_user"]
     code, out, err = bst_command("recommend", tmp_path / "bundle", "--backend", "torchscript", "--json")
     assert (code, err, len(json.loads(out)["item_ids"])) == (0, "", 5)
 

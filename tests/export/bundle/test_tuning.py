@@ -33,7 +33,9 @@ def test_options_reach_the_session() -> None:
 def test_what_is_faster_in_every_round_is_kept_and_applied(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fake(bundle: Path, manifest: object, candidates: list[SessionOptions], tried: dict, tell: object) -> None:  # type: ignore[type-arg]
+    def fake(  # type: ignore[no-untyped-def]
+        bundle, record, signature, candidates, tried, tell
+    ) -> None:
         for options in candidates:
             one, many = 100.0, 1000.0
             if options.threads == 1:
@@ -86,7 +88,8 @@ def test_the_rates_of_the_machine_are_measured_and_kept_beside_what_they_decided
     }
     assert all(value > 0 for value in measured.values())
     monkeypatch.setattr(export.bundle.tuning, "STEPS", ())
-    assert tune(bundle_path, open_bundle(bundle_path).manifest, rates).rates == rates
+    manifest = open_bundle(bundle_path).manifest
+    assert tune(bundle_path, manifest.format("onnx"), manifest.main_signature(), rates).rates == rates
 
 
 def test_on_a_machine_that_reads_memory_slowly_a_compact_copy_pays_earlier() -> None:

@@ -18,9 +18,9 @@ from export.bundle.folder import FORMAT_OF
 from export.contract.manifest import read_manifest
 from export.contract.parity import LARGEST, RUNNER_UP, runner_up
 from export.contract.settings import OPSETS
-from export.contract.signatures import SIGNATURE_NAMES, SignatureName
-from export.formats.pt2 import check_program, load_pt2
-from export.formats.torchscript import load_torchscript
+from export.contract.signatures import SIGNATURES
+from export.formats.pt2_archive import check_program, load_pt2
+from export.formats.torchscript_archive import load_torchscript
 from export.proof.golden import Case
 from export.sessions.session import Session
 from tests.conftest import FIVE, held_by, random_inputs, settings_of
@@ -239,7 +239,7 @@ def test_what_is_exported_without_asking_is_of_a_supported_opset(bundle_path: Pa
 
 @pytest.mark.parametrize("opset", [18, *(pytest.param(one, marks=pytest.mark.slow) for one in (20, 23))])
 def test_every_supported_opset_exports(run_path: Path, bundle_path: Path, tmp_path: Path, opset: int) -> None:
-    named: tuple[SignatureName, ...] = ("top_k", "score_candidates")
+    named: tuple[str, ...] = ("top_k", "score_candidates")
     settings = ExportSettings(top_k=TopK(limit=3), opset=opset, formats=("onnx",), signatures=named)
     manifest = export_bundle(run_path, tmp_path / "bundle", settings)
     for name in named:
@@ -296,7 +296,7 @@ def test_aotinductor_answers_like_eager_and_verifies(make_run: Callable[..., Pat
     assert record.needs.machine == "x86_64"
     assert {"avx2", "fma"} <= set(record.needs.cpu_flags)
     bundle = open_bundle(tmp_path / "bundle")
-    for signature in SIGNATURE_NAMES:
+    for signature in SIGNATURES.names:
         eager, compiled = bundle.session("eager", signature), bundle.session("aotinductor", signature)
         for number, (batch, length) in enumerate(SIZES):
             inputs = random_inputs(bundle.path, batch, length, n=(1, 2, 7, 100)[number % 4], signature=signature)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from export import open_bundle
-from export.handout.snippets import example
+from export.handout.calls import example
 from tests.clients.ort_root import HEADERS, headers_are_newer, make_ort_root
 
 NODE_MODULES = Path(__file__).parents[3] / "clients" / "node" / "node_modules"
@@ -26,13 +26,10 @@ def expected(path: Path, backend: str = "onnxruntime") -> tuple[list[str], list[
     """Ids and scores that the bundle gives for the example of the card."""
     bundle = open_bundle(path)
     signature = bundle.manifest.signature("top_k")
-    given = example(signature, bundle.vocabularies, bundle.manifest.settings.top_k.limit)
     dtypes = {"int64": np.int64, "string": object}
     inputs = {
-        spec.name: np.array(given[spec.name], dtype=dtypes[spec.dtype]).reshape(
-            [1, -1] if len(spec.shape) == 2 else [-1]
-        )
-        for spec in signature.inputs
+        given.name: np.array(given.values, dtype=dtypes[given.dtype]).reshape(given.shape)
+        for given in example(signature, bundle.vocabularies, bundle.manifest.settings.top_k.limit)
     }
     answer = bundle.session(backend)(inputs)
     return [str(one) for one in answer[signature.output_names[0]][0]], answer["scores"][0].tolist()

@@ -21,8 +21,8 @@ import export.handout.triton
 from export import compare, open_bundle
 from export.contract.choices import Tuning
 from export.contract.settings import SessionOptions
-from export.contract.signatures import SIGNATURE_NAMES, Signature, TensorSpec
-from export.formats.onnx.graph import check_onnx
+from export.contract.signatures import SIGNATURES, Signature, TensorSpec
+from export.formats.onnx.check import check_onnx
 from export.handout.triton import export_triton
 from export.handout.triton_config import MAX_BATCH_SIZE, config_of, samples_of
 from export.proof.golden import GoldenCase, read_golden
@@ -139,7 +139,7 @@ def test_the_files_in_place_give_the_golden_answers(
 def test_all_models_share_one_copy_of_the_weights_and_the_bundle_stays_as_it_is(
     repositories: dict[str, Path], variants: dict[str, Path]
 ) -> None:
-    weights = [repositories["raw_ids"] / name / "1" / "weights.bin" for name in SIGNATURE_NAMES]
+    weights = [repositories["raw_ids"] / name / "1" / "weights.bin" for name in SIGNATURES.names]
     assert len({path.stat().st_ino for path in weights}) == 1
     original = variants["raw_ids"] / "onnx" / "weights.bin"
     assert original.stat().st_nlink == 1  # onnx refuses to load weights with more

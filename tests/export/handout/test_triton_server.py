@@ -27,7 +27,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from export import Signature, compare, open_bundle
-from export.contract.signatures import SIGNATURE_NAMES
+from export.contract.signatures import SIGNATURES
 from export.handout.triton import KSERVE_TYPES
 from export.proof.golden import GoldenCase, read_golden
 
@@ -73,7 +73,7 @@ def free_port() -> int:
 def for_python(repository: Path, folder: Path) -> Path:
     """The same models for the Python backend: only the backend is another, and `model.py` lies beside the ONNX file."""
     shutil.copytree(repository, folder)
-    for name in SIGNATURE_NAMES:
+    for name in SIGNATURES.names:
         config = folder / name / "config.pbtxt"
         text = config.read_text()
         assert text.count('backend: "onnxruntime"') == 1
@@ -196,7 +196,7 @@ def ask_at_once(client: Any, stated: Signature, calls: list[dict[str, np.ndarray
 
 
 @pytest.mark.parametrize("protocol", [tritonclient.http, tritonclient.grpc], ids=["http", "grpc"])
-@pytest.mark.parametrize("signature", SIGNATURE_NAMES)
+@pytest.mark.parametrize("signature", SIGNATURES.names)
 def test_the_server_gives_the_golden_answers(server: Server, signature: str, protocol: Any) -> None:
     stated = server.signature(signature)
     with closing(client_of(protocol, server)) as client:
@@ -205,7 +205,7 @@ def test_the_server_gives_the_golden_answers(server: Server, signature: str, pro
             assert compare(stated, one.outputs, actual).failure is None, one.name
 
 
-@pytest.mark.parametrize("signature", SIGNATURE_NAMES)
+@pytest.mark.parametrize("signature", SIGNATURES.names)
 def test_every_sample_warmed_its_model_up(server: Server, signature: str) -> None:
     found = re.findall(rf"instance {signature}_0_0 is running warmup sample '(\w+)'", server.log.read_text())
     several = "edges_in_one_batch" if server.signature(signature).takes("k") else "full_times_8"

@@ -12,7 +12,7 @@ from bst.config import BSTConfig, ContextFeature
 from bst.model import BST
 from export import open_bundle
 from export.contract.signatures import TopK
-from export.proof.blocks import blocks_of_onnx, values_of_onnx
+from export.formats.onnx.blocks import blocks_of_onnx, values_of_onnx
 from export.serving.encoder import PackedEncoder
 from export.serving.scorer import Scorer
 
@@ -62,7 +62,7 @@ def test_a_model_to_which_padding_counts_is_not_packed() -> None:
         PackedEncoder(model)
     scorer = Scorer(model, config, TopK(limit=3), packed=True)
     items, context = torch.tensor([[0, 0, 4, 5]]), torch.zeros(1, 0, dtype=torch.int64)
-    assert torch.equal(scorer.encode_user(items, context), model.user_vectors(items, context))
+    assert torch.equal(scorer.encode(items, context), model.user_vectors(items, context))
 
 
 def test_the_graph_computes_nothing_for_padding(bundle_path: Path) -> None:

@@ -28,9 +28,9 @@ from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bund
 from export.contract.contents import list_files
 from export.contract.manifest import read_manifest
 from export.contract.signatures import build_signatures
-from export.formats.onnx.graph import check_onnx
-from export.formats.pt2 import load_pt2, save_pt2
-from export.formats.torchscript import load_torchscript
+from export.formats.onnx.check import check_onnx
+from export.formats.pt2_archive import load_pt2, save_pt2
+from export.formats.torchscript_archive import load_torchscript
 from export.proof.golden import read_golden
 from export.serving.scorer import Scorer, ServedModel
 from export.sessions.session import OnnxSession, Session

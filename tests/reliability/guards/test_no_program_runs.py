@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bst import InputError
-from export.formats.pt2 import load_pt2, load_pt2_module
+from export.formats.pt2_archive import load_pt2, load_pt2_module
 from tests.reliability.guards.strangers import change_json, rewrite_archive, trapped_pickle
 
 SYSTEM = "torch.serialization.os.system"

@@ -16,11 +16,10 @@ from bst import CheckError, InputError, load_run
 from bst.imports.notebook import NotebookConfig, converted
 from bst.model import BST
 from bst.system.files import JSON_DEPTH, parse_json, read_json
-from bst.system.memory import stored_bytes
 from bst.system.plain_tensors import read_plain_tensors
 from bst.system.validation import validated
 from export import open_bundle
-from export.formats.torchscript import load_torchscript
+from export.formats.torchscript_archive import load_torchscript
 from export.sessions.session import TorchSession
 from tests.conftest import random_inputs
 from tests.reliability.guards.strangers import (
@@ -152,4 +151,4 @@ def test_held_out_rows_of_another_kind_are_refused(run: Path, name: str) -> None
 @given(roads())
 def test_the_bytes_of_a_model_are_known_before_it_is_built(road: Road) -> None:
     state = BST(road.config).state_dict()
-    assert stored_bytes(road.config) == sum(tensor.nbytes for tensor in state.values())
+    assert road.config.stored_bytes == sum(tensor.nbytes for tensor in state.values())

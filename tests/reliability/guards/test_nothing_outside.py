@@ -11,9 +11,9 @@ import pytest
 from bst import CheckError, InputError
 from export import open_bundle, verify_bundle
 from export.contract.manifest import read_manifest
-from export.formats.onnx.graph import check_onnx
-from export.formats.pt2 import load_pt2
-from export.formats.torchscript import load_torchscript
+from export.formats.onnx.check import check_onnx
+from export.formats.pt2_archive import load_pt2
+from export.formats.torchscript_archive import load_torchscript
 from export.guards.archives import require_plain
 from export.handout.triton import export_triton
 from export.sessions.session import OnnxSession

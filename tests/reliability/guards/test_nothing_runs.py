@@ -12,7 +12,7 @@ import torch
 from bst import InputError, load_run
 from bst.imports.notebook import import_notebook, read_notebook_config
 from bst.training.state import STATE_FILE, load_state
-from export.formats.torchscript import load_torchscript
+from export.formats.torchscript_archive import load_torchscript
 from tests.reliability.guards.strangers import (
     NOTEBOOK,
     rewrite_archive,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bst import InputError
-from export.formats.torchscript import load_torchscript
+from export.formats.torchscript_archive import load_torchscript
 from export.guards.archives import CODE_BYTES, INDENT, METHODS, STATEMENT
 from export.guards.script_pickles import require_stored
 from tests.reliability.guards.strangers import rewrite_archive

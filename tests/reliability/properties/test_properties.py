@@ -25,14 +25,13 @@ from bst.run.folder import Run
 from export import ExportSettings, TopK, export_bundle
 from export.contract.manifest import Entry, FormatRecord, Needs
 from export.contract.parity import LARGEST
-from export.contract.settings import Format
 from export.contract.signatures import Signature, build_signatures
+from export.formats import FORMATS
 from export.formats.onnx.graph import save_onnx
-from export.formats.pt2 import save_pt2
-from export.formats.torchscript import save_torchscript
+from export.formats.pt2_archive import save_pt2
+from export.formats.torchscript_archive import save_torchscript
 from export.proof.prove import answer, prove
 from export.serving.scorer import Scorer, ServedModel
-from export.sessions.session import open_format
 from export.shortlist.choice import choose_shortlist
 from tests.reliability.properties.roads import Road, calls, roads, write_run
 
@@ -61,7 +60,7 @@ def walk_by_format(road: Road, folder: Path) -> None:
     config, top_k = road.config, road.settings.top_k
     records = []
 
-    def written(form: Format, entries: dict[str, Entry], level: tuple[Signature, ...]) -> None:
+    def written(form: str, entries: dict[str, Entry], level: tuple[Signature, ...]) -> None:
         needs = Needs(versions={}, made_with={})
         records.append(
             FormatRecord(name=form, ids=level[0].ids, entries=entries, golden="", equal_scores="any order", needs=needs)
@@ -109,7 +108,7 @@ def ask(
     for answers in answer(run.model, road.config, run.vocabularies, road.settings, signatures, asked):
         for record in formats:
             if record.ids == answers.signature.ids and answers.signature.name in record.entries:
-                session = open_format(folder, record, answers.signature)
+                session = FORMATS.find(record.name).open_in(folder, record, answers.signature)
                 prove(record.name, answers, session, run.vocabularies, road.config, vary=range(2))
 
 

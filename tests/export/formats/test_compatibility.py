@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from bst.system.machine import cpu_flags
 from export import open_bundle
 from export.contract.manifest import Entry, FormatRecord, Needs
-from export.formats.aotinductor import AVX2_FLAGS, cpu_flags, needs
-from export.sessions.compatibility import obstacles, warnings_of
+from export.formats.aotinductor_packages import AVX2_FLAGS, cpu_flags_for
+from export.formats.compatibility import obstacles, warnings_of
 
 
 def record(**needs: object) -> FormatRecord:
@@ -48,5 +49,5 @@ def test_warnings_tell_of_deprecation_older_libraries_and_the_level_of_ids(bundl
 def test_a_native_package_needs_all_that_a_compiler_may_use_here() -> None:
     if not set(AVX2_FLAGS) <= cpu_flags():
         pytest.skip("not an x86-64 CPU with AVX2")
-    assert set(needs("avx2")) == set(AVX2_FLAGS)
-    assert set(AVX2_FLAGS) <= set(needs("native")) <= cpu_flags()
+    assert set(cpu_flags_for("avx2")) == set(AVX2_FLAGS)
+    assert set(AVX2_FLAGS) <= set(cpu_flags_for("native")) <= cpu_flags()

@@ -1,0 +1,24 @@
+"""Text for people and for other programs, made of templates (jinja2) that lie beside the code that fills them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def render(template: Path, **values: Any) -> str:
+    """Fill a template; in one whose name holds `.html`, values are escaped.
+
+    Raises:
+        jinja2.UndefinedError: the template names what is not among `values`.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        undefined=StrictUndefined,
+        autoescape=".html" in template.name,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template.name).render(**values)

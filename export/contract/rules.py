@@ -1,0 +1,128 @@
+"""What a sound manifest states, beyond the types of its fields: the rules of `docs/reference/manifest.md`, in order.
+
+`tests/manifests/` holds sound and spoilt manifests that readers in every language judge alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bst.config import FLOAT_BYTES
+from export.contract.parity import TOLERANCE
+from export.contract.signatures import OF_OUTPUT_LAYER
+
+if TYPE_CHECKING:
+    from export.contract.manifest import Manifest, VocabularyFacts
+    from export.contract.signatures import Signature
+
+ITSELF = "manifest.json"
+
+
+def offences(manifest: Manifest) -> list[str]:
+    """Name every rule that a manifest breaks, with the value; empty for a sound one."""
+    rules = (_files, _formats, _signatures, _vocabularies, _output_layer, _tolerance)
+    return [offence for rule in rules for offence in rule(manifest)]
+
+
+def _files(manifest: Manifest) -> Iterator[str]:
+    listed = [record.path for record in manifest.files]
+    for path in sorted(_named_files(manifest) - set(listed)):
+        yield f"{path} is not among its files"
+    for path in sorted(set(listed)):
+        if not _is_inside(path):
+            yield f"{path!r} leads out of the bundle"
+        if listed.count(path) > 1:
+            yield f"{path} is listed twice"
+    if ITSELF in listed:
+        yield f"{ITSELF} lists itself"
+
+
+def _named_files(manifest: Manifest) -> set[str]:
+    named = {manifest.weights}
+    for record in manifest.formats:
+        named |= {entry.path for entry in record.entries.values()}
+        named |= {f"{record.golden}/{name}.json" for name in record.entries}
+    if manifest.output_layer:
+        named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
+    return named
+
+
+def _is_inside(path: str) -> bool:
+    return not {"", ".", ".."} & set(path.split("/")) and not set("\\:\0") & set(path)
+
+
+def _formats(manifest: Manifest) -> Iterator[str]:
+    if not manifest.formats or not all(record.entries for record in manifest.formats):
+        yield "it holds no format or no signature"
+    names = [record.name for record in manifest.formats]
+    yield from (f"format {name} is there twice" for name in sorted({name for name in names if names.count(name) > 1}))
+    described = {(one.name, one.ids) for one in manifest.signatures}
+    for record in manifest.formats:
+        for name in record.entries:
+            if (name, record.ids) not in described:
+                yield f"{record.name} has {name}, which is not among its signatures at the level {record.ids!r}"
+
+
+def _signatures(manifest: Manifest) -> Iterator[str]:
+    known = [(one.name, one.ids) for one in manifest.signatures]
+    for name, ids in sorted({one for one in known if known.count(one) > 1}):
+        yield f"signature {name} is there twice at the level {ids!r}"
+    for signature in manifest.signatures:
+        if not _is_of_ids(signature):
+            yield f"signature {signature.name} is no function of ids"
+        if signature.takes("k") != (signature.max_k is not None):
+            yield f"signature {signature.name} states max_k={signature.max_k}, which goes with an input k alone"
+
+
+def _is_of_ids(signature: Signature) -> bool:
+    """Whether ids of ranks 1 and 2 go in, and rows come out: numbers, with ids before them or without."""
+    axes = [axis for spec in (*signature.inputs, *signature.outputs) for axis in spec.shape]
+    return (
+        {spec.dtype for spec in signature.inputs} in ({"int64"}, {"string"}, {"int64", "string"})
+        and {len(spec.shape) for spec in signature.inputs} <= {1, 2}
+        and {len(spec.shape) for spec in signature.outputs} == {2}
+        and [spec.dtype for spec in signature.outputs] in (["float32"], ["int64", "float32"], ["string", "float32"])
+        and all(axis if isinstance(axis, str) else axis >= 1 for axis in axes)
+    )
+
+
+def _vocabularies(manifest: Manifest) -> Iterator[str]:
+    stated = {feature.name: feature.num_categories for feature in manifest.model.context}
+    if list(manifest.context) != list(stated):
+        yield f"context is {', '.join(manifest.context) or 'empty'}, of the model {', '.join(stated) or 'empty'}"
+    counts = {"items": (manifest.items, manifest.model.num_items)}
+    counts |= {name: (facts, stated[name]) for name, facts in manifest.context.items() if name in stated}
+    for name, (facts, count) in counts.items():
+        if facts.count != count:
+            yield f"{name} counts {facts.count}, the model {count}"
+    for name, (facts, _) in counts.items():
+        if not _pads(facts):
+            yield f"{name} is of {facts.dtype} and padded with {facts.padding!r}"
+
+
+def _pads(facts: VocabularyFacts) -> bool:
+    return isinstance(facts.padding, int if facts.dtype == "int64" else str)
+
+
+def _output_layer(manifest: Manifest) -> Iterator[str]:
+    """It is mapped as it is stated: of this model, within its file, and proven by two signatures."""
+    layer = manifest.output_layer
+    if layer is None:
+        return
+    if layer.first_row not in (0, 1):
+        yield f"output_layer.first_row={layer.first_row} is neither 0 nor 1"
+    rows, sizes = manifest.model.num_items + layer.first_row, {record.path: record.bytes for record in manifest.files}
+    for place, shape in ((layer.weights, (rows, manifest.model.user_width)), (layer.biases, (rows,))):
+        if place.shape != shape:
+            yield f"an output layer of {list(place.shape)} is not that of the model, {list(shape)}"
+        elif place.offset < 0 or place.offset + FLOAT_BYTES * math.prod(shape) > sizes.get(place.path, 0):
+            yield f"{place.path} ends before the output layer does"
+    names = {one.name for one in manifest.signatures if one.ids == manifest.ids}
+    yield from (f"the output layer lacks {name}, which proves it" for name in OF_OUTPUT_LAYER if name not in names)
+
+
+def _tolerance(manifest: Manifest) -> Iterator[str]:
+    if not 0 < manifest.tolerance <= TOLERANCE:
+        yield f"tolerance={manifest.tolerance} is not above 0 and at most {TOLERANCE}"

@@ -1,0 +1,159 @@
+"""A format: a value that knows how its files are written, opened, looked into and called, and what they need."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bst.config import BSTConfig
+from bst.data.vocabulary import Vocabularies
+from bst.run.folder import Run
+from export.contract.inputs import Array
+from export.contract.manifest import Entry, FormatRecord, Needs, OutputLayer
+from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
+from export.contract.signatures import Ids, Signature, can_hold_raw_ids
+from export.serving.blocks import Blocks
+from export.serving.scorer import ServedModel, make_scorer
+from export.sessions.session import Session
+from export.shortlist.choice import Shortlist
+
+CALLS = Path(__file__).with_name("calls")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a format is to write.
+
+    Attributes:
+        folder: where; it is empty, and its name is that of the format.
+        signatures: at the level at which the format holds ids.
+        metadata: texts by name that go into the files themselves.
+        shortlist: how `top_k` looks for its items, where a format can say it.
+    """
+
+    folder: Path
+    run: Run
+    signatures: tuple[Signature, ...]
+    settings: ExportSettings
+    metadata: Mapping[str, str]
+    shortlist: Shortlist | None = None
+
+    def served(self, *, one_length: bool = False, packed: bool = False) -> ServedModel:
+        """The network to be written, in evaluation mode; see `Scorer`."""
+        top_k, config = self.settings.top_k, self.run.config.model
+        scorer = make_scorer(self.run.model, config, top_k, one_length=one_length, packed=packed)
+        return ServedModel(scorer, self.run.vocabularies if self.signatures[0].ids == "raw" else None).eval()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A whole program that calls a signature in the bundle's folder, for people: a template, see `export.handout`."""
+
+    title: str
+    language: str
+    template: Path
+
+
+@dataclass(frozen=True)
+class Question:
+    """A call on which a format and the model part: as the model takes it by index, and as the format does."""
+
+    items: Any
+    context: Any
+    inputs: Mapping[str, Array]
+
+
+class Format(ABC):
+    """One format. Add one to `FORMATS`, and bundles can hold it.
+
+    Attributes:
+        name: in settings, in the manifest, and of its folder in a bundle.
+        backend: what executes it, as `bst recommend --backend` calls it.
+        holds_text: text can go in and out of it. Where it cannot, a bundle with text ids holds it at index level.
+        equal_scores: in which order `top_k` gives items of equal scores.
+        copies: how many times the weights lie in its folder.
+        calls: programs that the README in a bundle shows.
+    """
+
+    name: str
+    backend: str
+    holds_text: bool = True
+    equal_scores: Literal["lower index first", "any order"] = "any order"
+    copies: int = 1
+    calls: tuple[Call, ...] = ()
+
+    def level(self, ids: Ids, vocabularies: Vocabularies) -> Ids:
+        """The level at which it holds ids in a bundle of `ids`."""
+        return ids if self.holds_text or can_hold_raw_ids(vocabularies) else "index"
+
+    def require(self, config: BSTConfig, settings: ExportSettings) -> None:  # noqa: B027  most can write everything
+        """Refuse what it cannot write, before any work is done.
+
+        Raises:
+            InputError: with the reason and the remedy.
+        """
+
+    @abstractmethod
+    def entry(self, signature: str) -> Entry:
+        """Where a signature lies in a bundle."""
+
+    @abstractmethod
+    def write(self, order: Order) -> OutputLayer | None:
+        """Write the files; give where the output layer lies in them, if others can read it there.
+
+        Raises:
+            CheckError: they could not be written, or came out as something else.
+        """
+
+    @abstractmethod
+    def needs(self, folder: Path, settings: ExportSettings) -> Needs:
+        """Say what the files in `folder` ask for."""
+
+    def obstacles(self, needs: Needs) -> list[str]:
+        """Say why its files cannot run here, beyond what `export.formats.compatibility` looks at in every format."""
+        return []
+
+    def warnings(self) -> list[str]:
+        """Say what may break here, though it was not seen to."""
+        return []
+
+    def check(self, path: Path, signature: Signature) -> None:  # noqa: B027  most files say nothing of themselves
+        """Ask the file itself whether it is what `signature` states.
+
+        Raises:
+            CheckError: it is not.
+        """
+
+    @abstractmethod
+    def open(
+        self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
+    ) -> Session:
+        """Load a signature from its file; `threads` and `options` are of ONNX Runtime.
+
+        Raises:
+            InputError: the file does not load.
+        """
+
+    def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
+        """The values of the blocks inside (`export.serving.blocks`) at a call, or why nobody can see them."""
+        return f"{self.name} cannot be looked into"
+
+    def open_in(
+        self,
+        bundle: Path,
+        record: FormatRecord,
+        signature: Signature,
+        *,
+        threads: int | None = None,
+        options: SessionOptions = ORT_DEFAULTS,
+    ) -> Session:
+        """Load a signature of a bundle, at the level of the format; see `open`."""
+        return self.open(file_of(bundle, record, signature), signature, threads=threads, options=options)
+
+
+def file_of(bundle: Path, record: FormatRecord, signature: Signature) -> Path:
+    """Where a signature lies; `record` must hold it."""
+    return bundle / record.entries[signature.name].path

@@ -1,0 +1,77 @@
+"""The format `onnx`: a graph a signature over one file of weights, of plain operators."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from bst.config import BSTConfig
+from bst.errors import InputError
+from export.contract.manifest import Entry, Needs, OutputLayer
+from export.contract.settings import OPSETS, ORT_DEFAULTS, ExportSettings, SessionOptions
+from export.contract.signatures import Signature
+from export.formats.format import CALLS, Call, Format, Order, Question
+from export.serving.blocks import Blocks
+from export.sessions.session import OnnxSession, Session
+
+# The first ONNX Runtime that runs a file of an opset. That one was tried, and the one before it, which refuses the file
+# (but for 1.15.0, the oldest that could be had): docs/results/export.md.
+ORT_FOR_OPSET = {18: "1.15.0", 20: "1.17.0", 21: "1.19.0", 23: "1.23.0"}
+
+
+class Onnx(Format):
+    name = "onnx"
+    backend = "onnxruntime"
+    equal_scores = "lower index first"  # ONNX TopK states it; torch.topk promises nothing
+    calls = (
+        Call("Python", "python", CALLS / "onnxruntime.py.jinja"),
+        Call("C++ (ONNX Runtime)", "cpp", CALLS / "onnxruntime.cpp.jinja"),
+        Call("Node", "js", CALLS / "onnxruntime.mjs.jinja"),
+    )
+
+    def require(self, config: BSTConfig, settings: ExportSettings) -> None:
+        if settings.opset not in OPSETS:
+            raise InputError(f"opset {settings.opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+
+    def entry(self, signature: str) -> Entry:
+        return Entry(path=f"onnx/{signature}.onnx")
+
+    def write(self, order: Order) -> OutputLayer | None:
+        from export.formats.onnx.graph import save_onnx  # a second, for the exporter's libraries come with it
+
+        return save_onnx(
+            order.served(packed=True).scorer,
+            order.signatures,
+            order.run.vocabularies,
+            order.folder,
+            top_k=order.settings.top_k,
+            opset=order.settings.opset,
+            metadata=order.metadata,
+            shortlist=order.shortlist,
+        )
+
+    def needs(self, folder: Path, settings: ExportSettings) -> Needs:
+        import onnx
+
+        model = onnx.load(str(folder / f"{settings.signatures[0]}.onnx"), load_external_data=False)
+        opsets = {entry.domain or "ai.onnx": str(entry.version) for entry in model.opset_import}
+        return Needs(
+            versions={**opsets, "ir_version": str(model.ir_version)},
+            made_with={name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
+            at_least={"onnxruntime": ORT_FOR_OPSET[int(opsets["ai.onnx"])]},
+        )
+
+    def check(self, path: Path, signature: Signature) -> None:
+        from export.formats.onnx.check import check_onnx
+
+        check_onnx(path, signature)
+
+    def open(
+        self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
+    ) -> Session:
+        return OnnxSession(signature, path, threads, options=options)
+
+    def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
+        from export.formats.onnx.blocks import blocks_of_onnx
+
+        return blocks_of_onnx(path, question.inputs)

@@ -1,0 +1,131 @@
+"""TorchScript: the only place that touches `torch.jit`, which warns that it is deprecated (torch 2.13 and later)."""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bst.errors import InputError, reason
+from export.contract.signatures import Signature, TensorSpec
+from export.guards import archives
+from export.serving.scorer import IntegerIds, Scorer, ServedModel, TextIds
+
+
+def save_torchscript(
+    model: ServedModel, signatures: tuple[Signature, ...], path: Path, *, metadata: Mapping[str, str]
+) -> None:
+    """Script `model` with one method a signature and write it to `path`; `metadata` go into the archive's `extra/`.
+
+    The model must be in evaluation mode.
+    """
+    with _no_deprecation():
+        for kind in {Scorer, type(model.scorer), IntegerIds, TextIds}:
+            for name, function in vars(kind).items():
+                if not name.startswith("_") and name != "forward":
+                    torch.jit.export(function)  # mark it for compilation; changes nothing else
+
+        class Served(torch.nn.Module):
+            """A class of its own for each archive: TorchScript shares compiled methods between modules of one class."""
+
+        archive = Served()
+        for name, child in model.named_children():
+            archive.add_module(name, child)
+        scripted = torch.jit.script(archive.eval())
+        for signature in signatures:
+            scripted.define(method_source(signature))
+        torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
+
+
+def method_source(signature: Signature) -> str:
+    """Write what `ServedModel.answer` does as a method, in the part of Python that TorchScript compiles."""
+    kind, first = signature.kind, signature.inputs[0]
+    arguments = [f"{spec.name}: {_type_of(spec)}" for spec in signature.inputs]
+    results = [_type_of(spec) for spec in signature.outputs]
+    given = ["bst_vectors"]
+    if kind.takes_candidates:
+        given.append(_items(signature, "candidates", first.dtype))
+    if kind.picks:
+        given.append("bst_seen")
+    lines = [
+        f"bst_seen = {_items(signature, first.name, first.dtype)}",
+        "bst_items = self.scorer.newest(bst_seen)",
+        f"bst_vectors = self.scorer.encode(bst_items, {_context(signature)})",
+    ]
+    call = f"self.scorer.{kind.name}({', '.join(given)})"
+    if kind.picks:
+        lines.append(f"bst_found, bst_scores = {call}")
+        if signature.takes("k"):
+            lines += [f"{name} = self.scorer.first({name}, k)" for name in ("bst_found", "bst_scores")]
+        lines.append(f"return {'self.item_ids.raw(bst_found)' if signature.ids == 'raw' else 'bst_found'}, bst_scores")
+    else:
+        lines.append(f"return {call}")
+    result = f"Tuple[{', '.join(results)}]" if len(results) > 1 else results[0]
+    body = textwrap.indent("\n".join(lines), "    ")
+    return f"def {signature.name}(self, {', '.join(arguments)}) -> {result}:\n{body}\n"
+
+
+def _type_of(spec: TensorSpec) -> str:
+    if spec.dtype != "string":
+        return "Tensor"
+    return "List[str]" if len(spec.shape) == 1 else "List[List[str]]"
+
+
+def _items(signature: Signature, name: str, dtype: str) -> str:
+    if signature.ids == "index":
+        return f"self.scorer.guard_items({name})"
+    return f"self.item_ids.rows({name})" if dtype == "string" else f"self.item_ids({name})"
+
+
+def _context(signature: Signature) -> str:
+    if not signature.context:
+        return "bst_items.new_zeros([bst_items.size(0), 0])"
+    if signature.ids == "index":
+        return "self.scorer.guard_context(context)"
+    columns = ", ".join(f"self.{spec.name}_ids({spec.name})" for spec in signature.context)
+    return f"torch.stack([{columns}], dim=1)"
+
+
+def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool = False, device: str = "cpu") -> Any:
+    """Load a scripted model.
+
+    Args:
+        freeze: the methods to keep when weights are folded in as constants; none for a model as it was scripted.
+        optimize: change what was frozen to what torch takes for faster (`torch.jit.optimize_for_inference`).
+        device: where it computes.
+
+    Raises:
+        InputError: the file is not a TorchScript archive, or calls what no model of ours needs
+            (`export.guards.archives`).
+    """
+    with _no_deprecation():
+        try:
+            archives.require_inert(path)
+            module = torch.jit.load(str(path), map_location=device)
+            archives.require_arithmetic(module)
+            module.eval()
+            if not freeze:
+                return module
+            frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
+            return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
+        except (*archives.UNREADABLE, AttributeError, IndexError, KeyError) as error:
+            raise InputError(f"{path} is not a TorchScript file of bst ({reason(error)}); export again") from None
+
+
+def script(module: torch.nn.Module) -> Any:
+    """Script a module of any kind, as its user would."""
+    with _no_deprecation():
+        return torch.jit.script(module)
+
+
+@contextmanager
+def _no_deprecation() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
+        yield

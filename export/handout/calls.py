@@ -1,0 +1,94 @@
+"""Calls of a signature in Python, C++ and JavaScript: whole programs, which run in the bundle's folder.
+
+The last output of every signature is float32; `top_k` has ids before it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from bst.data.vocabulary import Vocabularies
+from bst.system.templates import render
+from export.contract.signatures import Signature, TensorSpec
+from export.formats import Call
+
+CPP_READS = {
+    "string": "GetStringTensorElement(place)",
+    "int64": "GetTensorData<int64_t>()[place]",
+    "float32": "GetTensorData<float>()[place]",
+}
+
+
+@dataclass(frozen=True)
+class WrittenCall:
+    """A program as text, with the title and the language that it is shown under."""
+
+    title: str
+    language: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input of one user, flat, and how each language writes it."""
+
+    spec: TensorSpec
+    values: list[Any]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def dtype(self) -> str:
+        return self.spec.dtype
+
+    @property
+    def shape(self) -> list[int]:
+        size = len(self.values)
+        return [1, size] if len(self.spec.shape) == 2 else [size]
+
+    @property
+    def nested(self) -> str:
+        """As a list of Python, with a list a row."""
+        return repr([self.values] if len(self.spec.shape) == 2 else self.values)
+
+    @property
+    def torch(self) -> str:
+        return self.nested if self.dtype == "string" else f"torch.tensor({self.nested})"
+
+    @property
+    def quoted(self) -> list[str]:
+        """Texts as C++, JavaScript and JSON quote them."""
+        return [json.dumps(value, ensure_ascii=False) for value in self.values]
+
+    @property
+    def javascript(self) -> str:
+        if self.dtype == "string":
+            return f"[{', '.join(self.quoted)}]"
+        return f"BigInt64Array.from([{', '.join(f'{value}n' for value in self.values)}])"
+
+
+def example(signature: Signature, vocabularies: Vocabularies, k: int) -> list[Given]:
+    """Inputs of one user who had the first items of the vocabulary."""
+    if signature.ids == "index":
+        values = {"items": [1, 2][: len(vocabularies.items)], "context": [1] * len(vocabularies.context)}
+    else:
+        values = {"history": vocabularies.items.ids[:2].to_list()}
+        values |= {name: vocabulary.ids[:1].to_list() for name, vocabulary in vocabularies.context.items()}
+    values |= {"candidates": values[signature.inputs[0].name], "k": [k]}
+    return [Given(spec, values[spec.name]) for spec in signature.inputs]
+
+
+def write_call(call: Call, signature: Signature, vocabularies: Vocabularies, k: int) -> WrittenCall:
+    """Fill the template of `call` with the `example` of `signature`."""
+    code = render(
+        call.template,
+        name=signature.name,
+        inputs=example(signature, vocabularies, k),
+        outputs=signature.output_names,
+        reads=[CPP_READS[spec.dtype] for spec in signature.outputs],
+    )
+    return WrittenCall(call.title, call.language, code.rstrip("\n"))

@@ -1,0 +1,65 @@
+"""The blocks of the model by name: to say where two formats part, not only that they do.
+
+Blocks are `embedding`, `positions` (the embedded items with their places), `cell 1` and so on, `pooling` (with the
+context beside it) and `head`. In what torch exports they are found by the modules that the nodes came from; ONNX files
+keep them as the names of values (`blocks/cell 1`), TorchScript and eager models are asked method by method. Where the
+encoder is packed (`export.serving.encoder`), blocks are rows of its table, and a last cell for the newest state alone
+belongs to `pooling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from export.contract.inputs import Array
+
+Blocks = dict[str, Array]
+
+
+def blocks_of_model(model: Any, items: Tensor, context: Tensor) -> Blocks:
+    """Walk through a `BST`, eager or scripted, block by block; inputs in range, as its `user_vectors` takes them."""
+    found: Blocks = {}
+    with torch.inference_mode():
+        real = items > 0
+        places = model.places(real)
+        found["embedding"] = model.item_embedding(items).numpy()
+        states = model.embed(items, places)
+        found["positions"] = states.numpy()
+        hidden = model.hidden(real, states)
+        for number, cell in enumerate(model.cells.children(), start=1):
+            states = cell(states, hidden)
+            found[f"cell {number}"] = states.numpy()
+        pooled = model.with_context(model.pool(states, real, places), context)
+        found["pooling"] = pooled.numpy()
+        found["head"] = model.head(pooled).numpy()
+    return found
+
+
+def boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each block: what the last node of a module gives, or the first one takes.
+
+    Args:
+        scopes: each node of a graph, with the paths of the modules that it came from.
+        leave, enter: give the value that comes out of a node, and the one that goes in.
+    """
+
+    def nodes(module: str) -> list[Any]:
+        places = tuple(f"scorer.{holder}.{module}" for holder in ("model", "encoder", "encoder.model"))
+        return [node for node, paths in scopes if any(path.endswith(places) for path in paths)]
+
+    yield "embedding", leave(nodes("item_embedding")[0])
+    if first := nodes("cells.0"):
+        yield "positions", enter(first[0])
+    else:  # in ONNX alone: the only cell takes rows that were picked from the table
+        yield "positions", enter(enter(nodes("newest.0")[0]).producer())
+    number = 0
+    while cell := nodes(f"cells.{number}"):
+        number += 1
+        yield f"cell {number}", leave(cell[-1])
+    head = nodes("head")
+    yield "pooling", enter(head[0])
+    yield "head", leave(head[-1])
