@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "detail/files.hpp"
+#include "detail/read_manifest.hpp"
 #include "detail/vocabulary.hpp"
 
 namespace bst {

@@ -11,6 +11,8 @@ namespace bst {
 struct Axis {
   int64_t size = -1;
   std::string name;
+
+  bool fixed() const { return name.empty(); }
 };
 
 struct TensorSpec {
@@ -35,8 +37,6 @@ inline TensorSpec read_tensor_spec(const Field& field) {
   TensorSpec spec{field.at("name").text(), field.at("dtype").text(), {}};
   for (const auto& axis : field.at("shape").list())
     spec.shape.push_back(axis.is_text() ? Axis{-1, axis.text()} : Axis{axis.integer(), ""});
-  if (spec.shape.empty() || spec.shape.size() > 2)
-    field.refuse("has " + std::to_string(spec.shape.size()) + " axes, not 1 or 2");
   return spec;
 }
 
@@ -45,10 +45,6 @@ inline Signature read_signature(const Field& field) {
   for (const auto& spec : field.at("inputs").list()) signature.inputs.push_back(read_tensor_spec(spec));
   for (const auto& spec : field.at("outputs").list()) signature.outputs.push_back(read_tensor_spec(spec));
   if (!field.at("max_k").null()) signature.max_k = field.at("max_k").integer();
-  bool whole = !signature.inputs.empty() && !signature.outputs.empty();
-  for (const auto& spec : signature.outputs) whole = whole && spec.shape.size() == 2;
-  whole = whole && signature.max_k.has_value() == (signature.input("k") != nullptr);
-  if (!whole) field.refuse("(" + signature.name + ") lacks inputs, outputs, axes or max_k");
   return signature;
 }
 

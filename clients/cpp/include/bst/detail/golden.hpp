@@ -76,9 +76,9 @@ inline GoldenCase read_golden_case(const Field& field, const Signature& signatur
 inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Format& format,
                                            const Signature& signature) {
   const auto path = bundle.path / format.golden / (signature.name + ".json");
-  return read_file(path, "a file of golden vectors", [&](const Field& root) {
+  return read_file(path, "a file of golden vectors", [&](const Json& json) {
     std::vector<GoldenCase> golden;
-    for (const auto& one : root.at("cases").list())
+    for (const auto& one : Field(json).at("cases").list())
       golden.push_back(detail::read_golden_case(one, signature));
     return golden;
   });

@@ -13,7 +13,7 @@ namespace bst {
 using Json = nlohmann::ordered_json;  // signatures and features have an order
 namespace fs = std::filesystem;
 
-constexpr int kMaxDepth = 32;
+constexpr int kMaxDepth = 64;
 
 inline Json read_json(const fs::path& path) {
   std::ifstream file;
@@ -21,8 +21,10 @@ inline Json read_json(const fs::path& path) {
   if (!file.is_open())
     throw InputError(path.string() + " cannot be read; give a bundle (a folder that `bst export` writes)");
   // Json is walked by functions that call themselves: what is nested deeper would end the process.
-  const auto bounded = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > kMaxDepth) throw InputError(path.string() + " is nested too deep; export again");
+  const auto bounded = [&](int depth, Json::parse_event_t event, Json&) {
+    const bool opens =
+        event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    if (opens && depth >= kMaxDepth) throw InputError(path.string() + " is nested too deep; export again");
     return true;
   };
   try {
@@ -105,13 +107,13 @@ class Field {
   std::string place_;
 };
 
-// Read a JSON file into a value: `read` gets the whole file. Throws InputError with the path if the file is
+// Read a JSON file into a value that `read` makes of it. Throws InputError with the path if the file is
 // missing, is no plain file, is not JSON, is nested too deep or holds what it must not.
 template <typename Read>
 auto read_file(const fs::path& path, const std::string& what, const Read& read) {
-  const Json json = read_json(path);
+  Json json = read_json(path);
   try {
-    return read(Field(json));
+    return read(json);
   } catch (const FieldError& error) {
     throw InputError(path.string() + " is not " + what + " (" + error.what() + "); export again");
   }

@@ -48,7 +48,8 @@ struct Vocabularies {
 };
 
 inline Vocabularies read_vocabularies(const fs::path& bundle, const Manifest& manifest) {
-  return read_file(bundle / "vocabulary.json", "the vocabulary of this bundle", [&](const Field& root) {
+  return read_file(bundle / "vocabulary.json", "the vocabulary of this bundle", [&](const Json& json) {
+    const Field root(json);
     Vocabularies found{Vocabulary(root.at("items"), manifest.items), {}};
     for (const auto& [name, facts] : manifest.context)
       found.context.emplace_back(root.at("context").at(name), facts);
