@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bst/recommender.hpp>
+#include <set>
 
 namespace bst {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <set>
 
 #include "detail/files.hpp"
 #include "detail/read_manifest.hpp"

@@ -39,7 +39,7 @@ struct Format {
   }
 };
 
-// Options of ONNX Runtime's session; what `bst export --tune` found fastest, or its own. 0 threads: its own
+// Options of ONNX Runtime's session: what `bst export --tune` found fastest, or its own. 0 threads: its own
 // number.
 struct SessionOptions {
   int threads = 0;

@@ -1,6 +1,9 @@
 // Raw ids in, raw ids out: the best items for a user, and the scores of given ones.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "runtime.hpp"
 
 namespace bst {

@@ -3,6 +3,7 @@
 
 #include <sys/utsname.h>
 
+#include <iterator>
 #include <sstream>
 
 #include "bundle.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "../manifest.hpp"
