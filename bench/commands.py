@@ -28,7 +28,7 @@ from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list
 from bst.system.validation import validated
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 
 DEFAULTS = BenchConfig()
 # What a mode takes where it is not told: a grid has many cells, and load and cold starts are about single calls.
@@ -59,7 +59,7 @@ def bench(
     ] = None,
     catalogue_sizes: Annotated[str | None, typer.Option(help="Several num_items for --random.")] = None,
     mode: Annotated[str | None, _help("latency, surface, load, cold, soak", DEFAULTS.modes)] = None,
-    backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS)}, all", DEFAULTS.backends)] = None,
+    backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS.names)}, all", DEFAULTS.backends)] = None,
     peers: Annotated[bool, typer.Option(help="All opponents too; --backends may name some.")] = False,
     signature: Annotated[str | None, _help("What is called", DEFAULTS.signature)] = None,
     batch_sizes: Annotated[str | None, _help("Rows a call", DEFAULTS.batch_sizes)] = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bst.config import Architecture, DataConfig, Settings, TrainConfig
+from bst.config import Architecture, DataConfig, Settings, TrainConfig, read_settings
 from bst.data.tables import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
@@ -17,7 +17,7 @@ from bst.run.pipeline import train as train_dataset
 from bst.system.console import progress_bar
 from bst.system.files import require_new, to_json
 from bst.system.text import split_list
-from bst.system.validation import read_settings, validated
+from bst.system.validation import validated
 from bst.training.metrics import RankingMetrics
 from bst.training.metrics import evaluate as evaluate_examples
 from bst.training.trainer import EpochReport

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import keyword
+import tomllib
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bst.errors import InputError
+from bst.system.files import read_text
 from bst.system.machine import memory_bytes
+from bst.system.validation import validated
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
 INPUT_WORDS = ("history", "items", "context", "candidates", "k")
@@ -223,3 +227,18 @@ class Settings(Frozen):
     model: Architecture = Architecture()
     training: TrainConfig = TrainConfig()
     data: DataConfig = DataConfig()
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a TOML file of settings.
+
+    Raises:
+        InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
+    """
+    try:
+        values = tomllib.loads(read_text(path))
+    except OSError as error:
+        raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return validated(Settings, values, str(path))

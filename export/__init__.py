@@ -7,8 +7,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from export.bundle.exporter import export_bundle, refresh_bundle
 from export.bundle.folder import Bundle, Verdict, open_bundle, verify_bundle
-from export.contract.manifest import Manifest, read_manifest
+from export.contract.manifest import Manifest
 from export.contract.parity import Comparison, compare
+from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import Signature, TensorSpec, TopK
 from export.sessions.session import Session

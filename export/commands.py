@@ -19,7 +19,8 @@ from bst.system.text import split_list
 from bst.system.validation import validated
 from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
 from export.bundle.folder import Bundle, open_bundle, verify_bundle
-from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts, read_manifest
+from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts
+from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository

@@ -25,9 +25,9 @@ import torch
 
 import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
-from bst.training.state import load_state
+from bst.run.state_file import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
-from export.proof.golden import Case
+from export.proof.golden import Call
 from tests.builds import Builds
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def random_inputs(
     for column, facts in enumerate(manifest.context.values()):
         context[:, column] = rng.integers(0, facts.count + 1, batch)
     candidates = rng.integers(0, manifest.items.count + 1, (batch, n))
-    case = Case("random", items, context, candidates, max(1, manifest.settings.top_k.limit - 1))
+    case = Call("random", items, context, candidates, max(1, manifest.settings.top_k.limit - 1))
     return case.inputs(manifest.signature(signature), bundle.vocabularies)
 
 

@@ -1,4 +1,4 @@
-"""What can be measured: every way to run a bundle, by name. A new backend is a line here and a way to open it."""
+"""What can be measured: every way to run a bundle, by name. A new backend is a value in `BACKENDS`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 
 from bench.contestants import sessions
 from bst.errors import InputError
+from bst.system.registry import Registry
 from export import Bundle, Session
 from export.bundle.folder import format_of_backend
 from export.formats.compatibility import obstacles
@@ -28,7 +29,8 @@ class Open(Protocol):
     def __call__(self, bundle: Bundle, signature: str, threads: int) -> Session: ...
 
 
-def _nothing(bundle: Bundle) -> str | None:
+def nothing(bundle: Bundle) -> str | None:
+    """Lacks nothing."""
     return None
 
 
@@ -41,7 +43,7 @@ class Backend:
 
     name: str
     open: Open
-    lacks: Lacks = _nothing
+    lacks: Lacks = nothing
     device: str = "cpu"
     exact: bool = True
     peer: bool = False
@@ -115,11 +117,11 @@ def _listed() -> Iterable[Backend]:
     for name, dtype in (("", torch.float32), ("-bf16", bf16)):
         exact = not name
         yield Backend(
-            f"eager-cuda{name}", partial(sessions.open_eager, device="cuda", dtype=dtype), _nothing, "cuda", exact
+            f"eager-cuda{name}", partial(sessions.open_eager, device="cuda", dtype=dtype), nothing, "cuda", exact
         )
         compiled = partial(sessions.open_compiled, device="cuda", dtype=dtype)
         yield Backend(f"compile-cuda{name}", compiled, lacks_compiler, "cuda", exact)
-        yield Backend(f"cuda-graph{name}", partial(sessions.open_cuda_graph, dtype=dtype), _nothing, "cuda", exact)
+        yield Backend(f"cuda-graph{name}", partial(sessions.open_cuda_graph, dtype=dtype), nothing, "cuda", exact)
         packaged = partial(sessions.open_aotinductor_cuda, dtype=dtype)
         yield Backend(f"aotinductor-cuda{name}", packaged, _lacks_one_length, "cuda", exact)
     yield Backend("torchscript-cuda", partial(sessions.open_torchscript, device="cuda"), script, "cuda")
@@ -127,7 +129,7 @@ def _listed() -> Iterable[Backend]:
     yield Backend("onnxruntime-cuda", provider, _lacks_provider, "cuda")
 
 
-BACKENDS = {backend.name: backend for backend in _listed()}
+BACKENDS: Registry[Backend] = Registry("backend", _listed())
 
 
 def find_backends(names: Iterable[str]) -> dict[str, Backend]:
@@ -136,14 +138,14 @@ def find_backends(names: Iterable[str]) -> dict[str, Backend]:
     Raises:
         InputError: a name is not known; the known ones are listed.
     """
-    wanted = [each for name in names for each in (BACKENDS if name == "all" else (name,))]
+    wanted = [each for name in names for each in (BACKENDS.names if name == "all" else (name,))]
     unknown = [name for name in wanted if name not in BACKENDS]
     if unknown or not wanted:
-        raise InputError(f"backends {', '.join(unknown) or 'none'} not known; known: {', '.join(BACKENDS)}, all")
+        raise InputError(f"backends {', '.join(unknown) or 'none'} not known; known: {', '.join(BACKENDS.names)}, all")
     found: dict[str, Backend] = {}
     times: Counter[str] = Counter()
     for name in wanted:
         times[name] += 1
         label = name if times[name] == 1 else f"{name}#{times[name]}"
-        found[label] = replace(BACKENDS[name], name=label)
+        found[label] = replace(BACKENDS.find(name), name=label)
     return found

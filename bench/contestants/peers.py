@@ -15,6 +15,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,60 +24,80 @@ import numpy as np
 import onnx
 import torch
 
-from bench.contestants.backends import Backend, lacks_compiler, lacks_openvino
+from bench.contestants.backends import Backend, Lacks, Open, lacks_compiler, lacks_openvino, nothing
 from bench.contestants.plain import plain
-from bench.contestants.sessions import Array, OpenVinoSession
+from bench.contestants.sessions import OpenVinoSession
 from bst.errors import reason
 from bst.system.console import Tell
 from bst.system.machine import cpu_flags
+from bst.system.registry import Registry
 from export import Bundle, Session
+from export.contract.inputs import Array
 from export.contract.signatures import Signature
 from export.formats.quiet import quiet
 from export.formats.torchscript_archive import script
 from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
-NAMES = (
-    *("plain-compile", "plain-script", "plain-onnx", "plain-onnx-legacy"),
-    *("plain-onnx-optimized", "plain-onnx-int8", "plain-openvino"),
-)
-FROM_PLAIN_ONNX = ("plain-onnx-optimized", "plain-onnx-int8", "plain-openvino")
+FILE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A way to serve that people have today. Add one to `OPPONENTS`, and `--peers` measures it.
+
+    Attributes:
+        name: what a person may give, as that of a backend.
+        build: from a bundle, the name of a signature, an empty folder for files, and the folder of `made_from`: how it
+            is opened. Whatever it raises, the opponent is missing and the others are measured.
+        made_from: the opponent whose files it starts from; one that comes before it.
+        lacks: why it cannot be measured on this machine.
+        exact: its answers are meant to be equal.
+    """
+
+    name: str
+    build: Callable[[Bundle, str, Path, Path | None], Open]
+    made_from: str | None = None
+    lacks: Lacks = nothing
+    exact: bool = True
 
 
 def build_peers(
-    bundle: Bundle, signature: str, folder: Path, names: Sequence[str] = NAMES, tell: Tell = lambda step: None
+    bundle: Bundle, signature: str, folder: Path, names: Sequence[str] | None = None, tell: Tell = lambda step: None
 ) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Build the files of the opponents `names` below `folder`; give the backends by name, and why some are missing."""
+    """Build the files of the opponents `names`, or of all, below `folder`; give the backends by name, and why some are
+    missing."""
+    wanted = [OPPONENTS.find(name) for name in names or OPPONENTS.names]
     top_k = bundle.manifest.settings.top_k
     if signature == "top_k" and (top_k.exclude_history or top_k.k_is_input):
-        return {}, dict.fromkeys(names, "the plain export has neither k as an input nor histories left out")
-    found = {
-        "plain-compile": partial(open_torch, prepared=torch.compile),
-        "plain-script": partial(open_torch, prepared=script),
-    }
+        told = "the plain export has neither k as an input nor histories left out"
+        return {}, {one.name: told for one in wanted}
+    needed = {one.name for one in wanted} | {one.made_from for one in wanted}
+    peers: dict[str, Backend] = {}
     missing: dict[str, str] = {}
-    needed = {*names, *("plain-onnx" for name in names if name in FROM_PLAIN_ONNX)}
-    for name, path in _files(folder).items():
-        if name not in needed:
+    for one in OPPONENTS:
+        if one.name not in needed:
             continue
-        tell(f"building {name}")
+        if lack := one.lacks(bundle):
+            missing[one.name] = lack
+            continue
+        if one.made_from in missing:
+            missing[one.name] = f"{one.made_from} {missing[one.made_from]}"
+            continue
+        tell(f"building {one.name}")
+        (folder / one.name).mkdir()
         try:
             with _silent():
-                BUILDERS[name](bundle, signature, path)
-            found[name] = partial(open_onnx, path=path)
+                source = folder / one.made_from if one.made_from else None
+                opened = one.build(bundle, signature, folder / one.name, source)
         except Exception as error:  # exporters and optimizers fail with anything
-            missing[name] = f"cannot be built: {_first_line(error)}"
-    if "plain-onnx" in found:
-        found["plain-openvino"] = partial(open_openvino, path=_files(folder)["plain-onnx"])
-    lacks = {"plain-compile": lacks_compiler, "plain-openvino": lacks_openvino}
-    peers = {}
-    for name, opened in found.items():
-        if name not in names:
+            missing[one.name] = f"cannot be built: {_first_line(error)}"
             continue
-        if told := lacks[name](bundle) if name in lacks else None:
-            missing[name] = told
-        else:
-            peers[name] = Backend(name, opened, exact=name not in ("plain-onnx-int8", "plain-openvino"), peer=True)
-    return peers, missing
+        peers[one.name] = Backend(one.name, opened, exact=one.exact, peer=True)
+    chosen = {one.name for one in wanted}
+    return (
+        {name: one for name, one in peers.items() if name in chosen},
+        {name: told for name, told in missing.items() if name in chosen},
+    )
 
 
 def open_torch(bundle: Bundle, signature: str, threads: int, *, prepared: Callable[[torch.nn.Module], Any]) -> Session:
@@ -122,13 +143,7 @@ def _plain(bundle: Bundle, signature: Signature) -> torch.nn.Module:
     return plain(served.scorer.model, signature, bundle.manifest.settings.top_k.limit)
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """Where the files of the opponents lie, in the order in which they are built: each in a folder of its own."""
-    return {name: folder / name / "model.onnx" for name in BUILDERS}
-
-
-def _export(bundle: Bundle, name: str, path: Path, *, dynamo: bool) -> None:
-    path.parent.mkdir(parents=True)
+def _export(bundle: Bundle, name: str, path: Path, source: Path | None, *, dynamo: bool) -> None:
     signature = bundle.signature_at(name, "index")
     columns = len(bundle.manifest.context)
     example = [torch.ones(3, 5, dtype=torch.int64), torch.ones(3, columns, dtype=torch.int64)]
@@ -148,33 +163,64 @@ def _export(bundle: Bundle, name: str, path: Path, *, dynamo: bool) -> None:
     )
 
 
-def _optimize(bundle: Bundle, name: str, path: Path) -> None:
+def _optimize(bundle: Bundle, name: str, path: Path, source: Path | None) -> None:
     from onnxruntime.transformers import optimizer
 
-    path.parent.mkdir()
     config = bundle.manifest.model
-    plain_file = _files(path.parents[1])["plain-onnx"]
-    model = optimizer.optimize_model(str(plain_file), "bert", config.num_heads, config.dim)
+    model = optimizer.optimize_model(str(_file_in(source)), "bert", config.num_heads, config.dim)
     model.save_model_to_file(str(path), use_external_data_format=True)
 
 
-def _quantize(bundle: Bundle, name: str, path: Path) -> None:
+def _quantize(bundle: Bundle, name: str, path: Path, source: Path | None) -> None:
     from onnxruntime.quantization import quantize_dynamic
 
-    path.parent.mkdir()
-    model = onnx.load(_files(path.parents[1])["plain-onnx"])
+    model = onnx.load(_file_in(source))
     del model.graph.value_info[:]  # torch 2.11 leaves the shapes of weights as they were before it transposed them
     # Without VNNI a CPU adds products of eight bits in sixteen, which overflow; then ONNX Runtime advises seven bits.
     overflows = "avx2" in cpu_flags() and not {"avx512_vnni", "avx_vnni"} & cpu_flags()
     quantize_dynamic(model, path, reduce_range=overflows, use_external_data_format=True)
 
 
-BUILDERS: dict[str, Callable[[Bundle, str, Path], None]] = {
-    "plain-onnx": partial(_export, dynamo=True),
-    "plain-onnx-legacy": partial(_export, dynamo=False),
-    "plain-onnx-optimized": _optimize,
-    "plain-onnx-int8": _quantize,
-}
+def _file_in(folder: Path | None) -> Path:
+    assert folder is not None  # its opponent is made from another
+    return folder / FILE
+
+
+def _in_torch(
+    bundle: Bundle, signature: str, folder: Path, source: Path | None, *, prepared: Callable[[torch.nn.Module], Any]
+) -> Open:
+    return partial(open_torch, prepared=prepared)
+
+
+def _in_onnxruntime(
+    bundle: Bundle,
+    signature: str,
+    folder: Path,
+    source: Path | None,
+    *,
+    write: Callable[[Bundle, str, Path, Path | None], None],
+) -> Open:
+    write(bundle, signature, folder / FILE, source)
+    return partial(open_onnx, path=folder / FILE)
+
+
+def _in_openvino(bundle: Bundle, signature: str, folder: Path, source: Path | None) -> Open:
+    return partial(open_openvino, path=_file_in(source))
+
+
+PLAIN = "plain-onnx"
+OPPONENTS: Registry[Opponent] = Registry(
+    "opponent",
+    (
+        Opponent("plain-compile", partial(_in_torch, prepared=torch.compile), lacks=lacks_compiler),
+        Opponent("plain-script", partial(_in_torch, prepared=script)),
+        Opponent(PLAIN, partial(_in_onnxruntime, write=partial(_export, dynamo=True))),
+        Opponent("plain-onnx-legacy", partial(_in_onnxruntime, write=partial(_export, dynamo=False))),
+        Opponent("plain-onnx-optimized", partial(_in_onnxruntime, write=_optimize), made_from=PLAIN),
+        Opponent("plain-onnx-int8", partial(_in_onnxruntime, write=_quantize), made_from=PLAIN, exact=False),
+        Opponent("plain-openvino", _in_openvino, made_from=PLAIN, lacks=lacks_openvino, exact=False),
+    ),
+)
 
 
 @contextlib.contextmanager

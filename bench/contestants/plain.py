@@ -11,7 +11,7 @@ from bst.model import BST
 from export.contract.signatures import Signature
 
 
-class AllScores(nn.Module):
+class PlainAllScores(nn.Module):
     def __init__(self, model: BST) -> None:
         super().__init__()
         self.model = model
@@ -20,7 +20,7 @@ class AllScores(nn.Module):
         return self.model.item_scores(self.model.user_vectors(items, context))
 
 
-class TopK(nn.Module):
+class PlainTopK(nn.Module):
     k: Final[int]
 
     def __init__(self, model: BST, k: int) -> None:
@@ -32,7 +32,7 @@ class TopK(nn.Module):
         return columns + 1, scores
 
 
-class ScoreCandidates(nn.Module):
+class PlainScoreCandidates(nn.Module):
     def __init__(self, model: BST) -> None:
         super().__init__()
         self.model = model
@@ -42,7 +42,7 @@ class ScoreCandidates(nn.Module):
         return (rows @ self.model.user_vectors(items, context).unsqueeze(2)).squeeze(2) + biases
 
 
-class EncodeUser(nn.Module):
+class PlainEncodeUser(nn.Module):
     def __init__(self, model: BST) -> None:
         super().__init__()
         self.model = model
@@ -53,6 +53,6 @@ class EncodeUser(nn.Module):
 
 def plain(model: BST, signature: Signature, k: int) -> nn.Module:
     """The plain module of a signature. It takes `items`, `context` (`[batch, 0]` where there is none), `candidates`."""
-    kinds = {"all_scores": AllScores, "score_candidates": ScoreCandidates, "encode_user": EncodeUser}
-    made: nn.Module = TopK(model, k) if signature.name == "top_k" else kinds[signature.name](model)
+    kinds = {"all_scores": PlainAllScores, "score_candidates": PlainScoreCandidates, "encode_user": PlainEncodeUser}
+    made: nn.Module = PlainTopK(model, k) if signature.name == "top_k" else kinds[signature.name](model)
     return made.eval()

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from bst.system.files import temporary_folder
 from export import Bundle, Session
+from export.contract.inputs import Array
 from export.contract.signatures import Ids, Signature, can_hold_raw_ids
 from export.formats.aotinductor_packages import load_aotinductor, save_aotinductor
 from export.formats.torchscript_archive import load_torchscript
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
-
-Array = NDArray[Any]
 
 
 def open_format(bundle: Bundle, signature: str, threads: int, *, kind: str) -> Session:

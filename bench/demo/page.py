@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-
 from bench.record.record import BenchRecord
-from bench.report.page import figure, page, paragraph, section, table, text, tiles
+from bench.report.page import cards, figure, page, paragraph, preformatted, section, table, tiles
 from bench.report.report import bench_sections
 from bench.report.tables import crossings
+from bst.run.learning_curve import draw_learning_curve
 from bst.run.pipeline import Dataset, TrainingResult
 from bst.training.metrics import RankingMetrics
 from bst.training.trainer import EpochReport
@@ -53,8 +52,8 @@ def demo_page(demo: Demo) -> str:
     )
     parity_rows = [
         [
-            text(one.format),
-            text(one.signature),
+            one.format,
+            one.signature,
             str(one.cases),
             str(one.rows),
             f"{one.max_error:.1e}",
@@ -73,11 +72,12 @@ def demo_page(demo: Demo) -> str:
                 (f"{fastest.to_eager.value:.1f}x", f"as fast as eager PyTorch: {fastest.backend}, one user"),
             ]
         ),
-        section("Three households, and what they might want next", _cards(demo.households)),
+        section("Three households, and what they might want next", cards(demo.households)),
         section(
             "Training",
             figure(
-                _learning_curve(demo), "Loss on the training examples, HR@10 on the validation purchases, by epoch."
+                draw_learning_curve(demo.reports, ("most bought", popular.hr_10)),
+                "Loss on the training examples, HR@10 on the validation purchases, by epoch.",
             ),
             paragraph(
                 f"Test: HR@10 {result.test.hr_10:.4f}, NDCG@10 {result.test.ndcg_10:.4f}, MRR {result.test.mrr:.4f}, "
@@ -99,43 +99,6 @@ def demo_page(demo: Demo) -> str:
             ),
         ),
         section("How fast", *bench_sections(demo.bench)),
-        section("Try next", "<pre>" + text("\n".join(demo.commands)) + "</pre>"),
+        section("Try next", preformatted("\n".join(demo.commands))),
     ]
     return page("What will this household buy next?", lead, parts)
-
-
-def _cards(households: list[Household]) -> str:
-    cards = []
-    for one in households:
-        history = "".join(f"<li>{text(name)}</li>" for name in one.history)
-        recommended = "".join(f"<li>{text(name)}</li>" for name, _ in one.recommended)
-        mark = (
-            '<span class="good">among the ten recommended</span>'
-            if one.found
-            else '<span class="soft">not among the ten</span>'
-        )
-        cards.append(
-            f'<div class="card"><h3>{text(one.about)}</h3><h4>Bought last</h4><ul>{history}</ul>'
-            f"<h4>Recommended</h4><ol>{recommended}</ol>"
-            f"<h4>Bought next</h4><div>{text(one.bought_next)} - {mark}</div></div>"
-        )
-    return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _learning_curve(demo: Demo) -> Figure:
-    drawn = Figure(figsize=(7.2, 2.6))
-    epochs = range(1, len(demo.reports) + 1)
-    losses, hits = [one.loss for one in demo.reports], [one.validation.hr_10 for one in demo.reports]
-    for place, (values, label) in enumerate(((losses, "loss (nats)"), (hits, "HR@10"))):
-        axes = drawn.add_subplot(1, 2, place + 1)
-        axes.plot(epochs, values, "o-", color="#0b6e69")
-        if place:
-            axes.axhline(demo.popular.hr_10, color="#8a94a3", linestyle="--", label="most bought")
-            axes.legend(fontsize=8, frameon=False)
-        axes.set_xticks(list(epochs))
-        axes.set_xlabel("epoch", fontsize=9)
-        axes.set_title(label, fontsize=10, loc="left")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=9)
-    drawn.tight_layout()
-    return drawn

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.demo.demo import NAMES_FILE
 from bst.errors import InputError
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 
 WEB = Path(__file__).parents[2] / "clients" / "web"
 DEFAULT_PORT = 8000

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bench.report.page import page, paragraph, section, table, text
+from markupsafe import Markup
+
+from bench.report.page import page, paragraph, section, table
 from bench.report.tables import micro
 
 HEADS = ("backend", "rows a call", "p50 us", "95% interval", "times as fast as eager on the CPU", "95% interval")
@@ -17,18 +19,18 @@ def gpu_page(report: dict[str, Any]) -> str:
     return page("bst on a GPU", lead, _sections(report))
 
 
-def _sections(report: dict[str, Any]) -> Iterator[str]:
+def _sections(report: dict[str, Any]) -> Iterator[Markup]:
     parts = report["parts"]
     states = [(name, one["state"], f"{one['seconds']:.0f}", _said(one)) for name, one in parts.items()]
-    yield section("What was run", table(("part", "ended", "seconds", "said"), map(_texts, states), (2,)))
+    yield section("What was run", table(("part", "ended", "seconds", "said"), states, (2,)))
     for name, one in parts.items():
         if "rows" in one:
             head = (*HEADS, "max error", "answers")
             yield section(f"Latency: {name}", table(head, map(_row, one["rows"]), (1, 2, 3, 4, 5, 6)))
         if "runs" in one:
             yield section("Training", *_training(one))
-    versions = [[text(name), text(value)] for name, value in report["environment"]["versions"].items()]
-    yield section("Where", table(("", ""), [["CPU", text(report["environment"]["cpu"])], *versions]))
+    versions = report["environment"]["versions"].items()
+    yield section("Where", table(("", ""), [("CPU", report["environment"]["cpu"]), *versions]))
 
 
 def _said(one: dict[str, Any]) -> str:
@@ -36,21 +38,19 @@ def _said(one: dict[str, Any]) -> str:
     return "; ".join([*lines, *(f"missing: {name}, {why}" for name, why in one.get("missing", {}).items())])
 
 
-def _row(one: dict[str, Any]) -> list[str]:
+def _row(one: dict[str, Any]) -> tuple[object, ...]:
     error = "-" if one["max_error"] is None else f"{one['max_error']:.0e}"
     answers = one["answers"] if one["meant_to_be_equal"] or one["answers"] == "equal" else f"rounded: {one['answers']}"
     low, high = one["p50_us_interval"]
     slow, fast = one["interval"]
     ratio = (f"{one['times_as_fast_as_cpu_eager']:.2f}", f"{slow:.2f}-{fast:.2f}")
     times = (micro(one["p50_us"]), f"{micro(low)}-{micro(high)}")
-    return _texts((one["backend"], one["batch_size"], *times, *ratio, error, answers))
+    return one["backend"], one["batch_size"], *times, *ratio, error, answers
 
 
-def _training(one: dict[str, Any]) -> Iterator[str]:
+def _training(one: dict[str, Any]) -> Iterator[Markup]:
     rows = [
-        _texts(
-            (name, _listed(run["loss"], ".4f"), f"{one['loss_off_by'][name]:.2%}", _listed(run["rows_per_s"], ",.0f"))
-        )
+        (name, _listed(run["loss"], ".4f"), f"{one['loss_off_by'][name]:.2%}", _listed(run["rows_per_s"], ",.0f"))
         for name, run in one["runs"].items()
     ]
     yield table(("device and precision", "loss of each epoch", "off the CPU's by", "rows/s"), rows, (2,))
@@ -59,7 +59,3 @@ def _training(one: dict[str, Any]) -> Iterator[str]:
 
 def _listed(values: Iterable[float], form: str) -> str:
     return ", ".join(format(value, form) for value in values)
-
-
-def _texts(values: Iterable[object]) -> list[str]:
-    return [text(value) for value in values]

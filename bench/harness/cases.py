@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.record.record import MAX_POOL, Case
 from export import Bundle
-from export.proof.golden import Case as Call
-from export.proof.golden import read_golden
+from export.contract.inputs import Array
+from export.proof.golden import Call, read_golden
 
-Array = NDArray[Any]
 # One repeated row would stay in the cache, as no traffic does; the pool is as large as checking its answers allows.
 MIN_POOL = 8
 POOL_ROWS = 1024

@@ -23,7 +23,7 @@ from bench.record.record import SoakWindow
 from bst.errors import InputError
 from bst.system.machine import resident_bytes
 from export import Session, compare
-from export.proof.golden import GoldenCase
+from export.proof.golden import GoldenCall
 
 WARM_UP, WINDOWS = 0.1, 20
 SWITCH_S = 5e-4  # a call that is done waits so long, at most, for each thread that is in Python; by default 5 ms
@@ -69,7 +69,7 @@ class _Watch:
         return cls(every, none, none.copy())
 
 
-def soak(session: Session, golden: Sequence[GoldenCase], clients: int, seconds: float) -> Soaked:
+def soak(session: Session, golden: Sequence[GoldenCall], clients: int, seconds: float) -> Soaked:
     """Let `clients` threads call `session` for so many seconds, warm-up included.
 
     Raises:

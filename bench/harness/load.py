@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from export import Session
 
 SPIN_S = 300e-6  # a sleep may end so much too late; the rest is spun
-Array = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Arrivals:
     give_up_s: float
     at_least: int
 
-    def times(self) -> Array:
+    def times(self) -> Floats:
         """Seconds from the start of each arrival, float64 `[arrivals]`."""
         rng = np.random.default_rng(self.seed)
         count = max(self.at_least, int(self.rate_per_s * self.seconds))
@@ -54,8 +54,8 @@ class Served:
         answered_per_s: answers over the time from the first arrival to the last answer.
     """
 
-    latencies_us: Array
-    late_us: Array
+    latencies_us: Floats
+    late_us: Floats
     answered_per_s: float
 
 

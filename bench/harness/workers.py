@@ -21,7 +21,7 @@ from bench.harness.closed_loop import Soaked, soak
 from bench.harness.load import Arrivals, Served, serve
 from bench.record.environment import ALLOCATOR
 from bench.record.record import MAX_POOL, Case
-from bench.record.statistics import Array
+from bench.record.statistics import Floats
 from bst.errors import CheckError, InputError
 from bst.system.processes import context, end_with_parent, undisturbed_start
 from export import Session, open_bundle
@@ -88,7 +88,7 @@ class Worker:
         """Load the inputs of a case, answer all of them, and run until warm, in so many windows at most."""
         return self._ask("warm_up", case, window_s, windows)
 
-    def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
+    def measure(self, first: int, seconds: float) -> tuple[Floats, Floats | None]:
         """Run for about `seconds`, at least `MIN_CALLS` calls, from input `first` on: microseconds of each call, by the
         host and, on CUDA, by the device; float64 `[calls]`."""
         return self._ask("measure", first, seconds)
@@ -152,7 +152,7 @@ class _Measured:
         with session.mode():
             return Warm(answers, self._settle(window_s, windows))
 
-    def measure(self, first: int, seconds: float) -> tuple[Array, Array | None]:
+    def measure(self, first: int, seconds: float) -> tuple[Floats, Floats | None]:
         run, now, clock = self.session.run, time.perf_counter_ns, self.clock
         samples: list[int] = []
         device: list[float] = []

@@ -13,7 +13,7 @@ from bench.harness.contest import Contest, worst_parity
 from bench.harness.workers import Answers, Worker
 from bench.modes.limits import Work, floor_us, measure_rates, rates_of, work_of, working_set
 from bench.record.record import NOT_EQUAL, REFERENCE, Case, LatencyRow, Parity, Rate
-from bench.record.statistics import Array, Samples, describe_latency, speedup, verdict
+from bench.record.statistics import Floats, Samples, describe_latency, speedup, verdict
 from bst.system.processes import in_own_process
 from export.contract.choices import ShortlistRecord
 
@@ -153,11 +153,11 @@ def _works(contest: Contest, case: Case) -> dict[ShortlistRecord | None, list[Wo
     }
 
 
-def _pooled(samples: Samples) -> Array:
+def _pooled(samples: Samples) -> Floats:
     return np.concatenate([calls for rounds in samples for calls in rounds])
 
 
-def _inputs(samples: Samples, pool: int) -> list[list[Array]]:
+def _inputs(samples: Samples, pool: int) -> list[list[Floats]]:
     """The number of the input of each call, in the shape of `samples`."""
     return [
         [
@@ -168,7 +168,7 @@ def _inputs(samples: Samples, pool: int) -> list[list[Array]]:
     ]
 
 
-def _lengths(rounds: Sequence[Array]) -> list[int]:
+def _lengths(rounds: Sequence[Floats]) -> list[int]:
     return [len(calls) for calls in rounds]
 
 

@@ -22,7 +22,7 @@ import torch
 from bench.record.record import Rate
 from bst.config import BSTConfig
 from export.contract.choices import ShortlistRecord
-from export.proof.golden import Case as Call
+from export.proof.golden import Call
 
 FLOAT_BYTES = 4
 MATRIX = 1024

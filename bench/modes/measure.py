@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.contestants.backends import BACKENDS, find_backends
-from bench.contestants.peers import NAMES as PEERS
-from bench.contestants.peers import build_peers
+from bench.contestants.peers import OPPONENTS, build_peers
 from bench.harness.cases import MIN_POOL
 from bench.harness.contest import Contest, weight_bytes
 from bench.modes.cold import measure_cold
@@ -38,7 +37,7 @@ from bst.system.files import temporary_folder
 from bst.system.machine import memory_bytes
 from bst.system.validation import validated
 from export import ExportSettings, export_bundle, open_bundle, verify_bundle
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from export.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def check_config(config: BenchConfig) -> None:
     """
     offences = []
     try:
-        if own := [name for name in config.backends if name not in PEERS]:
+        if own := [name for name in config.backends if name not in OPPONENTS]:
             find_backends(own)
     except InputError as error:
         offences.append(str(error))
@@ -113,7 +112,7 @@ def check_config(config: BenchConfig) -> None:
         if not values or min(values) < least or max(values) > MOST:
             offences.append(f"{name} {list(values)} must be {least} or more, and at most {MOST:,}")
     if not config.backends and not config.peers:
-        offences.append(f"no backend; known: {', '.join(BACKENDS)}")
+        offences.append(f"no backend; known: {', '.join(BACKENDS.names)}")
     if config.seed < 0:
         offences.append(f"seed={config.seed} must be 0 or more")
     if not config.modes:
@@ -193,8 +192,8 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
 def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
     """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
     bundle = open_bundle(path)
-    names = PEERS if config.peers else tuple(name for name in PEERS if name in config.backends)
-    own = tuple(name for name in config.backends if name not in PEERS)
+    names = tuple(name for name in OPPONENTS.names if config.peers or name in config.backends)
+    own = tuple(name for name in config.backends if name not in OPPONENTS)
     wanted = find_backends((REFERENCE,)) | (find_backends(own) if own else {})
     unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
     backends = {name: one for name, one in wanted.items() if name not in unavailable}

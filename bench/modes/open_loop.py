@@ -11,7 +11,7 @@ from bench.harness.contest import Contest, worst_parity
 from bench.harness.load import Arrivals, Served
 from bench.harness.workers import Answers, Worker
 from bench.record.record import REFERENCE, Case, LoadLimit, LoadRow, Parity
-from bench.record.statistics import Array, Interval, mean_of_launches, percentile
+from bench.record.statistics import Floats, Interval, mean_of_launches, percentile
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
 SHARE_OF_CAPACITY = 1.2  # where the search for the limit begins: nobody serves more than one call after the other
@@ -133,7 +133,7 @@ def _not_negative(one: Interval) -> Interval:
     return one.model_copy(update={"low": max(one.low, 0.0)})
 
 
-def _percentile(launches: list[Array], share: float) -> Interval | None:
+def _percentile(launches: list[Floats], share: float) -> Interval | None:
     if any(np.isinf(np.quantile(one, share, method="higher")) for one in launches):
         return None
     return percentile(launches, share)

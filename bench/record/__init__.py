@@ -1,0 +1,6 @@
+"""The record: what a measurement says, its statistics, and the machine."""
+
+from bench.record.environment import describe
+from bench.record.record import BenchConfig, BenchRecord, read_record
+
+__all__ = ["BenchConfig", "BenchRecord", "describe", "read_record"]

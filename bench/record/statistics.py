@@ -17,8 +17,8 @@ EXACT_UP_TO = 6  # launches whose resamples are all counted; beyond, RESAMPLES o
 RESAMPLES = 500
 REPEATS = 4
 
-Array = NDArray[np.float64]
-Samples = list[list[Array]]  # of each launch, of each round: one number a call
+Floats = NDArray[np.float64]
+Samples = list[list[Floats]]  # of each launch, of each round: one number a call
 
 
 class Interval(Frozen):
@@ -51,7 +51,7 @@ class Latency(Frozen):
     calls: int
 
 
-def describe_latency(samples: Samples, inputs: Sequence[Sequence[Array]]) -> Latency:
+def describe_latency(samples: Samples, inputs: Sequence[Sequence[Floats]]) -> Latency:
     """Sum up the calls of a backend in a case; `inputs` has the number of each call's input in the shape of `samples`.
 
     Raises:
@@ -79,7 +79,7 @@ def describe_latency(samples: Samples, inputs: Sequence[Sequence[Array]]) -> Lat
     )
 
 
-def percentile(launches: Sequence[Array], share: float) -> Interval:
+def percentile(launches: Sequence[Floats], share: float) -> Interval:
     """The percentile of all calls together, with a bootstrap interval over launches.
 
     Calls of one launch share where its memory came to lie and what disturbed it: they are no independent witnesses, so
@@ -108,7 +108,7 @@ def percentile(launches: Sequence[Array], share: float) -> Interval:
     return Interval(value=value, low=value * float(np.exp(-width)), high=value * float(np.exp(width)))
 
 
-def _resamples(n: int) -> tuple[NDArray[np.int64], Array]:
+def _resamples(n: int) -> tuple[NDArray[np.int64], Floats]:
     """How often each of `n` launches is drawn, int64 `[resamples, n]`, and the probability of each such draw."""
     if n > EXACT_UP_TO:
         drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
@@ -128,7 +128,7 @@ def speedup(base: Samples, other: Samples) -> Interval:
     return Interval(value=float(np.exp(logs.value)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high)))
 
 
-def launch_ratios(base: Samples, other: Samples) -> Array:
+def launch_ratios(base: Samples, other: Samples) -> Floats:
     """The ratio of `speedup` for each launch: float64 `[launches]`."""
     return np.array(
         [
@@ -138,12 +138,12 @@ def launch_ratios(base: Samples, other: Samples) -> Array:
     )
 
 
-def _ratio(base: Array, other: Array) -> float:
+def _ratio(base: Floats, other: Floats) -> float:
     both = min(len(base), len(other))
     return float(np.median(base[:both]) / np.median(other[:both]))
 
 
-def change(before: Array, after: Array) -> Interval:
+def change(before: Floats, after: Floats) -> Interval:
     """How many times as large a number is, from one value a launch before and after, `[launches]` each and positive.
 
     The launches were not measured together, so their variances add (Welch 1947).
@@ -168,7 +168,7 @@ def verdict(ratio: Interval) -> str:
     return "slower" if ratio.high < 1 else "cannot tell"
 
 
-def mean_of_launches(values: Array) -> Interval:
+def mean_of_launches(values: Floats) -> Interval:
     """Mean of one value a launch, with Student's t interval.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench.record.record import REFERENCE, BenchRecord, Case, ColdRow, LatencyRow, LoadLimit
-from bench.record.statistics import Array, Interval, change, launch_ratios, verdict
+from bench.record.statistics import Floats, Interval, change, launch_ratios, verdict
 from bench.report.tables import Column, about, micro
 from bst.config import Frozen
 from bst.errors import InputError
@@ -163,9 +163,9 @@ def _by_key(rows: Sequence[LatencyRow]) -> dict[tuple[Case, str], LatencyRow]:
     return {(row.case, row.backend): row for row in rows}
 
 
-def _samples(row: LatencyRow) -> list[list[Array]]:
+def _samples(row: LatencyRow) -> list[list[Floats]]:
     return [[np.array(calls) for calls in rounds] for rounds in row.samples_us]
 
 
-def _medians(row: LatencyRow) -> Array:
+def _medians(row: LatencyRow) -> Floats:
     return np.array([np.median(np.concatenate(rounds)) for rounds in _samples(row)])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
 from bench.report.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
-from bench.report.page import figure, page, paragraph, section, table, text, tiles
+from bench.report.page import figure, marked, page, paragraph, section, table, tiles
 from bench.report.tables import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Column, Rows, crossings, groups, notes
 
 FIGURES = 4  # groups that are drawn; beyond, tables alone
@@ -23,7 +25,7 @@ def html_page(record: BenchRecord) -> str:
     return page("How fast is each backend, and is it right?", lead, [*bench_sections(record), *_method(record)])
 
 
-def bench_sections(record: BenchRecord) -> list[str]:
+def bench_sections(record: BenchRecord) -> list[Markup]:
     """Headline, figures and tables, for this page and for others that show a measurement."""
     parts = [tiles(_headlines(record)), *_notes(record)]
     for place, (title, rows) in enumerate(groups(record.latency)):
@@ -78,23 +80,23 @@ def _headlines(record: BenchRecord) -> list[tuple[str, str]]:
     return found + [(f"{row.total_ms.value / 1e3:.2f} s", f"to the first answer: {row.backend}") for row in quickest]
 
 
-def _notes(record: BenchRecord) -> list[str]:
+def _notes(record: BenchRecord) -> list[Markup]:
     return [paragraph(line, "bad" if line.startswith(("PARITY", "WRONG")) else "soft") for line in notes(record)]
 
 
-def _table(columns: Sequence[Column], rows: Rows) -> str:
+def _table(columns: Sequence[Column], rows: Rows) -> Markup:
     columns = [column for column in columns if column.page]
     cells = []
     for row in rows:
-        found = [text(column.cell(row)) for column in columns]
+        found: list[str] = [column.cell(row) for column in columns]
         if isinstance(row, LatencyRow):
-            found[-1] = f'<span class="{"bad" if row.parity.failure else "good"}">{found[-1]}</span>'
+            found[-1] = marked(found[-1], "bad" if row.parity.failure else "good")
         cells.append(found)
     numeric = [place for place, column in enumerate(columns) if column.numeric]
-    return table([text(column.head) for column in columns], cells, numeric)
+    return table([column.head for column in columns], cells, numeric)
 
 
-def _method(record: BenchRecord) -> list[str]:
+def _method(record: BenchRecord) -> list[Markup]:
     environment, config = record.environment, record.config
     pinned = "; ".join(f"{count}: {cores}" for count, cores in environment["pinned_to_cores"].items())
     facts = [
@@ -131,7 +133,7 @@ def _method(record: BenchRecord) -> list[str]:
                 "largest score. A backend whose answers differ is not equal, however fast."
             ),
         ),
-        section("Where", table(["", ""], [[text(name), text(value)] for name, value in facts])),
+        section("Where", table(["", ""], facts)),
     ]
 
 

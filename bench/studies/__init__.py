@@ -1,0 +1,1 @@
+"""Studies: questions with a command each. Its modules are commands; import them by name."""

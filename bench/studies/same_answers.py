@@ -14,26 +14,23 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from bst import Dataset, read_interactions
 from bst.data.batches import Batch, Examples
 from bst.errors import InputError
 from bst.run.folder import Run, load_run
 from export import Bundle, Session, open_bundle
+from export.contract.inputs import Array
 from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, compare, runner_up
-from export.proof.golden import Case
+from export.proof.golden import Call
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import eager_session
 
 SIZES = (1, 32)  # taken by turns
 ALLOWED = 1e-3  # share of rows
-
-Array = NDArray[Any]
 
 
 def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: int) -> dict[str, float]:
@@ -51,7 +48,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
     found = {"rows": 0.0, "same": 0.0, "equal_within_noise": 0.0, "largest_error": 0.0}
     gains: dict[str, list[float]] = {"bundle": [], "eager": []}
     for batch in _batches(examples, manifest.model.max_length, rows):
-        case = Case("held_out", batch.items.numpy(), batch.context.numpy(), np.ones((len(batch.items), 1)), 10)
+        case = Call("held_out", batch.items.numpy(), batch.context.numpy(), np.ones((len(batch.items), 1)), 10)
         expected, indices = _expected(scorer, case, run, session)
         actual = session(case.inputs(session.signature, bundle.vocabularies))
         name = session.signature.outputs[0].name
@@ -70,7 +67,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
     return {**found, **{f"ndcg_10_{who}": float(np.mean(values)) for who, values in gains.items()}}
 
 
-def _expected(scorer: Session, case: Case, run: Run, session: Session) -> tuple[dict[str, Array], Array]:
+def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[dict[str, Array], Array]:
     """What eager float32 answers, as `top_k` of the bundle would, and the indices of it."""
     given = {"items": case.items, "context": case.context}
     scores = scorer({spec.name: given[spec.name] for spec in scorer.signature.inputs})["scores"]

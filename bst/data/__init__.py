@@ -1,0 +1,22 @@
+"""Data: tables of events become the rectangles that a model reads."""
+
+from bst.data.batches import Batch, Examples, TrainingWindows
+from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
+from bst.data.split import Split, leave_one_out
+from bst.data.tables import Interactions, read_interactions
+from bst.data.vocabulary import Vocabularies, Vocabulary
+
+__all__ = [
+    "Batch",
+    "Examples",
+    "Interactions",
+    "Sequences",
+    "Split",
+    "TrainingWindows",
+    "Vocabularies",
+    "Vocabulary",
+    "fit_vocabularies",
+    "leave_one_out",
+    "read_interactions",
+    "to_sequences",
+]

@@ -5,7 +5,7 @@ model.safetensors     weights of the best epoch so far; not there before the fir
 vocabulary.json       raw ids of items and categories, in the order of their indices
 heldout.safetensors   histories and contexts of some held-out users, for golden vectors and measuring
 metrics.jsonl         a line an epoch
-training.safetensors  what `--resume` needs (see `bst/training/state.py`)
+training.safetensors  what `--resume` needs (see `bst/run/state_file.py`)
 learning_curve.svg    loss and validation metrics by epoch, when training has ended
 tensorboard/          on request
 """
@@ -42,11 +42,11 @@ from bst.system.files import (
     write_atomically,
 )
 from bst.system.validation import validated
-from bst.training.state import STATE_FILE
 
 SCHEMA_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
+STATE_FILE = "training.safetensors"
 MAPPED_BYTES = 2**26  # weights of this size and more are mapped from the file, not read
 WHAT = "a run (a folder that `bst train` writes)"
 

@@ -12,6 +12,7 @@ from bst.errors import InputError
 from bst.system.files import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
     from bst.training.trainer import EpochReport
@@ -20,11 +21,21 @@ FIGURE_FILE = "learning_curve.svg"
 
 
 def save_learning_curve(run: Path, reports: Sequence[EpochReport]) -> None:
-    """Draw loss and validation metrics by epoch as `learning_curve.svg` in the folder `run`; the best epoch is marked.
-
-    The same reports give the same bytes.
-    """
+    """Draw `learning_curve.svg` in the folder `run`; the same reports give the same bytes."""
     from matplotlib import rc_context
+
+    drawn = io.BytesIO()
+    with rc_context({"svg.hashsalt": "bst"}):
+        draw_learning_curve(reports).savefig(drawn, format="svg", metadata={"Date": None})
+    write_atomically(run / FIGURE_FILE, drawn.getvalue())
+
+
+def draw_learning_curve(reports: Sequence[EpochReport], baseline: tuple[str, float] | None = None) -> Figure:
+    """Draw loss and validation metrics by epoch; the best epoch is marked.
+
+    Args:
+        baseline: a name, and the HR@10 that comes without a model.
+    """
     from matplotlib.figure import Figure
 
     epochs = [report.epoch for report in reports]
@@ -36,14 +47,13 @@ def save_learning_curve(run: Path, reports: Sequence[EpochReport]) -> None:
     right.plot(epochs, [report.validation.hr_10 for report in reports], marker=".", label="HR@10")
     right.plot(epochs, [report.validation.ndcg_10 for report in reports], marker=".", label="NDCG@10")
     right.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best}")
+    if baseline:
+        right.axhline(baseline[1], color="grey", linewidth=0.8, linestyle="--", label=f"HR@10, {baseline[0]}")
     right.set(xlabel="epoch", title="validation", ylim=(0, None))
     right.legend(frameon=False)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
-    drawn = io.BytesIO()
-    with rc_context({"svg.hashsalt": "bst"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    write_atomically(run / FIGURE_FILE, drawn.getvalue())
+    return figure
 
 
 def open_tensorboard(run: Path, first_epoch: int) -> SummaryWriter:

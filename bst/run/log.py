@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError, reason
-from bst.run.folder import Heldout, RunConfig, load_weights, read_run_config, save_metrics, save_weights, staged_run
+from bst.model import BST
+from bst.run.folder import (
+    STATE_FILE,
+    Heldout,
+    RunConfig,
+    load_weights,
+    read_run_config,
+    save_metrics,
+    save_weights,
+    staged_run,
+)
 from bst.run.learning_curve import log_epoch, open_tensorboard, save_learning_curve
+from bst.run.state_file import load_state, save_state
 from bst.system.files import alone_in, remove_leftovers
-from bst.training.state import STATE_FILE, TrainingState, load_state, save_state
-from bst.training.trainer import EpochReport, Trainer
+from bst.training.state import TrainingState
+from bst.training.trainer import EpochReport, Weights
 
 # Not settings to be given: the first two follow from the data, whose difference is told as such; the last is harmless.
 NOT_COMPARED = {"model.num_items", "model.context", "training.checkpoint_seconds"}
@@ -22,33 +34,33 @@ MUST_AGREE = {"data_sha256": "events, users or context", "vocabulary_sha256": "i
 
 
 class RunLog:
-    """Writes the run `path` of `trainer`; in processes other than the first it only reads.
+    """Writes the run `path`; in processes other than the first it only reads.
 
     The state is the last file to be replaced. A kill between two files leaves weights or metrics that are newer than
     the state; what is resumed from it writes the same again.
 
     Args:
         origin: what decides the weights to the bit beside the settings; kept in the state.
+        writes: whether this process is the first.
+        tensorboard: write scalars into `tensorboard/` besides.
     """
 
-    def __init__(self, path: Path, trainer: Trainer, origin: dict[str, Any], tensorboard: bool) -> None:
-        self.path, self.trainer, self.origin = path, trainer, origin
-        self.writes = trainer.world.is_first
-        self.tensorboard = tensorboard and self.writes
+    def __init__(self, path: Path, origin: dict[str, Any], *, writes: bool, tensorboard: bool) -> None:
+        self.path, self.origin, self.writes = path, origin, writes
+        self.tensorboard = tensorboard and writes
         self.scalars: Any = None
 
-    def start(self, config: RunConfig, vocabularies: Vocabularies, heldout: Heldout) -> None:
+    def start(self, config: RunConfig, vocabularies: Vocabularies, heldout: Heldout, state: TrainingState) -> None:
         """Write a run that has no weights yet.
 
         Raises:
             InputError: the path exists or cannot be written.
         """
-        state = self._with_origin(self.trainer.state())
         if not self.writes:
             return
         with staged_run(self.path, config, vocabularies, heldout) as stage:
             save_metrics(stage, ())
-            save_state(stage, state)
+            save_state(stage, self._with_origin(state))
 
     def alone(self) -> AbstractContextManager[None]:
         """Keep other trainings out of the run; its weights and state would be of two of them.
@@ -58,8 +70,8 @@ class RunLog:
         """
         return alone_in(self.path, "the run") if self.writes else nullcontext()
 
-    def resume(self, config: RunConfig) -> None:
-        """Put the trainer back to the last checkpoint of the run.
+    def resume(self, config: RunConfig, restore: Callable[[TrainingState, Weights | None], None]) -> None:
+        """Hand the last checkpoint of the run to `restore`, with the best weights if there are some.
 
         Warns where the machine differs, so that the last bits may.
 
@@ -68,6 +80,43 @@ class RunLog:
         """
         _require_same(self.path, read_run_config(self.path), config)
         state = load_state(self.path)
+        self._require_origin(state)
+        best = load_weights(self.path, config.model).state_dict() if state.values.get("reports") else None
+        try:
+            restore(state, best)
+        except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
+            raise InputError(
+                f"{self.path / STATE_FILE} is damaged ({reason(error)}); train again with another --out"
+            ) from None
+        if self.writes:
+            remove_leftovers(self.path)
+            save_metrics(self.path, tuple(state.values["reports"]))
+
+    def write(self, moment: EpochReport | TrainingState, reports: Sequence[EpochReport], model: BST) -> None:
+        """Write what the trainer yields: the state that a resume starts from, or what an epoch brought."""
+        if not self.writes:
+            return
+        if isinstance(moment, TrainingState):
+            save_state(self.path, self._with_origin(moment))
+            return
+        if moment.best:
+            save_weights(self.path, model)
+        save_metrics(self.path, tuple(report.to_dict() for report in reports))
+        if self.tensorboard:
+            self.scalars = self.scalars or open_tensorboard(self.path, moment.epoch)
+            log_epoch(self.scalars, moment)
+
+    def end(self, reports: Sequence[EpochReport]) -> None:
+        """Draw the learning curve."""
+        if self.writes:
+            save_learning_curve(self.path, reports)
+        if self.scalars:
+            self.scalars.close()
+
+    def _with_origin(self, state: TrainingState) -> TrainingState:
+        return TrainingState(state.tensors, {**state.values, "origin": self.origin})
+
+    def _require_origin(self, state: TrainingState) -> None:
         origin = state.values.get("origin")
         if not isinstance(origin, dict) or set(origin) != set(self.origin):
             raise InputError(
@@ -84,47 +133,8 @@ class RunLog:
                 warnings.warn(
                     f"{self.path} was begun with {name} {origin[name]}, now {self.origin[name]}: the weights will not "
                     "be those of an undisturbed run to the bit",
-                    stacklevel=2,
+                    stacklevel=3,
                 )
-        best = load_weights(self.path, config.model).state_dict() if state.values.get("reports") else None
-        try:
-            self.trainer.restore(state, best)
-        except (LookupError, TypeError, ValueError, RuntimeError, OverflowError, AttributeError) as error:
-            raise InputError(
-                f"{self.path / STATE_FILE} is damaged ({reason(error)}); train again with another --out"
-            ) from None
-        if self.writes:
-            remove_leftovers(self.path)
-            self._save_metrics()
-
-    def keep(self, report: EpochReport) -> None:
-        """Write what an epoch brought, but for the state."""
-        if not self.writes:
-            return
-        if report.best:
-            save_weights(self.path, self.trainer.model)
-        self._save_metrics()
-        if self.tensorboard:
-            self.scalars = self.scalars or open_tensorboard(self.path, report.epoch)
-            log_epoch(self.scalars, report)
-
-    def checkpoint(self, state: TrainingState) -> None:
-        """Replace the state that a resume starts from."""
-        if self.writes:
-            save_state(self.path, self._with_origin(state))
-
-    def end(self) -> None:
-        """Draw the learning curve."""
-        if self.writes:
-            save_learning_curve(self.path, self.trainer.reports)
-        if self.scalars:
-            self.scalars.close()
-
-    def _save_metrics(self) -> None:
-        save_metrics(self.path, tuple(report.to_dict() for report in self.trainer.reports))
-
-    def _with_origin(self, state: TrainingState) -> TrainingState:
-        return TrainingState(state.tensors, {**state.values, "origin": self.origin})
 
 
 def _require_same(path: Path, found: RunConfig, given: RunConfig) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bst.config import BSTConfig, ContextFeature, Settings
 from bst.data.batches import Examples, TrainingWindows
@@ -25,7 +26,6 @@ from bst.run.learning_curve import require_tensorboard
 from bst.run.log import RunLog
 from bst.system.files import require_new
 from bst.training.metrics import RankingMetrics, evaluate
-from bst.training.state import data_digest
 from bst.training.trainer import EpochReport, Progress, Trainer
 from bst.training.world import World
 
@@ -103,26 +103,24 @@ def train(
     model = BST(config.model)
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.model.max_length)
     trainer = Trainer(model, windows, dataset.split.validation, settings.training, world=world, progress=progress)
-    log = RunLog(out, trainer, _origin(dataset, world), tensorboard)
+    log = RunLog(out, _origin(dataset, world), writes=world.is_first, tensorboard=tensorboard)
     if not resuming:
         heldout = _heldout(dataset.split.test, config.model.max_length, settings.training.seed)
-        log.start(config, dataset.vocabularies, heldout)
-
-    def end_epoch(report: EpochReport) -> None:
-        log.keep(report)
-        on_epoch(report)
-
+        log.start(config, dataset.vocabularies, heldout, trainer.state())
     with log.alone():
         if resuming:
-            log.resume(config)
+            log.resume(config, trainer.restore)
             for report in trainer.reports:
                 on_epoch(report)
-        validation = trainer.fit(end_epoch, log.checkpoint)
-        log.end()
+        for moment in trainer.moments():
+            log.write(moment, trainer.reports, model)
+            if isinstance(moment, EpochReport):
+                on_epoch(moment)
+        log.end(trainer.reports)
     test = evaluate(
         model, dataset.split.test, config.model.max_length, filter_seen=settings.training.filter_seen, world=world
     )
-    return TrainingResult(validation, test)
+    return TrainingResult(trainer.best_metrics, test)
 
 
 def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
@@ -147,13 +145,22 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
     """Say what, beside the settings, decides the weights to the bit."""
     sequences = dataset.sequences
     return {
-        "data_sha256": data_digest(sequences.items, sequences.offsets, sequences.context),
+        "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
         **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,
         "threads": torch.get_num_threads(),
         "processes": world.size,
     }
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    """sha256 over arrays, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _heldout(examples: Examples, max_length: int, seed: int) -> Heldout:

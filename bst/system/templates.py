@@ -14,11 +14,19 @@ def render(template: Path, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: the template names what is not among `values`.
     """
-    environment = Environment(
+    return _environment(template).get_template(template.name).render(**values)
+
+
+def macros(template: Path) -> Any:
+    """The macros of a template as functions, by name; see `render`."""
+    return _environment(template).get_template(template.name).module
+
+
+def _environment(template: Path) -> Environment:
+    return Environment(
         loader=FileSystemLoader(template.parent),
         undefined=StrictUndefined,
         autoescape=".html" in template.name,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(**values)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bst.config import Settings
 from bst.errors import InputError
-from bst.system.files import read_text
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -37,21 +33,6 @@ def json_schema(kind: type[BaseModel], title: str, version: int | str) -> dict[s
     schema["title"] = f"{title}, schema version {version}"
     schema["properties"]["schema_version"]["const"] = version
     return schema
-
-
-def read_settings(path: Path) -> Settings:
-    """Read a TOML file of settings.
-
-    Raises:
-        InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
-    """
-    try:
-        values = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    return validated(Settings, values, str(path))
 
 
 def _tupled(value: object) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,6 +83,8 @@ class Tally:
 class Trainer:
     """Trains `model` in place; `fit` is the whole of it, `epoch` one pass.
 
+    It writes nothing: `moments` yields what a run keeps.
+
     On the CPU the same seed, data, settings, machine, number of threads and of processes give the same weights to the
     bit, with or without a `state` saved and restored on the way.
 
@@ -132,30 +134,45 @@ class Trainer:
         last_best = max((report.epoch for report in self.reports if report.best), default=0)
         return self.config.patience is not None and len(self.reports) - last_best >= self.config.patience
 
-    def fit(
-        self,
-        on_epoch: Callable[[EpochReport], None] = lambda report: None,
-        on_checkpoint: Callable[[TrainingState], None] = lambda state: None,
-    ) -> RankingMetrics:
-        """Train until `finished` and leave the best weights in the model.
+    @property
+    def best_metrics(self) -> RankingMetrics:
+        """The validation metrics of the best epoch so far."""
+        return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg_10)
 
-        Calls `on_epoch` after each epoch, while the model holds that epoch's weights, then `on_checkpoint`; and
-        `on_checkpoint` besides whenever `checkpoint_seconds` have passed. Returns the best epoch's validation metrics.
+    def fit(self) -> RankingMetrics:
+        """Train until `finished`; see `moments`. Returns the best epoch's validation metrics."""
+        for _ in self.moments():
+            pass
+        return self.best_metrics
+
+    def moments(self) -> Iterator[EpochReport | TrainingState]:
+        """Train until `finished`, and leave the best weights in the model, however it ends.
+
+        Yields the report of each epoch, while the model holds that epoch's weights, and then the state; and a state
+        besides whenever `checkpoint_seconds` have passed.
 
         Raises:
             CheckError: the loss became NaN or infinite; the weights are those of the best epoch before.
         """
         try:
             while not self.finished:
-                on_epoch(self.epoch(on_checkpoint))
-                on_checkpoint(self.state())
+                yield (yield from self._epoch())
+                yield self.state()
         finally:
             self.model.load_state_dict(self.best)
             self.model.eval()
-        return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg_10)
 
-    def epoch(self, on_checkpoint: Callable[[TrainingState], None] = lambda state: None) -> EpochReport:
-        """Pass over what is left of the epoch in hand, then validate. See `fit` for what raises."""
+    def epoch(self) -> EpochReport:
+        """Pass over what is left of the epoch in hand, then validate. See `moments` for what raises."""
+        steps = self._epoch()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as ended:
+                report: EpochReport = ended.value
+                return report
+
+    def _epoch(self) -> Generator[TrainingState, None, EpochReport]:
         self.model.train()
         self.rng.bit_generator.state = self.epoch_rng  # whatever was drawn since, as of an epoch that was broken off
         drawn = self.windows.epoch(self.rng, self.config.batch_size)
@@ -167,7 +184,7 @@ class Trainer:
             now = time.perf_counter()
             self.tally.seconds, started = self.tally.seconds + now - started, now
             if due and step + 1 < self.steps_per_epoch:
-                on_checkpoint(self.state())
+                yield self.state()
                 started = saved = time.perf_counter()
         return self._end_epoch()
 

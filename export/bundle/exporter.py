@@ -29,7 +29,7 @@ from bst.system.files import replaced_folder, require_space, staged_folder, to_j
 from bst.system.processes import in_own_process
 from export.bundle.folder import check_output_layer, verify_bundle
 from export.bundle.tuning import tune
-from export.contract.choices import Tuning
+from export.contract.choices import ZEN_4, Rates, Tuning
 from export.contract.contents import list_files
 from export.contract.manifest import (
     MANIFEST_FILE,
@@ -40,19 +40,19 @@ from export.contract.manifest import (
     OutputLayer,
     ParityRecord,
     VocabularyFacts,
-    read_manifest,
 )
 from export.contract.parity import TOLERANCE
+from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import SIGNATURES, Ids, Signature, build_signatures
 from export.formats import FORMATS, Format, Order
 from export.handout.card import write_card
 from export.proof.blocks import where_they_part
 from export.proof.golden import cases, worth_storing, write_golden
-from export.proof.prove import Answers, PartedError, answer, prove
+from export.proof.prove import Expected, PartedError, answer, prove
 from export.sessions.session import one_at_a_time
 from export.shortlist.choice import Shortlist, choose_shortlist
-from export.shortlist.rates import ZEN_4, Rates, measure_rates
+from export.shortlist.rates import measure_rates
 
 DEFAULTS = ExportSettings()
 GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
@@ -101,7 +101,7 @@ class _Written:
 
     formats: tuple[FormatRecord, ...]
     output_layer: OutputLayer | None
-    answers: list[Answers]
+    answers: list[Expected]
 
 
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:

@@ -15,8 +15,9 @@ from bst.errors import CheckError, InputError
 from bst.run.folder import read_vocabularies
 from bst.system.console import Tell
 from export.contract.contents import check_files, require_inside
-from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer, read_manifest
+from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer
 from export.contract.parity import TOLERANCE, compare
+from export.contract.rules import read_manifest
 from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures
 from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles

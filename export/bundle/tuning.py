@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from bst.system.console import Tell
 from bst.system.machine import cpu_model
 from bst.system.processes import in_own_process
-from export.contract.choices import Tuning, TuningRow
+from export.contract.choices import Rates, Tuning, TuningRow
 from export.contract.inputs import Arrays
 from export.contract.manifest import FormatRecord
 from export.contract.settings import SessionOptions
 from export.contract.signatures import Signature
 from export.proof.golden import read_golden
 from export.sessions.session import OnnxSession
-from export.shortlist.rates import Rates
 
 STEPS = (("threads", 1), ("spinning", False), ("arena", False), ("prepacking", False))
 BATCH_SIZES = (1, 32)

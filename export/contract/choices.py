@@ -4,7 +4,41 @@ from __future__ import annotations
 
 from bst.config import Frozen
 from export.contract.settings import SessionOptions
-from export.shortlist.rates import Rates
+
+
+class Rates(Frozen):
+    """What one thread does in a microsecond; `pick` and the overheads are microseconds.
+
+    Attributes:
+        cache_bytes: a larger table is streamed from memory in every call.
+        cached_bytes: of a table in the cache, in a product with one row.
+        streamed_bytes: of a float32 table that is not; `streamed_table_bytes` of one of integers in blocks.
+        small_bytes: of the small matrices that a user vector is multiplied with.
+        float_products: multiplications with sum, float32, in a product with many rows; `integer_products` of bytes.
+        gathered_bytes: of rows picked one by one for one user; `gathered_bytes_many` for many.
+        pick: for each item, to find the highest of one row; `pick_many` of each of many rows.
+    """
+
+    cache_bytes: float = 24e6
+    cached_bytes: float = 60e3
+    streamed_bytes: float = 22e3
+    streamed_table_bytes: float = 25e3
+    small_bytes: float = 18e3
+    float_products: float = 35e3
+    integer_products: float = 140e3
+    gathered_bytes: float = 8.5e3
+    gathered_bytes_many: float = 5e3
+    pick: float = 1.1e-3
+    pick_many: float = 1.8e-3
+    call_overhead: float = 20.0
+    scan_overhead: float = 15.0
+    exact_overhead: float = 5.0
+    wider_overhead: float = 40.0
+    wider_pick: float = 1.9e-3
+
+
+# Of one thread of a Zen 4 core with ONNX Runtime 1.32; `bst export --tune` measures the same numbers where it runs.
+ZEN_4 = Rates()
 
 
 class ScanRecord(Frozen):

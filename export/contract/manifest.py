@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from bst.config import BSTConfig, Frozen
 from bst.errors import InputError
-from bst.system.files import read_json
-from bst.system.validation import json_schema, validated
+from bst.system.validation import json_schema
 from export.contract.choices import ShortlistRecord, Tuning
-from export.contract.rules import offences
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature
 
 SCHEMA_VERSION = "4.0"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
-VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 WHAT = "a bundle (a folder that `bst export` writes)"
 
 
@@ -238,27 +233,3 @@ def manifest_schema() -> dict[str, Any]:
     for kind in (schema, *schema["$defs"].values()):
         kind.pop("additionalProperties", None)  # a later minor has more, and readers ignore it
     return schema
-
-
-def read_manifest(bundle: Path) -> Manifest:
-    """Read `manifest.json` of a bundle. Fields that this version does not know are ignored.
-
-    Raises:
-        InputError: the path is not a bundle, is one of another major version, or its manifest breaks a rule of
-            `docs/reference/manifest.md`; all broken rules are named.
-    """
-    if not bundle.is_dir():
-        raise InputError(f"{bundle} is not {WHAT}: there is no such folder")
-    values = read_json(bundle / MANIFEST_FILE, WHAT)
-    _require_major(values, bundle)
-    manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE), unknown="ignore")
-    if found := offences(manifest):
-        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(found)}; export again")
-    return manifest
-
-
-def _require_major(values: object, bundle: Path) -> None:
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    version = VERSION.fullmatch(found) if isinstance(found, str) else None
-    if version is None or version[1] != MAJOR:
-        raise InputError(f"{bundle}: schema_version={found!r}, this version reads {MAJOR}.*; export again")

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from export.contract.inputs import Array
 from export.contract.signatures import Signature
 
 TOLERANCE = 1e-5  # of the largest |score| of a call
 RUNNER_UP = "runner_up"
 LARGEST = "largest_score"
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

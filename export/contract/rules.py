@@ -1,4 +1,4 @@
-"""What a sound manifest states, beyond the types of its fields: the rules of `docs/reference/manifest.md`, in order.
+"""Reading a manifest, by the rules of `docs/reference/manifest.md`.
 
 `tests/manifests/` holds sound and spoilt manifests that readers in every language judge alike.
 """
@@ -6,18 +6,43 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bst.config import FLOAT_BYTES
+from bst.errors import InputError
+from bst.system.files import read_json
+from bst.system.validation import validated
+from export.contract.manifest import MAJOR, MANIFEST_FILE, WHAT, Manifest, VocabularyFacts
 from export.contract.parity import TOLERANCE
-from export.contract.signatures import OF_OUTPUT_LAYER
+from export.contract.signatures import OF_OUTPUT_LAYER, Signature
 
-if TYPE_CHECKING:
-    from export.contract.manifest import Manifest, VocabularyFacts
-    from export.contract.signatures import Signature
+VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 
-ITSELF = "manifest.json"
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read `manifest.json` of a bundle. Fields that this version does not know are ignored.
+
+    Raises:
+        InputError: the path is not a bundle, is one of another major version, or its manifest breaks a rule of
+            `docs/reference/manifest.md`; all broken rules are named.
+    """
+    if not bundle.is_dir():
+        raise InputError(f"{bundle} is not {WHAT}: there is no such folder")
+    values = read_json(bundle / MANIFEST_FILE, WHAT)
+    _require_major(values, bundle)
+    manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE), unknown="ignore")
+    if found := offences(manifest):
+        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(found)}; export again")
+    return manifest
+
+
+def _require_major(values: object, bundle: Path) -> None:
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    version = VERSION.fullmatch(found) if isinstance(found, str) else None
+    if version is None or version[1] != MAJOR:
+        raise InputError(f"{bundle}: schema_version={found!r}, this version reads {MAJOR}.*; export again")
 
 
 def offences(manifest: Manifest) -> list[str]:
@@ -35,8 +60,8 @@ def _files(manifest: Manifest) -> Iterator[str]:
             yield f"{path!r} leads out of the bundle"
         if listed.count(path) > 1:
             yield f"{path} is listed twice"
-    if ITSELF in listed:
-        yield f"{ITSELF} lists itself"
+    if MANIFEST_FILE in listed:
+        yield f"{MANIFEST_FILE} lists itself"
 
 
 def _named_files(manifest: Manifest) -> set[str]:

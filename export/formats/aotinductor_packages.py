@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from bst.errors import CheckError, InputError, reason
+from bst.errors import CheckError, InputError
 from bst.system.machine import cpu_flags
+from export import guards
 from export.contract.settings import Cpu
 from export.contract.signatures import Signature
 from export.formats.quiet import quiet
-from export.guards import archives
 from export.serving.scorer import ServedModel
 
 # The flags of x86-64-v3 as /proc/cpuinfo calls them (System V ABI for x86-64, section 3.1.1).
@@ -76,12 +76,8 @@ def load_aotinductor(path: Path) -> Any:
     Raises:
         InputError: the file is not such a package.
     """
-    try:
-        archives.require_plain(path)  # torch unpacks it into a folder
-        with quiet("torch.export", "torch._inductor"):
-            return torch._inductor.aoti_load_package(str(path))
-    except (*archives.UNREADABLE, AssertionError, KeyError) as error:
-        raise InputError(f"{path} does not load as an AOTInductor package ({reason(error)}); export again") from None
+    with quiet("torch.export", "torch._inductor"):
+        return guards.load(path, guards.PACKAGE, torch._inductor.aoti_load_package)
 
 
 def cpu_flags_for(cpu: Cpu) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import Session
 from export.shortlist.choice import Shortlist
 
-CALLS = Path(__file__).with_name("calls")
+SNIPPETS = Path(__file__).with_name("snippets")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Call:
+class Snippet:
     """A whole program that calls a signature in the bundle's folder, for people: a template, see `export.handout`."""
 
     title: str
@@ -75,7 +75,7 @@ class Format(ABC):
         holds_text: text can go in and out of it. Where it cannot, a bundle with text ids holds it at index level.
         equal_scores: in which order `top_k` gives items of equal scores.
         copies: how many times the weights lie in its folder.
-        calls: programs that the README in a bundle shows.
+        snippets: programs that the README in a bundle shows.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Format(ABC):
     holds_text: bool = True
     equal_scores: Literal["lower index first", "any order"] = "any order"
     copies: int = 1
-    calls: tuple[Call, ...] = ()
+    snippets: tuple[Snippet, ...] = ()
 
     def level(self, ids: Ids, vocabularies: Vocabularies) -> Ids:
         """The level at which it holds ids in a bundle of `ids`."""

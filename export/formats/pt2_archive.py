@@ -9,21 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
-from torch.export.pt2_archive import PT2ArchiveReader, PT2ArchiveWriter, _package
+from torch.export.pt2_archive import PT2ArchiveWriter, _package
 from torch.export.pt2_archive import constants as archive
 
-from bst.errors import CheckError, InputError, reason
+from bst.errors import CheckError
+from export import guards
 from export.contract.inputs import Array
 from export.contract.signatures import Signature
-from export.guards import archives
+from export.guards.program_reader import PlainReader
 from export.serving.blocks import Blocks, boundaries
 from export.serving.scorer import ServedModel
 
@@ -104,10 +105,9 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
 
     Raises:
         InputError: the file is not such an archive, does not hold the program, holds something pickled, or says what no
-            program that bst writes does (`export.guards.archives`).
+            program that bst writes does (`export.guards`).
     """
-    with _reading(path, name) as reader:
-        return _program(reader, name)
+    return guards.load(path, guards.PROGRAM, partial(_program, name=name), name)
 
 
 def load_pt2_module(path: Path, name: str) -> Any:
@@ -116,36 +116,12 @@ def load_pt2_module(path: Path, name: str) -> Any:
     Raises:
         InputError: as `load_pt2`, or torch cannot make a module of the program.
     """
-    with _reading(path, name) as reader:
-        return _program(reader, name).module()
+    return guards.load(path, guards.PROGRAM, lambda file: _program(file, name).module(), name)
 
 
-def load_pt2_weights(path: Path, name: str) -> dict[str, Tensor]:
-    """Load the weights of the program of one signature, and nothing of the program.
-
-    Raises:
-        InputError: the file is not such an archive, does not hold them, or holds something pickled.
-    """
-    with _reading(path, name) as reader:
-        weights = _package._load_state_dict(reader, name)
-        assert isinstance(weights, dict)  # the bytes of a pickle `_Plain` refuses
-        return weights
-
-
-@contextmanager
-def _reading(path: Path, name: str) -> Iterator[_Plain]:
-    try:
-        archives.require_plain(path)
-        yield _Plain(str(path))
-    except Exception as error:  # a spoilt program ends in any of them, as SyntaxError of what torch makes of it
-        raise InputError(
-            f"{path} does not load as a torch.export archive with {name!r} ({reason(error)}); export again"
-        ) from None
-
-
-def _program(reader: _Plain, name: str) -> ExportedProgram:
+def _program(file: str, name: str) -> ExportedProgram:
     wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
-    return _package._load_exported_programs(reader, wanted, None)[name]
+    return _package._load_exported_programs(PlainReader(file), wanted, None)[name]
 
 
 class _Shared(PT2ArchiveWriter):
@@ -183,32 +159,6 @@ def _storage(data: bytes) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*")
         return torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
-
-
-class _Plain(PT2ArchiveReader):
-    """Refuses what torch would unpickle, evaluate, import, or call beyond arithmetic; example inputs, which nobody
-    needs, are not read."""
-
-    def get_file_names(self) -> list[str]:
-        names = super().get_file_names()
-        # The layout of torch 2.7, which is pickle.
-        pickled = [name for name in names if name.startswith(PAYLOADS) and name.endswith(".pt")]
-        if pickled:
-            raise ValueError(f"{pickled[0]} is pickled, which nothing that bst writes is")
-        return names
-
-    def read_bytes(self, name: str) -> bytes:
-        if name.startswith(archive.SAMPLE_INPUTS_FILENAME_FORMAT.split("{}")[0]):
-            return b""
-        data = super().read_bytes(name)
-        if name.startswith(archive.MODELS_DIR):
-            return archives.plain_program(data)
-        if name.endswith("_config.json"):
-            archives.require_plain_payloads(data)
-        return data
-
-    def read_string(self, name: str) -> str:
-        return self.read_bytes(name).decode()
 
 
 def blocks_of_program(program: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> Blocks:

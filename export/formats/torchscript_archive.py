@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-from bst.errors import InputError, reason
+from export import guards
 from export.contract.signatures import Signature, TensorSpec
-from export.guards import archives
 from export.serving.scorer import IntegerIds, Scorer, ServedModel, TextIds
 
 
@@ -101,20 +100,18 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool
 
     Raises:
         InputError: the file is not a TorchScript archive, or calls what no model of ours needs
-            (`export.guards.archives`).
+            (`export.guards`).
     """
+
+    def read(name: str) -> Any:
+        return torch.jit.load(name, map_location=device).eval()
+
     with _no_deprecation():
-        try:
-            archives.require_inert(path)
-            module = torch.jit.load(str(path), map_location=device)
-            archives.require_arithmetic(module)
-            module.eval()
-            if not freeze:
-                return module
-            frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
-            return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
-        except (*archives.UNREADABLE, AttributeError, IndexError, KeyError) as error:
-            raise InputError(f"{path} is not a TorchScript file of bst ({reason(error)}); export again") from None
+        module = guards.load(path, guards.SCRIPT, read)
+        if not freeze:
+            return module
+        frozen = torch.jit.freeze(module, preserved_attrs=list(freeze))
+        return torch.jit.optimize_for_inference(frozen, other_methods=list(freeze)) if optimize else frozen
 
 
 def script(module: torch.nn.Module) -> Any:

@@ -1,0 +1,5 @@
+"""Guards: what a file from a stranger may hold, before and after torch reads it. `load` is the only door."""
+
+from export.guards.door import PACKAGE, PROGRAM, SCRIPT, Kind, load
+
+__all__ = ["PACKAGE", "PROGRAM", "SCRIPT", "Kind", "load"]

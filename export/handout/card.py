@@ -9,7 +9,7 @@ from bst.data.vocabulary import Vocabularies
 from bst.system.templates import render
 from export.contract.manifest import PARITY_HEADS, Description
 from export.formats import FORMATS
-from export.handout.calls import WrittenCall, write_call
+from export.handout.snippets import Program, write_snippet
 
 CARD = Path(__file__).parent / "templates" / "card.md.jinja"
 
@@ -22,14 +22,14 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,
         signatures=[one for one in manifest.signatures if one.ids == manifest.ids],
-        calls=list(_calls(manifest, vocabularies)),
+        programs=list(_programs(manifest, vocabularies)),
         heads=PARITY_HEADS,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def _calls(manifest: Description, vocabularies: Vocabularies) -> Iterator[WrittenCall]:
+def _programs(manifest: Description, vocabularies: Vocabularies) -> Iterator[Program]:
     for record in manifest.formats:
         signature = manifest.main_signature(record.ids)
-        for call in FORMATS.find(record.name).calls:
-            yield write_call(call, signature, vocabularies, manifest.settings.top_k.limit)
+        for snippet in FORMATS.find(record.name).snippets:
+            yield write_snippet(snippet, signature, vocabularies, manifest.settings.top_k.limit)

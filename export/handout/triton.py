@@ -8,8 +8,6 @@ import shlex
 import shutil
 from pathlib import Path, PurePosixPath
 
-import onnx_ir as ir
-
 from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError
 from bst.run.folder import read_vocabularies
@@ -17,11 +15,13 @@ from bst.system.console import Tell
 from bst.system.files import require_new, require_space, staged_folder
 from bst.system.templates import render
 from export.contract.contents import check_files
-from export.contract.manifest import WHAT, Manifest, read_manifest
+from export.contract.inputs import Array
+from export.contract.manifest import WHAT, Manifest
+from export.contract.rules import read_manifest
 from export.contract.signatures import Signature
-from export.handout.calls import example
+from export.handout.snippets import example
 from export.handout.triton_config import config_of, is_batched, samples_of
-from export.proof.golden import Array, read_golden
+from export.proof.golden import read_golden
 
 READ_ME = Path(__file__).parent / "templates" / "triton.md.jinja"
 REPOSITORY = "the model repository"
@@ -113,6 +113,8 @@ def _place_graph(graph: Path, weights: list[str], folder: Path, placed: dict[Pat
 
 def _external_files(graph: Path) -> list[str]:
     """List the files of weights that an ONNX file names, relative to it."""
+    import onnx_ir as ir  # most of a second
+
     model = ir.load(graph)
     values = (one for part in (model.graph, *model.graph.subgraphs()) for one in part.initializers.values())
     tensors = [one.const_value for one in values]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bst.system.templates import render
+from export.contract.inputs import Array
 from export.contract.manifest import Manifest
 from export.contract.signatures import Signature, TensorSpec
-from export.proof.golden import BATCH_SIZES, Array, GoldenCase
+from export.proof.golden import BATCH_SIZES, GoldenCall
 
 TYPES = {"int64": "TYPE_INT64", "string": "TYPE_STRING", "float32": "TYPE_FP32"}
 MAX_BATCH_SIZE = BATCH_SIZES[-1]  # no larger batch was compared with the model
@@ -35,7 +36,7 @@ def is_batched(signature: Signature) -> bool:
     return all(spec.shape[0] == "batch" for spec in signature.inputs)
 
 
-def samples_of(signature: Signature, golden: list[GoldenCase]) -> list[Sample]:
+def samples_of(signature: Signature, golden: list[GoldenCall]) -> list[Sample]:
     """Choose the golden calls to warm up with: a full history, an empty one, and several rows at once."""
     found = {one.name: one.inputs for one in golden}
     if not is_batched(signature):

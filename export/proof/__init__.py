@@ -1,0 +1,17 @@
+"""The proof: golden vectors, the float64 truth, and where two formats part."""
+
+from export.proof.blocks import where_they_part
+from export.proof.golden import Call, GoldenCall, cases, read_golden, write_golden
+from export.proof.prove import Expected, answer, prove
+
+__all__ = [
+    "Call",
+    "Expected",
+    "GoldenCall",
+    "answer",
+    "cases",
+    "prove",
+    "read_golden",
+    "where_they_part",
+    "write_golden",
+]

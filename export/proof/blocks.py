@@ -13,7 +13,7 @@ from export.contract.manifest import FormatRecord
 from export.contract.parity import TOLERANCE
 from export.contract.signatures import Signature, TopK
 from export.formats import FORMATS, Question
-from export.proof.golden import Case
+from export.proof.golden import Call
 from export.serving.blocks import Blocks, blocks_of_model
 from export.serving.scorer import Scorer
 
@@ -40,7 +40,7 @@ def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
     return f"all blocks agree up to {name!r} (off by {error:.1e}): they part at the output layer or the ids"
 
 
-def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, case: Case, run: Run) -> str:
+def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, case: Call, run: Run) -> str:
     """Compare eager and a format of `bundle` block by block on `case`."""
     scorer = Scorer(run.model, run.config.model, TopK())
     items = scorer.newest(scorer.guard_items(torch.from_numpy(case.items)))

@@ -21,10 +21,10 @@ from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.run.folder import Heldout
 from bst.system.files import DATA_BYTES, read_json
+from export.contract.inputs import Array
 from export.contract.parity import LARGEST, RUNNER_UP
 from export.contract.signatures import Signature, TopK
 
-Array = NDArray[Any]
 BATCH_SIZES = (1, 3, 64)
 LARGE_NUMBERS = 5_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
 CANDIDATES = (1, 7, 100)
@@ -35,7 +35,7 @@ OUT_OF_RANGE = 2**40
 
 
 @dataclass(frozen=True)
-class Case:
+class Call:
     """One call: a name that says what is special about it, and its inputs by index.
 
     `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` how
@@ -60,13 +60,13 @@ class Case:
         given["k"] = np.array([self.k])
         return {spec.name: np.ascontiguousarray(given[spec.name]) for spec in signature.inputs}
 
-    def rows(self, chosen: slice) -> Case:
+    def rows(self, chosen: slice) -> Call:
         """Take some rows of the batch."""
         return replace(self, items=self.items[chosen], context=self.context[chosen], candidates=self.candidates[chosen])
 
 
 @dataclass(frozen=True)
-class GoldenCase:
+class GoldenCall:
     """A recorded call: the named inputs and what eager float32 answered, with what `compare` wants to know besides."""
 
     name: str
@@ -74,7 +74,7 @@ class GoldenCase:
     outputs: dict[str, Array]
 
 
-def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Case]:
+def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
     """Make every case: the edge rows one by one and in one batch, then held-out users in several batch sizes.
 
     The lengths are 1, 7, the longest the model reads and one beyond; candidates are 1, 7 and 100 a row, with unknown
@@ -82,7 +82,7 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Case]:
     """
     rng = np.random.default_rng(0)
     real, contexts = heldout.items.numpy(), heldout.context.numpy()
-    made: list[Case] = []
+    made: list[Call] = []
 
     def add(name: str, items: Array, context: Array) -> None:
         n = CANDIDATES[len(made) % len(CANDIDATES)]
@@ -92,7 +92,7 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Case]:
             candidates[:, 1:-1:4] = rng.choice(strange, candidates[:, 1:-1:4].shape)
             candidates[:, -1] = candidates[:, 0]
         k = top_k.limit if len(made) % 2 else max(1, top_k.limit // 2)
-        made.append(Case(name, items, context, candidates, k))
+        made.append(Call(name, items, context, candidates, k))
 
     edges = _edge_rows(real, config.max_length)
     for position, (name, row) in enumerate(edges.items()):
@@ -112,7 +112,7 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Case]:
     return made
 
 
-def write_golden(folder: Path, signature: Signature, golden: list[GoldenCase], *, onnx_layout: bool) -> None:
+def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *, onnx_layout: bool) -> None:
     """Write `<signature>.json` into `folder`, and on request the same in ONNX's own layout beside it:
     `<signature>/test_data_set_N/{input_i,output_i}.pb`.
     """
@@ -132,7 +132,7 @@ def write_golden(folder: Path, signature: Signature, golden: list[GoldenCase], *
                 onnx.save_tensor(tensor, str(data_set / f"{kind}_{place}.pb"))
 
 
-def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
+def read_golden(folder: Path, signature: Signature) -> list[GoldenCall]:
     """Read `golden/<signature>.json`.
 
     Raises:
@@ -154,14 +154,14 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCase]:
 
     try:
         return [
-            GoldenCase(one["name"], arrays(signature.inputs, one["inputs"]), arrays(signature.outputs, one["outputs"]))
+            GoldenCall(one["name"], arrays(signature.inputs, one["inputs"]), arrays(signature.outputs, one["outputs"]))
             for one in values["cases"]
         ]
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(f"{path} is not a file of golden vectors ({error}); export again") from None
 
 
-def worth_storing(case: GoldenCase) -> bool:
+def worth_storing(case: GoldenCall) -> bool:
     """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others if their outputs are few."""
     numbers = sum(array.size for array in case.outputs.values())
     if case.name in ALWAYS_STORED:

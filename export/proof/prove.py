@@ -7,26 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError
 from bst.model import BST
-from export.contract.inputs import Arrays
+from export.contract.inputs import Array, Arrays
 from export.contract.manifest import ParityRecord
 from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
 from export.contract.settings import ExportSettings
 from export.contract.signatures import Signature, build_signatures
-from export.proof.golden import Case, GoldenCase
+from export.proof.golden import Call, GoldenCall
 from export.proof.oracle import in_float64
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import Session, eager_session
 
-Array = NDArray[Any]
 MORE_PADDING = 3
 EAGER_ERRORS = 4  # a format may be so many times as far from eager float32 as that is from float64,
 MOST_CANCELLED = 10  # but no more than so many times the tolerance
@@ -35,18 +32,18 @@ MOST_CANCELLED = 10  # but no more than so many times the tolerance
 class PartedError(CheckError):
     """A format disagrees: in which case of which signature, so that one can look for the block where it does."""
 
-    def __init__(self, message: str, signature: Signature, case: Case) -> None:
+    def __init__(self, message: str, signature: Signature, case: Call) -> None:
         super().__init__(message)
         self.signature, self.case = signature, case
 
 
 @dataclass(frozen=True)
-class Answers:
+class Expected:
     """What the model says to every case of one signature: in float32 (golden), and in float64 the last output."""
 
     signature: Signature
-    cases: Sequence[Case]
-    golden: Sequence[GoldenCase]
+    cases: Sequence[Call]
+    golden: Sequence[GoldenCall]
     truth: Sequence[Array]
 
 
@@ -56,8 +53,8 @@ def answer(
     vocabularies: Vocabularies,
     settings: ExportSettings,
     signatures: Sequence[Signature],
-    cases: Sequence[Case],
-) -> Iterator[Answers]:
+    cases: Sequence[Call],
+) -> Iterator[Expected]:
     """Run eager over every case of every signature, once in float32 and once in float64."""
     exact_model = in_float64(model)
 
@@ -84,13 +81,13 @@ def answer(
             one[LARGEST] = largest_here[place]
             if signature.kind.picks:
                 one[RUNNER_UP] = below[place]
-        golden = [GoldenCase(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
-        yield Answers(signature, cases, golden, truth)
+        golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
+        yield Expected(signature, cases, golden, truth)
 
 
 def prove(
     form: str,
-    answers: Answers,
+    answers: Expected,
     session: Session,
     vocabularies: Vocabularies,
     config: BSTConfig,
@@ -149,11 +146,11 @@ def prove(
 
 
 def _variations(
-    signature: Signature, case: Case, golden: GoldenCase, session: Session, vocabularies: Vocabularies
-) -> Iterator[tuple[str, Case, Comparison]]:
+    signature: Signature, case: Call, golden: GoldenCall, session: Session, vocabularies: Vocabularies
+) -> Iterator[tuple[str, Call, Comparison]]:
     """Ask again in ways that may not change the answer; yield how, the changed case, and how far the answer is off."""
 
-    def asked(what: str, changed: Case, expected: Arrays) -> tuple[str, Case, Comparison]:
+    def asked(what: str, changed: Call, expected: Arrays) -> tuple[str, Call, Comparison]:
         return what, changed, compare(signature, expected, session(changed.inputs(signature, vocabularies)))
 
     whole: Arrays = dict(session(case.inputs(signature, vocabularies)))
@@ -167,7 +164,7 @@ def _variations(
         yield asked("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
 
 
-def _batches(cases: Sequence[Case], max_length: int) -> list[int]:
+def _batches(cases: Sequence[Call], max_length: int) -> list[int]:
     """Which cases are asked again: the edge rows in one batch, and users whose histories leave room for padding."""
     names = [case.name for case in cases]
     users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
@@ -175,7 +172,7 @@ def _batches(cases: Sequence[Case], max_length: int) -> list[int]:
     return [names.index("edges_in_one_batch"), (roomy or users)[-1]]
 
 
-def _below(scores: Array, case: Case, settings: ExportSettings) -> Array:
+def _below(scores: Array, case: Call, settings: ExportSettings) -> Array:
     """The best score that `top_k` does not list: float32 `[batch]`."""
     count = case.k if settings.top_k.k_is_input else settings.top_k.limit
     if settings.top_k.exclude_history:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from bst.model import BST
 from bst.run.folder import Heldout
-from export.contract.choices import ScanRecord, ShortlistRecord
+from export.contract.choices import ZEN_4, Rates, ScanRecord, ShortlistRecord
 from export.shortlist.bounds import EXTRA, WIDE, Floats, Scan, best_scores, make_scan
-from export.shortlist.rates import ZEN_4, Rates
 
 COORDINATES = (128, 256, 384, 512, 768)
 FIRST = (32, 64, 128, 192, 256, 384, 512)

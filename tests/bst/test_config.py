@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from bst.config import Architecture, BSTConfig, ContextFeature, Settings, TrainConfig
+from bst.config import Architecture, BSTConfig, ContextFeature, Settings, TrainConfig, read_settings
 from bst.errors import InputError
-from bst.system.validation import read_settings, validated
+from bst.system.validation import validated
 
 
 def test_a_width_that_heads_do_not_divide_is_refused_with_the_nearest_that_fit() -> None:

@@ -21,7 +21,7 @@ from bench.demo import demo
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from export import ExportSettings, export_bundle, open_bundle
 from export.bundle.folder import replay
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from tests.builds import Builds
 from tests.clients.ort_root import HEADERS, make_ort_root
 from tests.conftest import SHARED, TINY, OnDemand

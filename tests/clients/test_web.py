@@ -14,7 +14,7 @@ import pytest
 
 from export import open_bundle
 from export.bundle.folder import replay
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from tests.clients.altered import alter, flip_in_the_middle, raise_one_score
 from tests.clients.page import QUIET, WEB, Watched, served
 from tests.conftest import Command

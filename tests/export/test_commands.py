@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from tests.conftest import Command, refused, settings_of
 
 

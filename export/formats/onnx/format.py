@@ -10,7 +10,7 @@ from bst.errors import InputError
 from export.contract.manifest import Entry, Needs, OutputLayer
 from export.contract.settings import OPSETS, ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Signature
-from export.formats.format import CALLS, Call, Format, Order, Question
+from export.formats.format import SNIPPETS, Format, Order, Question, Snippet
 from export.serving.blocks import Blocks
 from export.sessions.session import OnnxSession, Session
 
@@ -23,10 +23,10 @@ class Onnx(Format):
     name = "onnx"
     backend = "onnxruntime"
     equal_scores = "lower index first"  # ONNX TopK states it; torch.topk promises nothing
-    calls = (
-        Call("Python", "python", CALLS / "onnxruntime.py.jinja"),
-        Call("C++ (ONNX Runtime)", "cpp", CALLS / "onnxruntime.cpp.jinja"),
-        Call("Node", "js", CALLS / "onnxruntime.mjs.jinja"),
+    snippets = (
+        Snippet("Python", "python", SNIPPETS / "onnxruntime.py.jinja"),
+        Snippet("C++ (ONNX Runtime)", "cpp", SNIPPETS / "onnxruntime.cpp.jinja"),
+        Snippet("Node", "js", SNIPPETS / "onnxruntime.mjs.jinja"),
     )
 
     def require(self, config: BSTConfig, settings: ExportSettings) -> None:

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.modes.limits import Work, floor_us, measure_rates, rates_of, work_of, working_set
 from bst import BST, BSTConfig
 from bst.config import ContextFeature
-from export.proof.golden import Case as Call
+from export.proof.golden import Call
 
 CONFIG = BSTConfig(
     num_items=300,

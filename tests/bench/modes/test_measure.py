@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest
 import bench.contestants.backends
 from bench import BenchConfig, BenchRecord, measure_bundle, read_record
 from bench.contestants.backends import BACKENDS, Backend, find_backends
-from bench.contestants.peers import NAMES
+from bench.contestants.peers import OPPONENTS
 from bench.harness.workers import Task, Worker
 from bench.record.environment import measure_overhead
 from bench.record.record import record_schema
@@ -34,17 +34,21 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Add a backend with a fault to the known ones, under its name."""
     # A worker gets this process's path, and finds the module there.
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
     assert "tests.bench.planted" in sys.modules
 
     def add(name: str, **faults: object) -> str:
-        monkeypatch.setitem(BACKENDS, name, Backend(name, partial(open_planted, **faults)))
+        BACKENDS.add(Backend(name, partial(open_planted, **faults)))
+        planted.append(name)
         return name
 
-    return add
+    planted: list[str] = []
+    yield add
+    for name in planted:
+        BACKENDS.remove(name)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +232,7 @@ def test_a_backend_without_its_device_or_format_is_a_line_and_no_crash(
 
 def test_every_backend_of_this_machine_answers_right(variants: dict[str, Path]) -> None:
     """All but those that a compiler has to make first, which are slow."""
-    names = tuple(name for name in BACKENDS if not name.startswith("compile"))
+    names = tuple(name for name in BACKENDS.names if not name.startswith("compile"))
     config = SHORT.model_copy(update={"backends": names, "signature": "score_candidates", "candidates": (3,)})
     found = measure_bundle(variants["index"], config)
     assert not found.failures
@@ -253,7 +257,7 @@ def test_the_opponents_have_the_same_weights(variants: dict[str, Path], signatur
 
     bundle = open_bundle(variants["index_no_context" if signature == "top_k" else "raw_ids"])
     peers, missing = build_peers(bundle, signature, tmp_path)
-    assert (set(peers) | set(missing)) == set(NAMES)
+    assert (set(peers) | set(missing)) == set(OPPONENTS.names)
     assert not missing
     stated = bundle.manifest.signature(signature)
     case = Case(num_items=bundle.manifest.items.count, threads=1, batch_size=3, length=0, candidates=7)
@@ -304,7 +308,7 @@ def test_a_name_twice_is_measured_twice() -> None:
 
 
 def test_a_dead_backend_is_an_error_and_not_silence(bundle_path: Path) -> None:
-    worker = Worker(Task(bundle_path, BACKENDS["onnxruntime"], "top_k", 1, (), 0))
+    worker = Worker(Task(bundle_path, BACKENDS.find("onnxruntime"), "top_k", 1, (), 0))
     worker.wait()
     worker.process.kill()
     worker.process.join()

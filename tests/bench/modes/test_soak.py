@@ -17,7 +17,7 @@ from bench.record.record import BenchRecord, SoakRow, SoakWindow
 from bench.record.statistics import Interval
 from bst import InputError
 from export import Session, open_bundle
-from export.proof.golden import GoldenCase, read_golden
+from export.proof.golden import GoldenCall, read_golden
 from tests.conftest import Command
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -46,11 +46,11 @@ class Spoilt(Session):
 
 
 @pytest.fixture
-def golden(bundle_path: Path) -> list[GoldenCase]:
+def golden(bundle_path: Path) -> list[GoldenCall]:
     return read_golden(bundle_path / "golden", open_bundle(bundle_path).manifest.signature("all_scores"))
 
 
-def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, golden: list[GoldenCase]) -> None:
+def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, golden: list[GoldenCall]) -> None:
     spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
     found = soak(spoilt, golden, 4, 1.0)
     assert found.wrong == pytest.approx(spoilt.calls / 100, rel=0.1)
@@ -58,7 +58,7 @@ def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, go
     assert "of the largest scores, 1e-05 is allowed" in str(found.failure)
 
 
-def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: list[GoldenCase]) -> None:
+def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: list[GoldenCall]) -> None:
     session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     found = soak(session, golden, 2, 1.0)
     assert (found.wrong, found.failure, len(found.windows)) == (0, None, WINDOWS)
@@ -66,7 +66,7 @@ def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: li
     assert all(0 < one.p50_us <= one.p99_us for one in found.windows)
 
 
-def test_the_warm_up_asks_the_largest_call_alone_and_then_all(bundle_path: Path, golden: list[GoldenCase]) -> None:
+def test_the_warm_up_asks_the_largest_call_alone_and_then_all(bundle_path: Path, golden: list[GoldenCall]) -> None:
     session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     run, asked = session.run, []
 
@@ -82,7 +82,7 @@ def test_the_warm_up_asks_the_largest_call_alone_and_then_all(bundle_path: Path,
     assert set(asked[len(golden) + len(warm_up) :]) == set(rows)
 
 
-def test_memory_that_is_kept_shows_as_growth(bundle_path: Path, golden: list[GoldenCase]) -> None:
+def test_memory_that_is_kept_shows_as_growth(bundle_path: Path, golden: list[GoldenCall]) -> None:
     session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     run, kept = session.run, []
 
@@ -96,13 +96,13 @@ def test_memory_that_is_kept_shows_as_growth(bundle_path: Path, golden: list[Gol
     assert growth > 0.01
 
 
-def test_a_soak_that_is_too_short_for_its_windows_says_so(bundle_path: Path, golden: list[GoldenCase]) -> None:
+def test_a_soak_that_is_too_short_for_its_windows_says_so(bundle_path: Path, golden: list[GoldenCall]) -> None:
     session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
     with pytest.raises(InputError, match=r"soak_seconds=1e-05: no call ended in one of the windows of .* s; give more"):
         soak(session, golden, 1, 1e-5)
 
 
-def test_a_thread_that_breaks_ends_the_soak(bundle_path: Path, golden: list[GoldenCase]) -> None:
+def test_a_thread_that_breaks_ends_the_soak(bundle_path: Path, golden: list[GoldenCall]) -> None:
     spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
     run = spoilt.run
 

@@ -8,7 +8,7 @@ import pytest
 
 from bst import InputError, load_run
 from bst.imports.notebook import import_notebook
-from bst.training.state import load_state
+from bst.run.state_file import load_state
 
 CONFIG = """{"item_embed": {"num_embeddings": 5, "embedding_dim": 4}, "context_features": [], "max_seq_len": 3,
 "trans": {"input_size": 4, "hidden_size": 8, "n_layers": 1, "n_heads": 2}}"""

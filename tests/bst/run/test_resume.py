@@ -15,8 +15,10 @@ import torch
 
 from bst import BST, Dataset, InputError, Settings, TrainConfig, Trainer, load_run, read_interactions, train
 from bst.data.batches import TrainingWindows
+from bst.run.folder import STATE_FILE
+from bst.run.state_file import load_state, save_state
 from bst.system.files import remove_leftovers
-from bst.training.state import STATE_FILE, TrainingState, load_state, restore_optimizer, save_state
+from bst.training.state import TrainingState, restore_optimizer
 from bst.training.trainer import EpochReport
 from tests.conftest import TINY, fill, same_but_for_speed, write_events
 

@@ -106,8 +106,11 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(monkeypatch: pytest.M
     trainer = Trainer(
         model, TrainingWindows(data, split.train_stops, 30), split.validation, TrainConfig(epochs=3, batch_size=8)
     )
-    kept: list[tuple[EpochReport, torch.Tensor]] = []
-    trainer.fit(lambda report: kept.append((report, model.output.weight.detach().clone())))
+    kept = [
+        (moment, model.output.weight.detach().clone())
+        for moment in trainer.moments()
+        if isinstance(moment, EpochReport)
+    ]
     best = max(range(3), key=lambda epoch: kept[epoch][0].validation.ndcg_10)
     assert kept[best][0].best
     assert torch.equal(model.output.weight, kept[best][1])
@@ -165,14 +168,16 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
     trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
     good = []
 
-    def spoil(report: EpochReport) -> None:
-        good.append(model.output.weight.detach().clone())
-        model.output.weight.data.fill_(torch.nan)
+    def fit_and_spoil() -> None:
+        for moment in trainer.moments():
+            if isinstance(moment, EpochReport):
+                good.append(model.output.weight.detach().clone())
+                model.output.weight.data.fill_(torch.nan)
 
     with pytest.raises(
         CheckError, match=r"the loss is nan and the gradient norm nan in step 1 of epoch 2.*lower learning_rate=0.001"
     ):
-        trainer.fit(spoil)
+        fit_and_spoil()
     assert torch.equal(model.output.weight, good[0])
 
 
@@ -187,8 +192,11 @@ def small_trainer(users: int = 30, **training: object) -> Trainer:
 
 def test_the_reported_learning_rate_is_the_one_of_the_last_step() -> None:
     trainer = small_trainer(schedule="multistep", milestones=(2,), learning_rate=1e-3)
-    used: list[set[float]] = []
-    trainer.fit(lambda report: used.append({group["lr"] for group in trainer.optimizer.param_groups}))
+    used = [
+        {group["lr"] for group in trainer.optimizer.param_groups}
+        for moment in trainer.moments()
+        if isinstance(moment, EpochReport)
+    ]
     assert [report.learning_rate for report in trainer.reports] == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
     assert used == [{report.learning_rate} for report in trainer.reports]
 

@@ -8,7 +8,7 @@ import pytest
 
 from bst import InputError
 from export import ExportSettings, export_bundle, open_bundle
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from export.contract.signatures import SIGNATURES
 from export.formats.torchscript_archive import load_torchscript
 from tests.conftest import FIVE, Command, random_inputs, refused

@@ -11,10 +11,11 @@ import export.shortlist.rates
 from bst import InputError
 from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.bundle.tuning import BATCH_SIZES, ROUNDS, tune
+from export.contract.choices import ZEN_4, Rates
 from export.contract.settings import SessionOptions
 from export.sessions.session import _session_options
 from export.shortlist.choice import _Costs
-from export.shortlist.rates import ZEN_4, Rates, measure_rates
+from export.shortlist.rates import measure_rates
 
 TUNED = ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",), tune=True)
 

@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 
 from bst import InputError
-from export.contract.manifest import manifest_schema, read_manifest
+from export.contract.manifest import manifest_schema
+from export.contract.rules import read_manifest
 from tests.manifests.write import HERE, written
 
 SOUND, SPOILT = (sorted((HERE / kind).glob("*.json")) for kind in ("sound", "spoilt"))

@@ -15,13 +15,13 @@ import torch
 from bst import InputError, load_run
 from export import ExportSettings, TopK, compare, export_bundle, open_bundle
 from export.bundle.folder import FORMAT_OF
-from export.contract.manifest import read_manifest
 from export.contract.parity import LARGEST, RUNNER_UP, runner_up
+from export.contract.rules import read_manifest
 from export.contract.settings import OPSETS
 from export.contract.signatures import SIGNATURES
 from export.formats.pt2_archive import check_program, load_pt2
 from export.formats.torchscript_archive import load_torchscript
-from export.proof.golden import Case
+from export.proof.golden import Call
 from export.sessions.session import Session
 from tests.conftest import FIVE, held_by, random_inputs, settings_of
 
@@ -77,7 +77,7 @@ def test_a_bundle_scores_as_the_run_that_it_came_from(
     with torch.inference_mode():
         expected = load_run(run_path).model(torch.from_numpy(items), torch.from_numpy(context))[:, 1:].numpy()
     bundle = open_bundle(variants["raw_ids"])
-    call = Case("one", items, context, items, 1).inputs(bundle.manifest.signature("all_scores"), bundle.vocabularies)
+    call = Call("one", items, context, items, 1).inputs(bundle.manifest.signature("all_scores"), bundle.vocabularies)
     found = opened("raw_ids", backend, "all_scores")(call)
     assert np.allclose(found["scores"], expected, atol=1e-6)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from export import open_bundle
-from export.handout.calls import example
+from export.handout.snippets import example
 from tests.clients.ort_root import HEADERS, headers_are_newer, make_ort_root
 
 NODE_MODULES = Path(__file__).parents[3] / "clients" / "node" / "node_modules"

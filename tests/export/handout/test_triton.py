@@ -25,7 +25,7 @@ from export.contract.signatures import SIGNATURES, Signature, TensorSpec
 from export.formats.onnx.check import check_onnx
 from export.handout.triton import export_triton
 from export.handout.triton_config import MAX_BATCH_SIZE, config_of, samples_of
-from export.proof.golden import GoldenCase, read_golden
+from export.proof.golden import GoldenCall, read_golden
 from tests.builds import Builds
 from tests.conftest import Command, OnDemand, held_by
 
@@ -114,13 +114,13 @@ def test_warm_up_files_are_golden_inputs(
 
 
 def test_what_a_large_catalogue_does_not_store_is_not_warmed_up_with() -> None:
-    history = GoldenCase("full", {"items": np.array([[1, 2]])}, {})
+    history = GoldenCall("full", {"items": np.array([[1, 2]])}, {})
     items = TensorSpec(name="items", dtype="int64", shape=("batch", "length"))
     stated = Signature(name="all_scores", ids="index", inputs=(items,), outputs=())
     assert [(one.case, one.batch_size) for one in samples_of(stated, [history])] == [("full", 1), ("full", 8)]
 
 
-def answers(model: Path, golden: list[GoldenCase], stated: Signature) -> None:
+def answers(model: Path, golden: list[GoldenCall], stated: Signature) -> None:
     session = onnxruntime.InferenceSession(model / "1" / "model.onnx")
     for one in golden:
         actual = dict(zip(stated.output_names, session.run(list(stated.output_names), one.inputs), strict=True))

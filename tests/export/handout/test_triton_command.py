@@ -12,7 +12,7 @@ import export.commands
 import export.handout.triton
 from bst import InputError
 from export import Manifest
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from export.contract.signatures import SIGNATURES
 from export.handout.triton import export_triton
 from tests.conftest import Command, refused

@@ -29,7 +29,7 @@ import tritonclient.http
 from export import Signature, compare, open_bundle
 from export.contract.signatures import SIGNATURES
 from export.handout.triton import KSERVE_TYPES
-from export.proof.golden import GoldenCase, read_golden
+from export.proof.golden import GoldenCall, read_golden
 
 HERE = Path(__file__).parents[2] / "triton"
 PACKAGES = next(HERE.glob(".venv/lib/python3.*/site-packages"), HERE)
@@ -59,7 +59,7 @@ class Server:
     def signature(self, name: str) -> Signature:
         return open_bundle(self.bundle).manifest.signature(name)
 
-    def golden(self, name: str) -> list[GoldenCase]:
+    def golden(self, name: str) -> list[GoldenCall]:
         return read_golden(self.bundle / "golden", self.signature(name))
 
 

@@ -14,7 +14,7 @@ from bst.run.folder import run_hash
 from bst.system.files import alone_in
 from bst.system.processes import undisturbed_start
 from export.contract.contents import check_files
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from tests.conftest import Command, refused, same_but_for_speed
 from tests.reliability.faults.faults import Calls, Started, content, leftovers
 

@@ -8,9 +8,9 @@ import pytest
 
 from bench import read_record
 from bst import InputError, load_run
-from bst.training.state import load_state
+from bst.run.state_file import load_state
 from export.contract.contents import check_files
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from tests.conftest import Command, same_but_for_speed
 from tests.reliability.faults.faults import Calls, content, kill_at_random, leftovers
 

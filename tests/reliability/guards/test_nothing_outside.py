@@ -10,7 +10,7 @@ import pytest
 
 from bst import CheckError, InputError
 from export import open_bundle, verify_bundle
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from export.formats.onnx.check import check_onnx
 from export.formats.pt2_archive import load_pt2
 from export.formats.torchscript_archive import load_torchscript

@@ -11,7 +11,8 @@ import torch
 
 from bst import InputError, load_run
 from bst.imports.notebook import import_notebook, read_notebook_config
-from bst.training.state import STATE_FILE, load_state
+from bst.run.folder import STATE_FILE
+from bst.run.state_file import load_state
 from export.formats.torchscript_archive import load_torchscript
 from tests.reliability.guards.strangers import (
     NOTEBOOK,

@@ -17,7 +17,7 @@ from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from export.contract.settings import OPSETS, ExportSettings
 from export.contract.signatures import TopK
-from export.proof.golden import OUT_OF_RANGE, Case
+from export.proof.golden import OUT_OF_RANGE, Call
 
 IDS = ("dense", "sparse", "extreme", "text")
 LAYOUTS = ("left", "middle", "right", "nothing real", "nothing padded")
@@ -124,7 +124,7 @@ def vocabulary(kind: str, count: int, rng: np.random.Generator) -> Vocabulary:
     return Vocabulary.fit(pl.Series(rng.permutation(spread)[:count], dtype=pl.Int64))
 
 
-def calls(road: Road) -> list[Case]:
+def calls(road: Road) -> list[Call]:
     """Draw what is asked: batches of 1 to 9 rows of every layout, of lengths around and beyond the longest."""
     rng = np.random.default_rng(road.seed + 1)
     longest, limit = road.config.max_length, road.settings.top_k.limit
@@ -136,7 +136,7 @@ def calls(road: Road) -> list[Case]:
         candidates[candidates > road.config.num_items] = OUT_OF_RANGE
         items = histories(road.config, batch, length, rng, strangers=True)
         context = contexts(road.config, batch, rng, strangers=True)
-        made.append(Case(f"random_{number}", items, context, candidates, int(rng.integers(1, limit + 1))))
+        made.append(Call(f"random_{number}", items, context, candidates, int(rng.integers(1, limit + 1))))
     return made
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from bst import Dataset, Settings, TrainConfig, read_interactions, train
-from bst.training.state import load_state
+from bst.run.state_file import load_state
 from export import export_bundle
-from export.contract.manifest import read_manifest
+from export.contract.rules import read_manifest
 from export.formats.compatibility import SEED_REMARK
 from tests.conftest import TINY, VARIANTS, write_events
 

@@ -12,7 +12,7 @@ from typing import Any
 from bst.data.vocabulary import Vocabularies
 from bst.system.templates import render
 from export.contract.signatures import Signature, TensorSpec
-from export.formats import Call
+from export.formats import Snippet
 
 CPP_READS = {
     "string": "GetStringTensorElement(place)",
@@ -22,7 +22,7 @@ CPP_READS = {
 
 
 @dataclass(frozen=True)
-class WrittenCall:
+class Program:
     """A program as text, with the title and the language that it is shown under."""
 
     title: str
@@ -82,13 +82,13 @@ def example(signature: Signature, vocabularies: Vocabularies, k: int) -> list[Gi
     return [Given(spec, values[spec.name]) for spec in signature.inputs]
 
 
-def write_call(call: Call, signature: Signature, vocabularies: Vocabularies, k: int) -> WrittenCall:
-    """Fill the template of `call` with the `example` of `signature`."""
+def write_snippet(snippet: Snippet, signature: Signature, vocabularies: Vocabularies, k: int) -> Program:
+    """Fill the template of `snippet` with the `example` of `signature`."""
     code = render(
-        call.template,
+        snippet.template,
         name=signature.name,
         inputs=example(signature, vocabularies, k),
         outputs=signature.output_names,
         reads=[CPP_READS[spec.dtype] for spec in signature.outputs],
     )
-    return WrittenCall(call.title, call.language, code.rstrip("\n"))
+    return Program(snippet.title, snippet.language, code.rstrip("\n"))
