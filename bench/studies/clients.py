@@ -1,6 +1,6 @@
 """Latency of the clients side by side: `python -m bench.studies.clients BUNDLE --client NAME=COMMAND ...`.
 
-COMMAND is how a client times itself, such as `build/bst-client bench {bundle} --format aotinductor`; `--calls` and
+COMMAND is how a client times itself, such as `build/bst-libtorch bench {bundle} --format aotinductor`; `--calls` and
 `--case` are added, and it prints one line of JSON with `p50_us` and `p99_us` (clients/README.md). Beside them runs
 `python`: the same call in ONNX Runtime from Python, `session.run` alone, on arrays that are there already.
 

@@ -29,10 +29,12 @@ from tests.conftest import SHARED, TINY, OnDemand
 CLIENTS = Path(__file__).parents[2] / "clients"
 JAVASCRIPT = CLIENTS / "js"
 ML_1M = SHARED / "ml-1m"
-PROGRAM = "build/bst-client"
+CPP = CLIENTS / "cpp"
+PROGRAMS = {"cpp-onnxruntime": "build/bst-onnxruntime", "cpp-libtorch": "build/bst-libtorch"}
 CPP_FORMATS = {"cpp-onnxruntime": ("onnx",), "cpp-libtorch": ("torchscript", "aotinductor")}
 # Building against torch's headers takes most of a minute; the client shares all but its runtime with the other one.
 LIBTORCH = pytest.param("cpp-libtorch", marks=pytest.mark.slow)
+IN_CPP = pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH], indirect=True)
 EVERY = pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH, "node"], indirect=True)
 SOME_USERS = 60  # of the real tables, so that a model is trained in seconds
 # What the clients run and call by name.
@@ -56,11 +58,10 @@ class Client:
 
 
 def readme_commands(name: str) -> tuple[str, str]:
-    """The two commands with which a client's README begins."""
-    folder = "js" if name == "node" else name
-    block = re.search(r"```sh\n(.*?)```", (CLIENTS / folder / "README.md").read_text(), flags=re.DOTALL)
-    assert block is not None
-    first, second = block[1].splitlines()
+    """The two commands with which a client's README begins; that of C++ has two for each program."""
+    readme = (CPP if name in PROGRAMS else JAVASCRIPT) / "README.md"
+    blocks = re.findall(r"```sh\n(.*?)```", readme.read_text(), flags=re.DOTALL)
+    first, second = next(one for one in blocks if PROGRAMS.get(name, "") in one).splitlines()
     return first, second
 
 
@@ -75,45 +76,59 @@ def one_user(path: Path) -> tuple[str, ...]:
     return options
 
 
-def build(parent: Path, name: str, kind: str = "Debug") -> None:
-    """Build a C++ client in a copy of its folder by the first command of its README; the program is `PROGRAM` there.
+def cpp_environment(kind: str = "Debug") -> dict[str, str]:
+    """What a build in C++ finds here, where nlohmann-json is that of PyPI.
 
     A `Debug` takes half the time of the compiler; who follows the README gets a `Release`.
     """
     import nlohmann_json
 
-    folder = parent / name
-    shutil.copytree(CLIENTS / name, folder, ignore=shutil.ignore_patterns("build"))
-    first, _ = readme_commands(name)
-    for release in re.findall(r"-DORT_ROOT=(\S+)", first):
-        make_ort_root(folder / release)
-    environment = {
+    return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "CMAKE_INCLUDE_PATH": str(Path(nlohmann_json.__file__).parent / "include"),
         "CXXFLAGS": "-Werror",
         "CMAKE_BUILD_TYPE": kind,
     }
-    done = subprocess.run(first, shell=True, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def build(folder: Path, name: str, kind: str = "Debug") -> None:
+    """Build a C++ program in a copy of the folder, by the command of its README; see `PROGRAMS`."""
+    shutil.copytree(CPP, folder, ignore=shutil.ignore_patterns("build"))
+    first, _ = readme_commands(name)
+    for release in re.findall(r"-DORT_ROOT=(\S+)", first):
+        make_ort_root(folder / release)
+    done = subprocess.run(
+        first, shell=True, cwd=folder, env=cpp_environment(kind), capture_output=True, text=True, check=False
+    )
     if "I cannot find the CUDA" in done.stderr:
         pytest.skip("this torch is built with CUDA, and no CUDA toolkit is here to build against it")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
-def client(request: pytest.FixtureRequest, builds: Builds) -> Client:
+def cpp_build(builds: Builds) -> Callable[[str], Path]:
+    """A copy of `clients/cpp` in which the program of that name is built."""
+
+    def built(name: str) -> Path:
+        if shutil.which("cmake") is None or shutil.which("g++") is None:
+            pytest.skip("no cmake or no g++ here")
+        if name == "cpp-onnxruntime" and not HEADERS.exists():
+            pytest.skip("no C++ headers: npm was not there")
+        return builds.get(f"client-{name}", lambda folder: build(folder, name))
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def client(request: pytest.FixtureRequest, cpp_build: Callable[[str], Path]) -> Client:
     """The client of that name, ready to run; a test asks for it by indirect parameters."""
     name = request.param
     if name == "node":
         if not (JAVASCRIPT / "node_modules" / "onnxruntime-node").exists():
             pytest.skip("no onnxruntime-node: npm was not there to install it")
         return Client(name, ("node", str(JAVASCRIPT / "node" / "client.mjs")), ("onnx",))
-    if shutil.which("cmake") is None or shutil.which("g++") is None:
-        pytest.skip("no cmake or no g++ here")
-    if name == "cpp-onnxruntime" and not HEADERS.exists():
-        pytest.skip("no C++ headers: npm was not there")
-    program = builds.get(f"client-{name}", lambda folder: build(folder, name)) / name / PROGRAM
-    return Client(name, (str(program),), CPP_FORMATS[name])
+    return Client(name, (str(cpp_build(name) / PROGRAMS[name]),), CPP_FORMATS[name])
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.clients.altered import (
     with_history,
     without,
 )
-from tests.clients.conftest import EVERY, LIBTORCH, Client, one_user
+from tests.clients.conftest import EVERY, IN_CPP, Client, one_user
 from tests.conftest import Command
 
 COPIES = ("raw_ids", "text_ids")
@@ -78,7 +78,7 @@ def test_an_altered_golden_value_fails_as_in_bst_verify(
     assert "golden/top_k.json is altered: sha256 " in client("verify", bundle)[1]["failure"]
 
 
-@pytest.mark.parametrize("client", ["node"], indirect=True)
+@EVERY
 @pytest.mark.parametrize(
     "change",
     [
@@ -138,7 +138,7 @@ def test_a_missing_file_of_golden_vectors_is_named(client: Client, copied: Calla
     assert "golden/top_k.json is not among its files" in stderr
 
 
-@pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH], indirect=True)
+@IN_CPP
 def test_inputs_that_do_not_fit_one_another_never_reach_the_runtime(
     client: Client, copied: Callable[..., Path]
 ) -> None:

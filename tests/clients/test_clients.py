@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ import pytest
 
 from export import open_bundle
 from tests.clients.altered import forged
-from tests.clients.conftest import CLIENTS, EVERY, PROGRAM, Client, build, one_user, readme_commands
-from tests.clients.ort_root import HEADERS
+from tests.clients.conftest import EVERY, Client, one_user, readme_commands
 from tests.conftest import Command
 
 
@@ -64,11 +62,11 @@ def test_recommend_and_score_answer_as_bst_recommend(
 
 @EVERY
 def test_the_second_command_of_the_readme_recommends(client: Client, ml_1m_bundle: Path, bst_command: Command) -> None:
-    """The first one has built the client, in a copy of its folder."""
+    """The first one has built the client in C++, in a copy of its folder."""
     _, second = readme_commands(client.name)
     program, separator, rest = second.partition(" recommend BUNDLE ")
     assert separator
-    assert client.command[-1].endswith(shlex.split(program)[-1])
+    assert Path(shlex.split(program)[-1]).name == Path(client.command[-1]).name
     code, found, stderr = client("recommend", ml_1m_bundle, *shlex.split(rest))
     assert (code, stderr) == (0, "")
     wanted = json.loads(bst_command("recommend", ml_1m_bundle, "--json", *shlex.split(rest))[1])
@@ -140,24 +138,6 @@ def test_bench_times_its_own_calls(client: Client, bundles: dict[str, Path]) -> 
     assert stated.items() <= found.items()
     assert (found["rows"], found["length"], found["threads"], found["calls"]) == (1, 12, 1, 50)
     assert 0 < found["p50_us"] <= found["p99_us"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("cmake") is None or shutil.which("g++") is None, reason="no cmake or no g++ here")
-@pytest.mark.skipif(not HEADERS.exists(), reason="no C++ headers: npm was not there")
-def test_the_client_builds_optimized_without_a_warning_and_verifies(bundle_path: Path, tmp_path: Path) -> None:
-    build(tmp_path, "cpp-onnxruntime", "Release")
-    program = tmp_path / "cpp-onnxruntime" / PROGRAM
-    done = subprocess.run([program, "verify", bundle_path], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_the_cpp_clients_read_bundles_with_the_same_code() -> None:
-    one, other = (
-        {path.name: path.read_text() for path in (CLIENTS / name / "bst").iterdir()}
-        for name in ("cpp-onnxruntime", "cpp-libtorch")
-    )
-    assert one == other
 
 
 @pytest.mark.slow

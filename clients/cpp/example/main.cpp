@@ -1,0 +1,64 @@
+// Recommend for a user: example BUNDLE [ITEM_ID ...] [NAME=CATEGORY ...]
+//
+// Opens a bundle in ONNX Runtime, once, and asks for the best items after a history of raw ids, oldest first,
+// and a context. In a server keep the `Recommender`: all threads may call it at once. For TorchScript and
+// AOTInductor include <bst/libtorch.hpp>, and write `bst::LibTorch` for `bst::OnnxRuntime`.
+#include <bst/onnxruntime.hpp>
+#include <bst/recommender.hpp>
+#include <iostream>
+
+namespace {
+
+// An id of a command line, as the model's data has it: text, or a number.
+bst::Id to_id(const std::string& text, const bst::VocabularyFacts& facts) {
+  if (facts.dtype == "string") return text;
+  return int64_t{std::stoll(text)};
+}
+
+struct User {
+  bst::Ids history;
+  bst::Context context;
+};
+
+User read_user(int count, char** words, const bst::Manifest& manifest) {
+  User user;
+  for (const std::string word : bst::Texts(words, words + count)) {
+    const auto equals = word.find('=');
+    const auto name = word.substr(0, equals);
+    if (const auto* feature = manifest.feature(name); feature && equals != std::string::npos)
+      user.context[name] = to_id(word.substr(equals + 1), *feature);
+    else
+      user.history.push_back(to_id(word, manifest.items));
+  }
+  return user;
+}
+
+void print(const bst::Recommendation& recommendation) {
+  for (size_t place = 0; place < recommendation.item_ids.size(); ++place) {
+    std::visit([](const auto& id) { std::cout << id; }, recommendation.item_ids[place]);
+    std::cout << '\t' << recommendation.scores[place] << '\n';
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count < 2) {
+    std::cerr << "use: example BUNDLE [ITEM_ID ...] [NAME=CATEGORY ...]\n";
+    return 2;
+  }
+  try {
+    const bst::Bundle bundle(words[1]);
+    bst::OnnxRuntime runtime;
+    const bst::Recommender recommender(bundle, runtime);
+
+    const User user = read_user(count - 2, words + 2, bundle.manifest);
+    print(recommender.recommend(user.history, user.context));
+  } catch (const bst::CheckError& error) {  // a file is altered, or cannot run here
+    std::cerr << "error: " << error.what() << '\n';
+    return 1;
+  } catch (const std::exception& error) {  // bad input
+    std::cerr << "error: " << error.what() << '\n';
+    return 2;
+  }
+}

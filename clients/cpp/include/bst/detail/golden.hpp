@@ -1,0 +1,87 @@
+// Golden vectors: recorded calls, inputs and outputs.
+#pragma once
+
+#include <limits>
+
+#include "../bundle.hpp"
+
+namespace bst {
+
+// `outputs` hold besides what the comparison asks for: `largest_score` and `runner_up`, one a row.
+struct GoldenCase {
+  std::string name;
+  Tensors inputs, outputs;
+};
+
+namespace detail {
+
+// An element of a golden vector. null stands for -inf: JSON has no infinity.
+inline void append(const Json& value, Tensor& tensor, const std::string& name) {
+  const auto refuse = [&]() { throw FieldError(name + " holds " + value.dump() + ", no " + tensor.dtype()); };
+  if (auto* ints = std::get_if<Ints>(&tensor.values)) {
+    if (!is_integer(value)) refuse();
+    ints->push_back(value.get<int64_t>());
+  } else if (auto* texts = std::get_if<Texts>(&tensor.values)) {
+    if (!value.is_string()) refuse();
+    texts->push_back(value.get<std::string>());
+  } else {
+    if (!value.is_null() && !value.is_number()) refuse();
+    std::get<Floats>(tensor.values)
+        .push_back(value.is_null() ? -std::numeric_limits<float>::infinity() : value.get<float>());
+  }
+}
+
+// Append what is nested below an axis; every list of an axis is as long as its first one.
+inline void append_axis(const Json& nested, size_t axis, Tensor& tensor, const std::string& name) {
+  if (axis == tensor.shape.size()) return append(nested, tensor, name);
+  if (!nested.is_array() || int64_t(nested.size()) != tensor.shape[axis])
+    throw FieldError(name + " has rows of different lengths");
+  for (const auto& inner : nested) append_axis(inner, axis + 1, tensor, name);
+}
+
+// Flatten nested lists of any depth; whether the shape is the one of a signature, its reader says.
+inline Tensor to_tensor(const Field& fields, const std::string& name, const std::string& dtype) {
+  Tensor tensor{{}, Ints()};
+  if (dtype == "string") tensor.values = Texts();
+  if (dtype == "float32") tensor.values = Floats();
+  const auto& nested = fields.at(name).json();
+  for (const Json* level = &nested; level->is_array(); level = &level->front()) {
+    tensor.shape.push_back(int64_t(level->size()));
+    if (level->empty()) break;
+  }
+  append_axis(nested, 0, tensor, name);
+  return tensor;
+}
+
+inline GoldenCase read_golden_case(const Field& field, const Signature& signature) {
+  GoldenCase golden{field.at("name").text(), {}, {}};
+  const auto inputs = field.at("inputs"), outputs = field.at("outputs");
+  for (const auto& spec : signature.inputs)
+    golden.inputs[spec.name] = to_tensor(inputs, spec.name, spec.dtype);
+  for (const auto& spec : signature.outputs)
+    golden.outputs[spec.name] = to_tensor(outputs, spec.name, spec.dtype);
+  const auto shape = golden.outputs.at(signature.outputs.back().name).shape;
+  if (shape.empty()) outputs.refuse("holds no rows");
+  for (const auto* name : {"runner_up", "largest_score"})
+    if (outputs.json().contains(name)) {
+      golden.outputs[name] = to_tensor(outputs, name, "float32");
+      if (golden.outputs[name].shape != Ints{shape[0]}) outputs.at(name).refuse("is not one number a row");
+    }
+  return golden;
+}
+
+}  // namespace detail
+
+// Throws InputError if the file is missing or is no file of golden vectors.
+inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Format& format,
+                                           const Signature& signature) {
+  const auto path = bundle.path / format.golden / (signature.name + ".json");
+  return read_file(path, "a file of golden vectors", [&](const Json& json) {
+    std::vector<GoldenCase> golden;
+    for (const auto& one : Field(json).at("cases").list())
+      golden.push_back(detail::read_golden_case(one, signature));
+    return golden;
+  });
+}
+
+}  // namespace bst

@@ -1,0 +1,90 @@
+// manifest.json, read and judged by the rules of docs/reference/manifest.md.
+#pragma once
+
+#include "rules.hpp"
+#include "schema.hpp"
+
+namespace bst {
+namespace detail {
+
+inline VocabularyFacts read_facts(const Field& field) {
+  return {field.at("dtype").text(), field.at("count").integer(), field.at("padding").id()};
+}
+
+inline Needs read_needs(const Field& field) {
+  Needs needs{{}, "", field.at("cpu_flags").texts(), field.at("remarks").texts()};
+  const auto least = field.at("at_least");
+  for (const auto& library : least.keys()) needs.at_least[library] = least.at(library).text();
+  if (const auto machine = field.at("machine"); !machine.null()) needs.machine = machine.text();
+  return needs;
+}
+
+inline Format read_format(const Field& field) {
+  Format format{field.at("name").text(),
+                field.at("ids").text(),
+                field.at("golden").text(),
+                {},
+                read_needs(field.at("needs"))};
+  const auto entries = field.at("entries");
+  for (const auto& name : entries.keys())
+    format.entries.emplace_back(name, entries.at(name).at("path").text());
+  return format;
+}
+
+inline SessionOptions read_tuning(const Field& field) {
+  if (field.null()) return {};
+  const auto stated = field.at("options");
+  SessionOptions options{0, stated.at("arena").flag(), stated.at("spinning").flag(),
+                         stated.at("prepacking").flag()};
+  if (const auto threads = stated.at("threads"); !threads.null()) options.threads = int(threads.integer());
+  return options;
+}
+
+// `4.` and a number: a later minor adds fields, which are ignored.
+inline bool is_version(const std::string& version) {
+  const auto minor = version.substr(std::min<size_t>(2, version.size()));
+  const bool digits = !minor.empty() && minor.find_first_not_of("0123456789") == std::string::npos;
+  return version.rfind("4.", 0) == 0 && digits && (minor == "0" || minor[0] != '0');
+}
+
+inline void refuse_other_versions(const Json& json, const fs::path& bundle) {
+  const auto version = json.is_object() ? json.value("schema_version", Json()) : Json();
+  if (!version.is_string() || !is_version(version.get<std::string>()))
+    throw InputError(bundle.string() + ": schema_version=" + version.dump() +
+                     ", this version reads 4.*; export again");
+}
+
+inline Manifest read_fields(const Field& root) {
+  Manifest manifest{{},
+                    {},
+                    {},
+                    read_facts(root.at("items")),
+                    {},
+                    read_tuning(root.at("tuning")),
+                    root.at("tolerance").number()};
+  for (const auto& one : root.at("signatures").list()) manifest.signatures.push_back(read_signature(one));
+  for (const auto& one : root.at("formats").list()) manifest.formats.push_back(read_format(one));
+  for (const auto& one : root.at("files").list())
+    manifest.files.push_back({one.at("path").text(), one.at("bytes").integer(), one.at("sha256").text()});
+  const auto context = root.at("context");
+  for (const auto& name : context.keys()) manifest.context.emplace_back(name, read_facts(context.at(name)));
+  return manifest;
+}
+
+}  // namespace detail
+
+// Throws InputError if the folder is no bundle of this version, or its manifest is not sound.
+inline Manifest read_manifest(const fs::path& bundle) {
+  const auto path = bundle / "manifest.json";
+  return read_file(path, "a manifest", [&](Json& json) {
+    detail::refuse_other_versions(json, bundle);
+    detail::complete(json, "manifest", "");
+    const Field root(json);
+    auto manifest = detail::read_fields(root);
+    if (const auto offences = detail::offences_of(manifest, root); !offences.empty())
+      throw InputError(path.string() + ": " + join(offences, "; ") + "; export again");
+    return manifest;
+  });
+}
+
+}  // namespace bst

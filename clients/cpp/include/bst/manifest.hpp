@@ -1,0 +1,86 @@
+// What a bundle says of itself: manifest.json, as values.
+#pragma once
+
+#include "signature.hpp"
+
+namespace bst {
+
+// A file of the bundle; `path` is relative to it.
+struct FileRecord {
+  std::string path;
+  int64_t bytes;
+  std::string sha256;
+};
+
+// What a caller must know of raw ids: their dtype (int64 or string), and what fills a slot that holds none.
+struct VocabularyFacts {
+  std::string dtype;
+  int64_t count;
+  Id padding;
+};
+
+// What a format asks of the machine that runs it.
+struct Needs {
+  std::map<std::string, std::string> at_least;  // the lowest version of a library
+  std::string machine;                          // as `uname -m` says it; empty where any will do
+  Texts cpu_flags;                              // as Linux names them
+  Texts remarks;                                // what a person should know
+};
+
+struct Format {
+  std::string name, ids, golden;                             // `golden` is a folder
+  std::vector<std::pair<std::string, std::string>> entries;  // signature and the file that holds it
+  Needs needs;
+
+  const std::string& file_of(const std::string& signature) const {
+    for (const auto& [name, path] : entries)
+      if (name == signature) return path;
+    throw InputError("signature '" + signature + "' has no file in " + name + "; export again");
+  }
+};
+
+// Options of ONNX Runtime's session: what `bst export --tune` found fastest, or its own. 0 threads: its own
+// number.
+struct SessionOptions {
+  int threads = 0;
+  bool arena = true, spinning = true, prepacking = true;
+};
+
+struct Manifest {
+  std::vector<Signature> signatures;
+  std::vector<Format> formats;
+  std::vector<FileRecord> files;
+  VocabularyFacts items;
+  std::vector<std::pair<std::string, VocabularyFacts>> context;  // in the order of the model
+  SessionOptions tuning;
+  double tolerance;  // of the largest score of a call
+
+  // The format of that name, or null.
+  const Format* format(const std::string& name) const {
+    for (const auto& format : formats)
+      if (format.name == name) return &format;
+    return nullptr;
+  }
+  // The signature of that name at that level of ids, or null.
+  const Signature* find_signature(const std::string& name, const std::string& ids) const {
+    for (const auto& signature : signatures)
+      if (signature.name == name && signature.ids == ids) return &signature;
+    return nullptr;
+  }
+  // Likewise; throws InputError if there is none. The message lists the others.
+  const Signature& signature(const std::string& name, const std::string& ids) const {
+    if (const auto* found = find_signature(name, ids)) return *found;
+    Texts known;
+    for (const auto& signature : signatures)
+      if (signature.ids == ids) known.push_back(signature.name);
+    throw InputError("signature '" + name + "' is not in the bundle; known: " + join(known, ", "));
+  }
+  // Null if the model has no context feature of that name.
+  const VocabularyFacts* feature(const std::string& name) const {
+    for (const auto& [feature, facts] : context)
+      if (feature == name) return &facts;
+    return nullptr;
+  }
+};
+
+}  // namespace bst

@@ -1,0 +1,91 @@
+// The whole program but for its runtime: one line of JSON on stdout; exit code 0 done, 1 a check failed, 2
+// bad input, with one line on stderr with 1 and 2.
+#pragma once
+
+#include <bst/verify.hpp>
+#include <iostream>
+
+#include "arguments.hpp"
+#include "bench.hpp"
+
+namespace bst {
+
+inline Json to_json(const Ids& ids) {
+  Json values = Json::array();
+  for (const auto& id : ids) std::visit([&](const auto& value) { values.push_back(value); }, id);
+  return values;
+}
+
+inline Json to_json(const Report& report) {
+  Json verdicts = Json::array();
+  for (const auto& one : report.verdicts)
+    verdicts.push_back({{"format", one.format},
+                        {"signature", one.signature},
+                        {"cases", one.cases},
+                        {"rows", one.rows},
+                        {"max_error", one.max_error},
+                        {"swaps", one.swaps}});
+  return {{"ok", report.failure.empty()},
+          {"failure", report.failure.empty() ? Json() : Json(report.failure)},
+          {"verdicts", verdicts},
+          {"warnings", report.warnings}};
+}
+
+inline Json recommend(const Bundle& bundle, Runtime& runtime, const Arguments& arguments) {
+  const auto request = to_request(arguments, bundle.manifest);
+  const Recommender recommender(bundle, runtime, {arguments.format, 0});
+  const auto& signature = recommender.signature();
+  if (arguments.k && !signature.max_k)
+    throw InputError("--k " + std::to_string(*arguments.k) + ": this bundle gives " +
+                     std::to_string(signature.outputs[0].shape[1].size) + "; export with --max-k to choose");
+  const auto answer = recommender.recommend(request.history, request.context, request.k);
+  return {{"item_ids", to_json(answer.item_ids)}, {"scores", answer.scores}};
+}
+
+inline Json score(const Bundle& bundle, Runtime& runtime, const Arguments& arguments) {
+  if (arguments.candidates.empty())
+    throw InputError("--candidates names no id; give such as --candidates 1,2");
+  const auto request = to_request(arguments, bundle.manifest);
+  const Scorer scorer(bundle, runtime, {arguments.format, 0});
+  Json scores = Json::array();
+  for (const float score : scorer.score(request.candidates, request.history, request.context))
+    scores.push_back(std::isfinite(score) ? Json(score) : Json());
+  return {{"candidates", to_json(request.candidates)}, {"scores", scores}};
+}
+
+inline Json answer(const std::string& client, const Arguments& arguments, Runtime& runtime) {
+  const Bundle bundle(arguments.bundle);
+  if (arguments.command == "recommend") return recommend(bundle, runtime, arguments);
+  if (arguments.command == "score") return score(bundle, runtime, arguments);
+  if (arguments.command == "verify") return to_json(verify(bundle, runtime, arguments.format));
+  return bench(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
+}
+
+// One line of JSON. What is not UTF-8, as a file that an error quotes, gets a sign in its place.
+inline std::string to_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+inline int refused(const std::string& message, int code) {
+  const auto readable = Json::parse(to_line(first_line(message))).get<std::string>();
+  std::cerr << "error: " << readable << '\n';
+  return code;
+}
+
+// `client` is the name of the program in what it prints.
+template <typename RuntimeOfProgram>
+int run_program(const std::string& client, int count, char** words) {
+  try {
+    RuntimeOfProgram runtime;
+    const auto told = answer(client, parse_arguments({words + 1, words + count}), runtime);
+    if (!(std::cout << to_line(told) << std::endl))
+      return refused("the answer cannot be written to stdout", 2);
+    return told.value("ok", true) ? 0 : refused(told["failure"], 1);
+  } catch (const CheckError& error) {
+    return refused(error.what(), 1);
+  } catch (const std::exception& error) {
+    return refused(error.what(), 2);
+  }
+}
+
+}  // namespace bst
