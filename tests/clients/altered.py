@@ -44,22 +44,6 @@ def add_a_user_to_one_input(content: bytes) -> bytes:
     return json.dumps(golden).encode()
 
 
-def without(*keys: str | int) -> Callable[[bytes], bytes]:
-    """Take what stands under the last of `keys` out of JSON."""
-
-    def remove(values: Any) -> None:
-        for key in keys[:-1]:
-            values = values[key]
-        del values[keys[-1]]
-
-    return forged(remove)
-
-
-def with_history(history: Any) -> Callable[[bytes], bytes]:
-    """Give the fourth golden case another history."""
-    return forged(lambda golden: golden["cases"][3]["inputs"].update(history=history))
-
-
 def forged(change: Callable[[dict[str, Any]], None]) -> Callable[[bytes], bytes]:
     def changed(content: bytes) -> bytes:
         manifest = json.loads(content)

@@ -17,8 +17,6 @@ from tests.clients.altered import (
     forged,
     raise_one_score,
     swap_the_best_two,
-    with_history,
-    without,
 )
 from tests.clients.conftest import EVERY, IN_CPP, Client, one_user
 from tests.conftest import Command
@@ -76,66 +74,6 @@ def test_an_altered_golden_value_fails_as_in_bst_verify(
     golden = bundle / "golden" / "top_k.json"
     golden.write_bytes(golden.read_bytes() + b" ")
     assert "golden/top_k.json is altered: sha256 " in client("verify", bundle)[1]["failure"]
-
-
-@EVERY
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda _: b"{",
-        lambda _: b"",
-        lambda _: b"\xff\xfe",
-        lambda _: b"[]",
-        lambda _: b"null",
-        without("cases"),
-        forged(lambda golden: golden.update(cases=3)),
-        forged(lambda golden: golden.update(cases=[])),
-        forged(lambda golden: golden["cases"].append(None)),
-        without("cases", 3, "name"),
-        without("cases", 3, "outputs"),
-        without("cases", 3, "inputs", "gender"),
-        without("cases", 3, "outputs", "scores"),
-        forged(lambda golden: golden["cases"][3].update(outputs=[])),
-        forged(lambda golden: golden["cases"][3]["outputs"].update(scores=[["much"] * 5])),
-        forged(lambda golden: golden["cases"][3]["outputs"].update(scores=None)),
-        with_history([["eleven"]]),
-        with_history([[None]]),
-        with_history([[2**70]]),
-        with_history([[11], [11, 18]]),
-        with_history({"11": 18}),
-        with_history([11, 18]),
-        with_history([[]]),
-        add_a_user_to_one_input,
-    ],
-)
-def test_a_damaged_file_of_golden_vectors_ends_as_in_bst_verify(
-    client: Client, change: Any, copied: Callable[..., Path], bst_command: Command
-) -> None:
-    bundle = copied("raw_ids", "golden/top_k.json", change, sealed=True)
-    code, found, stderr = client("verify", bundle)
-    wanted = bst_command("verify", bundle, "--json")
-    assert code == wanted[0]
-    assert (stderr.count("\n"), stderr[:7]) == (1, "error: ")
-    if code == 1:
-        assert stderr == f"error: {found['failure']}\n"
-        assert not found["ok"]
-
-
-@EVERY
-def test_a_missing_file_of_golden_vectors_is_named(client: Client, copied: Callable[..., Path]) -> None:
-    bundle = copied("raw_ids")
-    (bundle / "golden" / "top_k.json").unlink()
-    code, found, _ = client("verify", bundle)
-    assert code == 1
-    assert "golden/top_k.json is missing" in found["failure"]
-
-    def forget(manifest: dict[str, Any]) -> None:
-        manifest["files"] = [one for one in manifest["files"] if one["path"] != "golden/top_k.json"]
-
-    alter(bundle, "manifest.json", forged(forget))
-    code, found, stderr = client("verify", bundle)
-    assert (code, found) == (2, None)
-    assert "golden/top_k.json is not among its files" in stderr
 
 
 @IN_CPP

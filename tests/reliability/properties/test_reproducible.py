@@ -15,7 +15,7 @@ from bst import Dataset, Settings, TrainConfig, read_interactions, train
 from bst.run.state_file import load_state
 from export import export_bundle
 from export.contract.rules import read_manifest
-from export.formats.compatibility import SEED_REMARK
+from export.formats.torchscript import SEED_REMARK
 from tests.conftest import TINY, VARIANTS, write_events
 
 

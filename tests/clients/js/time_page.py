@@ -1,4 +1,4 @@
-"""Press "Measure" on the page, in a real browser, for `bench.studies.clients`: `python -m tests.clients.time_page
+"""Press "Measure" on the page, in a real browser, for `bench.studies.clients`: `python -m tests.clients.js.time_page
 BUNDLE`.
 
 Prints the line of JSON that the page shows. A browser is many processes, so it may use every core.
@@ -13,7 +13,7 @@ from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from tests.clients.page import QUIET, Watched, served
+from tests.clients.js.page import QUIET, Watched, served
 
 
 def time_page(bundle: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from export import open_bundle
 from export.bundle.folder import replay
 from export.contract.rules import read_manifest
 from tests.clients.altered import alter, flip_in_the_middle, raise_one_score
-from tests.clients.page import PAGE_RUNTIME, QUIET, Watched, served
+from tests.clients.js.page import PAGE_RUNTIME, QUIET, Watched, served
 from tests.conftest import Command
 
 CHROMIUM = shutil.which("chromium")

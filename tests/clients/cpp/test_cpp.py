@@ -68,7 +68,7 @@ def test_a_project_with_the_library_in_a_folder_brings_its_own_runtime(
     cpp_build: Callable[[str], Path], variants: dict[str, Path], tmp_path: Path
 ) -> None:
     """Ids are looked up in a vocabulary that is read once."""
-    library, source = cpp_build("cpp-onnxruntime"), Path(__file__).parent / "cpp"
+    library, source = cpp_build("cpp-onnxruntime"), Path(__file__).parent
     run("cmake", "-S", source, "-B", tmp_path / "build", f"-DBST_FOLDER={library}")
     run("cmake", "--build", tmp_path / "build")
     bundle = tmp_path / "bundle"

@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.clients.page import PAGE_RUNTIME, WEB, served
+from tests.clients.js.page import PAGE_RUNTIME, WEB, served
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("node") is None, reason="no node here"),
