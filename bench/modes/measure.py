@@ -87,7 +87,7 @@ def _formats_of(config: BenchConfig) -> tuple[str, ...]:
     kinds |= {"onnxruntime"} if "openvino" in kinds else set()
     default = ExportSettings().formats
     read = [name for name in default if FORMATS.find(name).backend in kinds or "all" in kinds]
-    return tuple(read or default[:1])
+    return tuple(read or ("torchscript",))  # the quickest to write
 
 
 def check_config(config: BenchConfig) -> None:

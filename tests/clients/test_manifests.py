@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from export.contract.manifest import manifest_schema
 from tests.clients.conftest import CPP, EVERY, Client
@@ -16,10 +19,15 @@ from tools import client_schema
 SOUND, SPOILT = (sorted((HERE / kind).glob("*.json")) for kind in ("sound", "spoilt"))
 
 
+def some(client: Client, manifests: list[Path]) -> list[Path]:
+    """All of them, but for Node, which takes a third of a second to start: the next test asks it for all in one go."""
+    return manifests[::12] if client.name == "node" else manifests
+
+
 @EVERY
 def test_a_sound_manifest_is_read(client: Client, tmp_path: Path) -> None:
     """Then the files are looked at, which are all missing."""
-    for manifest in SOUND:
+    for manifest in some(client, SOUND):
         shutil.copy(manifest, tmp_path / "manifest.json")
         code, found, stderr = client("verify", tmp_path)
         assert (code, found["ok"], stderr.count("\n")) == (1, False, 1), manifest.stem
@@ -28,11 +36,19 @@ def test_a_sound_manifest_is_read(client: Client, tmp_path: Path) -> None:
 
 @EVERY
 def test_a_spoilt_manifest_is_refused(client: Client, tmp_path: Path) -> None:
-    for manifest in SPOILT:
+    for manifest in some(client, SPOILT):
         shutil.copy(manifest, tmp_path / "manifest.json")
         code, found, stderr = client("verify", tmp_path)
         assert (code, found, stderr.count("\n")) == (2, None, 1), manifest.stem
         assert stderr.startswith(f"error: {tmp_path}"), manifest.stem
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_javascript_judges_every_manifest_as_its_folder_says() -> None:
+    judge = Path(__file__).parent / "js" / "judge.mjs"
+    done = subprocess.run(["node", judge, *SOUND, *SPOILT], capture_output=True, text=True, check=True)
+    expected = {path.name: path.parent.name for path in (*SOUND, *SPOILT)}
+    assert dict(zip(expected, done.stdout.splitlines(), strict=True)) == expected
 
 
 NAMES = {

@@ -104,7 +104,7 @@ def test_torchscript_that_torch_reads_otherwise_than_python_is_refused(copied: P
     shown = path.read_bytes()
     _insert(copied, *AT_READING["__setstate__"])
     path.write_bytes(two_in_one(shown, path.read_bytes()))
-    code = torch._C.PyTorchFileReader(str(path)).get_record("code/__torch__/export/torchscript.py")
+    code = torch._C.PyTorchFileReader(str(path)).get_record("code/__torch__/export/formats/torchscript_archive.py")
     assert b"__setstate__" in code  # that is what torch would run
     with pytest.raises(InputError, match="its directory can be read in two ways"):
         load_torchscript(path)
@@ -115,14 +115,14 @@ def _insert(bundle: Path, place: bytes, code: bytes) -> None:
     """Put code before all places of the module that the bundle's methods stand in."""
     rewrite_archive(
         bundle / "torchscript" / "model.pt",
-        lambda name, data: (name, data.replace(place, code + place) if name.endswith("/torchscript.py") else data),
+        lambda name, data: (name, data.replace(place, code + place) if name.endswith("/torchscript_archive.py") else data),
     )
 
 
 @pytest.mark.parametrize("suffix", [".PY", ".txt"])
 def test_code_of_torchscript_stands_where_torchscript_writes_it(copied: Path, suffix: str) -> None:
     path = copied / "torchscript" / "model.pt"
-    rewrite_archive(path, lambda name, data: (name.replace("torchscript.py", f"torchscript{suffix}"), data))
+    rewrite_archive(path, lambda name, data: (name.replace("torchscript_archive.py", f"torchscript{suffix}"), data))
     with pytest.raises(InputError, match="is none that TorchScript writes"):
         load_torchscript(path)
 
