@@ -153,12 +153,29 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCall]:
         }
 
     try:
-        return [
+        found = [
             GoldenCall(one["name"], arrays(signature.inputs, one["inputs"]), arrays(signature.outputs, one["outputs"]))
             for one in values["cases"]
         ]
+        for one in found:
+            _require_whole(one)
+        return found
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(f"{path} is not a file of golden vectors ({error}); export again") from None
+
+
+def _require_whole(call: GoldenCall) -> None:
+    """Refuse, by a `ValueError`, a name or an id that is no text where it should be, and a scale that is not one number
+    a row."""
+    if not isinstance(call.name, str):
+        raise ValueError(f"a case is called {call.name!r}, which is no text")
+    for name, array in (*call.inputs.items(), *call.outputs.items()):
+        if array.dtype == object and not all(isinstance(one, str) for one in array.flat):
+            raise ValueError(f"{name} of {call.name!r} holds what is no text")
+    rows = len(next(iter(call.outputs.values())))
+    for name in {LARGEST, RUNNER_UP} & set(call.outputs):
+        if call.outputs[name].shape != (rows,):
+            raise ValueError(f"{name} of {call.name!r} is not one number a row")
 
 
 def worth_storing(case: GoldenCall) -> bool:

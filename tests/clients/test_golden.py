@@ -58,6 +58,11 @@ NOT_GOLDEN = {
     "history_ragged": written(lambda case: case["inputs"].update(history=[[11], [11, 18]])),
     "scores_text": gives("scores", [["a"] * 3]),
     "runner_up_text": gives("runner_up", ["a"]),
+    "runner_up_long": gives("runner_up", [0.5, 0.5]),
+    "runner_up_alone": gives("runner_up", 0.5),
+    "largest_none": gives("largest_score", []),
+    "name_number": written(lambda case: case.update(name=5)),
+    "gender_number": written(lambda case: case["inputs"].update(gender=[5])),
 }
 NOT_THESE = {
     "no_case": (lambda _: b'{"cases": []}', "there is no golden case of top_k to replay; export again"),
