@@ -52,8 +52,14 @@ function isRegular(nested, [size, ...inner]) {
 const dataOf = {
   int64: (flat) => BigInt64Array.from(flat, (one) => exactly(BigInt(one))),
   float32: (flat) => Float32Array.from(flat, (one) => (one === null ? -Infinity : finite(one))),
-  string: (flat) => flat,
+  string: (flat) => flat.map(text),
 };
+
+/** @param {any} value */
+function text(value) {
+  if (typeof value === "string") return value;
+  throw new Error(`${value} is no text`);
+}
 
 /** @param {bigint} number */
 function exactly(number) {

@@ -113,10 +113,11 @@ def test_torchscript_that_torch_reads_otherwise_than_python_is_refused(copied: P
 
 def _insert(bundle: Path, place: bytes, code: bytes) -> None:
     """Put code before all places of the module that the bundle's methods stand in."""
-    rewrite_archive(
-        bundle / "torchscript" / "model.pt",
-        lambda name, data: (name, data.replace(place, code + place) if name.endswith("/torchscript_archive.py") else data),
-    )
+
+    def changed(name: str, data: bytes) -> tuple[str, bytes]:
+        return name, data.replace(place, code + place) if name.endswith("/torchscript_archive.py") else data
+
+    rewrite_archive(bundle / "torchscript" / "model.pt", changed)
 
 
 @pytest.mark.parametrize("suffix", [".PY", ".txt"])

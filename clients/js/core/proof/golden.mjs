@@ -37,12 +37,16 @@ export async function readGolden({ source, manifest }, name) {
     if (!Array.isArray(cases)) throw new Error("it holds no list of cases");
     return cases.map((one) => {
       if (!one?.name || !one.inputs || !one.outputs) throw new Error("a case lacks its name, inputs or outputs");
+      if (typeof one.name !== "string") throw new Error(`a case is called ${one.name}, which is no text`);
       const besides = BESIDES.filter((key) => key in one.outputs).map((key) => ({ name: key, dtype: float32 }));
-      return {
-        name: one.name,
-        inputs: tensorsOf(inputs, one.inputs),
-        outputs: tensorsOf([...outputs, ...besides], one.outputs),
-      };
+      const answer = tensorsOf([...outputs, ...besides], one.outputs);
+      for (const { name: key } of besides) {
+        const { dims } = answer[key];
+        if (dims.length !== 1 || dims[0] !== answer[outputs[0].name].dims[0]) {
+          throw new Error(`${key} of '${one.name}' is not one number a row`);
+        }
+      }
+      return { name: one.name, inputs: tensorsOf(inputs, one.inputs), outputs: answer };
     });
   } catch (error) {
     throw new CheckError(`${source.name}/${path} is not a file of golden vectors (${messageOf(error)}); export again`);
