@@ -16,10 +16,12 @@ from tests.clients.altered import forged
 from tests.clients.conftest import EVERY, Client, one_user, readme_commands
 from tests.conftest import Command
 
+DEMO = pytest.param("demo", marks=pytest.mark.slow)  # trained and exported for this alone
+
 
 @EVERY
 @pytest.mark.parametrize(
-    "name", ["demo", "ml_1m", "raw_ids", "text_ids", "numbers_k_input", "index", "index_no_context", "length_one"]
+    "name", [DEMO, "ml_1m", "raw_ids", "text_ids", "numbers_k_input", "index", "index_no_context", "length_one"]
 )
 def test_verify_gives_the_verdict_of_bst_verify(
     client: Client, name: str, bundles: dict[str, Path], reference: Callable[..., dict[str, Any]]
@@ -41,7 +43,7 @@ def test_verify_gives_the_verdict_of_bst_verify(
 
 
 @EVERY
-@pytest.mark.parametrize("name", ["demo", "ml_1m", "text_ids", "numbers_k_input", "index"])
+@pytest.mark.parametrize("name", [DEMO, "ml_1m", "text_ids", "numbers_k_input", "index"])
 def test_recommend_and_score_answer_as_bst_recommend(
     client: Client, name: str, bundles: dict[str, Path], bst_command: Command
 ) -> None:
@@ -77,8 +79,8 @@ def test_the_second_command_of_the_readme_recommends(client: Client, ml_1m_bundl
 def test_a_user_without_history_gets_what_the_context_alone_gives(
     client: Client, bundles: dict[str, Path], bst_command: Command
 ) -> None:
-    wanted = json.loads(bst_command("recommend", bundles["demo"], "--json")[1])
-    assert client("recommend", bundles["demo"])[1]["item_ids"] == wanted["item_ids"]
+    wanted = json.loads(bst_command("recommend", bundles["text_ids"], "--json")[1])
+    assert client("recommend", bundles["text_ids"])[1]["item_ids"] == wanted["item_ids"]
 
 
 @EVERY

@@ -86,8 +86,13 @@ def asked() -> dict[tuple[str, ...], tuple[int, Any]]:
     return {}
 
 
+QUICK = {"text", "nan", "no_cases", "no_scores", "history_huge", "runner_up_long", "gender_number", *NOT_THESE}
+
+
 @EVERY
-@pytest.mark.parametrize("kind", CHANGES)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in CHANGES]
+)
 def test_a_damaged_golden_file_fails_as_in_bst_verify(
     client: Client, kind: str, bundle: Path, bst_command: Command, asked: dict[tuple[str, ...], tuple[int, Any]]
 ) -> None:
