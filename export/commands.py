@@ -22,10 +22,13 @@ from export.bundle.folder import Bundle, open_bundle, verify_bundle
 from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
+from export.formats import FORMATS
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
+
+BACKENDS = ", ".join(form.backend for form in FORMATS)
 
 
 def export(
@@ -38,7 +41,7 @@ def export(
         typer.Option(help="A bundle to refresh: weights and ids of RUN in its formats and settings, in one step."),
     ] = None,
     formats: Annotated[
-        str | None, typer.Option(help="Which formats, separated by commas: onnx,torchscript,pt2,aotinductor.")
+        str | None, typer.Option(help=f"Which formats, separated by commas: {','.join(FORMATS.names)}.")
     ] = None,
     signatures: Annotated[
         str | None, typer.Option(help=f"Which signatures, separated by commas [{','.join(DEFAULTS.signatures)}].")
@@ -165,7 +168,7 @@ def recommend(
     context: Annotated[
         list[str] | None, typer.Option(help="A feature and its value, such as gender=F; repeatable.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="onnxruntime, torchscript, pt2, aotinductor or eager.")] = "onnxruntime",
+    backend: Annotated[str, typer.Option(help=f"{BACKENDS} or eager.")] = "onnxruntime",
     k: Annotated[int | None, typer.Option(help="How many, where the bundle leaves that to the caller [10].")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:

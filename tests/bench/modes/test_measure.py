@@ -280,7 +280,7 @@ def test_what_a_compiler_makes_answers_right(bundle_path: Path) -> None:
     assert rows["plain-compile"].parity.failure is None
 
 
-@pytest.mark.bundle
+@pytest.mark.slow
 def test_a_random_model_of_several_sizes_needs_no_training(bst_command: Command, tmp_path: Path) -> None:
     sizes = ("--random", "dim=16,num_heads=2,head_widths=[8],max_length=6", "--catalogue-sizes", "50,90")
     files = ("--json", tmp_path / "bench.json", "--html", tmp_path / "bench.html")

@@ -1,6 +1,6 @@
 """Readers of files from strangers: what once broke one, and what a fuzzer draws.
 
-pytest tests/reliability/guards/test_fuzz.py            # what is known, and a few random inputs a reader
+pytest tests/reliability/guards/test_fuzz.py            # what once broke a reader
 pytest tests/reliability/guards/test_fuzz.py -m slow    # two minutes, ten with --times 5
 python -m tests.reliability.guards.fuzz                 # see there
 """
@@ -123,12 +123,6 @@ def test_what_once_broke_a_reader_is_told_in_one_line(files: Path, tmp_path: Pat
     found = hunt(Plan(tuple(READERS), crashers=crashers), files, tmp_path / "kept")
     assert list(found.failures.values()) == []
     assert found.counts.total() == sum(path.is_file() for path in crashers.rglob("*"))
-
-
-def test_random_inputs_break_no_reader(files: Path, tmp_path: Path) -> None:
-    found = hunt(Plan(tuple(READERS), seed=1, inputs=3), files, tmp_path)
-    assert list(found.failures.values()) == []
-    assert set(found.counts.values()) == {3}
 
 
 @pytest.mark.slow
