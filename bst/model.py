@@ -192,23 +192,28 @@ class BST(nn.Module):
         return x
 
     def embed(self, items: Tensor, places: Tensor) -> Tensor:
+        """Embed items int64 `[...]` at their `places`, int64 of the same shape: float32 `[..., D]`."""
         x = self.item_embedding(items) * self.embedding_scale + F.embedding(places, self.positions)
-        return self.dropout(x)  # [B, L, D]
+        return self.dropout(x)
 
     def hidden(self, real: Tensor, x: Tensor) -> Tensor:
+        """What is added to the logits of attention, `[B, 1, L, L]` in the type of `x`: nothing where the query sees the
+        key, which is real and not later; `real` is bool `[B, L]`."""
         length = real.size(1)
         visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
-        return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit  # [B, 1, L, L]
+        return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit
 
     def pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:
+        """Pool the states `[B, L, D]` of slots that are `real`: their mean, or the newest; zeros where there is none."""
         if self.mean_pooling:
             weights = self._pooled_slots(real).to(states.dtype)
             weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
         else:
             weights = (real & (places == 0)).to(states.dtype)
-        return (weights.unsqueeze(1) @ states).squeeze(1)  # [B, D]
+        return (weights.unsqueeze(1) @ states).squeeze(1)
 
     def with_context(self, pooled: Tensor, context: Tensor) -> Tensor:
+        """Put the embedded context, int64 `[..., C]`, beside `pooled` `[..., D]`: what `head` takes."""
         parts = [pooled]
         for column, embedding in enumerate(self.context_embeddings):
             parts.append(embedding(context[..., column]))
