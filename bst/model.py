@@ -204,7 +204,7 @@ class BST(nn.Module):
         return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit
 
     def pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:
-        """Pool the states `[B, L, D]` of slots that are `real`: their mean, or the newest; zeros where there is none."""
+        """Pool states `[B, L, D]` of the slots that are `real`: their mean or the newest, zeros where there is none."""
         if self.mean_pooling:
             weights = self._pooled_slots(real).to(states.dtype)
             weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
