@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 bst.system.processes.START_METHOD = "forkserver"
 multiprocessing.set_forkserver_preload(["bench.harness.workers"])
 
+THREADS = torch.get_num_threads()
 TINY = Architecture(
     dim=16, num_heads=2, num_blocks=1, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
 )
@@ -100,6 +101,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BUNDLES & set(getattr(item, "fixturenames", ())):
             item.add_marker("bundle")
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads() -> None:
+    """Let no test compute with the threads that one before it left: the last bits depend on how many there are."""
+    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ SIZES = {  # at most so many: files a folder, lines a file, lines a function, co
     "bst": (12, 330, 60, 0),
     "export": (12, 330, 60, 0),
     "bench": (12, 330, 60, 0),
+    "clients": (14, 200, 0, 0),
     "tests": (12, 430, 60, 12),
 }
 
@@ -54,7 +55,7 @@ def test_folders_files_and_functions_stay_small_and_nothing_is_copied(part: str)
     most = (
         max(house.files_a_folder(paths).values()),
         max(len(house.lines_of(path)) for path in paths),
-        max(lines for lines, _ in house.functions([path for path in paths if path.suffix == ".py"])),
+        max((lines for lines, _ in house.functions([path for path in paths if path.suffix == ".py"])), default=0),
         sum(house.copied_lines(paths).values()),
     )
     assert all(found <= bound for found, bound in zip(most, SIZES[part], strict=True)), (most, SIZES[part])

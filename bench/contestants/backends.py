@@ -1,4 +1,4 @@
-"""What can be measured: every way to run a bundle, by name. A new backend is a value in `BACKENDS`."""
+"""Backends that can be measured: every way to run a bundle, by name. A new backend is a value in `BACKENDS`."""
 
 from __future__ import annotations
 

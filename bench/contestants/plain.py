@@ -1,4 +1,4 @@
-"""What a person writes who wants a signature exported: the bare model, by index, nothing guarded, nothing looked up.
+"""The plain export, as people write it: the bare model, by index, nothing guarded, nothing looked up.
 
 No `from __future__ import annotations`, because TorchScript reads the annotations.
 """

@@ -1,4 +1,4 @@
-"""How each backend opens a signature of a bundle. Those of the bundle's own formats are `Bundle.session`."""
+"""The opening of a signature of a bundle, in each backend. Those of the bundle's own formats are `Bundle.session`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is measured: the backends of a contest on one bundle, their processes, and what became of those that fail."""
+"""A contest on one bundle: the backends that are measured, their processes, and what became of those that fail."""
 
 from __future__ import annotations
 

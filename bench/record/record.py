@@ -1,4 +1,4 @@
-"""What a measurement leaves: a record with every sample, in JSON whose schema is `docs/reference/bench.schema.json`."""
+"""The record of a measurement, with every sample, in JSON whose schema is `docs/reference/bench.schema.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What samples say, and how sure of it one can be."""
+"""Statistics of samples, with their intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed between two records."""
+"""The changes from one record to another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What raw ids in the files cost: start-up, memory and time a call, of a bundle with ids against one without.
+"""The cost of raw ids in the files: start-up, memory and time a call, of a bundle with ids against one without.
 
     python -m bench.studies.id_tables RAW INDEX
 

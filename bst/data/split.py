@@ -1,4 +1,4 @@
-"""What is trained on, what decides which epoch is best, and what is measured at the end."""
+"""The split of histories: what is trained on, what decides which epoch is best, what is measured at the end."""
 
 from __future__ import annotations
 

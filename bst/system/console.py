@@ -1,4 +1,4 @@
-"""What a person sees while waiting. All of it on stderr, and none of it when that is not a terminal."""
+"""Progress, for a person who waits. All of it on stderr, and none of it when that is not a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the system tells of this machine and of this process: none, or nothing, where it does not."""
+"""Facts that the system tells of this machine and of this process: none, or nothing, where it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is minimised: the cross-entropy of every prefix of every window, over the catalogue or a sample of it."""
+"""The loss: the cross-entropy of every prefix of every window, over the catalogue or a sample of it."""
 
 from __future__ import annotations
 

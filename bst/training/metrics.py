@@ -1,4 +1,4 @@
-"""How good a ranking is: the target's place among all items of the catalogue, and what is read off it."""
+"""Metrics of a ranking: the target's place among all items of the catalogue, and what is read off it."""
 
 from __future__ import annotations
 

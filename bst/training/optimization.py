@@ -1,4 +1,4 @@
-"""What is decided about a step beside its gradient: who decays, how far, and where a gradient is too large."""
+"""Decisions about a step beside its gradient: who decays, how far, and where a gradient is too large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which options of ONNX Runtime's session are fastest here: tried on the main signature, each in its own process.
+"""The options of ONNX Runtime's session that are fastest here: tried on the main signature, each in its own process.
 
 Thread pools of two sessions in one process disturb each other, and so do two processes: only one is at work at a time.
 One option after the other is tried beside the best so far, by turns for `ROUNDS` rounds, and kept only if it was faster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -40,8 +41,6 @@ def test_a_spoilt_manifest_is_refused_in_one_line_that_names_the_folder(manifest
 def test_the_published_schema_takes_every_sound_manifest_and_refuses_what_breaks_its_types() -> None:
     validator = jsonschema.Draft202012Validator(manifest_schema())
     values = {path.stem: path.read_text() for path in (*SOUND, *SPOILT)}
-    import json
-
     assert [stem for stem in (path.stem for path in SOUND) if not validator.is_valid(json.loads(values[stem]))] == []
     of_types = [stem for stem in values if stem.startswith("3-")]
     assert [stem for stem in of_types if validator.is_valid(json.loads(values[stem]))] == []
