@@ -127,8 +127,10 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     plan = _plan(run, settings, rates, tell)
     written = _write(stage, run, forms, signatures, facts, plan, tell)
     shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)
-    del run  # the formats are loaded one by one, and without it beside them
+    shortlist = plan.record() if plan else None
+    del run, plan  # the formats are loaded one by one, without these gigabytes beside them
     parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
+    written.answers.clear()
     stated = tuple(one for level in signatures.values() for one in level)
     check_output_layer(stage, written.output_layer, stated)
     description = Description(
@@ -137,7 +139,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         formats=written.formats,
         weights=WEIGHTS_FILE,
         output_layer=written.output_layer,
-        shortlist=plan.record() if plan else None,
+        shortlist=shortlist,
         tuning=_tuned(stage, written.formats, stated, rates, tell) if settings.tune else None,
         tolerance=TOLERANCE,
         parity=parity,
