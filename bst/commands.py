@@ -14,21 +14,38 @@ from bst.imports.notebook import import_notebook as import_from_notebook
 from bst.run.folder import load_run
 from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
+from bst.run.places import require_places, write_places
+from bst.run.summary import EPOCH_HEAD, about_table, about_training, epoch_line, quality_lines
 from bst.system.console import progress_bar
 from bst.system.files import require_new, to_json
 from bst.system.text import split_list
 from bst.system.validation import validated
-from bst.training.metrics import RankingMetrics
-from bst.training.metrics import evaluate as evaluate_examples
-from bst.training.trainer import EpochReport
+from bst.training.metrics import KS, SCORE_BYTES, filter_by, rank
 from bst.training.world import World, joined_world, require_device
 
 TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
 
-EPOCH_HEAD = f"{'epoch':>7}  {'loss':>7}  {'HR@10':>6}  {'NDCG@10':>7}  {'rows/s':>8}   (validation)"
-
+CONTEXT_HELP = (
+    "Context features: columns, separated by commas. Values are taken from the event to be predicted, so they must be "
+    "known before it."
+)
+VALIDATION_HELP = "How many users, drawn by chance, decide which epoch is best.  [default: all]"
 Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help="Events: CSV or TSV (also .gz), or Parquet.")]
 Users = Annotated[Path | None, typer.Option(help="Table of users, joined for context features that it holds.")]
+TimeFormat = Annotated[
+    str | None, typer.Option(help="How times are written, as %d/%m/%Y %H:%M; numbers and year-first dates need none.")
+]
+SplitAt = Annotated[
+    str | None,
+    typer.Option(help="Train on what was before this time; test on each user's first event from then on."),
+]
+FilterSeen = Annotated[
+    bool | None,
+    typer.Option(
+        "--filter-seen/--keep-seen",
+        help="Leave items of the history out of the ranking, or rank all.  [default: by how often targets return]",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
 
 
@@ -36,7 +53,7 @@ def train(
     interactions: Table,
     out: Annotated[Path, typer.Option(help="The run to write; must not exist.")],
     users: Users = None,
-    context: Annotated[str, typer.Option(help="Context features: column names, separated by commas.")] = "",
+    context: Annotated[str, typer.Option(help=CONTEXT_HELP)] = "",
     config: Annotated[Path | None, typer.Option(help="TOML with tables [model], [training], [data].")] = None,
     epochs: Annotated[int | None, typer.Option(help=f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
     seed: Annotated[int | None, typer.Option(help=f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
@@ -44,14 +61,19 @@ def train(
     user_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.user_column}]")] = None,
     item_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.item_column}]")] = None,
     time_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.time_column}]")] = None,
+    time_format: TimeFormat = None,
     text_ids: Annotated[
-        bool, typer.Option("--text-ids", help="Keep ids as text, also where they look like numbers.")
+        bool, typer.Option("--text-ids", help="Keep ids as text, also where they are numbers.")
     ] = False,
+    drop_repeats: Annotated[bool, typer.Option("--drop-repeats", help="Leave out repeats of the item before.")] = False,
+    split_at: SplitAt = None,
+    filter_seen: FilterSeen = None,
+    validation_users: Annotated[int | None, typer.Option(help=VALIDATION_HELP)] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run if it is there, from its last checkpoint.")
+        bool, typer.Option("--resume", help="Go on from the last checkpoint, if the run is there.")
     ] = False,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write scalars into the run's folder tensorboard besides.")
+        bool, typer.Option("--tensorboard", help="Write scalars into tensorboard/ besides.")
     ] = False,
 ) -> None:
     """Train a model on a table of interactions and write a run.
@@ -62,19 +84,20 @@ def train(
         require_new(out, "the run")
     settings = _merged(
         read_settings(config) if config else Settings(),
-        training={"epochs": epochs, "seed": seed},
+        training={"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
         data={
-            "context": tuple(split_list(context)) or None,
-            "user_column": user_column,
-            "item_column": item_column,
-            "time_column": time_column,
-            "text_ids": text_ids or None,
+            **{"user_column": user_column, "item_column": item_column, "time_column": time_column},
+            **{"context": tuple(split_list(context)) or None, "time_format": time_format, "split_at": split_at},
+            **{"text_ids": text_ids or None, "drop_repeats": drop_repeats or None},
         },
     )
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         dataset = Dataset.build(read_interactions(interactions, settings.data, users))
-        say(_what_is_learnt(dataset, settings.training))
+        for line in about_training(dataset, settings.training, settings.data.context):
+            say(line)
+        if world.is_first:
+            dataset.baselines.warn_of_telling_context(settings.data.context)
         say(EPOCH_HEAD)
         result = train_dataset(
             dataset,
@@ -86,8 +109,8 @@ def train(
             progress=progress_bar if world.is_first else None,
             on_epoch=lambda report: say(epoch_line(report, settings.training.epochs), flush=True),
         )
-        say(f"validation, best epoch: {_line(result.validation)}")
-        say(f"test:                   {_line(result.test)}")
+        for line in quality_lines(result.test, "test"):
+            say(line)
         say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
@@ -95,42 +118,61 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote.")],
     interactions: Table,
     users: Users = None,
-    keep_seen: Annotated[bool, typer.Option("--keep-seen", help="Rank also the items that the history holds.")] = False,
+    time_format: TimeFormat = None,
+    split_at: SplitAt = None,
+    filter_seen: FilterSeen = None,
+    k: Annotated[str, typer.Option(help="The k of the metrics, separated by commas.")] = ",".join(map(str, KS)),
+    places: Annotated[
+        Path | None,
+        typer.Option(help="Parquet to write: each user's target and its place; must not exist."),
+    ] = None,
     device: Device = "cpu",
     json_output: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Measure a run on the last event of each user, ranking the whole catalogue."""
+    """Measure a run on the test event of each user, ranking the whole catalogue."""
     require_device(device)
+    ks = _ks(k)
+    if places is not None:
+        require_places(places)
     loaded = load_run(run)
+    loaded.config.model.require_memory(0, SCORE_BYTES)
     text_ids = loaded.vocabularies.items.dtype == "string"  # also where the ids of this table look like numbers
-    data = loaded.config.data.model_copy(update={"text_ids": text_ids})
-    dataset = Dataset.build(read_interactions(interactions, data, users), loaded.vocabularies)
+    chosen = {"time_format": time_format, "split_at": split_at}
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    data = loaded.config.data.model_copy(update={"text_ids": text_ids, **changes})
+    table = read_interactions(interactions, data, users)
+    dataset = Dataset.build(table, loaded.vocabularies)
     if not len(dataset.split.test):
-        raise InputError(f"no user of {interactions} has three events or more; there is nothing to predict, give more")
+        raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
-    filter_seen = loaded.config.training.filter_seen and not keep_seen
-    metrics = {
-        name: evaluate_examples(
-            loaded.model.to(device),
-            examples,
-            loaded.config.model.max_length,
-            filter_seen=filter_seen,
-            world=World(device=device),
-        )
-        for name, examples in (("validation", dataset.split.validation), ("test", dataset.split.test))
-        if len(examples)
+    wanted = loaded.config.training.filter_seen if filter_seen is None else filter_seen
+    filtered, filter_line = filter_by(wanted, dataset.split.validation)
+    splits = {name: examples for name, examples in dataset.split.targets.items() if len(examples)}
+    model, world = loaded.model.to(device), World(device=device)
+    ranks = {
+        name: rank(model, examples, loaded.config.model.max_length, filter_seen=filtered, world=world)
+        for name, examples in splits.items()
     }
+    qualities = {
+        name: dataset.baselines.compare(ranks[name], examples, filter_seen=filtered, ks=ks)
+        for name, examples in splits.items()
+    }
+    if places is not None:
+        write_places(places, table, dataset, ranks, filter_seen=filtered)
     if json_output:
-        print(to_json({name: one.to_dict() for name, one in metrics.items()}), end="")
+        print(to_json({name: one.to_dict() for name, one in qualities.items()}), end="")
         return
+    for line in (*about_table(dataset), filter_line):
+        print(line)
     unknown = int((dataset.sequences.items == 0).sum())
-    print(f"{len(dataset.split.test):,} users, {dataset.split.too_short:,} with fewer than three events left out")
     if unknown:
         print(f"{unknown:,} events of items that the run does not know are ignored in histories and missed as targets")
-    print("items of the history are " + ("left out" if filter_seen else "ranked like any other"))
-    for name, one in metrics.items():
-        print(f"{name + ':':<12}{_line(one)}")
+    for name, one in qualities.items():
+        for line in quality_lines(one, name):
+            print(line)
+    if places is not None:
+        print(f"wrote {places}")
 
 
 def import_notebook(
@@ -153,33 +195,11 @@ def import_notebook(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-def epoch_line(report: EpochReport, epochs: int) -> str:
-    """One epoch in the columns of `EPOCH_HEAD`."""
-    metrics = report.validation
-    return (
-        f"{report.epoch:>3}/{epochs:<3}  {report.loss:7.4f}  {metrics.hr_10:6.4f}  {metrics.ndcg_10:7.4f}  "
-        f"{report.rows_per_s:8,.0f}{'   best' if report.best else ''}"
-    )
-
-
-def _line(metrics: RankingMetrics) -> str:
-    return (
-        f"HR@10 {metrics.hr_10:.4f}  NDCG@10 {metrics.ndcg_10:.4f}  HR@1 {metrics.hr_1:.4f}  MRR {metrics.mrr:.4f}"
-        f"  ({metrics.num_users:,} users)"
-    )
-
-
-def _what_is_learnt(dataset: Dataset, training: TrainConfig) -> str:
-    sequences, split, num_items = dataset.sequences, dataset.split, len(dataset.vocabularies.items)
-    lines = [
-        f"{len(sequences.items):,} events of {sequences.num_users:,} users, {num_items:,} items; "
-        f"predicting for {len(split.test):,} users"
-    ]
-    if split.too_short:
-        lines.append(f"{split.too_short:,} users with fewer than three events are trained on but not predicted for")
-    if training.samples_negatives(num_items):
-        lines.append(f"sampled softmax: every target against {training.num_negatives:,} items drawn a step")
-    return "\n".join(lines)
+def _ks(text: str) -> tuple[int, ...]:
+    parts = split_list(text)
+    if not parts or not all(part.isascii() and part.isdigit() and 0 < int(part) < 2**31 for part in parts):
+        raise InputError(f"--k {text!r} is no list of whole numbers from 1 up; such as 5,10,20")
+    return tuple(sorted({int(part) for part in parts}))
 
 
 def _silent(*words: object, flush: bool = False) -> None:

@@ -24,6 +24,8 @@ RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
 FLOAT_BYTES = 4
+# Above this share of targets that stand in their own history, no metric leaves out what the history holds.
+RETURNING = 0.03
 
 Positive = Annotated[int, Field(ge=1)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -137,13 +139,14 @@ class BSTConfig(Architecture):
         positions = (self.max_length + 1) * self.dim
         return FLOAT_BYTES * (items + categories + self.encoder_weights + output + positions)
 
-    def require_memory(self, copies: int) -> None:
-        """Refuse a model of which `copies` do not fit into the memory that is free; the mask comes once.
+    def require_memory(self, copies: int, beside: int = 0) -> None:
+        """Refuse a model of which `copies`, one mask, and the bytes that are `beside` do not fit into free memory.
 
         Raises:
             InputError: with both sizes and the settings that decide them.
         """
-        needed, free = copies * self.stored_bytes + (self.max_length + 1) ** 2, memory_bytes("MemAvailable")
+        needed = copies * self.stored_bytes + (self.max_length + 1) ** 2 + beside
+        free = memory_bytes("MemAvailable")
         if free is not None and needed > free:
             raise InputError(
                 f"a model of num_items={self.num_items}, dim={self.dim}, max_length={self.max_length} needs "
@@ -152,13 +155,25 @@ class BSTConfig(Architecture):
 
 
 class DataConfig(Frozen):
-    """Where in the tables things stand."""
+    """Where in the tables things stand, and which events are held out.
+
+    Attributes:
+        context: names of columns. Where one changes from event to event, the value of the event to be predicted is
+            taken: it must be known before that event.
+        time_format: how times are written, as strftime has it; numbers and dates that begin with the year need none.
+        drop_repeats: leave out events that repeat the item of the one before.
+        split_at: a time of the table. What was before is trained on, and the first event of each user from then on is
+            the test; without it, the last event of each user is.
+    """
 
     user_column: str = "user_id"
     item_column: str = "item_id"
     time_column: str = "timestamp"
     context: tuple[str, ...] = ()
     text_ids: bool = False
+    time_format: str | None = None
+    drop_repeats: bool = False
+    split_at: str | None = None
 
     @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:
@@ -185,6 +200,10 @@ class TrainConfig(Frozen):
             mean plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before.
         precision: `bfloat16` computes under autocast, with weights and optimiser in float32.
         compile: train through `torch.compile`.
+        filter_seen: in metrics, items of the history are left out of the ranking, unless the target is one of them. If
+            it is not given, the data decide: they are left out unless more than `RETURNING` of the targets return. A
+            bundle's `top_k` does the same by default.
+        validation_users: how many users, drawn by chance, decide which epoch is best; all, if not given.
         patience: stop after this many epochs in a row without a better validation NDCG@10; never, if not given.
         checkpoint_seconds: how much work a kill can cost; every epoch ends in a checkpoint besides.
     """
@@ -205,7 +224,8 @@ class TrainConfig(Frozen):
     compile: bool = False
     patience: Positive | None = None
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 300.0
-    filter_seen: bool = True
+    filter_seen: bool | None = None
+    validation_users: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
     @model_validator(mode="after")

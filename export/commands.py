@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,15 +20,23 @@ from bst.system.text import split_list
 from bst.system.validation import validated
 from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
 from export.bundle.folder import Bundle, open_bundle, verify_bundle
-from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, VocabularyFacts
+from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, Quality, VocabularyFacts
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
+from export.contract.signatures import TopK
 from export.formats import FORMATS
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
+ExcludeHistory = Annotated[
+    bool | None,
+    typer.Option(
+        "--exclude-history/--keep-history",
+        help="top_k leaves out what the history holds, or keeps it.  [default: as the run was measured]",
+    ),
+]
 BACKENDS = ", ".join(form.backend for form in FORMATS)
 
 
@@ -48,7 +57,7 @@ def export(
     ] = None,
     k: Annotated[int | None, typer.Option(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
     max_k: Annotated[int | None, typer.Option(help="Make k an input of top_k, up to this many.")] = None,
-    exclude_history: Annotated[bool, typer.Option(help="top_k leaves out what the history holds.")] = False,
+    exclude_history: ExcludeHistory = None,
     ids: Annotated[
         str | None, typer.Option(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
     ] = None,
@@ -69,7 +78,7 @@ def export(
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
     given = {"formats": formats, "signatures": signatures}
     lists = {name: None if names is None else split_list(names) for name, names in given.items()}
-    chosen = _chosen(k, max_k, exclude_history or None, {**lists, "ids": ids, "opset": opset, **flags})
+    chosen = _chosen(k, max_k, exclude_history, {**lists, "ids": ids, "opset": opset, **flags})
     if triton is not None and out is None and into is None:
         _require_bundle(run, chosen)
         _write_repository(run, triton)
@@ -106,6 +115,9 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
         table.add_row(*one.cells())
     Console(width=None if Console().is_terminal else 140).print(table)
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
+    if manifest.quality:
+        for line in quality_lines(manifest.quality, manifest.settings.top_k):
+            print(line)
     for line in warnings_of(manifest):
         print(f"note: {printable(line)}")
     if manifest.tuning:
@@ -113,6 +125,17 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
     size = sum(record.bytes for record in manifest.files)
     print(f"wrote {bundle} ({len(manifest.files)} files, {size / 1e6:.1f} MB)")
     print(f"next: bst verify {bundle}; bst bench {bundle}")
+
+
+def quality_lines(quality: Quality, top_k: TopK) -> Iterator[str]:
+    """Say what the run measured and what the bundle's `top_k` gives, and whether both follow one rule."""
+    served = "leaves out what the history holds" if top_k.exclude_history else "keeps items of the history"
+    alike = "as" if quality.filter_seen == top_k.exclude_history else "other than"
+    yield f"top_k {served}, {alike} the run was measured"
+    hits = {"HR@10": quality.model, "popularity": quality.popularity, "Markov": quality.markov}
+    yield f"run, {quality.rule}: " + ", ".join(f"{name} {one['hr_10']:.4f}" for name, one in hits.items())
+    if own := quality.top_k:
+        yield f"top_k of this bundle: HR@{own.k} {own.hr:.4f}, NDCG@{own.k} {own.ndcg:.4f} ({own.users:,} users)"
 
 
 def _require_bundle(path: Path, chosen: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import Command, refused
         ("", ("is empty",)),
         ("user_id,item_id,timestamp\n1,5,1\n1,x5,2\n", ("'5'", "'x5'", "--text-ids")),
         ("user_id,item_id,timestamp\n1,5,1.5\n1,5,NaN\n", ("'timestamp'", "NaN", "row 1")),
-        ("user_id,item_id,timestamp\n1,5,1\n1,6,2\n", ("0 users to validate on", "three events")),
+        ("user_id,item_id,timestamp\n1,5,1\n1,6,2\n", ("no user has a test target", "three events")),
     ],
 )
 def test_bad_tables_leave_one_line_and_no_run(

@@ -22,14 +22,13 @@ from bench.modes.measure import measure_bundle
 from bench.record.record import BenchConfig, BenchRecord
 from bench.report.report import html_page
 from bench.report.tables import summary
-from bst.commands import EPOCH_HEAD, epoch_line
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.data.tables import read_interactions
 from bst.errors import CheckError, InputError
 from bst.run.pipeline import Dataset, TrainingResult, train
+from bst.run.summary import EPOCH_HEAD, about_training, epoch_line, quality_lines
 from bst.system.console import progress_bar, told_steps
 from bst.system.files import staged_folder, to_json, write_atomically
-from bst.training.metrics import RankingMetrics
 from bst.training.trainer import EpochReport
 from export import Manifest, export_bundle, open_bundle
 
@@ -39,8 +38,7 @@ MIN_PURCHASES = 50
 CONTEXT = ("age", "income", "household_size", "kids_count")
 SHOWN_HOUSEHOLDS = 3
 SHOWN_HISTORY = 6
-# Sizes are chosen by how long they take. People buy the same things again, so what a household had before stays among
-# the candidates.
+# Sizes are chosen by how long they take.
 BENCH = BenchConfig(
     backends=("eager", "torchscript", "onnxruntime"),
     launches=3,
@@ -58,7 +56,6 @@ SETTINGS = Settings(
         loss="sampled_softmax",
         num_negatives=512,
         learning_rate=6e-3,
-        filter_seen=False,
     ),
     data=DataConfig(user_column="household_id", item_column="product_id", time_column="time", context=CONTEXT),
 )
@@ -78,7 +75,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
         names = _write_tables(source, stage / "data", seed)
         dataset = _read(stage / "data")
         print("2/5  train: every purchase predicted from those before it")
-        result, reports, popular = _train(dataset, stage / "run", seed)
+        result, reports = _train(dataset, stage / "run", seed)
         print("3/5  export: ONNX and TorchScript with raw ids in and out, torch.export beside them")
         manifest = _export(stage)
         print("4/5  verify and bench: the golden vectors again, then the same calls in " + ", ".join(BENCH.backends))
@@ -86,7 +83,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
         print("5/5  page")
         households = _households(stage / "bundle", dataset, names)
         commands, seconds = _commands(dataset, out), time.perf_counter() - started
-        demo = Demo(dataset, result, popular, tuple(reports), manifest, bench, households, commands, seconds)
+        demo = Demo(dataset, result, tuple(reports), manifest, bench, households, commands, seconds)
         write_atomically(stage / "bench.json", to_json(bench.to_dict()))
         write_atomically(stage / "bench.html", html_page(bench))
         write_atomically(stage / "index.html", demo_page(demo))
@@ -99,14 +96,12 @@ def run_demo(out: Path, seed: int = 0) -> None:
 def _read(folder: Path) -> Dataset:
     interactions = read_interactions(folder / "purchases.parquet", SETTINGS.data, folder / "households.parquet")
     dataset = Dataset.build(interactions)
-    print(
-        f"     {len(dataset.sequences.items):,} purchases of {len(dataset.vocabularies.items):,} products by "
-        f"{dataset.sequences.num_users:,} households"
-    )
+    for line in about_training(dataset, SETTINGS.training, CONTEXT):
+        print(f"     {line}")
     return dataset
 
 
-def _train(dataset: Dataset, out: Path, seed: int) -> tuple[TrainingResult, list[EpochReport], RankingMetrics]:
+def _train(dataset: Dataset, out: Path, seed: int) -> tuple[TrainingResult, list[EpochReport]]:
     print(EPOCH_HEAD)
     reports: list[EpochReport] = []
 
@@ -116,9 +111,9 @@ def _train(dataset: Dataset, out: Path, seed: int) -> tuple[TrainingResult, list
 
     settings = SETTINGS.model_copy(update={"training": SETTINGS.training.model_copy(update={"seed": seed})})
     result = train(dataset, settings, out, progress=progress_bar, on_epoch=on_epoch)
-    popular = popularity_metrics(dataset)
-    print(f"     test HR@10 {result.test.hr_10:.4f}, where the ten most bought products give {popular.hr_10:.4f}")
-    return result, reports, popular
+    for line in quality_lines(result.test, "test"):
+        print(f"     {line}")
+    return result, reports
 
 
 def _export(stage: Path) -> Manifest:
@@ -137,17 +132,6 @@ def _measure(bundle: Path) -> BenchRecord:
     if bench.failures:
         raise CheckError("; ".join(bench.failures))
     return bench
-
-
-def popularity_metrics(dataset: Dataset) -> RankingMetrics:
-    """Metrics on the test targets of the simplest rival: products ranked by how often they were bought in training."""
-    sequences, split = dataset.sequences, dataset.split
-    training = np.concatenate(
-        [sequences.items[start:stop] for start, stop in zip(sequences.offsets[:-1], split.train_stops, strict=True)]
-    )
-    counts = np.bincount(training, minlength=len(dataset.vocabularies.items) + 1)[1:]
-    own = counts[sequences.items[split.test.targets] - 1]
-    return RankingMetrics.from_places((counts[None, :] >= own[:, None]).sum(axis=1))
 
 
 def _source() -> Path:

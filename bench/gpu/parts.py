@@ -129,7 +129,7 @@ def training(job: Job) -> dict[str, Any]:
         config = TrainConfig(epochs=1 if job.small else 3, batch_size=64, precision=precision)  # type: ignore[arg-type]
         out = job.folder / f"trained-{device}-{precision}"
         train(dataset, Settings(model=model, training=config), out, world=World(device=device))
-        epochs = load_run(out).metrics
+        epochs = load_run(out).epochs
         found[name] = {
             "loss": [one["loss"] for one in epochs],
             "ndcg_at_10": [one["validation"]["ndcg_10"] for one in epochs],

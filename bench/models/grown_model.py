@@ -16,7 +16,8 @@ from torch import Tensor
 
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
-from bst.run.folder import Heldout, Run
+from bst.run.folder import Run
+from bst.run.heldout import Heldout
 
 CHUNK = 16_384
 SPREAD = 1.0  # standard deviation of the logarithm of a drawn length

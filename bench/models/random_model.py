@@ -24,7 +24,8 @@ from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION as RUN_SCHEMA
-from bst.run.folder import Heldout, Run, RunConfig, library_versions, load_run, read_run_config, save_run
+from bst.run.folder import Run, RunConfig, library_versions, load_run, read_run_config, save_run
+from bst.run.heldout import Heldout
 from bst.system.text import split_list
 from bst.system.validation import validated
 

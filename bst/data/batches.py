@@ -17,6 +17,7 @@ from bst.errors import InputError
 
 # MovieLens-1M at length 200, batches of 10: 58 % of the cells are real in random order, 96 % with 16.
 MIXED = 16
+PIECE = 4096  # examples of which whole histories are looked at together
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,34 @@ class Examples:
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         events = np.repeat(starts, lengths) + within
         return _int64(np.repeat(np.arange(len(lengths)), lengths)), _int64(self.sequences.items[events])
+
+    def seen_to_leave_out(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
+        """List what a filter of seen items leaves out of the ranking of `rows`, as `seen` does.
+
+        Nothing, where the target stands in its own history: leaving out the others would give it away.
+        """
+        row, item = self.seen(rows)
+        stays = torch.from_numpy(self._returning(rows))[row]
+        return row[~stays & (item > 0)], item[~stays & (item > 0)]
+
+    def returning(self) -> NDArray[np.bool_]:
+        """Whether the target of each example stands in its own history too, bool `[num_examples]`."""
+        pieces = [self._returning(slice(start, start + PIECE)) for start in range(0, len(self), PIECE)]
+        return np.concatenate([np.zeros(0, np.bool_), *pieces])
+
+    def _returning(self, rows: slice | Index) -> NDArray[np.bool_]:
+        wanted = self.sequences.items[self.targets[rows]]
+        row, item = (part.numpy() for part in self.seen(rows))
+        answer = np.zeros(len(wanted), dtype=np.bool_)
+        answer[row[item == wanted[row]]] = True
+        return answer
+
+    def subset(self, count: int, seed: int) -> Examples:
+        """Draw `count` of them without replacement, in their order; all, if there are no more."""
+        if count >= len(self):
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(len(self), count, replace=False))
+        return Examples(self.sequences, self.users[rows], self.targets[rows])
 
 
 @dataclass(frozen=True)

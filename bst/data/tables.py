@@ -14,11 +14,21 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bst.config import DataConfig
+from bst.data.columns import INTEGER, categories, ids
+from bst.data.facts import TableFacts, count_facts
 from bst.data.packed import require_modest_rows, require_modest_text
+from bst.data.times import parse_time, read_times
 from bst.errors import InputError, reason
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-CANONICAL_INTEGER = r"^(0|-?[1-9][0-9]*)$"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """How many events of each user are earlier than `time` (in words): `counts`, int64 `[num_users]`, as in `users`."""
+
+    time: str
+    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,20 @@ class Interactions:
         users: column `user` (each user once, in the order of `events`) and one a context feature that belongs to the
             user; null where it is not known.
         context: names of the context features, in the order asked for.
+        facts: what was counted in the table.
+        earlier: what is before `DataConfig.split_at`; None if that is not set.
     """
 
     events: pl.DataFrame
     users: pl.DataFrame
     context: tuple[str, ...]
+    facts: TableFacts
+    earlier: Earlier | None = None
+
+    @property
+    def event_context(self) -> tuple[str, ...]:
+        """The context features that change from event to event."""
+        return tuple(name for name in self.context if name not in self.users.columns)
 
     def context_values(self, name: str) -> pl.Series:
         return (self.users if name in self.users.columns else self.events)[name]
@@ -44,12 +63,13 @@ class Interactions:
 def read_interactions(path: Path, config: DataConfig, users_path: Path | None = None) -> Interactions:
     """Read events from CSV, TSV or Parquet (text also gzipped); context features stand there or in the users' table.
 
-    A column of ids is Int64 where every value is an integer as a computer writes it, otherwise String. Ids that are
-    partly one and partly the other are refused unless `config.text_ids` says that all are text.
+    A column of ids is Int64 where every value is a whole number, otherwise String (`bst.data.columns`). Times are
+    numbers, or dates that begin with the year (`bst.data.times`). A context feature of the events is taken from the
+    event that is to be predicted, so it must be known before that.
 
     Raises:
-        InputError: a file cannot be read or is empty, a column is missing, ids are null or mixed, a timestamp is
-            missing, NaN or text, a user stands twice in the users' table.
+        InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
+            or may be read in two ways, a user stands twice in the users' table.
     """
     table, context_table = _Table(path), _Table(users_path) if users_path else None
     named = (config.user_column, config.item_column, config.time_column)
@@ -58,23 +78,28 @@ def read_interactions(path: Path, config: DataConfig, users_path: Path | None = 
     per_event = [name for name in config.context if name not in per_user]
     _require_context(per_event, [table, *([context_table] if context_table else [])])
 
-    raw = table.read((*named, *per_event), text=(config.user_column, config.item_column, *per_event))
+    raw = table.read((*named, *per_event))
     if raw.is_empty():
         raise InputError(f"{path} holds no rows below its header; give a table with at least one event")
     columns = {
-        "user": _ids(raw[config.user_column], path, config.text_ids),
-        "item": _ids(raw[config.item_column], path, config.text_ids),
-        **{name: _categories(raw[name], path) for name in per_event},
+        "user": ids(raw[config.user_column], path, config.text_ids),
+        "item": ids(raw[config.item_column], path, config.text_ids),
+        **{name: categories(raw[name], path) for name in per_event},
     }
-    order = _chronological(columns["user"], _times(raw[config.time_column], path))
+    times = read_times(raw[config.time_column], path, config.time_format)
     del raw
+    order = _chronological(columns["user"], times)
     for name in columns:  # one after the other, so that at most one column is held twice
         columns[name] = columns[name].gather(order)
-    events = pl.DataFrame(columns)
+    times, events = times.gather(order), pl.DataFrame(columns)
+    facts, repeats = count_facts(events, times, drop_repeats=config.drop_repeats)
+    if config.drop_repeats:
+        events, times = events.filter(~repeats), times.filter(~repeats)
     users = events["user"].rle().struct.field("value").alias("user").to_frame()
     if context_table:
         users = _join_users(users, context_table, config, per_user)
-    interactions = Interactions(events, users, config.context)
+    earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
+    interactions = Interactions(events, users, config.context, facts, earlier)
     for name in config.context:
         values = interactions.context_values(name).drop_nulls()
         if not len(values):
@@ -110,11 +135,10 @@ class _Table:
                 "name yours with --user-column, --item-column, --time-column"
             )
 
-    def read(self, columns: tuple[str, ...], text: tuple[str, ...]) -> pl.DataFrame:
-        """Read `columns`; in a text file those in `text` stay as they are written, unless all are plain integers.
+    def read(self, columns: tuple[str, ...]) -> pl.DataFrame:
+        """Read `columns`; in a text file they stay as they are written, unless all values are plain integers.
 
-        A pass over the file in pieces finds the columns of integers first, so that neither their text nor a guess at
-        types from all rows is ever held.
+        A pass over the file in pieces finds the columns of integers first, so that their text is never held.
         """
         wanted = list(dict.fromkeys(columns))
         # Of columns with one name polars renames all but the first, and would read that without a word.
@@ -127,9 +151,7 @@ class _Table:
                 require_modest_rows(self.path, self._scan().select(pl.len()).collect().item(), len(wanted))
                 return self._scan().select(wanted).collect(engine="streaming")
             integers = self._integer_columns(wanted)
-            known = {name: pl.Int64 if name in integers else pl.String for name in {*text, *integers}}
-            guess = set(wanted) - set(known)
-            return self._scan(known, None if guess else 0).select(wanted).collect(engine="streaming")
+            return self._scan(dict.fromkeys(integers, pl.Int64)).select(wanted).collect(engine="streaming")
 
     def _stands_twice(self, name: str) -> bool:
         """Ask the header itself, where a column has the name that polars would make up: it may be its own."""
@@ -143,13 +165,11 @@ class _Table:
 
     def _integer_columns(self, names: list[str]) -> set[str]:
         """Name those of which every value is an integer as a computer writes it, within 64 bits."""
-        plain = pl.col(names).str.contains(CANONICAL_INTEGER) & pl.col(names).cast(pl.Int64, strict=False).is_not_null()
-        found = self._scan(infer_schema_length=0).select(plain.fill_null(False).all()).collect(engine="streaming")
+        plain = pl.col(names).str.contains(INTEGER) & pl.col(names).cast(pl.Int64, strict=False).is_not_null()
+        found = self._scan().select(plain.fill_null(False).all()).collect(engine="streaming")
         return {name for name in names if found[name][0]}
 
-    def _scan(
-        self, known: Mapping[str, type[pl.DataType]] | None = None, infer_schema_length: int | None = 0
-    ) -> pl.LazyFrame:
+    def _scan(self, known: Mapping[str, type[pl.DataType]] | None = None) -> pl.LazyFrame:
         if self.separator is None:
             return pl.scan_parquet(self.path, glob=False)
         return pl.scan_csv(
@@ -157,8 +177,7 @@ class _Table:
             separator=self.separator,
             glob=False,
             schema_overrides=dict(known or {}),
-            infer_schema_length=infer_schema_length,
-            try_parse_dates=infer_schema_length is None,
+            infer_schema_length=0,
         )
 
     @contextmanager
@@ -169,6 +188,12 @@ class _Table:
             raise InputError(f"{self.path} is empty; give a table with a header and at least one event") from None
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
             raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
+
+
+def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str | None) -> Earlier:
+    before = pl.DataFrame({"user": users, "before": times < parse_time(split_at, times, time_format)})
+    counts = before.group_by("user", maintain_order=True).agg(pl.col("before").sum().cast(pl.Int64))["before"]
+    return Earlier(split_at, counts.to_numpy())
 
 
 def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
@@ -190,83 +215,13 @@ def _require_context(names: list[str], tables: list[_Table]) -> None:
         raise InputError(f"no column {', '.join(map(repr, missing))} for a context feature; {known}{remedy}")
 
 
-def _ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
-    name = values.name
-    if values.null_count():
-        row = values.is_null().arg_max()
-        raise InputError(
-            f"{path}: column {name!r} is empty in {values.null_count()} rows, first in row {row}; drop them"
-        )
-    if values.dtype.is_integer():
-        return values.cast(pl.String) if text_ids else _int64(values, path)
-    if values.dtype in (pl.Categorical, pl.Enum):
-        values = values.cast(pl.String)
-    if values.dtype != pl.String:
-        raise InputError(f"{path}: column {name!r} holds {values.dtype}; ids must be integers or text")
-    if (values == "").any():
-        raise InputError(f"{path}: column {name!r} holds an empty text, which stands for padding; drop those rows")
-    if text_ids:
-        return values
-    numeric = values.str.contains(CANONICAL_INTEGER)
-    if numeric.all():
-        return _int64(values, path)
-    remedy = "mend the column, or keep all ids as text with --text-ids"
-    if numeric.any():
-        other, plain = values.filter(numeric)[0], values.filter(~numeric)[0]
-        raise InputError(f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; {remedy}")
-    unclear = values.filter(values.str.contains(r"^-?[0-9]+(\.0*)?$"))
-    if len(unclear):
-        raise InputError(f"{path}: column {name!r} holds {unclear[0]!r}, which may be a number or text; {remedy}")
-    return values
-
-
-def _int64(values: pl.Series, path: Path) -> pl.Series:
-    try:
-        return values.cast(pl.Int64)
-    except pl.exceptions.PolarsError:
-        raise InputError(
-            f"{path}: column {values.name!r} holds integers beyond 64 bits; keep all ids as text with --text-ids"
-        ) from None
-
-
-def _times(values: pl.Series, path: Path) -> pl.Series:
-    name = values.name
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
-    elif not (values.dtype.is_integer() or values.dtype.is_temporal()):
-        example = values.drop_nulls()[0] if len(values.drop_nulls()) else None
-        raise InputError(f"{path}: column {name!r} holds {example!r}; times must be numbers or ISO dates")
-    if values.null_count():
-        row = values.is_null().arg_max()
-        raise InputError(
-            f"{path}: column {name!r} has no time (empty or NaN) in {values.null_count()} rows, first in row {row}; "
-            "fill them or drop those rows"
-        )
-    return values
-
-
-def _categories(values: pl.Series, path: Path) -> pl.Series:
-    if values.dtype.is_float():
-        raise InputError(
-            f"{path}: context feature {values.name!r} holds fractions such as {values[0]}; cut it into categories first"
-        )
-    if values.dtype.is_integer():
-        return _int64(values, path)
-    values = values.cast(pl.String)
-    values = values.set(values == "", None)
-    known = values.drop_nulls()
-    if len(known) and known.str.contains(CANONICAL_INTEGER).all():
-        return _int64(values, path)
-    return values
-
-
 def _join_users(users: pl.DataFrame, table: _Table, config: DataConfig, names: list[str]) -> pl.DataFrame:
     table.require((config.user_column,))
-    raw = table.read((config.user_column, *names), text=(config.user_column, *names))
+    raw = table.read((config.user_column, *names))
     known = pl.DataFrame(
         {
-            "user": _ids(raw[config.user_column], table.path, config.text_ids),
-            **{name: _categories(raw[name], table.path) for name in names},
+            "user": ids(raw[config.user_column], table.path, config.text_ids),
+            **{name: categories(raw[name], table.path) for name in names},
         }
     )
     if known["user"].dtype != users["user"].dtype:

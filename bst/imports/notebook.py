@@ -23,7 +23,8 @@ from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
-from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
+from bst.run.folder import SCHEMA_VERSION, Run, RunConfig, library_versions, save_run
+from bst.run.heldout import Heldout
 from bst.system.files import parse_json, read_text
 from bst.system.plain_tensors import read_plain_tensors
 from bst.system.validation import validated

@@ -1,6 +1,8 @@
 """The run: the folder that training leaves, and how it comes to be."""
 
-from bst.run.folder import Heldout, Run, RunConfig, load_run, save_run
+from bst.run.folder import Run, RunConfig, load_run, save_run
+from bst.run.heldout import Heldout
 from bst.run.pipeline import Dataset, TrainingResult, train
+from bst.run.quality import Quality
 
-__all__ = ["Dataset", "Heldout", "Run", "RunConfig", "TrainingResult", "load_run", "save_run", "train"]
+__all__ = ["Dataset", "Heldout", "Quality", "Run", "RunConfig", "TrainingResult", "load_run", "save_run", "train"]

@@ -4,7 +4,8 @@ config.json           settings of model, training and data, sizes, versions
 model.safetensors     weights of the best epoch so far; not there before the first epoch has ended
 vocabulary.json       raw ids of items and categories, in the order of their indices
 heldout.safetensors   histories and contexts of some held-out users, for golden vectors and measuring
-metrics.jsonl         a line an epoch
+test.safetensors      whole histories of test users and what came next, for the quality of what is exported
+metrics.jsonl         a line an epoch; at the end one of the test, with its baselines
 training.safetensors  what `--resume` needs (see `bst/run/state_file.py`)
 learning_curve.svg    loss and validation metrics by epoch, when training has ended
 tensorboard/          on request
@@ -24,19 +25,19 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from bst.model import BST
+from bst.run.heldout import Heldout, read_heldout, write_heldout
+from bst.run.tensors import WHAT, read_tensors
 from bst.system.files import (
     DATA_BYTES,
     parse_json,
     read_json,
     read_text,
-    require_plain_file,
     staged_folder,
     to_json,
     write_atomically,
@@ -48,7 +49,6 @@ WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
 STATE_FILE = "training.safetensors"
 MAPPED_BYTES = 2**26  # weights of this size and more are mapped from the file, not read
-WHAT = "a run (a folder that `bst train` writes)"
 
 
 class RunConfig(Frozen):
@@ -62,14 +62,6 @@ class RunConfig(Frozen):
 
 
 @dataclass(frozen=True)
-class Heldout:
-    """Index-level rows of held-out users: `items` int64 `[n, max_length]` left-padded, `context` int64 `[n, C]`."""
-
-    items: Tensor
-    context: Tensor
-
-
-@dataclass(frozen=True)
 class Run:
     """What `load_run` gives: the model in evaluation mode on the CPU, and all that goes with it."""
 
@@ -78,6 +70,16 @@ class Run:
     vocabularies: Vocabularies
     heldout: Heldout
     metrics: tuple[dict[str, Any], ...]
+
+    @property
+    def epochs(self) -> tuple[dict[str, Any], ...]:
+        """The metrics of each epoch."""
+        return tuple(line for line in self.metrics if "epoch" in line)
+
+    @property
+    def quality(self) -> dict[str, Any] | None:
+        """What the best epoch reached on the test, as `bst.run.quality.Quality.to_dict` has it, once it is measured."""
+        return next((line["test"] for line in self.metrics if "test" in line), None)
 
 
 def save_run(path: Path, run: Run) -> None:
@@ -101,8 +103,7 @@ def staged_run(path: Path, config: RunConfig, vocabularies: Vocabularies, heldou
     with staged_folder(path, "the run") as stage:
         write_atomically(stage / "config.json", to_json(config.model_dump(mode="json")))
         write_vocabularies(stage, vocabularies)
-        rows = {"items": heldout.items.contiguous(), "context": heldout.context.contiguous()}
-        write_atomically(stage / "heldout.safetensors", safetensors.torch.save(rows))
+        write_heldout(stage, heldout)
         yield stage
 
 
@@ -127,7 +128,7 @@ def load_run(path: Path) -> Run:
     config = read_run_config(path)
     model = load_weights(path, config.model)
     vocabularies = _read_vocabularies(path, config.model)
-    heldout = _read_heldout(path / "heldout.safetensors", config.model)
+    heldout = read_heldout(path, config.model)
     try:
         metrics = tuple(parse_json(line) for line in read_text(path / "metrics.jsonl").splitlines())
     except (OSError, ValueError) as error:
@@ -179,7 +180,7 @@ def read_weights(
     config.require_memory(0)
     with torch.device("meta"):  # no weights are made only to be replaced
         model = BST(config)
-    weights = _read_tensors(file, what, again)
+    weights = read_tensors(file, what, again)
     if offences := _misfits(model, weights):
         raise InputError(f"{file} does not fit {stated_in}: {'; '.join(offences)}")
     # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
@@ -230,41 +231,6 @@ def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
             f"config.json says {config.num_items} and {expected}; the files are not of one run"
         )
     return vocabularies
-
-
-def _read_heldout(path: Path, config: BSTConfig) -> Heldout:
-    rows = _read_tensors(path)
-    shapes = {"items": config.max_length, "context": len(config.context)}
-    for name, width in shapes.items():
-        found = rows.get(name)
-        if found is None or found.dtype != torch.int64 or found.dim() != 2 or found.size(1) != width:
-            stated = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-            raise InputError(f"{path} holds {stated} as {name}, not int64 [rows, {width}]; train again")
-    heldout = Heldout(rows["items"], rows["context"])
-    if len(heldout.items) != len(heldout.context) or not heldout.items.numel() or heldout.items.max() < 1:
-        raise InputError(f"{path} holds no histories with a context each; train again")
-    if heldout.items.min() < 0 or heldout.items.max() > config.num_items:
-        raise InputError(f"{path} holds items beyond the {config.num_items} of the model; train again")
-    for column, feature in enumerate(config.context):
-        known = (heldout.context[:, column] >= 0) & (heldout.context[:, column] <= feature.num_categories)
-        if not known.all():
-            raise InputError(
-                f"{path} holds categories beyond the {feature.num_categories} of {feature.name}; train again"
-            )
-    return heldout
-
-
-def _read_tensors(path: Path, what: str = WHAT, again: str = "train again") -> dict[str, Tensor]:
-    try:
-        require_plain_file(path)
-        return safetensors.torch.load_file(path)
-    except OSError as error:
-        told = error.strerror or error
-        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({told})") from None
-    except ValueError as error:
-        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error})") from None
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged or cut short ({error}); restore it or {again}") from None
 
 
 def _misfits(model: BST, weights: dict[str, Tensor]) -> list[str]:

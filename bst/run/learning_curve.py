@@ -39,13 +39,13 @@ def draw_learning_curve(reports: Sequence[EpochReport], baseline: tuple[str, flo
     from matplotlib.figure import Figure
 
     epochs = [report.epoch for report in reports]
-    best = max(reports, key=lambda report: report.validation.ndcg_10).epoch
+    best = max(reports, key=lambda report: report.validation.ndcg[10]).epoch
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [report.loss for report in reports], marker=".")
     left.set(xlabel="epoch", ylabel="training loss, nats", title="loss")
-    right.plot(epochs, [report.validation.hr_10 for report in reports], marker=".", label="HR@10")
-    right.plot(epochs, [report.validation.ndcg_10 for report in reports], marker=".", label="NDCG@10")
+    right.plot(epochs, [report.validation.hr[10] for report in reports], marker=".", label="HR@10")
+    right.plot(epochs, [report.validation.ndcg[10] for report in reports], marker=".", label="NDCG@10")
     right.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best}")
     if baseline:
         right.axhline(baseline[1], color="grey", linewidth=0.8, linestyle="--", label=f"HR@10, {baseline[0]}")

@@ -14,7 +14,6 @@ from bst.errors import InputError, reason
 from bst.model import BST
 from bst.run.folder import (
     STATE_FILE,
-    Heldout,
     RunConfig,
     load_weights,
     read_run_config,
@@ -22,7 +21,9 @@ from bst.run.folder import (
     save_weights,
     staged_run,
 )
+from bst.run.heldout import Heldout
 from bst.run.learning_curve import log_epoch, open_tensorboard, save_learning_curve
+from bst.run.quality import Quality
 from bst.run.state_file import load_state, save_state
 from bst.system.files import alone_in, remove_leftovers
 from bst.training.state import TrainingState
@@ -106,9 +107,10 @@ class RunLog:
             self.scalars = self.scalars or open_tensorboard(self.path, moment.epoch)
             log_epoch(self.scalars, moment)
 
-    def end(self, reports: Sequence[EpochReport]) -> None:
-        """Draw the learning curve."""
+    def end(self, reports: Sequence[EpochReport], quality: Quality) -> None:
+        """Write what the test gave, and draw the learning curve."""
         if self.writes:
+            save_metrics(self.path, (*(report.to_dict() for report in reports), {"test": quality.to_dict()}))
             save_learning_curve(self.path, reports)
         if self.scalars:
             self.scalars.close()

@@ -14,47 +14,68 @@ import torch
 from numpy.typing import NDArray
 
 from bst.config import BSTConfig, ContextFeature, Settings
-from bst.data.batches import Examples, TrainingWindows
+from bst.data.batches import TrainingWindows
+from bst.data.facts import TableFacts
+from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
-from bst.data.split import Split, leave_one_out
+from bst.data.split import Split, leave_one_out, split_at
 from bst.data.tables import Interactions
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from bst.model import BST
-from bst.run.folder import SCHEMA_VERSION, Heldout, RunConfig, library_versions
+from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
+from bst.run.heldout import draw_heldout
 from bst.run.learning_curve import require_tensorboard
 from bst.run.log import RunLog
+from bst.run.quality import Baselines, Quality
 from bst.system.files import require_new
-from bst.training.metrics import RankingMetrics, evaluate
+from bst.training.metrics import SCORE_BYTES, RankingMetrics, filter_by, rank
 from bst.training.trainer import EpochReport, Progress, Trainer
 from bst.training.world import World
 
-HELDOUT_ROWS = 512
 TRAINING_COPIES = 4  # weights, gradients and two moments
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Interactions as a model sees them: indices, split, and the vocabularies that lead back."""
+    """Interactions as a model sees them: indices, split, and the vocabularies that lead back.
+
+    Attributes:
+        facts: what was counted in the table, where it came from one.
+        event_context: the context features that change from event to event.
+    """
 
     sequences: Sequences
     split: Split
     vocabularies: Vocabularies
+    facts: TableFacts | None = None
+    event_context: tuple[str, ...] = ()
 
     @classmethod
     def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
-        """Index and split; the vocabularies are fitted unless those of a trained model are given."""
+        """Index and split; the vocabularies are fitted unless those of a trained model are given.
+
+        Raises:
+            InputError: a context feature belongs to the item (see `bst.data.leaks`).
+        """
+        require_no_item_columns(interactions)
         vocabularies = vocabularies or fit_vocabularies(interactions)
         sequences = to_sequences(interactions, vocabularies)
-        return cls(sequences, leave_one_out(sequences), vocabularies)
+        earlier = interactions.earlier
+        split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
+        return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context)
+
+    @property
+    def baselines(self) -> Baselines:
+        return Baselines(self.sequences, self.split, len(self.vocabularies.items))
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Metrics of the best epoch on the validation and on the test targets."""
+    """What the best epoch reached on the validation targets, and on those of the test, with baselines beside it."""
 
     validation: RankingMetrics
-    test: RankingMetrics
+    test: Quality
 
 
 def train(
@@ -91,21 +112,27 @@ def train(
         require_new(out, "the run")
     if tensorboard:
         require_tensorboard()
+    _require_test(dataset)
     torch.manual_seed(settings.training.seed)
+    filter_seen, _ = filter_by(settings.training.filter_seen, dataset.split.validation)
+    training = settings.training.model_copy(update={"filter_seen": filter_seen})
     config = RunConfig(
         schema_version=SCHEMA_VERSION,
         model=model_config(settings, dataset.vocabularies),
-        training=settings.training,
+        training=training,
         data=settings.data,
         versions=library_versions("polars"),
     )
-    config.model.require_memory(TRAINING_COPIES)
-    model = BST(config.model)
-    windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, config.model.max_length)
-    trainer = Trainer(model, windows, dataset.split.validation, settings.training, world=world, progress=progress)
+    config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
+    model, max_length = BST(config.model), config.model.max_length
+    windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
+    validation = dataset.split.validation
+    if training.validation_users is not None:
+        validation = validation.subset(training.validation_users, training.seed)
+    trainer = Trainer(model, windows, validation, training, world=world, progress=progress)
     log = RunLog(out, _origin(dataset, world), writes=world.is_first, tensorboard=tensorboard)
     if not resuming:
-        heldout = _heldout(dataset.split.test, config.model.max_length, settings.training.seed)
+        heldout = draw_heldout(dataset.split.test, max_length, training.seed)
         log.start(config, dataset.vocabularies, heldout, trainer.state())
     with log.alone():
         if resuming:
@@ -116,11 +143,11 @@ def train(
             log.write(moment, trainer.reports, model)
             if isinstance(moment, EpochReport):
                 on_epoch(moment)
-        log.end(trainer.reports)
-    test = evaluate(
-        model, dataset.split.test, config.model.max_length, filter_seen=settings.training.filter_seen, world=world
-    )
-    return TrainingResult(trainer.best_metrics, test)
+        test = dataset.split.test
+        places = rank(model, test, max_length, filter_seen=filter_seen, world=world)
+        quality = dataset.baselines.compare(places, test, filter_seen=filter_seen)
+        log.end(trainer.reports, quality)
+    return TrainingResult(trainer.best_metrics, quality)
 
 
 def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
@@ -130,6 +157,14 @@ def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
         for name, one in vocabularies.context.items()
     )
     return BSTConfig(**settings.model.model_dump(), num_items=len(vocabularies.items), context=context)
+
+
+def _require_test(dataset: Dataset) -> None:
+    if not len(dataset.split.test):
+        raise InputError(
+            f"no user has a test target ({dataset.split.rule}, with an event before it); training needs users with "
+            "three events or more, or another --split-at"
+        )
 
 
 def _all_see(run: Path, world: World) -> bool:
@@ -161,9 +196,3 @@ def _digest(*arrays: NDArray[Any]) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _heldout(examples: Examples, max_length: int, seed: int) -> Heldout:
-    rows = np.random.default_rng(seed).permutation(len(examples))[:HELDOUT_ROWS]
-    batch = examples.batch(rows, max_length)
-    return Heldout(torch.nn.functional.pad(batch.items, (max_length - batch.items.size(1), 0)), batch.context)

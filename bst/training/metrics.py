@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bst.config import RETURNING
 from bst.data.batches import Examples
 from bst.model import BST
 from bst.training.world import World
+
+KS = (1, 5, 10)  # the k of every report
+
+# How many scores are held at once: what a ranking takes beside the weights does not grow with the catalogue, up to
+# SCORES / FEWEST items. With fewer rows than four, a matrix product rounds otherwise on some CPUs.
+SCORES = 2**25
+FEWEST = 8
+SCORE_BYTES = 8 * SCORES  # the scores, and what compares them
 
 
 @dataclass(frozen=True)
@@ -21,36 +30,43 @@ class RankingMetrics:
     """Means over users. With one target a user, HR@k equals recall@k, and NDCG@k is 1 / log2(1 + place) up to k.
 
     Attributes:
-        hr_10, hr_5, hr_1: share of users whose target is among the first k.
-        ndcg_10, ndcg_5: Järvelin & Kekäläinen (2002) for one relevant item.
+        hr: by k, the share of users whose target is among the first k.
+        ndcg: by k, Järvelin & Kekäläinen (2002) for one relevant item.
         mrr: mean of 1 / place.
         num_users: how many users the means are over.
     """
 
-    hr_10: float
-    ndcg_10: float
-    hr_5: float
-    ndcg_5: float
-    hr_1: float
+    hr: Mapping[int, float]
+    ndcg: Mapping[int, float]
     mrr: float
     num_users: int
 
     @classmethod
-    def from_places(cls, places: NDArray[np.int64]) -> RankingMetrics:
+    def from_places(cls, places: NDArray[np.int64], ks: Sequence[int] = KS) -> Self:
         """Read the metrics off the targets' places, int64 `[num_users]` from 1 (best)."""
         gains = 1.0 / np.log2(1.0 + places)
         return cls(
-            hr_10=float(np.mean(places <= 10)),
-            ndcg_10=float(np.mean(gains * (places <= 10))),
-            hr_5=float(np.mean(places <= 5)),
-            ndcg_5=float(np.mean(gains * (places <= 5))),
-            hr_1=float(np.mean(places <= 1)),
+            hr={k: float(np.mean(places <= k)) for k in ks},
+            ndcg={k: float(np.mean(gains * (places <= k))) for k in ks},
             mrr=float(np.mean(1.0 / places)),
             num_users=len(places),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Flatten: `hr_10`, `ndcg_10` and so on, `mrr`, `num_users`."""
+        at_k = {f"{name}_{k}": value for name in ("hr", "ndcg") for k, value in getattr(self, name).items()}
+        return {**at_k, "mrr": self.mrr, "num_users": self.num_users}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild what `to_dict` gave, or raise a `ValueError`, `KeyError` or `TypeError`."""
+        parts = {
+            name: {int(key.removeprefix(f"{name}_")): float(one) for key, one in values.items() if key.startswith(name)}
+            for name in ("hr", "ndcg")
+        }
+        if not parts["hr"] or set(parts["hr"]) != set(parts["ndcg"]):
+            raise ValueError(f"metrics hold {', '.join(values)}, not hr and ndcg of the same k")
+        return cls(**parts, mrr=float(values["mrr"]), num_users=int(values["num_users"]))
 
 
 def places_of(scores: Tensor, targets: Tensor) -> Tensor:
@@ -64,10 +80,9 @@ def places_of(scores: Tensor, targets: Tensor) -> Tensor:
         int64 `[batch]`. A model that gives all items the same score, or NaN, gets the last place, not the first.
     """
     own = scores.gather(1, (targets - 1).clamp(min=0).unsqueeze(1))
-    return torch.where(targets > 0, (~(scores < own)).sum(dim=1), scores.size(1) + 1)
+    return torch.where(targets > 0, scores.size(1) - (scores < own).sum(dim=1), scores.size(1) + 1)
 
 
-@torch.inference_mode()
 def evaluate(
     model: BST,
     examples: Examples,
@@ -77,11 +92,26 @@ def evaluate(
     world: World | None = None,
     batch_size: int = 512,
 ) -> RankingMetrics:
-    """Rank the whole catalogue for every example and measure where its target came.
+    """Rank the whole catalogue for every example (see `rank`) and measure where the targets came."""
+    places = rank(model, examples, max_length, filter_seen=filter_seen, world=world, batch_size=batch_size)
+    return RankingMetrics.from_places(places)
 
-    With `filter_seen`, items of the user's whole history are left out, except the target itself. The model is put in
-    evaluation mode for the time being and back afterwards. The processes of `world` share the work, and each gets the
-    same metrics.
+
+@torch.inference_mode()
+def rank(
+    model: BST,
+    examples: Examples,
+    max_length: int,
+    *,
+    filter_seen: bool,
+    world: World | None = None,
+    batch_size: int = 512,
+) -> NDArray[np.int64]:
+    """Rank the whole catalogue for every example: the places of the targets, int64 `[len(examples)]` from 1.
+
+    With `filter_seen`, items of the user's whole history are left out, unless the target is one of them: such a target
+    is ranked among all items, for leaving out the others would give it away. The model is put in evaluation mode for
+    the time being and back afterwards. The processes of `world` share the work, and each gets all places.
     """
     world = world or World()
     device = world.device
@@ -90,15 +120,41 @@ def evaluate(
     places = torch.zeros(len(examples), dtype=torch.int64, device=device)
     for rows in list(_chunks(len(examples), batch_size))[world.rank :: world.size]:
         batch = examples.batch(rows, max_length)
-        targets = batch.targets.to(device)
-        scores = model.item_scores(model.user_vectors(batch.items.to(device), batch.context.to(device)))
-        if filter_seen:
-            row, item = (part.to(device) for part in examples.seen(rows))
-            known = (item > 0) & (item != targets[row])
-            scores[row[known], item[known] - 1] = -torch.inf
-        places[rows] = places_of(scores, targets)
+        vectors = model.user_vectors(batch.items.to(device), batch.context.to(device))
+        left_out = examples.seen_to_leave_out(rows) if filter_seen else None
+        places[rows] = _places(model, vectors, batch.targets.to(device), left_out)
     model.train(was_training)
-    return RankingMetrics.from_places(world.sum(places).cpu().numpy())
+    return world.sum(places).cpu().numpy()
+
+
+def filter_by(chosen: bool | None, validation: Examples) -> tuple[bool, str]:
+    """Decide whether metrics leave out what the history holds, and say so in a line.
+
+    Args:
+        chosen: what was asked for; None leaves it to the validation targets (see `TrainConfig.filter_seen`).
+    """
+    returning = float(validation.returning().mean()) if len(validation) else 0.0
+    filter_seen = returning <= RETURNING if chosen is None else chosen
+    share = f"{100 * returning:.1f} % of the validation targets stand in their own history"
+    if filter_seen:
+        return True, f"items of the history are left out of each ranking, unless the target is one of them; {share}"
+    return False, f"nothing is left out of the rankings; {share}"
+
+
+def _places(model: BST, vectors: Tensor, targets: Tensor, left_out: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Rank for user vectors `[batch, user_width]`, as many rows at a time as `SCORES` allows."""
+    at_once = max(FEWEST, SCORES // (model.item_embedding.num_embeddings - 1))
+    parts, start = [], 0
+    for some in vectors.tensor_split(-(-len(vectors) // at_once)):  # of even sizes: none of only a row or two
+        stop = start + len(some)
+        scores = model.item_scores(some)
+        if left_out is not None:
+            row, item = left_out
+            here = (row >= start) & (row < stop)
+            scores[(row[here] - start).to(scores.device), (item[here] - 1).to(scores.device)] = -torch.inf
+        parts.append(places_of(scores, targets[start:stop]))
+        start = stop
+    return torch.cat(parts)
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:

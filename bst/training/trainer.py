@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from bst.data.batches import Batch, Examples, TrainingWindows
 from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.training.loss import NegativeSampler, PrefixLoss
-from bst.training.metrics import RankingMetrics, evaluate
+from bst.training.metrics import RankingMetrics, evaluate, filter_by
 from bst.training.optimization import GradientClipper, learning_rate, parameter_groups
 from bst.training.state import (
     TrainingState,
@@ -62,12 +62,16 @@ class EpochReport:
     best: bool
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The line of the epoch in `metrics.jsonl`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "validation": self.validation.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> EpochReport:
-        """Rebuild what `to_dict` gave, or raise a `ValueError`."""
-        return TypeAdapter(cls).validate_python(values)
+        """Rebuild what `to_dict` gave, or raise a `ValueError`, `KeyError` or `TypeError`."""
+        return TypeAdapter(cls).validate_python(
+            {**values, "validation": RankingMetrics.from_dict(values["validation"])}
+        )
 
 
 @dataclass
@@ -113,6 +117,7 @@ class Trainer:
         _require_trainable(windows, validation, config, self.world)
         self.model = model.to(self.world.device)
         self.windows, self.validation, self.config = windows, validation, config
+        self.filter_seen, _ = filter_by(config.filter_seen, validation)
         self.progress: Progress = progress or (lambda steps, total: steps)
         self.loss = self._wrapped(PrefixLoss(self.model, self._sampler()))
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
@@ -137,7 +142,7 @@ class Trainer:
     @property
     def best_metrics(self) -> RankingMetrics:
         """The validation metrics of the best epoch so far."""
-        return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg_10)
+        return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg[10])
 
     def fit(self) -> RankingMetrics:
         """Train until `finished`; see `moments`. Returns the best epoch's validation metrics."""
@@ -255,7 +260,7 @@ class Trainer:
             self.model,
             self.validation,
             self.windows.max_length,
-            filter_seen=self.config.filter_seen,
+            filter_seen=self.filter_seen,
             world=self.world,
         )
         tally, self.tally = self.tally, Tally()
@@ -269,7 +274,7 @@ class Trainer:
             clip_norm=None if self.config.clipping == "off" else self.clipper.value,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             validation=metrics,
-            best=all(metrics.ndcg_10 > earlier.validation.ndcg_10 for earlier in self.reports),
+            best=all(metrics.ndcg[10] > earlier.validation.ndcg[10] for earlier in self.reports),
         )
         self.clipper.end_epoch(tally.steps)
         self.reports.append(report)

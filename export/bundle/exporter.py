@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from bst.config import BSTConfig
+from bst.data.batches import Examples
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError
 from bst.run.folder import (
@@ -38,18 +39,20 @@ from export.contract.manifest import (
     FormatRecord,
     Manifest,
     OutputLayer,
+    OwnTopK,
     ParityRecord,
     VocabularyFacts,
 )
 from export.contract.parity import TOLERANCE
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
-from export.contract.signatures import SIGNATURES, Ids, Signature, build_signatures
+from export.contract.signatures import SIGNATURES, Ids, Signature, TopK, build_signatures
 from export.formats import FORMATS, Format, Order
 from export.handout.card import write_card
 from export.proof.blocks import where_they_part
 from export.proof.golden import cases, worth_storing, write_golden
 from export.proof.prove import Expected, PartedError, answer, prove
+from export.proof.quality import measure_top_k, quality_of
 from export.sessions.session import one_at_a_time
 from export.shortlist.choice import Shortlist, choose_shortlist
 from export.shortlist.rates import measure_rates
@@ -106,6 +109,8 @@ class _Written:
 
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
     run = load_run(run_path)
+    top_k = settings.top_k.as_measured(run.config.training.filter_seen)
+    settings = settings.model_copy(update={"top_k": top_k})
     _require_fit(run, settings, like)
     forms = [FORMATS.find(name) for name in settings.formats]
     _require_room(stage, run_path, forms)
@@ -127,10 +132,11 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     plan = _plan(run, settings, rates, tell)
     written = _write(stage, run, forms, signatures, facts, plan, tell)
     shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)
-    shortlist = plan.record() if plan else None
+    shortlist, measured, test = plan.record() if plan else None, run.quality, run.heldout.test
     del run, plan  # the formats are loaded one by one, without these gigabytes beside them
     parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
     written.answers.clear()
+    own = _own_top_k(stage, written.formats, signatures, vocabularies, test, top_k, tell) if test else None
     stated = tuple(one for level in signatures.values() for one in level)
     check_output_layer(stage, written.output_layer, stated)
     description = Description(
@@ -143,6 +149,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         tuning=_tuned(stage, written.formats, stated, rates, tell) if settings.tune else None,
         tolerance=TOLERANCE,
         parity=parity,
+        quality=quality_of(measured, own),
         **facts,
     )
     write_card(stage, description, vocabularies)
@@ -240,6 +247,29 @@ def _proven(
                     raise CheckError(f"{error}; {where}") from None
                 del session
                 collect()
+
+
+def _own_top_k(
+    stage: Path,
+    records: Sequence[FormatRecord],
+    signatures: Mapping[Ids, tuple[Signature, ...]],
+    vocabularies: Vocabularies,
+    test: Examples,
+    top_k: TopK,
+    tell: Tell,
+) -> OwnTopK | None:
+    """Measure the first format that has it; the others are proven equal."""
+    for record in records:
+        for signature in signatures[record.ids]:
+            if signature.kind.picks:
+                tell(f"asking {signature.name} in {record.name} for {len(test):,} test users")
+                with one_at_a_time() as collect:
+                    session = FORMATS.find(record.name).open_in(stage, record, signature)
+                    own = measure_top_k(session, signature, vocabularies, test, top_k.limit)
+                    del session
+                    collect()
+                return own
+    return None
 
 
 def _tuned(

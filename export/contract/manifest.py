@@ -13,7 +13,7 @@ from export.contract.choices import ShortlistRecord, Tuning
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature
 
-SCHEMA_VERSION = "4.0"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.1"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"
@@ -143,6 +143,42 @@ class ParityRecord(Frozen):
         return self.format, self.signature, str(self.cases), str(self.rows), *told, str(self.swaps)
 
 
+class OwnTopK(Frozen):
+    """What a bundle's own `top_k` reached, asked for every test user that travels with the run.
+
+    Attributes:
+        k: how many items are looked at: 10, or as many as it gives.
+        users: how many were asked.
+        hr: share of them whose target is among the k.
+        ndcg: mean of 1 / log2(1 + place), 0 where it is not.
+    """
+
+    k: int
+    users: int
+    hr: float
+    ndcg: float
+
+
+class Quality(Frozen):
+    """What the model reached on held-out targets when it was trained, beside what counting alone reaches.
+
+    Attributes:
+        model, popularity, markov: metrics of the model and its baselines by name, such as `hr_10`, and `num_users`.
+        unseen: share of the targets whose item is not trained on.
+        filter_seen: whether items of the history were left out of these rankings, unless the target is one of them.
+        rule: which event of a user is the target.
+        top_k: what the bundle's own `top_k` reached; None without that signature.
+    """
+
+    model: dict[str, float]
+    popularity: dict[str, float]
+    markov: dict[str, float]
+    unseen: float
+    filter_seen: bool
+    rule: str
+    top_k: OwnTopK | None = None
+
+
 class Description(Frozen):
     """The content of `manifest.json` but for the list of files.
 
@@ -155,6 +191,7 @@ class Description(Frozen):
         output_layer: where it lies in the ONNX weights; none without them, or without the signatures that prove it.
         shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
         tuning: advised session options, where they were measured (`bst export --tune`).
+        quality: None where the run came without test data, and in bundles of before 4.1.
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -171,6 +208,7 @@ class Description(Frozen):
     tuning: Tuning | None
     tolerance: float
     parity: tuple[ParityRecord, ...]
+    quality: Quality | None = None
     run_sha256: str
     versions: dict[str, str]
 

@@ -31,12 +31,19 @@ class TopK(Frozen):
         limit: how many items it gives; the most that may be asked for, if `k_is_input`.
         k_is_input: the caller states k at every call, as an input `k`, int64 `[1]`.
         exclude_history: items of the history are left out, whole, also those beyond the newest `max_length`. Where
-            fewer than k remain, the last places hold the padding id and a score of -inf.
+            fewer than k remain, the last places hold the padding id and a score of -inf. If it is not given, an
+            export does what the metrics of the run did.
     """
 
     limit: Annotated[int, Field(ge=1)] = 10
     k_is_input: bool = False
     exclude_history: bool = False
+
+    def as_measured(self, filter_seen: bool | None) -> Self:
+        """Leave out the history, or not, as the metrics of a run did, unless that is said already."""
+        if filter_seen is None or "exclude_history" in self.model_fields_set:
+            return self
+        return self.model_copy(update={"exclude_history": filter_seen})
 
 
 class TensorSpec(Frozen):

@@ -22,6 +22,7 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,
         signatures=[one for one in manifest.signatures if one.ids == manifest.ids],
+        texts={one.dtype for one in (manifest.items, *manifest.context.values())},
         programs=list(_programs(manifest, vocabularies)),
         heads=PARITY_HEADS,
     )

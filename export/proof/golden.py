@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
-from bst.run.folder import Heldout
+from bst.run.heldout import Heldout
 from bst.system.files import DATA_BYTES, read_json
 from export.contract.inputs import Array
 from export.contract.parity import LARGEST, RUNNER_UP

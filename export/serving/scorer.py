@@ -86,6 +86,11 @@ class Scorer(nn.Module):
 
     def score_candidates(self, user_vectors: Tensor, candidates: Tensor) -> Tensor:
         """Score `candidates`, int64 `[batch, n]`: float32 `[batch, n]`, -inf for index 0. Reads only their rows."""
+        if is_scripting():  # noqa: SIM102  other formats refuse it by themselves
+            if candidates.size(0) != user_vectors.size(0):
+                raise ValueError(
+                    f"candidates have {candidates.size(0)} rows for {user_vectors.size(0)} users; give a row each"
+                )
         rows, biases = self.model.output_rows(candidates.clamp(min=1))
         scores = (rows @ user_vectors.unsqueeze(2)).squeeze(2) + biases
         return scores.masked_fill(candidates < 1, -math.inf)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bst.model import BST
-from bst.run.folder import Heldout
+from bst.run.heldout import Heldout
 from export.contract.choices import ZEN_4, Rates, ScanRecord, ShortlistRecord
 from export.shortlist.bounds import EXTRA, WIDE, Floats, Scan, best_scores, make_scan
 

@@ -72,6 +72,8 @@ NAMES = {
     "Rates": "rates",
     "ParityRecord": "parity",
     "FileRecord": "file",
+    "Quality": "quality",
+    "OwnTopK": "own_top_k",
 }
 TYPES = {"string": "text", "boolean": "flag"}
 

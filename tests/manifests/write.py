@@ -64,7 +64,7 @@ def needs(**others: Any) -> Values:
 
 
 SOUND: Values = {
-    "schema_version": "4.0",
+    "schema_version": "4.1",
     "settings": {
         "formats": ["onnx", "torchscript", "pt2"],
         "signatures": list(NAMES),
@@ -174,6 +174,15 @@ SOUND: Values = {
             "permuted": None,
         }
     ],
+    "quality": {
+        "model": {"hr_10": 0.25, "num_users": 60},
+        "popularity": {"hr_10": 0.2, "num_users": 60},
+        "markov": {"hr_10": 0.125, "num_users": 60},
+        "unseen": 0.0,
+        "filter_seen": True,
+        "rule": "the last event of each user",
+        "top_k": {"k": 5, "users": 60, "hr": 0.25, "ndcg": 0.1},
+    },
     "run_sha256": "f" * 64,
     "versions": {"bst": "0.1.0", "torch": "2.13.0"},
 }
@@ -286,6 +295,8 @@ SOUND_ONES: dict[str, Change] = {
     "no-shortlist": put("shortlist", None),
     "no-tuning": put("tuning", None),
     "no-parity-records": put("parity", []),
+    "no-quality": together(drop("quality"), put("schema_version", "4.0")),
+    "quality-without-top-k": drop("quality.top_k"),
     "fields-with-a-default-left-out": together(
         drop("formats.0.needs.at_least"), drop("formats.0.needs.machine"), drop("formats.0.entries.top_k.function")
     ),
@@ -316,6 +327,9 @@ SPOILT_ONES: dict[str, Change | str] = {
     "3-no-parity": drop("parity"),
     "3-no-weights": drop("weights"),
     "3-no-needs": drop("formats.0.needs"),
+    "3-a-metric-is-text": put("quality.model.hr_10", "0.25"),
+    "3-users-have-a-fraction": put("quality.top_k.users", 0.5),
+    "3-no-baseline": drop("quality.markov"),
     "3-no-dtype": drop("signatures.0.inputs.0.dtype"),
     "3-files-is-an-object": put("files", {}),
     "3-formats-is-null": put("formats", None),

@@ -1,4 +1,4 @@
-"""The demo's road on a thousandth of its data, and the rival it is compared with."""
+"""The demo's road on a thousandth of its data."""
 
 from pathlib import Path
 
@@ -7,10 +7,9 @@ import polars as pl
 import pytest
 
 import bench.demo.demo
-from bench.demo.demo import popularity_metrics, run_demo
+from bench.demo.demo import run_demo
 from bench.record.record import BenchConfig
-from bst import Dataset, Settings, TrainConfig, Vocabularies, Vocabulary, leave_one_out
-from tests.bst.data.test_sequences import sequences
+from bst import Settings, TrainConfig
 from tests.conftest import TINY
 
 
@@ -70,11 +69,3 @@ def export_of_three(run: Path, out: Path) -> object:
     return export_bundle(
         run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx", "torchscript"), signatures=("top_k",))
     )
-
-
-def test_the_popular_rival_ranks_by_what_was_bought_in_training_alone() -> None:
-    data = sequences([1, 1, 2, 3, 3], [1, 2, 3, 2])
-    ids = Vocabularies(Vocabulary(pl.Series("id", [7, 8, 9])), {})
-    metrics = popularity_metrics(Dataset(data, leave_one_out(data), ids))
-    # Training holds 1 1 2 and 1 2: places are 1, 2, 3; the test targets are 3 (place 3) and 2 (place 2).
-    assert metrics.mrr == pytest.approx((1 / 3 + 1 / 2) / 2)

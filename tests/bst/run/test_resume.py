@@ -78,7 +78,7 @@ def test_a_kill_between_weights_and_state_loses_nothing(dataset: Dataset, undist
     states: list[TrainingState] = []
     run = tmp_path / "run"
     train(dataset, SETTINGS, run, on_epoch=lambda report: states.append(load_state(run)))
-    best = max(report["epoch"] for report in load_run(run).metrics if report["best"])
+    best = max(report["epoch"] for report in load_run(run).epochs if report["best"])
     assert len(states[best - 1].values["reports"]) == best - 1
     save_state(run, states[best - 1])
     (run / ".model.safetensors.partial-x").write_bytes(b"half a file")
@@ -108,7 +108,7 @@ def test_a_finished_run_is_only_measured_again(
     again = train(dataset, SETTINGS, copied, resume=True, on_epoch=lambda report: told.append(report.epoch))
     assert told == [1, 2, 3]
     assert again.validation.to_dict() == max(
-        (line["validation"] for line in load_run(undisturbed).metrics), key=lambda one: one["ndcg_10"]
+        (line["validation"] for line in load_run(undisturbed).epochs), key=lambda one: one["ndcg_10"]
     )
     same_but_for_speed(undisturbed, copied)
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from bst import BST, BSTConfig, RankingMetrics, evaluate, leave_one_out
-from bst.training.metrics import places_of
+from bst.training.metrics import filter_by, places_of, rank
 from tests.bst.data.test_sequences import sequences
 
 
 def test_metrics_are_those_counted_by_hand() -> None:
     metrics = RankingMetrics.from_places(np.array([1, 2, 10, 11]))
-    assert metrics.hr_10 == 0.75
-    assert metrics.hr_1 == 0.25
-    assert metrics.ndcg_10 == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 4)
+    assert metrics.hr[10] == 0.75
+    assert metrics.hr[1] == 0.25
+    assert metrics.ndcg[10] == pytest.approx((1 + 1 / math.log2(3) + 1 / math.log2(11)) / 4)
     assert metrics.mrr == pytest.approx((1 + 1 / 2 + 1 / 10 + 1 / 11) / 4)
     assert metrics.num_users == 4
 
@@ -46,3 +46,57 @@ def test_items_of_the_history_are_left_out_but_never_the_target() -> None:
     assert kept.mrr == pytest.approx((1 / 3 + 1) / 2)
     assert filtered.mrr == pytest.approx((1 + 1) / 2)  # 9 and 10 were seen, also beyond the two that the model reads
     assert model.training
+
+
+def test_a_target_of_the_own_history_is_ranked_among_all_items() -> None:
+    model = Fixed(BSTConfig(num_items=10, dim=4, num_heads=1, max_length=2, head_widths=(4,)))
+    returning = leave_one_out(sequences([9, 10, 1, 9], [9, 10, 8, 8])).test
+    assert evaluate(model, returning, 2, filter_seen=True) == evaluate(model, returning, 2, filter_seen=False)
+
+
+def test_metrics_are_the_same_however_few_scores_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model = BST(BSTConfig(num_items=5000, dim=16, num_heads=2, max_length=5, head_widths=(4,)))
+    rng = np.random.default_rng(0)
+    histories = [(rng.permutation(5000)[: 3 + user % 7] + 1).tolist() for user in range(601)]
+    examples = leave_one_out(sequences(*histories)).test
+    whole = rank(model, examples, 5, filter_seen=True)
+    monkeypatch.setattr("bst.training.metrics.SCORES", 5000 * 40)
+    assert rank(model, examples, 5, filter_seen=True).tolist() == whole.tolist()
+    assert len(set(whole.tolist())) > 300
+
+
+def test_metrics_survive_being_written() -> None:
+    metrics = RankingMetrics.from_places(np.array([1, 3, 200]), ks=(3, 100))
+    assert metrics.to_dict() == {
+        "hr_3": 2 / 3,
+        "hr_100": 2 / 3,
+        "ndcg_3": 0.5,
+        "ndcg_100": 0.5,
+        "mrr": pytest.approx((1 + 1 / 3 + 1 / 200) / 3),
+        "num_users": 3,
+    }
+    assert RankingMetrics.from_dict(metrics.to_dict()) == metrics
+    with pytest.raises(ValueError, match="not hr and ndcg of the same k"):
+        RankingMetrics.from_dict({"hr_3": 1.0, "mrr": 1.0, "num_users": 1})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rows", "expected"),
+    [
+        (
+            None,
+            [[1, 2, 3, 4], [4, 5, 6, 1]],
+            (True, "left out of each ranking, unless the target is one of them; 0.0 %"),
+        ),
+        (None, [[1, 2, 1, 4], [4, 5, 6, 1]], (False, "nothing is left out of the rankings; 50.0 %")),
+        (True, [[1, 2, 1, 4], [4, 5, 6, 1]], (True, "left out of each ranking")),
+        (False, [[1, 2, 3, 4], [4, 5, 6, 1]], (False, "nothing is left out")),
+    ],
+)
+def test_the_data_decide_whether_seen_items_are_left_out(
+    chosen: bool | None, rows: list[list[int]], expected: tuple[bool, str]
+) -> None:
+    decided, line = filter_by(chosen, leave_one_out(sequences(*rows)).validation)
+    assert decided is expected[0]
+    assert expected[1] in line

@@ -111,7 +111,7 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(monkeypatch: pytest.M
         for moment in trainer.moments()
         if isinstance(moment, EpochReport)
     ]
-    best = max(range(3), key=lambda epoch: kept[epoch][0].validation.ndcg_10)
+    best = max(range(3), key=lambda epoch: kept[epoch][0].validation.ndcg[10])
     assert kept[best][0].best
     assert torch.equal(model.output.weight, kept[best][1])
     assert not model.training

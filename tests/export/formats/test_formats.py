@@ -70,6 +70,25 @@ def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
             assert comparison.error <= 1e-5
 
 
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ("onnxruntime", "axis dimensions must match: Axis 0 has mismatched dimensions"),
+        ("torchscript", r"candidates have \d rows for \d users; give a row each"),
+        ("pt2", r"shape\[0\] to be equal to \d, but got \d"),
+    ],
+)
+@pytest.mark.parametrize(("users", "rows"), [(1, 2), (2, 1), (3, 2)])
+def test_candidates_of_another_number_of_users_are_refused_by_the_files_themselves(
+    variants: dict[str, Path], opened: Opened, backend: str, message: str, users: int, rows: int
+) -> None:
+    session = opened("raw_ids", backend, "score_candidates")
+    inputs = random_inputs(variants["raw_ids"], users, 4, signature="score_candidates")
+    others = random_inputs(variants["raw_ids"], rows, 4, signature="score_candidates")
+    with pytest.raises(Exception, match=message):
+        session.run(session.prepare({**inputs, "candidates": others["candidates"]}))
+
+
 @pytest.mark.parametrize("backend", ["eager", *BACKENDS])
 def test_a_bundle_scores_as_the_run_that_it_came_from(
     variants: dict[str, Path], opened: Opened, run_path: Path, backend: str

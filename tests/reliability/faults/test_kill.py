@@ -57,7 +57,7 @@ def test_training_resumes_after_a_kill_at_any_moment(
             return "no run yet"
         load_state(run)
         try:
-            return f"{len(load_run(run).metrics)} epochs"
+            return f"{len(load_run(run).epochs)} epochs"
         except InputError as error:
             assert "its first epoch was not finished" in str(error)  # noqa: PT017  it need not raise
             return "no epoch yet"

@@ -16,7 +16,7 @@ inline const Json& schema() {
 "manifest": {"schema_version": "text", "settings": "settings", "signatures": ["signature"], "formats": ["format"],
   "model": "model", "items": "vocabulary", "context": {"": "vocabulary"}, "weights": "text",
   "output_layer": "output_layer|null", "shortlist": "shortlist|null", "tuning": "tuning|null", "tolerance": "number",
-  "parity": ["parity"], "run_sha256": "text", "versions": {"": "text"}, "files": ["file"]},
+  "parity": ["parity"], "quality = null": "quality|null", "run_sha256": "text", "versions": {"": "text"}, "files": ["file"]},
 "settings": {"formats = [\"onnx\", \"torchscript\", \"pt2\"]": ["text", 1],
   "signatures = [\"all_scores\", \"top_k\", \"score_candidates\", \"encode_user\"]": ["text", 1],
   "ids = \"raw\"": "'raw'|'index'", "top_k = {}": "top_k", "opset = 21": "integer", "shortlist = true": "flag",
@@ -54,6 +54,9 @@ inline const Json& schema() {
 "parity": {"format": "text", "signature": "text", "cases": "integer", "rows": "integer", "max_error": "number",
   "error_to_float64": "number", "eager_error_to_float64": "number", "swaps": "integer", "alone": "number",
   "more_padding = null": "number|null", "permuted = null": "number|null"},
+"quality": {"model": {"": "number"}, "popularity": {"": "number"}, "markov": {"": "number"}, "unseen": "number",
+  "filter_seen": "flag", "rule": "text", "top_k = null": "own_top_k|null"},
+"own_top_k": {"k": "integer", "users": "integer", "hr": "number", "ndcg": "number"},
 "file": {"path": "text", "bytes": "integer>=0", "sha256": "sha256"}
 })json");
   return kSchema;

@@ -1,0 +1,146 @@
+"""Columns of a table as ids or categories: what is a number, what is text, what is missing."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import polars as pl
+
+from bst.errors import InputError
+
+INTEGER = r"^(0|-?[1-9][0-9]*)$"  # as a computer writes it
+WHOLE = r"^(0|-?[1-9][0-9]*)(\.0+)?$"
+FRACTION = r"^[-+]?([0-9]*\.[0-9]+([eE][-+]?[0-9]+)?|[0-9]+[eE]-[0-9]+)$"
+UNCLEAR = r"^-?[0-9]+(\.0*)?$"
+EXACT = 2**53  # beyond this, neighbouring integers are one float64
+# What programs write for a value that is not there, without regard to case.
+MISSING = ("nan", "-nan", "null", "none", r"\n", "na", "n/a", "#n/a", "<na>", "nat")
+
+
+def ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
+    """Read a column of ids: Int64 where every value is a whole number, otherwise String.
+
+    Raises:
+        InputError: a value is missing, also one that says so in words (`NULL`, `nan`); ids are fractions, or partly
+            numbers and partly text, unless `text_ids` says that all are text.
+    """
+    name = values.name
+    values = _plain(values)
+    require_values(values, path, "is empty", "drop them")
+    if values.dtype.is_integer() and text_ids:
+        return values.cast(pl.String)
+    if values.dtype.is_numeric():
+        whole = _whole_numbers(values, path, "ids must be integers or text")
+        return whole.cast(pl.String) if text_ids else whole
+    values = text_of(values, path, "ids must be integers or text")
+    if (values == "").any():
+        raise InputError(f"{path}: column {name!r} holds an empty text, which stands for padding; drop those rows")
+    absent = values.filter(missing(values))
+    if len(absent):
+        raise InputError(
+            f"{path}: column {name!r} holds {absent[0]!r} in {len(absent):,} rows, which stands for a missing value; "
+            "drop those rows, or rename the id if it is one"
+        )
+    if text_ids:
+        return values
+    numeric = values.str.contains(WHOLE)
+    if numeric.all():
+        return _int64(values.str.replace(r"\.0+$", ""), path)
+    remedy = "fix the column, or keep all ids as text with --text-ids"
+    fractions = values.str.contains(FRACTION) & ~numeric
+    if (fractions | numeric).all():
+        raise InputError(_fractions(name, path, values.filter(fractions)[0], remedy))
+    if numeric.any():
+        other, plain = values.filter(numeric)[0], values.filter(~numeric)[0]
+        raise InputError(f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; {remedy}")
+    if len(unclear := values.filter(values.str.contains(UNCLEAR))):
+        raise InputError(f"{path}: column {name!r} holds {unclear[0]!r}, which may be a number or text; {remedy}")
+    return values
+
+
+def categories(values: pl.Series, path: Path) -> pl.Series:
+    """Read a column of categories: Int64 or String; null where the value is missing.
+
+    Among numbers a word such as `nan` is a missing value. Among texts it may be a category (`none` is an occupation in
+    MovieLens): it stays one, with a warning.
+
+    Raises:
+        InputError: the values are fractions.
+    """
+    values = _plain(values)
+    if values.dtype.is_numeric():
+        return _whole_numbers(values, path, "cut it into categories first")
+    values = values.cast(pl.String)
+    values = values.set(values == "", None)
+    words = missing(values)
+    known = values.filter(~words)
+    if len(known) and known.str.contains(WHOLE).all():
+        return _int64(values.set(words, None).str.replace(r"\.0+$", ""), path)
+    fractions = known.filter(known.str.contains(FRACTION))
+    if 2 * len(fractions) > len(known):
+        raise InputError(_fractions(values.name, path, fractions[0], "cut it into categories first"))
+    if words.any():
+        warnings.warn(
+            f"context feature {values.name!r} has {values.filter(words)[0]!r} in {words.sum():,} rows, as a category "
+            "of its own; where it stands for a missing value, leave it empty",
+            stacklevel=3,
+        )
+    return values
+
+
+def missing(values: pl.Series) -> pl.Series:
+    """Which texts stand for a missing value; null where the value is null."""
+    return values.str.strip_chars().str.to_lowercase().is_in(MISSING)
+
+
+def text_of(values: pl.Series, path: Path, remedy: str) -> pl.Series:
+    """Give a column of text, or of a kind that is text underneath.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if values.dtype in (pl.Categorical, pl.Enum):
+        return values.cast(pl.String)
+    if values.dtype != pl.String:
+        raise InputError(f"{path}: column {values.name!r} holds {values.dtype}; {remedy}")
+    return values
+
+
+def require_values(values: pl.Series, path: Path, what: str, remedy: str) -> None:
+    """Refuse a column that has nulls, with their number and the first row that has one."""
+    if count := values.null_count():
+        row = values.is_null().arg_max()
+        raise InputError(f"{path}: column {values.name!r} {what} in {count} rows, first in row {row}; {remedy}")
+
+
+def _plain(values: pl.Series) -> pl.Series:
+    """Make a decimal a float, and NaN null."""
+    values = values.cast(pl.Float64) if values.dtype.is_decimal() else values
+    return values.fill_nan(None) if values.dtype.is_float() else values
+
+
+def _whole_numbers(values: pl.Series, path: Path, remedy: str) -> pl.Series:
+    if values.dtype.is_integer():
+        return _int64(values, path)
+    if len(fractions := values.filter(values != values.round())):
+        raise InputError(_fractions(values.name, path, str(fractions[0]), remedy))
+    if len(beyond := values.filter(values.abs() > EXACT)):
+        raise InputError(
+            f"{path}: column {values.name!r} holds {beyond[0]} as a float, whose last digits are lost; "
+            "write it as an integer or as text"
+        )
+    return values.cast(pl.Int64)
+
+
+def _fractions(name: str, path: Path, example: str, remedy: str) -> str:
+    return f"{path}: column {name!r} holds fractions such as {example}; {remedy}"
+
+
+def _int64(values: pl.Series, path: Path) -> pl.Series:
+    try:
+        return values.cast(pl.Int64)
+    except pl.exceptions.PolarsError:
+        raise InputError(
+            f"{path}: column {values.name!r} holds integers beyond 64 bits; keep all ids as text with --text-ids"
+        ) from None

@@ -1,0 +1,67 @@
+"""Context that gives the target away: columns of the item, which nobody knows before the item."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from bst.data.tables import Interactions
+from bst.errors import InputError
+
+# A value is a function of the item, or of the user, if events that share the item agree on it this much more than any
+# two events do (Cohen's kappa: 0 by chance, 1 always). What a user always has is known before the event.
+OF_ITEM = 0.8
+OF_USER = 0.99
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far events that share something agree on a value.
+
+    Attributes:
+        share: of the other events that share it, on average over events, those with the same value.
+        kappa: `share` above what any two events have, as a part of what could be above it.
+    """
+
+    share: float
+    kappa: float
+
+
+def require_no_item_columns(interactions: Interactions) -> None:
+    """Refuse context features of which nearly all events of an item have the same value.
+
+    As context it is the value of the event that is to be predicted: it tells the model what it is to guess, and is not
+    known when the model is used.
+
+    Raises:
+        InputError: names all of them, with their share.
+    """
+    events = interactions.events
+    offences = []
+    for name in interactions.event_context:
+        item, user = (agreement(events, by, name) for by in ("item", "user"))
+        if item.kappa >= OF_ITEM and user.kappa < OF_USER:
+            offences.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
+    if offences:
+        raise InputError(
+            f"context feature {', '.join(offences)} belongs to the item: it would be taken from the event to be "
+            "predicted and give it away; leave it out of --context"
+        )
+
+
+def agreement(events: pl.DataFrame, by: str, name: str) -> Agreement:
+    """Count how far events that share `by` agree on column `name`; both 0 where no two events share it."""
+    known = events.lazy().select(by=by, value=name).drop_nulls()
+    counts = known.group_by("by", "value").agg(count=pl.len().cast(pl.Float64))
+    pairs = counts.group_by("by").agg(
+        events=pl.col("count").sum(), equal=(pl.col("count") * (pl.col("count") - 1)).sum()
+    )
+    several = pairs.filter(pl.col("events") > 1)
+    share = several.select((pl.col("equal") / (pl.col("events") - 1)).sum() / pl.col("events").sum())
+    values = counts.group_by("value").agg(pl.col("count").sum())
+    chance = values.select(((pl.col("count") / pl.col("count").sum()) ** 2).sum())
+    shared, expected = (frame.collect(engine="streaming").item() for frame in (share, chance))
+    if shared is None or shared != shared or expected >= 1:
+        return Agreement(0.0, 0.0)
+    return Agreement(shared, (shared - expected) / (1 - expected))

@@ -1,0 +1,135 @@
+"""Times of events: numbers or dates that begin with the year; what may be read in two ways is refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bst.data.columns import INTEGER, missing, require_values, text_of
+from bst.errors import InputError
+
+DATE = re.compile(
+    r"\d{4}(?P<dash>[-/.])\d{1,2}(?P=dash)\d{1,2}"
+    r"((?P<gap>[T ])\d{1,2}:\d{2}(?P<seconds>:\d{2}([.,]\d{1,9})?)?(?P<zone> ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?)?"
+)
+TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
+TWO_READINGS = re.compile(r"(?P<first>\d{1,2})(?P<dash>[-/.])(?P<second>\d{1,2})(?P=dash)(?P<year>\d{4}|\d{2})\b.*")
+NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+YEAR = re.compile(r"%[-_0]?[YyCFDcsx+]")
+# Numbers in the range of one of these are shown as dates too; 1985 to 2100.
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+UNIX = (473_385_600, 4_102_444_800)
+
+
+def read_times(values: pl.Series, path: Path, time_format: str | None) -> pl.Series:
+    """Turn a column into what can be ordered: numbers or datetimes, none of them null.
+
+    Args:
+        time_format: how a text is to be read, as chrono and strftime write it; without one, text must be numbers or
+            dates that begin with the year, with one form in the whole column.
+
+    Raises:
+        InputError: a time is missing, is no time, is a time of day alone, or may be read in two ways.
+    """
+    if values.dtype.is_float():
+        values = values.fill_nan(None)
+    if values.dtype == pl.Time:
+        raise InputError(f"{path}: column {values.name!r} holds times of day; give the date with them")
+    if not (values.dtype.is_numeric() or values.dtype.is_temporal()):
+        text = text_of(values, path, "times must be numbers or dates").str.strip_chars()
+        values = text.set(missing(text), None)
+    require_values(values, path, "has no time (empty or NaN)", "fill them or drop those rows")
+    if time_format is not None and not values.dtype.is_temporal():
+        return _by_format(values.cast(pl.String), path, time_format)
+    return values if values.dtype != pl.String else _from_text(values, path)
+
+
+def parse_time(text: str, times: pl.Series, time_format: str | None) -> Any:
+    """Read one time of the command line as the column `times` was read.
+
+    Raises:
+        InputError: it is no time of that kind; the message has the last one of the column.
+    """
+    try:
+        if times.dtype.is_numeric():
+            return int(text) if re.fullmatch(INTEGER, text) else float(text)
+        where, column = Path("--split-at"), pl.Series("time", [text])
+        as_date = time_format is None or DATE.fullmatch(text) is not None
+        value = _from_text(column, where) if as_date else _by_format(column, where, str(time_format))
+        zone, own = (getattr(one.dtype, "time_zone", None) for one in (times, value))
+        if zone and not own and times.dtype == pl.Datetime:
+            value = value.dt.replace_time_zone("UTC")
+        return value.cast(times.dtype)[0]
+    except (ValueError, InputError, pl.exceptions.PolarsError):
+        last = times.max()
+        example = f"{last:,} ({span(times)})" if isinstance(last, int | float) else str(last)
+        raise InputError(f"--split-at {text!r} is no time as in the table, whose last is {example}") from None
+
+
+def span(times: pl.Series) -> str:
+    """Say from when to when events reach, for the first line of a run."""
+    first, last = times.min(), times.max()
+    if not times.dtype.is_numeric():
+        return f"{str(first)[:10]} to {str(last)[:10]}"
+    assert isinstance(first, int | float)
+    assert isinstance(last, int | float)
+    for unit, parts in UNITS.items():
+        if UNIX[0] * parts <= first and last <= UNIX[1] * parts:
+            days = [datetime.fromtimestamp(value / parts, UTC) for value in (first, last)]
+            return f"{days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d} if its numbers are Unix {unit}"
+    return f"{first:,} to {last:,}"
+
+
+def _from_text(text: pl.Series, path: Path) -> pl.Series:
+    if text.str.contains(NUMBER).all():
+        return _numbers(text, path)
+    example = text[0]
+    if not (form := DATE.fullmatch(example)):
+        raise InputError(f"{path}: column {text.name!r} holds {_refused(example)}")
+    dash, gap = form["dash"], form["gap"]
+    day = f"%Y{dash}%m{dash}%d"
+    if gap is None:
+        return _by_format(text, path, day, "one form of date in the whole column")
+    zone = form["zone"] or ""
+    written = zone if zone.strip().isalpha() else " %#z" if zone.startswith(" ") else "%#z" if zone else ""
+    clock = "%H:%M:%S%.f" if form["seconds"] else "%H:%M"
+    return _by_format(text, path, f"{day}{gap}{clock}{written}", "one form of date in the whole column")
+
+
+def _numbers(text: pl.Series, path: Path) -> pl.Series:
+    for dtype in (pl.Int64, pl.Int128, pl.Float64):
+        values = text.cast(dtype, strict=False)
+        if not values.null_count():
+            return values
+    raise InputError(f"{path}: column {text.name!r} holds {text[0]!r}; times must be numbers or dates")
+
+
+def _by_format(text: pl.Series, path: Path, form: str, remedy: str = "fix --time-format or that row") -> pl.Series:
+    if not YEAR.search(form):
+        raise InputError(f"--time-format {form!r} names no year; a time of day alone orders nothing")
+    try:
+        values = text.str.to_datetime(form, strict=False)
+    except pl.exceptions.PolarsError:
+        raise InputError(f"--time-format {form!r} is no format of a date; such as %d/%m/%Y %H:%M:%S") from None
+    if values.null_count():
+        other = text.filter(values.is_null())[0]
+        raise InputError(f"{path}: column {text.name!r} holds {other!r}, which is not as {form}; {remedy}")
+    return values
+
+
+def _refused(example: str) -> str:
+    if TIME_OF_DAY.fullmatch(example):
+        return f"{example!r}, a time of day; give the date with it"
+    if form := TWO_READINGS.fullmatch(example):
+        first, second, dash = form["first"], form["second"], form["dash"]
+        year = "%Y" if len(form["year"]) == 4 else "%y"
+        rest = " and what follows" if len(example) > form.end("year") else ""
+        return (
+            f"{example!r}: day {int(first)} of month {int(second)}, or day {int(second)} of month {int(first)}? Say "
+            f"--time-format %d{dash}%m{dash}{year}{rest}, or %m{dash}%d{dash}{year}{rest}"
+        )
+    return f"{example!r}; times must be numbers, dates that begin with the year, or as --time-format says"

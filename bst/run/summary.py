@@ -1,0 +1,58 @@
+"""Lines for people: what a run is about to learn from, how each epoch went, what came out beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bst.config import TrainConfig
+from bst.run.pipeline import Dataset
+from bst.run.quality import Quality
+from bst.training.metrics import filter_by
+from bst.training.trainer import EpochReport
+
+EPOCH_HEAD = f"{'epoch':>7}  {'loss':>7}  {'HR@10':>6}  {'NDCG@10':>7}  {'rows/s':>8}   (validation)"
+
+
+def about_table(dataset: Dataset) -> Iterator[str]:
+    """Say what the table holds and what is predicted; everything in it decides what the metrics mean."""
+    sequences, split, facts = dataset.sequences, dataset.split, dataset.facts
+    reach = f", {facts.span}" if facts else ""
+    yield (
+        f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} items"
+        f"{reach}"
+    )
+    yield f"to be predicted: {split.rule}, for {len(split.test):,} users; {split.too_short:,} have too few events"
+    yield from facts.lines() if facts else ()
+
+
+def about_training(dataset: Dataset, training: TrainConfig, context: tuple[str, ...]) -> Iterator[str]:
+    """Say what `about_table` says, and by which rules the model is trained and measured."""
+    yield from about_table(dataset)
+    changing = [name for name in context if name in dataset.event_context]
+    if changing:
+        names = ", ".join(changing)
+        yield f"context {names}: the value of the event that is to be predicted, which must be known before that event"
+    yield filter_by(training.filter_seen, dataset.split.validation)[1]
+    num_items = len(dataset.vocabularies.items)
+    if training.samples_negatives(num_items):
+        yield f"sampled softmax: every target against {training.num_negatives:,} items drawn a step"
+
+
+def epoch_line(report: EpochReport, epochs: int) -> str:
+    """One epoch in the columns of `EPOCH_HEAD`."""
+    metrics = report.validation
+    return (
+        f"{report.epoch:>3}/{epochs:<3}  {report.loss:7.4f}  {metrics.hr[10]:6.4f}  {metrics.ndcg[10]:7.4f}  "
+        f"{report.rows_per_s:8,.0f}{'   best' if report.best else ''}"
+    )
+
+
+def quality_lines(quality: Quality, split: str) -> Iterator[str]:
+    """Put the model beside its baselines, as a table."""
+    columns = [f"{name}@{k}" for k in sorted(quality.model.hr, reverse=True) for name in ("HR", "NDCG")] + ["MRR"]
+    yield f"{split:<12}" + "".join(f"{column:>9}" for column in columns)
+    for name, metrics in {"this model": quality.model, **quality.baselines}.items():
+        values = [part[k] for k in sorted(metrics.hr, reverse=True) for part in (metrics.hr, metrics.ndcg)]
+        yield f"  {name:<10}" + "".join(f"{value:9.4f}" for value in (*values, metrics.mrr))
+    unseen = f"{100 * quality.unseen:.1f} % of their targets are items that training never saw"
+    yield f"  {quality.model.num_users:,} users; {unseen}"

@@ -1,0 +1,32 @@
+"""Files of tensors in a run or bundle, as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from bst.errors import InputError
+from bst.system.files import require_plain_file
+
+WHAT = "a run (a folder that `bst train` writes)"
+
+
+def read_tensors(path: Path, what: str = WHAT, again: str = "train again") -> dict[str, Tensor]:
+    """Read a safetensors file of a run or bundle, mapped.
+
+    Raises:
+        InputError: it is missing, no plain file, damaged or cut short.
+    """
+    try:
+        require_plain_file(path)
+        return safetensors.torch.load_file(path)
+    except OSError as error:
+        told = error.strerror or error
+        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({told})") from None
+    except ValueError as error:
+        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error})") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged or cut short ({error}); restore it or {again}") from None

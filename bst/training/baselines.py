@@ -1,0 +1,131 @@
+"""Baselines: rankings by counting alone, which any model that is worth its cost must beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bst.data.batches import PIECE, Examples
+from bst.data.sequences import Sequences
+from bst.data.vocabulary import Index
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Items by how often they came in a group, then by how often they came at all; equal ones share the worst place.
+
+    With one group for everything it is the popularity ranking. Grouped by the item before, it is a first-order Markov
+    chain that falls back to popularity.
+
+    Attributes:
+        popularity: int64 `[num_items]`, how often each item came, entry j is item j + 1.
+        pairs: int64 `[num_pairs]`, ascending: group * (num_items + 1) + item index, each that came.
+        strengths: int64 `[num_pairs]`, how often the pair came.
+    """
+
+    popularity: Index
+    pairs: Index
+    strengths: Index
+
+    @classmethod
+    def fit(cls, items: NDArray[np.int32], num_items: int, groups: NDArray[np.int32] | None = None) -> Counts:
+        """Count `items`, indices `[n]`, by their `groups` `[n]` if given; a 0 in either is not known."""
+        known = items > 0
+        popularity = np.bincount(items[known], minlength=num_items + 1)[1:]
+        if groups is None:
+            return cls(popularity, np.zeros(0, np.int64), np.zeros(0, np.int64))
+        known &= groups > 0
+        pairs = groups[known].astype(np.int64) * (num_items + 1) + items[known]
+        return cls(popularity, *np.unique(pairs, return_counts=True))
+
+    def places(
+        self, examples: Examples, *, filter_seen: bool, groups: NDArray[np.int32] | None = None
+    ) -> NDArray[np.int64]:
+        """Rank the whole catalogue for every example, by the rules of `bst.training.metrics.rank`.
+
+        Args:
+            groups: int32 `[len(examples)]`, the group of each; 0 where it is not known.
+
+        Returns:
+            int64 `[len(examples)]`: places from 1; num_items + 1 for a target that is not known.
+        """
+        targets = examples.sequences.items[examples.targets].astype(np.int64)
+        groups = np.zeros(len(targets), np.int32) if groups is None else groups
+        own = self._scores(groups, targets)
+        places = self._at_least(groups, targets, own)
+        if filter_seen:
+            for start in range(0, len(examples), PIECE):
+                part = slice(start, start + PIECE)
+                places[part] -= self._left_out(examples, part, groups[part], own[part])
+        return np.where(targets > 0, places, len(self.popularity) + 1)
+
+    def _scores(self, groups: NDArray[np.int32], items: Index) -> Index:
+        """Score pairs: how often the pair came, and below that how often the item came."""
+        popularity = self.popularity[np.maximum(items, 1) - 1]
+        if not len(self.pairs):
+            return popularity
+        keys = groups.astype(np.int64) * (len(self.popularity) + 1) + items
+        at = np.searchsorted(self.pairs, keys).clip(max=len(self.pairs) - 1)
+        return np.where(self.pairs[at] == keys, self.strengths[at], 0) * self._unit + popularity
+
+    @property
+    def _unit(self) -> int:
+        return int(self.popularity.max(initial=0)) + 1
+
+    def _at_least(self, groups: NDArray[np.int32], targets: Index, own: Index) -> Index:
+        """How many items of the catalogue score as much as the target or more, itself among them."""
+        width = len(self.popularity) + 1
+        pair_groups, pair_items = self.pairs // width, self.pairs % width
+        popularity = self.popularity[np.maximum(pair_items, 1) - 1]
+        ahead = _count(pair_groups, self.strengths * self._unit + popularity, groups, own)
+        # Items that never came in the group have only their popularity; the rest of them is counted already.
+        of_all = len(self.popularity) - np.searchsorted(np.sort(self.popularity), own)
+        of_pairs = _count(pair_groups, popularity, groups, own)
+        return ahead + of_all - of_pairs
+
+    def _left_out(self, examples: Examples, part: slice, groups: NDArray[np.int32], own: Index) -> Index:
+        """How many items of each history score as much as the target or more, where they are left out."""
+        row, item = (pair.numpy() for pair in examples.seen_to_leave_out(part))
+        width = len(self.popularity) + 1
+        pairs = np.unique(row * width + item)  # an item that comes twice is left out once
+        row, item = pairs // width, pairs % width
+        counted = self._scores(groups[row], item) >= own[row]
+        return np.bincount(row[counted], minlength=len(own))
+
+
+def popularity(sequences: Sequences, train_stops: Index, num_items: int) -> Counts:
+    """Count the items that are trained on."""
+    return Counts.fit(sequences.items[trained_on(sequences, train_stops)], num_items)
+
+
+def markov(sequences: Sequences, train_stops: Index, num_items: int) -> Counts:
+    """Count which item follows which in what is trained on."""
+    events = np.flatnonzero(trained_on(sequences, train_stops))
+    items, before = sequences.items[events], sequences.items[np.maximum(events - 1, 0)].copy()
+    before[np.isin(events, sequences.offsets[:-1])] = 0
+    return Counts.fit(items, num_items, before)
+
+
+def newest_items(examples: Examples) -> NDArray[np.int32]:
+    """The last item of each history, the group of `markov`: int32 `[len(examples)]`, 0 where there is none."""
+    starts = examples.sequences.offsets[examples.users]
+    return np.where(examples.targets > starts, examples.sequences.items[np.maximum(examples.targets - 1, 0)], 0)
+
+
+def trained_on(sequences: Sequences, train_stops: Index) -> NDArray[np.bool_]:
+    """Which events are trained on, bool `[num_events]`."""
+    change = np.zeros(len(sequences.items) + 1, np.int64)
+    np.add.at(change, sequences.offsets[:-1], 1)
+    np.add.at(change, train_stops, -1)
+    return np.cumsum(change[:-1]) > 0
+
+
+def _count(groups: Index, scores: Index, asked: NDArray[np.int32], least: Index) -> Index:
+    """How many entries of the group that is asked for score `least` or more, for each that is asked."""
+    levels, ranks = np.unique(scores, return_inverse=True)
+    width = len(levels) + 1
+    keys = np.sort(groups * width + ranks)
+    lowest = asked.astype(np.int64) * width
+    return np.searchsorted(keys, lowest + width) - np.searchsorted(keys, lowest + np.searchsorted(levels, least))

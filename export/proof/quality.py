@@ -1,0 +1,54 @@
+"""Quality of what is exported: how often a bundle's own `top_k` names what a test user did next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from bst.data.batches import Examples
+from bst.data.vocabulary import Vocabularies
+from bst.training.metrics import RankingMetrics
+from export.contract.manifest import OwnTopK, Quality
+from export.contract.signatures import Signature
+from export.proof.golden import Call
+from export.sessions.session import Session
+
+BATCH_SIZE = 64
+
+
+def quality_of(measured: Mapping[str, Any] | None, own: OwnTopK | None) -> Quality | None:
+    """Join what the run measured (`test` in its `metrics.jsonl`) with what `top_k` reached; None without it."""
+    return None if measured is None else Quality(**measured, top_k=own)
+
+
+def measure_top_k(
+    session: Session, signature: Signature, vocabularies: Vocabularies, test: Examples, limit: int
+) -> OwnTopK:
+    """Ask for every test user, with the whole history, and look where the target stands among the first 10.
+
+    Args:
+        signature: `top_k`, as `session` answers it.
+        limit: how many items it gives; of fewer than 10, as many are looked at.
+    """
+    k = min(10, limit)
+    beyond = k + 1  # as a place, it counts for nothing
+    places = np.full(len(test), beyond)
+    for rows in _alike(test):
+        batch = test.batch(rows, int((test.targets - test.sequences.offsets[test.users])[rows].max()))
+        items, context = batch.items.numpy(), batch.context.numpy()
+        call = Call("test", items, context, np.zeros((len(items), 1), np.int64), k)
+        answer = session(call.inputs(signature, vocabularies))[signature.output_names[0]][:, :k]
+        targets = batch.targets.numpy()
+        wanted = vocabularies.items.raw(targets) if signature.ids == "raw" else targets
+        hits = (answer == wanted[:, None]) & (targets > 0)[:, None]
+        places[rows] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, beyond)
+    metrics = RankingMetrics.from_places(places, (k,))
+    return OwnTopK(k=k, users=len(test), hr=metrics.hr[k], ndcg=metrics.ndcg[k])
+
+
+def _alike(test: Examples) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+    """Rows in batches of much the same length."""
+    order = np.argsort(test.targets - test.sequences.offsets[test.users], kind="stable")
+    return (order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE))
