@@ -22,7 +22,7 @@ from bench.modes.measure import check_config, measure_bundle, measure_random
 from bench.record.record import BenchConfig, BenchRecord, read_record
 from bench.report.compare import COLUMNS, compare_records, differences
 from bench.report.report import html_page
-from bench.report.tables import notes, summary, terminal_table, terminal_tables
+from bench.report.tables import banners, notes, summary, terminal_table, terminal_tables
 from bst.errors import CheckError, InputError
 from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically
@@ -198,6 +198,8 @@ def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path
 
 
 def _tell(record: BenchRecord) -> None:
+    for line in banners(record):
+        print(f"WARNING: {line}")
     for drawn in terminal_tables(record):
         _console().print(drawn)
     for line in notes(record):

@@ -67,10 +67,8 @@ def build_peers(
     """Build the files of the opponents `names`, or of all, below `folder`; give the backends by name, and why some are
     missing."""
     wanted = [OPPONENTS.find(name) for name in names or OPPONENTS.names]
-    top_k = bundle.manifest.settings.top_k
-    if SIGNATURES.find(signature).picks and (top_k.exclude_history or top_k.k_is_input):
-        told = "the plain export has neither k as an input nor histories left out"
-        return {}, {one.name: told for one in wanted}
+    if SIGNATURES.find(signature).picks and bundle.manifest.settings.top_k.k_is_input:
+        return {}, {one.name: "the plain export has no k as an input" for one in wanted}
     needed = {one.name for one in wanted} | {one.made_from for one in wanted}
     peers: dict[str, Backend] = {}
     missing: dict[str, str] = {}
@@ -140,7 +138,7 @@ class _PlainOpenVino(OpenVinoSession):
 
 def _plain(bundle: Bundle, signature: Signature) -> torch.nn.Module:
     served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies)
-    return plain(served.scorer.model, signature, bundle.manifest.settings.top_k.limit)
+    return plain(served.scorer.model, signature, bundle.manifest.settings.top_k)
 
 
 def _export(bundle: Bundle, name: str, path: Path, source: Path | None, *, dynamo: bool) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bst.errors import InputError
 from bst.model import BST
-from export.contract.signatures import Signature
+from export.contract.signatures import Signature, TopK
 
 
 class PlainAllScores(nn.Module):
@@ -34,6 +34,20 @@ class PlainTopK(nn.Module):
         return columns + 1, scores
 
 
+class PlainTopKOfNew(nn.Module):
+    """Without what the history holds."""
+
+    k: Final[int]
+
+    def __init__(self, model: BST, k: int) -> None:
+        super().__init__()
+        self.model, self.k = model, k
+
+    def forward(self, items: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        scores, indices = self.model(items, context).scatter(1, items, float("-inf")).topk(self.k)
+        return indices, scores
+
+
 class PlainScoreCandidates(nn.Module):
     def __init__(self, model: BST) -> None:
         super().__init__()
@@ -53,11 +67,11 @@ class PlainEncodeUser(nn.Module):
         return self.model.user_vectors(items, context)
 
 
-def plain(model: BST, signature: Signature, k: int) -> nn.Module:
+def plain(model: BST, signature: Signature, top_k: TopK) -> nn.Module:
     """The plain module of a signature. It takes `items`, `context` (`[batch, 0]` where there is none), `candidates`."""
     made: dict[str, Callable[[], nn.Module]] = {
         "all_scores": lambda: PlainAllScores(model),
-        "top_k": lambda: PlainTopK(model, k),
+        "top_k": lambda: (PlainTopKOfNew if top_k.exclude_history else PlainTopK)(model, top_k.limit),
         "score_candidates": lambda: PlainScoreCandidates(model),
         "encode_user": lambda: PlainEncodeUser(model),
     }

@@ -9,7 +9,23 @@ from markupsafe import Markup
 from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
 from bench.report.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
 from bench.report.page import figure, marked, page, paragraph, section, table, tiles
-from bench.report.tables import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Column, Rows, crossings, groups, notes
+from bench.report.tables import (
+    COLD,
+    LATENCY,
+    LIMITS,
+    LOAD,
+    SOAK,
+    SURFACE,
+    Column,
+    Rows,
+    banners,
+    bounds,
+    crossings,
+    groups,
+    headline,
+    notes,
+    spread,
+)
 from export.contract.signatures import SIGNATURES
 
 FIGURES = 4  # groups that are drawn; beyond, tables alone
@@ -28,7 +44,7 @@ def html_page(record: BenchRecord) -> str:
 
 def bench_sections(record: BenchRecord) -> list[Markup]:
     """Headline, figures and tables, for this page and for others that show a measurement."""
-    parts = [tiles(_headlines(record)), *_notes(record)]
+    parts = [*(paragraph(line, "banner") for line in banners(record)), tiles(_headlines(record)), *_notes(record)]
     for place, (title, rows) in enumerate(groups(record.latency)):
         drawn = []
         if place < FIGURES:
@@ -73,12 +89,17 @@ def _headlines(record: BenchRecord) -> list[tuple[str, str]]:
         best = cell.best
         if best.backend != REFERENCE:
             where = f"{cell.case}, {cell.case.num_items:,} items" if len(record.subjects) > 1 else str(cell.case)
-            found.append((f"{best.to_eager.value:.2f}x", f"{best.backend} to eager, {where}"))
+            value, told = headline(best)
+            found.append((value, f"{told}, {where}"))
     for limit in sorted(record.load_limits, key=lambda one: -one.rate_per_s.value)[:1]:
-        told = f"calls a second with p99 under {limit.budget_ms:g} ms: {limit.backend}, {limit.case}"
+        reach = bounds(limit.rate_per_s, "{:,.0f}".format)
+        told = f"calls a second ({reach}) with p99 under {limit.budget_ms:g} ms: {limit.backend}, {limit.case}"
         found.append((f"{limit.rate_per_s.value:,.0f}", told))
     quickest = sorted(record.cold, key=lambda one: one.total_ms.value)[:1]
-    return found + [(f"{row.total_ms.value / 1e3:.2f} s", f"to the first answer: {row.backend}") for row in quickest]
+    return found + [
+        (f"{row.total_ms.value / 1e3:.2f} s", f"to the first answer (+-{spread(row.total_ms)}): {row.backend}")
+        for row in quickest
+    ]
 
 
 def _notes(record: BenchRecord) -> list[Markup]:

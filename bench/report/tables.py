@@ -10,11 +10,13 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.record.record import BenchRecord, Case, LatencyRow, LoadLimit, LoadRow, Parity, SoakRow
+from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow, LoadLimit, LoadRow, Parity, SoakRow
 from bench.record.statistics import Interval
 
 NOISY = 0.10  # above it a measurement doubts itself
 DRIFTED = 0.10
+UNUSABLE = 0.25  # drift above it stands over everything else
+CANNOT_TELL = "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def notes(record: BenchRecord) -> list[str]:
     lines += [
         f"the machine drifted: {_rate(rate.what)} changed by {rate.spread:.0%} between launches"
         for rate in record.rates
-        if rate.spread > DRIFTED
+        if DRIFTED < rate.spread <= UNUSABLE
     ]
     lines += [
         f"{row.case}: the machine's limit is not known, for {row.backend} is faster than what was measured for it"
@@ -251,13 +253,44 @@ def _rate(what: str) -> str:
     return "copying" if what == "bytes" else "multiplying matrices"
 
 
+def banners(record: BenchRecord) -> list[str]:
+    """Say what makes the numbers of a record doubtful altogether."""
+    return [
+        f"The machine drifted: {_rate(rate.what)} changed by {rate.spread:.0%} between launches. Smaller differences "
+        "may be the machine's own; measure again when it is idle."
+        for rate in record.rates
+        if rate.spread > UNUSABLE
+    ]
+
+
+def headline(row: LatencyRow) -> tuple[str, str]:
+    """How many times as fast as eager a backend is, and the words beside it, with interval and verdict."""
+    ratio = f"{row.to_eager.value:.2f}"
+    interval = f"{row.to_eager.low:.2f}-{row.to_eager.high:.2f}"
+    if row.verdict == CANNOT_TELL:
+        return CANNOT_TELL, f"{row.backend} cannot be told apart from eager: {ratio}x ({interval})"
+    beside = f", which cannot be told apart from {row.best}" if row.best_verdict == CANNOT_TELL else ""
+    return f"{ratio}x", f"{row.backend} to eager ({interval}: {row.verdict}){beside}"
+
+
+def _sentence(row: LatencyRow) -> str:
+    told = f"{row.backend} at {micro(row.latency.p50_us.value)} us"
+    ratio = f"{row.to_eager.value:.2f}"
+    interval = f"{row.to_eager.low:.2f}-{row.to_eager.high:.2f}"
+    if row.verdict == CANNOT_TELL:
+        told += f", which cannot be told apart from eager ({ratio} times as fast, {interval})"
+    elif row.verdict != "reference":
+        told += f", {ratio} times ({interval}) as fast as eager"
+    if row.best_verdict == CANNOT_TELL and row.best != REFERENCE:
+        told += f", and cannot be told apart from {row.best}"
+    return told
+
+
 def summary(record: BenchRecord) -> str:
-    """The fastest backend with right answers in each case, in a sentence; of few cases all."""
+    """The fastest backend with right answers in each case, in a sentence, with intervals and verdicts."""
     parts = []
     many = len({about(row.case) for row in record.latency}) > 1
     for cell in crossings(record.latency):
-        best = cell.best
         where = f"{about(cell.case)}, {cell.case}" if many else str(cell.case)
-        ratio = "" if best.verdict == "reference" else f", {best.to_eager.value:.2f} times as fast as eager"
-        parts.append(f"{where}: {best.backend} at {micro(best.latency.p50_us.value)} us{ratio}")
+        parts.append(f"{where}: {_sentence(cell.best)}")
     return "; ".join(parts)

@@ -41,7 +41,9 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
     """
     manifest = bundle.manifest
     if manifest.model != run.config.model or manifest.settings.top_k.exclude_history:
-        raise InputError(f"{bundle.path} is not of this run, or leaves out what the history holds; export without that")
+        raise InputError(
+            f"{bundle.path} is not of this run, or leaves out what the history holds; export with --keep-history"
+        )
     session = bundle.session("onnxruntime", "top_k", threads=1)
     served = ServedModel(make_scorer(run.model, manifest.model, manifest.settings.top_k), None)
     scorer = eager_session(served, bundle.signature_at("all_scores", "index"))

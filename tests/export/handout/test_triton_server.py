@@ -73,12 +73,11 @@ def free_port() -> int:
 def for_python(repository: Path, folder: Path) -> Path:
     """The same models for the Python backend: only the backend is another, and `model.py` lies beside the ONNX file."""
     shutil.copytree(repository, folder)
-    for name in SIGNATURES.names:
-        config = folder / name / "config.pbtxt"
+    for config in folder.glob("*/config.pbtxt"):
         text = config.read_text()
         assert text.count('backend: "onnxruntime"') == 1
         config.write_text(text.replace('backend: "onnxruntime"', 'backend: "python"'))
-        shutil.copy(HERE / "model.py", folder / name / "1")
+        shutil.copy(HERE / "model.py", config.parent / "1")
     return folder
 
 
