@@ -233,7 +233,8 @@ def test_a_backend_without_its_device_or_format_is_a_line_and_no_crash(
 def test_every_backend_of_this_machine_answers_right(variants: dict[str, Path]) -> None:
     """All but those that a compiler has to make first, which are slow."""
     names = tuple(name for name in BACKENDS.names if not name.startswith("compile"))
-    config = SHORT.model_copy(update={"backends": names, "signature": "score_candidates", "candidates": (3,)})
+    asked = {"backends": names, "signature": "score_candidates", "candidates": (3,)}
+    config = SHORT.model_copy(update=asked)
     found = measure_bundle(variants["index"], config)
     assert not found.failures
     wanted = {"eager", "torchscript", "torchscript-scripted", "torchscript-optimized", "onnxruntime", "openvino"}

@@ -5,19 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import BenchConfig, BenchRecord, measure_bundle
+from bench import BenchConfig, BenchRecord
 from bench.report.compare import compare_records, differences
 from bst import InputError
-from tests.bench.modes.test_measure import SHORT
 from tests.conftest import Command, refused
-
-
-@pytest.fixture(scope="module")
-def record(bundle_path: Path) -> BenchRecord:
-    config = SHORT.model_copy(
-        update={"backends": ("eager", "onnxruntime"), "launches": 3, "rounds": 2, "round_seconds": 0.02}
-    )
-    return measure_bundle(bundle_path, config)
 
 
 def slowed(record: BenchRecord, factor: float, backend: str, failure: str | None = None) -> BenchRecord:

@@ -7,9 +7,6 @@ from bench.record.record import LatencyRow
 from bench.record.statistics import Interval
 from bench.report.report import html_page
 from bench.report.tables import banners, headline, summary
-from tests.bench.report.test_compare import record
-
-__all__ = ["record"]
 
 
 def told(record: BenchRecord, verdict: str, best_verdict: str = "faster") -> tuple[BenchRecord, LatencyRow]:

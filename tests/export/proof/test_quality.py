@@ -1,6 +1,5 @@
 """What is measured is what is served: one rule from the run into the bundle, and `top_k` asked for the same users."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,10 @@ import pytest
 
 from bst import DataConfig, Dataset, Settings, TrainConfig, load_run, read_interactions, train
 from export import ExportSettings, Manifest, TopK, export_bundle, open_bundle
-from tests.conftest import TINY, Command
+from export.commands import quality_lines
+from export.handout.card import write_card
+from export.proof.quality import quality_of
+from tests.conftest import TINY
 
 ONE = ExportSettings(formats=("onnx",), signatures=("top_k",))
 
@@ -76,15 +78,19 @@ def test_the_card_says_how_good_it_is_and_what_bytes_are(run: Path, manifest: Ma
 
 
 @pytest.mark.bundle
-def test_a_bundle_that_is_asked_for_another_rule_says_so(bst_command: Command, run: Path, tmp_path: Path) -> None:
-    code, out, _ = bst_command(
-        *("export", run, "--out", tmp_path / "bundle", "--keep-history", "--k", 5),
-        *("--formats", "onnx", "--signatures", "top_k"),
+def test_a_bundle_of_another_rule_than_its_run_says_so(run: Path, manifest: Manifest, tmp_path: Path) -> None:
+    quality = manifest.quality
+    assert quality is not None
+    assert next(quality_lines(quality, TopK(exclude_history=True))) == (
+        "top_k leaves out what the history holds, as the run was measured"
     )
-    assert code == 0
-    assert "top_k keeps items of the history, other than the run was measured" in out
-    assert "top_k of this bundle: HR@5 " in out
-    assert "the table was measured the other way" in (tmp_path / "bundle" / "README.md").read_text()
+    kept = TopK(exclude_history=False)
+    lines = list(quality_lines(quality, kept))
+    assert lines[0] == "top_k keeps items of the history, other than the run was measured"
+    assert lines[2].startswith("top_k of this bundle: HR@10 ")
+    settings = manifest.settings.model_copy(update={"top_k": kept})
+    write_card(tmp_path, manifest.model_copy(update={"settings": settings}), load_run(run).vocabularies)
+    assert "the table was measured the other way" in (tmp_path / "README.md").read_text()
 
 
 def test_what_is_asked_for_goes_before_what_was_measured() -> None:
@@ -94,12 +100,5 @@ def test_what_is_asked_for_goes_before_what_was_measured() -> None:
     assert TopK().as_measured(None) == TopK()
 
 
-@pytest.mark.bundle
-def test_a_run_without_test_data_has_no_quality(make_run: Callable[..., Path], tmp_path: Path) -> None:
-    import shutil
-
-    run = tmp_path / "run"
-    shutil.copytree(make_run("shared"), run)
-    (run / "test.safetensors").unlink()
-    (run / "metrics.jsonl").write_text("")
-    assert export_bundle(run, tmp_path / "bundle", ONE.model_copy(update={"top_k": TopK(limit=3)})).quality is None
+def test_a_run_without_test_data_has_no_quality() -> None:
+    assert quality_of(None, None) is None
