@@ -43,7 +43,7 @@ def test_no_filter_lets_users_of_twelve_own_items_be_guessed_better_than_one_in_
     dataset = build(tmp_path, user_id=user, item_id=item, timestamp=np.arange(len(user)))
     places = dataset.baselines.places(dataset.split.test, filter_seen=filter_seen)["markov"]
     metrics = RankingMetrics.from_places(places)
-    assert metrics.hr[10] > 0.6  # it knows whose items are whose
+    assert metrics.hr[10] > 0.2  # among those that ever followed the last one; a filter would leave the target alone
     assert metrics.hr[1] < 1 / own + 3 * np.sqrt(1 / own / users)  # three standard errors
     assert filter_by(None, dataset.split.validation)[0] is False
 
