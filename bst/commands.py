@@ -15,7 +15,7 @@ from bst.run.folder import load_run
 from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
-from bst.run.summary import EPOCH_HEAD, about_table, about_training, epoch_line, quality_lines
+from bst.run.summary import EPOCH_HEAD, about_table, about_training, epoch_line, quality_lines, unknown_lines
 from bst.system.console import progress_bar
 from bst.system.files import require_new, to_json
 from bst.system.text import split_list
@@ -43,7 +43,7 @@ FilterSeen = Annotated[
     bool | None,
     typer.Option(
         "--filter-seen/--keep-seen",
-        help="Leave items of the history out of the ranking, or rank all.  [default: by how often targets return]",
+        help="Leave items of the history out of the ranking, or rank all.  [default: the data decide, once a run]",
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
@@ -97,7 +97,7 @@ def train(
         for line in about_training(dataset, settings.training, settings.data.context):
             say(line)
         if world.is_first:
-            dataset.baselines.warn_of_telling_context(settings.data.context)
+            dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
         say(EPOCH_HEAD)
         result = train_dataset(
             dataset,
@@ -136,11 +136,12 @@ def evaluate(
         require_places(places)
     loaded = load_run(run)
     loaded.config.model.require_memory(0, SCORE_BYTES)
-    text_ids = loaded.vocabularies.items.dtype == "string"  # also where the ids of this table look like numbers
+    trained = loaded.config.data
     chosen = {"time_format": time_format, "split_at": split_at}
-    changes = {name: value for name, value in chosen.items() if value is not None}
-    data = loaded.config.data.model_copy(update={"text_ids": text_ids, **changes})
-    table = read_interactions(interactions, data, users)
+    data = trained.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    # Where the run knows items as text, also those of this table that look like numbers.
+    text_items = loaded.vocabularies.items.dtype == "string"
+    table = read_interactions(interactions, data, users, text_items=text_items)
     dataset = Dataset.build(table, loaded.vocabularies)
     if not len(dataset.split.test):
         raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")
@@ -163,13 +164,12 @@ def evaluate(
     if json_output:
         print(to_json({name: one.to_dict() for name, one in qualities.items()}), end="")
         return
-    for line in (*about_table(dataset), filter_line):
+    for line in (*about_table(dataset), filter_line, *unknown_lines(dataset, table)):
         print(line)
-    unknown = int((dataset.sequences.items == 0).sum())
-    if unknown:
-        print(f"{unknown:,} events of items that the run does not know are ignored in histories and missed as targets")
+    if data.split_at != trained.split_at:
+        print("this is not how the run was split: what is predicted here may have been trained on")
     for name, one in qualities.items():
-        for line in quality_lines(one, name):
+        for line in quality_lines(one, name, "are items without an earlier event in this table, where baselines count"):
             print(line)
     if places is not None:
         print(f"wrote {places}")

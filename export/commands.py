@@ -115,9 +115,8 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
         table.add_row(*one.cells())
     Console(width=None if Console().is_terminal else 140).print(table)
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
-    if manifest.quality:
-        for line in quality_lines(manifest.quality, manifest.settings.top_k):
-            print(line)
+    for line in quality_lines(manifest.quality, manifest.settings.top_k):
+        print(line)
     for line in warnings_of(manifest):
         print(f"note: {printable(line)}")
     if manifest.tuning:
@@ -127,9 +126,12 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
     print(f"next: bst verify {bundle}; bst bench {bundle}")
 
 
-def quality_lines(quality: Quality, top_k: TopK) -> Iterator[str]:
+def quality_lines(quality: Quality | None, top_k: TopK) -> Iterator[str]:
     """Say what the run measured and what the bundle's `top_k` gives, and whether both follow one rule."""
     served = "leaves out what the history holds" if top_k.exclude_history else "keeps items of the history"
+    if quality is None:
+        yield f"top_k {served}; the run does not say how good it is"
+        return
     alike = "as" if quality.filter_seen == top_k.exclude_history else "other than"
     yield f"top_k {served}, {alike} the run was measured"
     hits = {"HR@10": quality.model, "popularity": quality.popularity, "Markov": quality.markov}

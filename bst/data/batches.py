@@ -85,7 +85,7 @@ class Examples:
         wanted = self.sequences.items[self.targets[rows]]
         row, item = (part.numpy() for part in self.seen(rows))
         answer = np.zeros(len(wanted), dtype=np.bool_)
-        answer[row[item == wanted[row]]] = True
+        answer[row[(item == wanted[row]) & (item > 0)]] = True
         return answer
 
     def subset(self, count: int, seed: int) -> Examples:
@@ -119,11 +119,8 @@ class TrainingWindows:
 
     def item_counts(self, num_items: int) -> Index:
         """How often each item occurs in what is trained on, int64 `[num_items]`, entry j is item j + 1."""
-        counts = np.bincount(self.sequences.items, minlength=num_items + 1)
-        held_out = self.sequences.offsets[1:] - self.stops
-        for nth in range(held_out.max(initial=0)):
-            counts -= np.bincount(self.sequences.items[self.stops[held_out > nth] + nth], minlength=num_items + 1)
-        return counts[1:]
+        items = self.sequences.items[trained_on(self.sequences, self.stops)]
+        return np.bincount(items, minlength=num_items + 1)[1:]
 
     def epoch(self, rng: np.random.Generator, batch_size: int = 1) -> tuple[Index, Index, Index]:
         """Draw the windows of one epoch: users, first and one past the last input position.
@@ -157,6 +154,14 @@ class TrainingWindows:
 
     def _inputs(self) -> Index:
         return np.maximum(self.stops - self.sequences.offsets[:-1] - 1, 0)
+
+
+def trained_on(sequences: Sequences, train_stops: Index) -> NDArray[np.bool_]:
+    """Which events stand before the stop of their user, bool `[num_events]`."""
+    change = np.zeros(len(sequences.items) + 1, np.int64)
+    np.add.at(change, sequences.offsets[:-1], 1)
+    np.add.at(change, train_stops, -1)
+    return np.cumsum(change[:-1]) > 0
 
 
 def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:

@@ -11,9 +11,12 @@ from bst.errors import InputError
 
 INTEGER = r"^(0|-?[1-9][0-9]*)$"  # as a computer writes it
 WHOLE = r"^(0|-?[1-9][0-9]*)(\.0+)?$"
-FRACTION = r"^[-+]?([0-9]*\.[0-9]+([eE][-+]?[0-9]+)?|[0-9]+[eE]-[0-9]+)$"
+FRACTION = r"^[-+]?([0-9]*\.[0-9]+([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"
 UNCLEAR = r"^-?[0-9]+(\.0*)?$"
-EXACT = 2**53  # beyond this, neighbouring integers are one float64
+EXACT: dict[type[pl.DataType], int] = {
+    pl.Float64: 2**53,
+    pl.Float32: 2**24,
+}  # from here on, neighbouring integers are one float
 # What programs write for a value that is not there, without regard to case.
 MISSING = ("nan", "-nan", "null", "none", r"\n", "na", "n/a", "#n/a", "<na>", "nat")
 
@@ -26,7 +29,7 @@ def ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
             numbers and partly text, unless `text_ids` says that all are text.
     """
     name = values.name
-    values = _plain(values)
+    values = plain_numbers(values)
     require_values(values, path, "is empty", "drop them")
     if values.dtype.is_integer() and text_ids:
         return values.cast(pl.String)
@@ -68,9 +71,11 @@ def categories(values: pl.Series, path: Path) -> pl.Series:
     Raises:
         InputError: the values are fractions.
     """
-    values = _plain(values)
+    values = plain_numbers(values)
     if values.dtype.is_numeric():
         return _whole_numbers(values, path, "cut it into categories first")
+    if values.dtype != pl.Boolean and not values.dtype.is_temporal():
+        values = text_of(values, path, "categories must be integers or text")
     values = values.cast(pl.String)
     values = values.set(values == "", None)
     words = missing(values)
@@ -78,7 +83,8 @@ def categories(values: pl.Series, path: Path) -> pl.Series:
     if len(known) and known.str.contains(WHOLE).all():
         return _int64(values.set(words, None).str.replace(r"\.0+$", ""), path)
     fractions = known.filter(known.str.contains(FRACTION))
-    if 2 * len(fractions) > len(known):
+    numbers = known.str.contains(f"{FRACTION}|{WHOLE}").all()
+    if len(fractions) and (numbers or 2 * len(fractions) > len(known)):
         raise InputError(_fractions(values.name, path, fractions[0], "cut it into categories first"))
     if words.any():
         warnings.warn(
@@ -114,9 +120,11 @@ def require_values(values: pl.Series, path: Path, what: str, remedy: str) -> Non
         raise InputError(f"{path}: column {values.name!r} {what} in {count} rows, first in row {row}; {remedy}")
 
 
-def _plain(values: pl.Series) -> pl.Series:
+def plain_numbers(values: pl.Series) -> pl.Series:
     """Make a decimal a float, and NaN null."""
-    values = values.cast(pl.Float64) if values.dtype.is_decimal() else values
+    if values.dtype.is_decimal():  # 38 digits, which no float holds
+        whole = values.cast(pl.Int128)
+        values = whole if (whole.cast(values.dtype) == values).all() else values.cast(pl.Float64)
     return values.fill_nan(None) if values.dtype.is_float() else values
 
 
@@ -125,7 +133,7 @@ def _whole_numbers(values: pl.Series, path: Path, remedy: str) -> pl.Series:
         return _int64(values, path)
     if len(fractions := values.filter(values != values.round())):
         raise InputError(_fractions(values.name, path, str(fractions[0]), remedy))
-    if len(beyond := values.filter(values.abs() > EXACT)):
+    if len(beyond := values.filter(values.abs() >= EXACT[type(values.dtype)])):
         raise InputError(
             f"{path}: column {values.name!r} holds {beyond[0]} as a float, whose last digits are lost; "
             "write it as an integer or as text"

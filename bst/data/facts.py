@@ -45,16 +45,26 @@ class TableFacts:
 
 def count_facts(events: pl.DataFrame, times: pl.Series, *, drop_repeats: bool) -> tuple[TableFacts, pl.Series]:
     """Count the facts of `events` (columns `user` and `item`, by user and time), and mark what repeats: bool."""
-    user, item = events["user"], events["item"]
-    same_user = (user == user.shift(1)).fill_null(False)
-    tied = same_user & (times == times.shift(1)).fill_null(False)
-    repeats = same_user & (item == item.shift(1)).fill_null(False)
-    if tied.any():
-        in_tie = tied | tied.shift(-1, fill_value=False)
-        groups = (~tied).cast(pl.UInt32).cum_sum().filter(in_tie)
-        again = ~pl.DataFrame({"group": groups, "item": item.filter(in_tie)}).select(
-            first=pl.struct("group", "item").is_first_distinct()
-        )["first"]
-        repeats = repeats.scatter(in_tie.arg_true().filter(again), True)
+    user = events["user"]
+    tied = _as_before(user) & _as_before(times)
+    repeats = _again_in_ties(events["item"], tied)
+    kept = events.filter(~repeats)  # an event may repeat the one that is left before it
+    again = (_as_before(kept["user"]) & _as_before(kept["item"])).arg_true()
+    repeats = repeats.scatter((~repeats).arg_true().gather(again), True)
     facts = TableFacts(len(events), span(times), int(repeats.sum()), int(tied.sum()), drop_repeats)
     return facts, repeats
+
+
+def _as_before(values: pl.Series) -> pl.Series:
+    return (values == values.shift(1)).fill_null(False)
+
+
+def _again_in_ties(item: pl.Series, tied: pl.Series) -> pl.Series:
+    """Mark events whose item came before at the same time, of the same user."""
+    repeats = pl.repeat(False, len(item), dtype=pl.Boolean, eager=True)
+    if not tied.any():
+        return repeats
+    in_tie = tied | tied.shift(-1, fill_value=False)
+    ties = pl.DataFrame({"tie": (~tied).cast(pl.UInt32).cum_sum().filter(in_tie), "item": item.filter(in_tie)})
+    again = ~ties.select(first=pl.struct("tie", "item").is_first_distinct())["first"]
+    return repeats.scatter(in_tie.arg_true().filter(again), True)

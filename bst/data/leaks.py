@@ -13,6 +13,7 @@ from bst.errors import InputError
 # two events do (Cohen's kappa: 0 by chance, 1 always). What a user always has is known before the event.
 OF_ITEM = 0.8
 OF_USER = 0.99
+PAIRED = 4  # events of items that come again; of fewer, agreement is chance
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def require_no_item_columns(interactions: Interactions) -> None:
 
 
 def agreement(events: pl.DataFrame, by: str, name: str) -> Agreement:
-    """Count how far events that share `by` agree on column `name`; both 0 where no two events share it."""
+    """Count how far events that share `by` agree on column `name`; both 0 of fewer than `PAIRED` events."""
     known = events.lazy().select(by=by, value=name).drop_nulls()
     counts = known.group_by("by", "value").agg(count=pl.len().cast(pl.Float64))
     pairs = counts.group_by("by").agg(
@@ -61,6 +62,8 @@ def agreement(events: pl.DataFrame, by: str, name: str) -> Agreement:
     share = several.select((pl.col("equal") / (pl.col("events") - 1)).sum() / pl.col("events").sum())
     values = counts.group_by("value").agg(pl.col("count").sum())
     chance = values.select(((pl.col("count") / pl.col("count").sum()) ** 2).sum())
+    if several.select(pl.col("events").sum()).collect().item() < PAIRED:
+        return Agreement(0.0, 0.0)
     shared, expected = (frame.collect(engine="streaming").item() for frame in (share, chance))
     if shared is None or shared != shared or expected >= 1:
         return Agreement(0.0, 0.0)

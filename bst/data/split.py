@@ -17,7 +17,7 @@ class Split:
 
     Attributes:
         train_stops: user u trains on `items[offsets[u] : train_stops[u]]`, int64 `[num_users]`.
-        too_short: users without a test target: they are trained on.
+        too_short: users without a test target; what they did is trained on.
         rule: which event of a user is the test target, in words.
     """
 

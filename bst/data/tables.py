@@ -60,12 +60,14 @@ class Interactions:
         return (self.users if name in self.users.columns else self.events)[name]
 
 
-def read_interactions(path: Path, config: DataConfig, users_path: Path | None = None) -> Interactions:
+def read_interactions(
+    path: Path, config: DataConfig, users_path: Path | None = None, *, text_items: bool = False
+) -> Interactions:
     """Read events from CSV, TSV or Parquet (text also gzipped); context features stand there or in the users' table.
 
     A column of ids is Int64 where every value is a whole number, otherwise String (`bst.data.columns`). Times are
     numbers, or dates that begin with the year (`bst.data.times`). A context feature of the events is taken from the
-    event that is to be predicted, so it must be known before that.
+    event that is to be predicted, so it must be known before that. With `text_items`, ids of items are text anyhow.
 
     Raises:
         InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
@@ -83,7 +85,7 @@ def read_interactions(path: Path, config: DataConfig, users_path: Path | None = 
         raise InputError(f"{path} holds no rows below its header; give a table with at least one event")
     columns = {
         "user": ids(raw[config.user_column], path, config.text_ids),
-        "item": ids(raw[config.item_column], path, config.text_ids),
+        "item": ids(raw[config.item_column], path, config.text_ids or text_items),
         **{name: categories(raw[name], path) for name in per_event},
     }
     times = read_times(raw[config.time_column], path, config.time_format)
@@ -191,7 +193,10 @@ class _Table:
 
 
 def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str | None) -> Earlier:
-    before = pl.DataFrame({"user": users, "before": times < parse_time(split_at, times, time_format)})
+    at = parse_time(split_at, times, time_format)
+    if isinstance(at, int) and times.dtype.is_integer():  # which may be beyond those that the column can hold
+        times, at = times.cast(pl.Int128), pl.Series([at], dtype=pl.Int128)
+    before = pl.DataFrame({"user": users, "before": times < at})
     counts = before.group_by("user", maintain_order=True).agg(pl.col("before").sum().cast(pl.Int64))["before"]
     return Earlier(split_at, counts.to_numpy())
 

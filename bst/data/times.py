@@ -9,12 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from bst.data.columns import INTEGER, missing, require_values, text_of
+from bst.data.columns import INTEGER, missing, plain_numbers, require_values, text_of
 from bst.errors import InputError
 
 DATE = re.compile(
     r"\d{4}(?P<dash>[-/.])\d{1,2}(?P=dash)\d{1,2}"
-    r"((?P<gap>[T ])\d{1,2}:\d{2}(?P<seconds>:\d{2}([.,]\d{1,9})?)?(?P<zone> ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?)?"
+    r"((?P<gap>[T ])\d{1,2}:\d{2}(?P<seconds>:\d{2}(\.\d{1,9})?)?(?P<zone> ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?)?"
 )
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
 TWO_READINGS = re.compile(r"(?P<first>\d{1,2})(?P<dash>[-/.])(?P<second>\d{1,2})(?P=dash)(?P<year>\d{4}|\d{2})\b.*")
@@ -35,8 +35,7 @@ def read_times(values: pl.Series, path: Path, time_format: str | None) -> pl.Ser
     Raises:
         InputError: a time is missing, is no time, is a time of day alone, or may be read in two ways.
     """
-    if values.dtype.is_float():
-        values = values.fill_nan(None)
+    values = plain_numbers(values)
     if values.dtype == pl.Time:
         raise InputError(f"{path}: column {values.name!r} holds times of day; give the date with them")
     if not (values.dtype.is_numeric() or values.dtype.is_temporal()):
@@ -62,7 +61,9 @@ def parse_time(text: str, times: pl.Series, time_format: str | None) -> Any:
         value = _from_text(column, where) if as_date else _by_format(column, where, str(time_format))
         zone, own = (getattr(one.dtype, "time_zone", None) for one in (times, value))
         if zone and not own and times.dtype == pl.Datetime:
-            value = value.dt.replace_time_zone("UTC")
+            value = value.dt.replace_time_zone(zone)
+        if not value.dtype.is_temporal():
+            raise ValueError(text)
         return value.cast(times.dtype)[0]
     except (ValueError, InputError, pl.exceptions.PolarsError):
         last = times.max()
@@ -85,9 +86,10 @@ def span(times: pl.Series) -> str:
 
 
 def _from_text(text: pl.Series, path: Path) -> pl.Series:
-    if text.str.contains(NUMBER).all():
+    numbers = text.str.contains(NUMBER)
+    if numbers.all():
         return _numbers(text, path)
-    example = text[0]
+    example = text.filter(~numbers)[0]
     if not (form := DATE.fullmatch(example)):
         raise InputError(f"{path}: column {text.name!r} holds {_refused(example)}")
     dash, gap = form["dash"], form["gap"]

@@ -56,10 +56,11 @@ class Dataset:
         """Index and split; the vocabularies are fitted unless those of a trained model are given.
 
         Raises:
-            InputError: a context feature belongs to the item (see `bst.data.leaks`).
+            InputError: a context feature of a model to be trained belongs to the item (see `bst.data.leaks`).
         """
-        require_no_item_columns(interactions)
-        vocabularies = vocabularies or fit_vocabularies(interactions)
+        if vocabularies is None:
+            require_no_item_columns(interactions)
+            vocabularies = fit_vocabularies(interactions)
         sequences = to_sequences(interactions, vocabularies)
         earlier = interactions.earlier
         split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.data.batches import Examples
+from bst.data.batches import Examples, trained_on
 from bst.data.sequences import Sequences
 from bst.data.split import Split
-from bst.training.baselines import Counts, markov, newest_items, popularity, trained_on
+from bst.training.baselines import Counts, markov, newest_items, popularity
 from bst.training.metrics import KS, RankingMetrics
 
 # A context whose value alone names the target among ten this many times as often as popularity does is suspicious, if
@@ -93,14 +93,21 @@ class Baselines:
             self.split.rule,
         )
 
-    def warn_of_telling_context(self, names: Sequence[str]) -> None:
-        """Warn of each context feature whose value alone predicts the item far better than popularity does."""
+    def warn_of_telling_context(self, names: Sequence[str], of_events: Sequence[str]) -> None:
+        """Warn of context `of_events` whose value alone predicts the item far better than popularity does.
+
+        Args:
+            names: all context features, in the model's order.
+        """
+        if not of_events:
+            return
         sequences, examples = self.sequences, self.split.validation
         events = np.flatnonzero(trained_on(sequences, self.split.train_stops))
         users = np.searchsorted(sequences.offsets, events, side="right") - 1
         values, asked = sequences.context_of(users, events), sequences.context_of(examples.users, examples.targets)
-        popular = int((self.popularity.places(examples, filter_seen=False) <= 10).sum()) if names else 0
-        for column, name in enumerate(names):
+        popular = int((self.popularity.places(examples, filter_seen=False) <= 10).sum())
+        for name in of_events:
+            column = names.index(name)
             counts = Counts.fit(sequences.items[events], self.num_items, values[:, column])
             told = int((counts.places(examples, filter_seen=False, groups=asked[:, column]) <= 10).sum())
             if told >= TELLING * popular and told - popular >= TELLING_USERS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bst.config import TrainConfig
+from bst.data.tables import Interactions
 from bst.run.pipeline import Dataset
 from bst.run.quality import Quality
 from bst.training.metrics import filter_by
@@ -21,7 +22,7 @@ def about_table(dataset: Dataset) -> Iterator[str]:
         f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} items"
         f"{reach}"
     )
-    yield f"to be predicted: {split.rule}, for {len(split.test):,} users; {split.too_short:,} have too few events"
+    yield f"to be predicted: {split.rule}, for {len(split.test):,} users; {split.too_short:,} have no target"
     yield from facts.lines() if facts else ()
 
 
@@ -47,12 +48,23 @@ def epoch_line(report: EpochReport, epochs: int) -> str:
     )
 
 
-def quality_lines(quality: Quality, split: str) -> Iterator[str]:
-    """Put the model beside its baselines, as a table."""
+def unknown_lines(dataset: Dataset, interactions: Interactions) -> Iterator[str]:
+    """Say what of a table the vocabularies of a trained model do not hold."""
+    if unknown := int((dataset.sequences.items == 0).sum()):
+        yield f"{unknown:,} events of items that the run does not know are ignored in histories and missed as targets"
+    for name, vocabulary in dataset.vocabularies.context.items():
+        values = interactions.context_values(name).drop_nulls()
+        strangers = values.filter(vocabulary.indices(values.cast(vocabulary.ids.dtype, strict=False)) == 0)
+        if len(strangers):
+            yield f"context {name}: {len(strangers):,} values such as {strangers[0]!r} are not known to the run"
+
+
+def quality_lines(quality: Quality, split: str, never: str = "are items that training never saw") -> Iterator[str]:
+    """Put the model beside its baselines, as a table; `never` says what the share of unseen targets is."""
     columns = [f"{name}@{k}" for k in sorted(quality.model.hr, reverse=True) for name in ("HR", "NDCG")] + ["MRR"]
     yield f"{split:<12}" + "".join(f"{column:>9}" for column in columns)
     for name, metrics in {"this model": quality.model, **quality.baselines}.items():
         values = [part[k] for k in sorted(metrics.hr, reverse=True) for part in (metrics.hr, metrics.ndcg)]
         yield f"  {name:<10}" + "".join(f"{value:9.4f}" for value in (*values, metrics.mrr))
-    unseen = f"{100 * quality.unseen:.1f} % of their targets are items that training never saw"
+    unseen = f"{100 * quality.unseen:.1f} % of their targets {never}"
     yield f"  {quality.model.num_users:,} users; {unseen}"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.data.batches import PIECE, Examples
+from bst.data.batches import PIECE, Examples, trained_on
 from bst.data.sequences import Sequences
 from bst.data.vocabulary import Index
+from bst.training.metrics import NOWHERE
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Counts:
             groups: int32 `[len(examples)]`, the group of each; 0 where it is not known.
 
         Returns:
-            int64 `[len(examples)]`: places from 1; num_items + 1 for a target that is not known.
+            int64 `[len(examples)]`: places from 1; `NOWHERE` for a target that is not known.
         """
         targets = examples.sequences.items[examples.targets].astype(np.int64)
         groups = np.zeros(len(targets), np.int32) if groups is None else groups
@@ -59,7 +60,7 @@ class Counts:
             for start in range(0, len(examples), PIECE):
                 part = slice(start, start + PIECE)
                 places[part] -= self._left_out(examples, part, groups[part], own[part])
-        return np.where(targets > 0, places, len(self.popularity) + 1)
+        return np.where(targets > 0, places, NOWHERE)
 
     def _scores(self, groups: NDArray[np.int32], items: Index) -> Index:
         """Score pairs: how often the pair came, and below that how often the item came."""
@@ -112,14 +113,6 @@ def newest_items(examples: Examples) -> NDArray[np.int32]:
     """The last item of each history, the group of `markov`: int32 `[len(examples)]`, 0 where there is none."""
     starts = examples.sequences.offsets[examples.users]
     return np.where(examples.targets > starts, examples.sequences.items[np.maximum(examples.targets - 1, 0)], 0)
-
-
-def trained_on(sequences: Sequences, train_stops: Index) -> NDArray[np.bool_]:
-    """Which events are trained on, bool `[num_events]`."""
-    change = np.zeros(len(sequences.items) + 1, np.int64)
-    np.add.at(change, sequences.offsets[:-1], 1)
-    np.add.at(change, train_stops, -1)
-    return np.cumsum(change[:-1]) > 0
 
 
 def _count(groups: Index, scores: Index, asked: NDArray[np.int32], least: Index) -> Index:

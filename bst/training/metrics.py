@@ -17,6 +17,7 @@ from bst.model import BST
 from bst.training.world import World
 
 KS = (1, 5, 10)  # the k of every report
+NOWHERE = 2**62  # the place of an item that the model does not know: beyond every k
 
 # How many scores are held at once: what a ranking takes beside the weights does not grow with the catalogue, up to
 # SCORES / FEWEST items. With fewer rows than four, a matrix product rounds otherwise on some CPUs.
@@ -64,6 +65,8 @@ class RankingMetrics:
             name: {int(key.removeprefix(f"{name}_")): float(one) for key, one in values.items() if key.startswith(name)}
             for name in ("hr", "ndcg")
         }
+        if 1 in parts["hr"]:
+            parts["ndcg"].setdefault(1, parts["hr"][1])  # they are equal, and earlier versions wrote one of them
         if not parts["hr"] or set(parts["hr"]) != set(parts["ndcg"]):
             raise ValueError(f"metrics hold {', '.join(values)}, not hr and ndcg of the same k")
         return cls(**parts, mrr=float(values["mrr"]), num_users=int(values["num_users"]))
@@ -74,13 +77,13 @@ def places_of(scores: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         scores: float `[batch, num_items]`, column j is item j + 1; -inf leaves an item out.
-        targets: int64 `[batch]`; 0 is an item that the model does not know, and comes after all that it knows.
+        targets: int64 `[batch]`; 0 is an item that the model does not know, whose place is `NOWHERE`.
 
     Returns:
         int64 `[batch]`. A model that gives all items the same score, or NaN, gets the last place, not the first.
     """
     own = scores.gather(1, (targets - 1).clamp(min=0).unsqueeze(1))
-    return torch.where(targets > 0, scores.size(1) - (scores < own).sum(dim=1), scores.size(1) + 1)
+    return torch.where(targets > 0, scores.size(1) - (scores < own).sum(dim=1), NOWHERE)
 
 
 def evaluate(

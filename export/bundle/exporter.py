@@ -112,6 +112,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     top_k = settings.top_k.as_measured(run.config.training.filter_seen)
     settings = settings.model_copy(update={"top_k": top_k})
     _require_fit(run, settings, like)
+    quality = quality_of(run, run_path)
     forms = [FORMATS.find(name) for name in settings.formats]
     _require_room(stage, run_path, forms)
     config, vocabularies = run.config.model, run.vocabularies
@@ -132,11 +133,13 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     plan = _plan(run, settings, rates, tell)
     written = _write(stage, run, forms, signatures, facts, plan, tell)
     shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)
-    shortlist, measured, test = plan.record() if plan else None, run.quality, run.heldout.test
+    shortlist, test = plan.record() if plan else None, run.heldout.test
     del run, plan  # the formats are loaded one by one, without these gigabytes beside them
     parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
     written.answers.clear()
-    own = _own_top_k(stage, written.formats, signatures, vocabularies, test, top_k, tell) if test else None
+    if quality and test:
+        own = _own_top_k(stage, written.formats, signatures, vocabularies, test, top_k, tell)
+        quality = quality.model_copy(update={"top_k": own})
     stated = tuple(one for level in signatures.values() for one in level)
     check_output_layer(stage, written.output_layer, stated)
     description = Description(
@@ -149,7 +152,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         tuning=_tuned(stage, written.formats, stated, rates, tell) if settings.tune else None,
         tolerance=TOLERANCE,
         parity=parity,
-        quality=quality_of(measured, own),
+        quality=quality,
         **facts,
     )
     write_card(stage, description, vocabularies)

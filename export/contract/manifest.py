@@ -167,7 +167,7 @@ class Quality(Frozen):
         unseen: share of the targets whose item is not trained on.
         filter_seen: whether items of the history were left out of these rankings, unless the target is one of them.
         rule: which event of a user is the target.
-        top_k: what the bundle's own `top_k` reached; None without that signature.
+        top_k: what the bundle's own `top_k` reached; None without that signature, or without test users in the run.
     """
 
     model: dict[str, float]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bst.data.batches import Examples
 from bst.data.vocabulary import Vocabularies
+from bst.run.folder import Run
+from bst.system.validation import validated
 from bst.training.metrics import RankingMetrics
 from export.contract.manifest import OwnTopK, Quality
 from export.contract.signatures import Signature
@@ -18,9 +21,13 @@ from export.sessions.session import Session
 BATCH_SIZE = 64
 
 
-def quality_of(measured: Mapping[str, Any] | None, own: OwnTopK | None) -> Quality | None:
-    """Join what the run measured (`test` in its `metrics.jsonl`) with what `top_k` reached; None without it."""
-    return None if measured is None else Quality(**measured, top_k=own)
+def quality_of(run: Run, run_path: Path) -> Quality | None:
+    """What the run measured: `test` in its `metrics.jsonl`; None without it.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    return None if run.quality is None else validated(Quality, run.quality, f"{run_path / 'metrics.jsonl'}: test")
 
 
 def measure_top_k(

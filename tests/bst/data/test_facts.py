@@ -35,6 +35,11 @@ def test_baskets_that_come_twice_are_found_whatever_stands_between(tmp_path: Pat
     assert read(tmp_path, basket + basket, drop_repeats=True)[1] == [(1, 10), (1, 20), (1, 30)]
 
 
+def test_what_is_left_holds_no_repeat_either(tmp_path: Path) -> None:
+    rows = [(1, 10, 1), (1, 20, 1), (1, 10, 1), (1, 20, 2)]
+    assert read(tmp_path, rows, drop_repeats=True)[1] == [(1, 10), (1, 20)]
+
+
 def test_an_item_that_comes_again_later_is_no_repeat(tmp_path: Path) -> None:
     assert read(tmp_path, [(1, 10, 1), (1, 20, 2), (1, 10, 3)])[0] == []
 

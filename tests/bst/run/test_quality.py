@@ -72,7 +72,7 @@ def test_context_that_names_the_item_is_a_warning_with_the_number(tmp_path: Path
         hour=rng.integers(0, 24, len(user)),
     )
     with pytest.warns(UserWarning, match=r"'aisle' alone has \d+\.\d % of the targets .* popularity \d\.\d %") as found:
-        dataset.baselines.warn_of_telling_context(("aisle", "hour"))
+        dataset.baselines.warn_of_telling_context(("aisle", "hour"), ("aisle", "hour"))
     assert len(found) == 1  # the hour tells nothing
 
 
@@ -84,7 +84,7 @@ def test_context_of_users_that_tells_little_is_no_warning(tmp_path: Path) -> Non
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dataset.baselines.warn_of_telling_context(("age",))
+        dataset.baselines.warn_of_telling_context(("age",), ("age",))
 
 
 def test_items_that_training_never_saw_are_counted(tmp_path: Path) -> None:
@@ -127,3 +127,14 @@ def test_a_run_is_evaluated_at_a_time(bst_command: Command, run_path: Path, tabl
     assert code == 0
     assert "to be predicted: the first event of each user from 400 on" in out
     assert "nothing is left out of the rankings" in out
+    assert "this is not how the run was split: what is predicted here may have been trained on" in out
+
+
+def test_values_that_the_run_does_not_know_are_counted_aloud(
+    bst_command: Command, run_path: Path, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text(tables[1].read_text().replace(",M,", ",X,"))
+    code, out, _ = bst_command("evaluate", run_path, tables[0], "--users", users)
+    assert code == 0
+    assert "context gender: 24 values such as 'X' are not known to the run" in out

@@ -23,8 +23,11 @@ def test_a_target_is_placed_behind_those_that_score_the_same() -> None:
     assert places_of(scores, torch.tensor([3, 1, 1])).tolist() == [2, 3, 1]
 
 
-def test_a_target_that_the_model_does_not_know_comes_after_all_that_it_knows() -> None:
-    assert places_of(torch.tensor([[0.1, 0.9, 0.5]]), torch.tensor([0])).tolist() == [4]
+def test_a_target_that_the_model_does_not_know_is_no_hit_at_any_k() -> None:
+    places = places_of(torch.tensor([[0.1, 0.9, 0.5]]), torch.tensor([0]))
+    metrics = RankingMetrics.from_places(places.numpy(), (1, 10**9))
+    assert metrics.hr[10**9] == metrics.ndcg[10**9] == 0
+    assert metrics.mrr == pytest.approx(0)
 
 
 def test_nan_never_looks_like_a_good_place() -> None:

@@ -1,12 +1,13 @@
 """What is measured is what is served: one rule from the run into the bundle, and `top_k` asked for the same users."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from bst import DataConfig, Dataset, Settings, TrainConfig, load_run, read_interactions, train
+from bst import DataConfig, Dataset, InputError, Settings, TrainConfig, load_run, read_interactions, train
 from export import ExportSettings, Manifest, TopK, export_bundle, open_bundle
 from export.commands import quality_lines
 from export.handout.card import write_card
@@ -100,5 +101,8 @@ def test_what_is_asked_for_goes_before_what_was_measured() -> None:
     assert TopK().as_measured(None) == TopK()
 
 
-def test_a_run_without_test_data_has_no_quality() -> None:
-    assert quality_of(None, None) is None
+def test_a_run_that_was_not_measured_has_no_quality_and_a_damaged_one_is_refused(run: Path) -> None:
+    loaded = load_run(run)
+    assert quality_of(replace(loaded, metrics=()), run) is None
+    with pytest.raises(InputError, match=r"metrics\.jsonl: test: .*unseen"):
+        quality_of(replace(loaded, metrics=({"test": {**(loaded.quality or {}), "unseen": "x"}},)), run)
