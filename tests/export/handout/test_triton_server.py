@@ -27,15 +27,17 @@ import tritonclient.grpc
 import tritonclient.http
 
 from export import Signature, compare, open_bundle
-from export.contract.signatures import SIGNATURES
 from export.handout.triton import KSERVE_TYPES
 from export.proof.golden import GoldenCall, read_golden
+from tests.conftest import held_by
 
 HERE = Path(__file__).parents[2] / "triton"
 PACKAGES = next(HERE.glob(".venv/lib/python3.*/site-packages"), HERE)
 BINARIES = PACKAGES / "pytriton" / "tritonserver"
 PATIENCE = 60  # seconds, for each start, stop and answer
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index_no_context")
+HELD = [(variant, signature) for variant in VARIANTS for signature in held_by(variant)]
+each_signature = pytest.mark.parametrize(("server", "signature"), HELD, indirect=["server"], scope="module")
 
 pytestmark = [
     pytest.mark.slow,
@@ -195,7 +197,7 @@ def ask_at_once(client: Any, stated: Signature, calls: list[dict[str, np.ndarray
 
 
 @pytest.mark.parametrize("protocol", [tritonclient.http, tritonclient.grpc], ids=["http", "grpc"])
-@pytest.mark.parametrize("signature", SIGNATURES.names)
+@each_signature
 def test_the_server_gives_the_golden_answers(server: Server, signature: str, protocol: Any) -> None:
     stated = server.signature(signature)
     with closing(client_of(protocol, server)) as client:
@@ -204,7 +206,7 @@ def test_the_server_gives_the_golden_answers(server: Server, signature: str, pro
             assert compare(stated, one.outputs, actual).failure is None, one.name
 
 
-@pytest.mark.parametrize("signature", SIGNATURES.names)
+@each_signature
 def test_every_sample_warmed_its_model_up(server: Server, signature: str) -> None:
     found = re.findall(rf"instance {signature}_0_0 is running warmup sample '(\w+)'", server.log.read_text())
     several = "edges_in_one_batch" if server.signature(signature).takes("k") else "full_times_8"
@@ -212,23 +214,24 @@ def test_every_sample_warmed_its_model_up(server: Server, signature: str) -> Non
 
 
 def test_calls_of_one_length_are_merged_and_others_are_not(server: Server) -> None:
-    stated = server.signature("encode_user")
-    one = next(golden for golden in server.golden("encode_user") if golden.name == "full")
+    name = "all_scores"
+    stated = server.signature(name)
+    one = next(golden for golden in server.golden(name) if golden.name == "full")
     with closing(client_of(tritonclient.grpc, server)) as client:
         for _ in range(20):  # whether calls meet is a matter of time; that they never do, is not
-            before = counts(client, "encode_user")
+            before = counts(client, name)
             found = ask_at_once(client, stated, [one.inputs] * 200)
             assert all(compare(stated, one.outputs, actual).failure is None for actual in found)
-            runs = counted(client, "encode_user", before, 200)
+            runs = counted(client, name, before, 200)
             if runs < 200:
                 break
         assert runs < 200
 
         history = stated.inputs[0].name
         lengths = [{**one.inputs, history: one.inputs[history][:, -length:]} for length in range(1, 13)]
-        before = counts(client, "encode_user")
+        before = counts(client, name)
         ask_at_once(client, stated, lengths)
-        assert counted(client, "encode_user", before, 12) == 12
+        assert counted(client, name, before, 12) == 12
 
 
 def test_the_example_in_the_readme_gets_an_answer(server: Server) -> None:
