@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ FilterSeen = Annotated[
     bool | None,
     typer.Option(
         "--filter-seen/--keep-seen",
-        help="Leave items of the history out of the ranking, or rank all.  [default: the data decide, once a run]",
+        help="Leave items of the history out of the ranking, or rank all.  [default: decided when a run is trained]",
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
@@ -94,7 +95,7 @@ def train(
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         dataset = Dataset.build(read_interactions(interactions, settings.data, users))
-        for line in about_training(dataset, settings.training, settings.data.context):
+        for line in about_training(dataset, settings.training):
             say(line)
         if world.is_first:
             dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
@@ -136,9 +137,7 @@ def evaluate(
         require_places(places)
     loaded = load_run(run)
     loaded.config.model.require_memory(0, SCORE_BYTES)
-    trained = loaded.config.data
-    chosen = {"time_format": time_format, "split_at": split_at}
-    data = trained.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    data = _evaluated(loaded.config.data, time_format, split_at)
     # Where the run knows items as text, also those of this table that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
     table = read_interactions(interactions, data, users, text_items=text_items)
@@ -147,6 +146,7 @@ def evaluate(
         raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
+    _warn_of_another_split(data, loaded.config.data)
     wanted = loaded.config.training.filter_seen if filter_seen is None else filter_seen
     filtered, filter_line = filter_by(wanted, dataset.split.validation)
     splits = {name: examples for name, examples in dataset.split.targets.items() if len(examples)}
@@ -166,8 +166,6 @@ def evaluate(
         return
     for line in (*about_table(dataset), filter_line, *unknown_lines(dataset, table)):
         print(line)
-    if data.split_at != trained.split_at:
-        print("this is not how the run was split: what is predicted here may have been trained on")
     for name, one in qualities.items():
         for line in quality_lines(one, name, "are items without an earlier event in this table, where baselines count"):
             print(line)
@@ -193,6 +191,22 @@ def import_notebook(
         f"{model.num_items:,} items, dim {model.dim}, {model.num_blocks} blocks, {len(model.context)} context features"
     )
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
+
+
+def _evaluated(trained: DataConfig, time_format: str | None, split_at: str | None) -> DataConfig:
+    """What the run was trained with, but for what is asked."""
+    asked = {"time_format": time_format, "split_at": split_at}
+    return trained.model_copy(update={name: value for name, value in asked.items() if value is not None})
+
+
+def _warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
+    """Warn, also beside --json, where the run was split otherwise."""
+    if evaluated.split_at != trained.split_at:
+        warnings.warn(
+            f"--split-at {evaluated.split_at} is not how the run was split: what is predicted here may have been "
+            "trained on",
+            stacklevel=2,
+        )
 
 
 def _ks(text: str) -> tuple[int, ...]:

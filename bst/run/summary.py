@@ -26,12 +26,11 @@ def about_table(dataset: Dataset) -> Iterator[str]:
     yield from facts.lines() if facts else ()
 
 
-def about_training(dataset: Dataset, training: TrainConfig, context: tuple[str, ...]) -> Iterator[str]:
+def about_training(dataset: Dataset, training: TrainConfig) -> Iterator[str]:
     """Say what `about_table` says, and by which rules the model is trained and measured."""
     yield from about_table(dataset)
-    changing = [name for name in context if name in dataset.event_context]
-    if changing:
-        names = ", ".join(changing)
+    if dataset.event_context:
+        names = ", ".join(dataset.event_context)
         yield f"context {names}: the value of the event that is to be predicted, which must be known before that event"
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
     num_items = len(dataset.vocabularies.items)

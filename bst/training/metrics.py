@@ -139,6 +139,8 @@ def filter_by(chosen: bool | None, validation: Examples) -> tuple[bool, str]:
     returning = float(validation.returning().mean()) if len(validation) else 0.0
     filter_seen = returning <= RETURNING if chosen is None else chosen
     share = f"{100 * returning:.1f} % of the validation targets stand in their own history"
+    if not len(validation):
+        share = "there is no validation target to tell whether users return"
     if filter_seen:
         return True, f"items of the history are left out of each ranking, unless the target is one of them; {share}"
     return False, f"nothing is left out of the rankings; {share}"

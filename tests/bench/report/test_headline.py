@@ -1,4 +1,4 @@
-"""What stands in a tile and in the last line: a ratio never without its interval and its verdict."""
+"""Tiles and the last line of a record: no ratio without its interval and its verdict."""
 
 import pytest
 

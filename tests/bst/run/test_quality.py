@@ -121,13 +121,15 @@ def test_a_few_users_can_decide_which_epoch_is_best(tmp_path: Path) -> None:
 
 
 def test_a_run_is_evaluated_at_a_time(bst_command: Command, run_path: Path, tables: tuple[Path, Path]) -> None:
-    code, out, _ = bst_command(
+    code, out, err = bst_command(
         "evaluate", run_path, tables[0], "--users", tables[1], "--split-at", "400", "--keep-seen"
     )
     assert code == 0
     assert "to be predicted: the first event of each user from 400 on" in out
     assert "nothing is left out of the rankings" in out
-    assert "this is not how the run was split: what is predicted here may have been trained on" in out
+    assert err == (
+        "warning: --split-at 400 is not how the run was split: what is predicted here may have been trained on\n"
+    )
 
 
 def test_values_that_the_run_does_not_know_are_counted_aloud(

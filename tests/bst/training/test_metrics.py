@@ -95,6 +95,7 @@ def test_metrics_survive_being_written() -> None:
         (None, [[1, 2, 1, 4], [4, 5, 6, 1]], (False, "nothing is left out of the rankings; 50.0 %")),
         (True, [[1, 2, 1, 4], [4, 5, 6, 1]], (True, "left out of each ranking")),
         (False, [[1, 2, 3, 4], [4, 5, 6, 1]], (False, "nothing is left out")),
+        (None, [[1, 2]], (True, "there is no validation target to tell whether users return")),
     ],
 )
 def test_the_data_decide_whether_seen_items_are_left_out(
