@@ -17,11 +17,12 @@ from tests.clients.conftest import EVERY, Client, one_user, readme_commands
 from tests.conftest import Command
 
 DEMO = pytest.param("demo", marks=pytest.mark.slow)  # trained and exported for this alone
+ML_1M = pytest.param("ml_1m", marks=pytest.mark.slow)  # histories of 50: longer than all others together
 
 
 @EVERY
 @pytest.mark.parametrize(
-    "name", [DEMO, "ml_1m", "raw_ids", "text_ids", "numbers_k_input", "index", "index_no_context", "length_one"]
+    "name", [DEMO, ML_1M, "raw_ids", "text_ids", "numbers_k_input", "index", "index_no_context", "length_one"]
 )
 def test_verify_gives_the_verdict_of_bst_verify(
     client: Client, name: str, bundles: dict[str, Path], reference: Callable[..., dict[str, Any]]

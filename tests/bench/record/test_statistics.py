@@ -53,7 +53,7 @@ def test_noise_leaves_out_what_the_inputs_explain() -> None:
     assert latency.noise < 0.011
 
 
-@pytest.mark.parametrize("launches", [2, 3, 5, 8])
+@pytest.mark.parametrize("launches", [2, *(pytest.param(one, marks=pytest.mark.slow) for one in (3, 5, 8))])
 @pytest.mark.parametrize("share", [0.5, 0.99])
 def test_intervals_hold_the_true_percentile_in_nine_of_ten_even_of_few_launches(launches: int, share: float) -> None:
     rng = np.random.default_rng(launches)

@@ -37,6 +37,7 @@ def test_what_is_raised_or_answered_in_a_process_comes_back() -> None:
         in_own_process(refuse)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_masked_in_the_first_process_as_in_the_second() -> None:
     program = "print(*(in_own_process(masked) for _ in range(2)))"  # here, others may have been started before
     imports = "from bst.system.processes import in_own_process; from tests.bst.system.test_processes import masked"

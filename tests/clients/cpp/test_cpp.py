@@ -40,6 +40,7 @@ def example(cpp_build: Callable[[str], Path], builds: Builds) -> Path:
     return builds.get("cpp-example", make) / "build" / "example"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["raw_ids", "text_ids", "index"])
 def test_the_example_recommends_what_bst_recommend_does(
     example: Path, name: str, variants: dict[str, Path], bst_command: Command
@@ -54,6 +55,7 @@ def test_the_example_recommends_what_bst_recommend_does(
     assert [float(score) for _, score in rows] == pytest.approx(wanted["scores"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_example_ends_with_the_exit_codes_of_bst(example: Path, variants: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "bundle"
     shutil.copytree(variants["raw_ids"], copy)

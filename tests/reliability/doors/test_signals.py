@@ -71,7 +71,8 @@ def test_a_signal_leaves_the_bundle_that_was_to_be_refreshed(
     assert content(bundle) == content(small_bundle)
 
 
-@pytest.mark.parametrize("given", [INTERRUPT, pytest.param(TERMINATE, marks=ALSO)])
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [INTERRUPT, TERMINATE])
 def test_a_signal_ends_a_bench_with_all_its_processes(
     calls: Calls, small_bundle: Path, given: tuple[int, int, str]
 ) -> None:

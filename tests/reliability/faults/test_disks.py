@@ -85,6 +85,7 @@ def test_a_disk_without_room_for_a_model_repository_stays_as_it_was(
     assert sorted(path.name for path in small_disk.iterdir()) == ["filler", "more"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_file_of_a_bench_but_not_what_it_found(
     small_disk: Path, small_bundle: Path, bst_command: Command
 ) -> None:

@@ -73,13 +73,13 @@ def test_training_resumes_after_a_kill_at_any_moment(
     after_end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("formats", "kills"),
     [
-        ("torchscript", FEW),
-        pytest.param("torchscript", 4, marks=pytest.mark.slow),
-        pytest.param("onnx", 3, marks=pytest.mark.slow),
-        pytest.param("onnx,torchscript,pt2", 3, marks=pytest.mark.slow),
+        ("torchscript", 4),
+        ("onnx", 3),
+        ("onnx,torchscript,pt2", 3),
     ],
     indirect=["kills"],
 )

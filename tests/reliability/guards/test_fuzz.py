@@ -1,7 +1,6 @@
 """Readers of files from strangers: what once broke one, and what a fuzzer draws.
 
-pytest tests/reliability/guards/test_fuzz.py            # what once broke a reader
-pytest tests/reliability/guards/test_fuzz.py -m slow    # two minutes, ten with --times 5
+pytest tests/reliability/guards/test_fuzz.py            # three minutes, eleven with --times 5
 python -m tests.reliability.guards.fuzz                 # see there
 """
 
@@ -114,6 +113,7 @@ FORGED: list[tuple[str, str, str, Change]] = [
 ]
 
 
+@pytest.mark.slow
 def test_what_once_broke_a_reader_is_told_in_one_line(files: Path, tmp_path: Path) -> None:
     crashers = Path(shutil.copytree(CRASHERS, tmp_path / "crashers"))
     for reader, what, file, change in FORGED:
@@ -159,6 +159,7 @@ def test_events_that_pack_well_are_read(tmp_path: Path) -> None:
     assert len(read_interactions(tmp_path / "events.csv.gz", CONFIG).events) == 20_000
 
 
+@pytest.mark.slow
 def test_faults_that_are_planted_are_found(files: Path, tmp_path: Path) -> None:
     for file in PLANTED:  # in a reader of its own
         (tmp_path / "crashers" / file / "planted").mkdir(parents=True)

@@ -37,10 +37,13 @@ def test_the_same_seed_trains_the_same_bytes(tmp_path: Path) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_the_same_run_exports_the_same_bytes(run_path: Path, variants: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["onnx_top_k", pytest.param("score_candidates", marks=pytest.mark.slow)])
+def test_the_same_run_exports_the_same_bytes(
+    variant: str, run_path: Path, variants: dict[str, Path], tmp_path: Path
+) -> None:
     """But for TorchScript, which numbers its classes on from one script of a process to the next."""
-    export_bundle(run_path, tmp_path / "again", VARIANTS["score_candidates"][1])
-    first, again = contents(variants["score_candidates"]), contents(tmp_path / "again")
+    export_bundle(run_path, tmp_path / "again", VARIANTS[variant][1])
+    first, again = contents(variants[variant]), contents(tmp_path / "again")
     assert first.keys() == again.keys()
     assert {name for name in first if first[name] != again[name]} <= {"torchscript/model.pt", "manifest.json"}
 
