@@ -19,8 +19,10 @@ from bst.system.console import told_steps
 from bst.system.text import split_list
 from bst.system.validation import validated
 from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
-from export.bundle.folder import Bundle, open_bundle, verify_bundle
+from export.bundle.folder import Bundle, Verdict, open_bundle, verify_bundle
+from export.contract.contents import GOLDEN
 from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, Quality, VocabularyFacts
+from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import TopK
@@ -68,6 +70,14 @@ def export(
     tune: Annotated[
         bool, typer.Option(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
     ] = False,
+    golden: Annotated[
+        str | None,
+        typer.Option(
+            help="Recorded calls for bst verify and bst bench: "
+            + "; ".join(f"{one.name}: {one.about}" for one in RECORDINGS)
+            + f" [{DEFAULTS.golden}]."
+        ),
+    ] = None,
     native: Annotated[bool, typer.Option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
     triton: Annotated[
         Path | None,
@@ -78,7 +88,7 @@ def export(
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
     given = {"formats": formats, "signatures": signatures}
     lists = {name: None if names is None else split_list(names) for name, names in given.items()}
-    chosen = _chosen(k, max_k, exclude_history, {**lists, "ids": ids, "opset": opset, **flags})
+    chosen = _chosen(k, max_k, exclude_history, {**lists, "ids": ids, "opset": opset, "golden": golden, **flags})
     if triton is not None and out is None and into is None:
         _require_bundle(run, chosen)
         _write_repository(run, triton)
@@ -119,6 +129,8 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
         print(line)
     for line in warnings_of(manifest):
         print(f"note: {printable(line)}")
+    if RECORDINGS.find(manifest.settings.golden).real_users:
+        print(f"note: {GOLDEN}/ holds histories of held-out users; --golden synthetic records made-up ones")
     if manifest.tuning:
         print(f"advised for ONNX Runtime on {manifest.tuning.cpu}: {manifest.tuning.options}")
     size = sum(record.bytes for record in manifest.files)
@@ -159,11 +171,11 @@ def verify(
     json_output: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Check a bundle's hashes, load every file, replay the golden vectors; say what may break on this machine."""
-    warnings = warnings_of(read_manifest(bundle))
+    notes = warnings_of(read_manifest(bundle))
     verdicts, failure = [], None
     try:
         with told_steps() as tell:
-            for verdict in verify_bundle(bundle, tell):
+            for verdict in verify_bundle(bundle, tell, notes.append):
                 verdicts.append(verdict)  # noqa: PERF402  kept when the next one fails
     except CheckError as error:
         failure = error
@@ -172,19 +184,23 @@ def verify(
             "ok": failure is None,
             "failure": failure and str(failure),
             "verdicts": [vars(one) for one in verdicts],
-            "warnings": warnings,
+            "warnings": notes,
         }
         print(json.dumps(told))
     else:
         for one in verdicts:
-            print(
-                f"ok  {one.format:<12}{one.signature:<17}{one.cases:>4} calls {one.rows:>5} rows  "
-                f"max error {one.max_error:.1e}  {one.swaps} swaps"
-            )
-        for line in warnings:
+            print(f"ok  {one.format:<12}{one.signature:<17}{_replayed(one)}")
+        for line in notes:
             print(f"note: {printable(line)}")
     if failure:
         raise failure
+
+
+def _replayed(verdict: Verdict) -> str:
+    if verdict.max_error is None:
+        return "loaded, not replayed: its golden file was left out"
+    calls = f"{verdict.cases:>4} calls {verdict.rows:>5} rows"
+    return f"{calls}  max error {verdict.max_error:.1e}  {verdict.swaps} swaps"
 
 
 def recommend(

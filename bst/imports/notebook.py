@@ -13,7 +13,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -24,14 +23,13 @@ from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Run, RunConfig, library_versions, save_run
-from bst.run.heldout import Heldout
+from bst.run.heldout import made_up
 from bst.system.files import parse_json, read_text
 from bst.system.plain_tensors import read_plain_tensors
 from bst.system.validation import validated
 
 CONFIG_BYTES = 2**20
 HEAD_WIDTH = 1024  # hard-coded in the notebook, as is the slope of LeakyReLU
-GOLDEN_ROWS = 128
 
 
 class _Table(Frozen):
@@ -108,7 +106,7 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
         data=DataConfig(context=names),
         versions=library_versions("polars"),
     )
-    run = Run(model.eval(), run_config, _vocabularies(settings), _rows(settings), ())
+    run = Run(model.eval(), run_config, _vocabularies(settings), made_up(settings), ())
     save_run(out, run)
     return run
 
@@ -275,15 +273,3 @@ def _vocabularies(config: BSTConfig) -> Vocabularies:
         return Vocabulary(pl.Series("id", range(1, count + 1), dtype=pl.Int64))
 
     return Vocabularies(numbered(config.num_items), {one.name: numbered(one.num_categories) for one in config.context})
-
-
-def _rows(config: BSTConfig) -> Heldout:
-    """Make up rows: random items of every length, left-padded, some with zeros in the middle."""
-    rng = np.random.default_rng(0)
-    items = rng.integers(1, config.num_items + 1, (GOLDEN_ROWS, config.max_length))
-    lengths = rng.integers(1, config.max_length + 1, GOLDEN_ROWS)
-    items[np.arange(config.max_length) < config.max_length - lengths[:, None]] = 0
-    items[::5][rng.random(items[::5].shape) < 0.2] = 0
-    context = [rng.integers(0, feature.num_categories + 1, GOLDEN_ROWS) for feature in config.context]
-    columns = np.stack(context, axis=1) if context else np.zeros((GOLDEN_ROWS, 0), dtype=np.int64)
-    return Heldout(torch.from_numpy(items), torch.from_numpy(columns))

@@ -20,6 +20,7 @@ from bst.system.files import write_atomically
 HELDOUT_FILE, TEST_FILE = "heldout.safetensors", "test.safetensors"
 HELDOUT_ROWS = 512
 TEST_USERS = 10_000
+MADE_UP_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,18 @@ def draw_heldout(examples: Examples, max_length: int, seed: int) -> Heldout:
     batch = examples.batch(rows, max_length)
     items = torch.nn.functional.pad(batch.items, (max_length - batch.items.size(1), 0))
     return Heldout(items, batch.context, _alone(examples.subset(TEST_USERS, seed)))
+
+
+def made_up(config: BSTConfig) -> Heldout:
+    """Make up rows: random items of every length, some with zeros in the middle, and random categories."""
+    rng = np.random.default_rng(0)
+    items = rng.integers(1, config.num_items + 1, (MADE_UP_ROWS, config.max_length))
+    lengths = rng.integers(1, config.max_length + 1, MADE_UP_ROWS)
+    items[np.arange(config.max_length) < config.max_length - lengths[:, None]] = 0
+    items[::5][rng.random(items[::5].shape) < 0.2] = 0
+    context = [rng.integers(0, feature.num_categories + 1, MADE_UP_ROWS) for feature in config.context]
+    columns = np.stack(context, axis=1) if context else np.zeros((MADE_UP_ROWS, 0), dtype=np.int64)
+    return Heldout(torch.from_numpy(items), torch.from_numpy(columns))
 
 
 def write_heldout(run: Path, heldout: Heldout) -> None:

@@ -25,13 +25,14 @@ from bst.run.folder import (
     run_hash,
     write_vocabularies,
 )
+from bst.run.heldout import made_up
 from bst.system.console import Tell
 from bst.system.files import replaced_folder, require_space, staged_folder, to_json
 from bst.system.processes import in_own_process
 from export.bundle.folder import check_output_layer, verify_bundle
 from export.bundle.tuning import tune
 from export.contract.choices import ZEN_4, Rates, Tuning
-from export.contract.contents import list_files
+from export.contract.contents import GOLDEN, list_files
 from export.contract.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -44,6 +45,7 @@ from export.contract.manifest import (
     VocabularyFacts,
 )
 from export.contract.parity import TOLERANCE
+from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import SIGNATURES, Ids, Signature, TopK, build_signatures
@@ -155,6 +157,8 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         quality=quality,
         **facts,
     )
+    if not RECORDINGS.find(settings.golden).kept:
+        shutil.rmtree(stage / GOLDEN)
     write_card(stage, description, vocabularies)
     manifest = Manifest(**dict(description), files=list_files(stage))
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
@@ -220,12 +224,15 @@ def _write(
         )
     write_vocabularies(stage, run.vocabularies)
     tell("asking the model, in float32 and in float64")
-    every, stated = cases(run.config.model, run.heldout, settings.top_k), [*chain.from_iterable(signatures.values())]
+    recording = RECORDINGS.find(settings.golden)
+    users = run.heldout if recording.real_users or not recording.kept else made_up(run.config.model)
+    every, stated = cases(run.config.model, users, settings.top_k), [*chain.from_iterable(signatures.values())]
     answers = []
     for one in answer(run.model, run.config.model, run.vocabularies, settings, stated, every):
-        stored = [golden for golden in one.golden if worth_storing(golden)]
+        stored = [golden for golden in one.golden if worth_storing(golden, recording.numbers)]
         ids = one.signature.ids
-        write_golden(stage / _golden_folder(ids, settings), one.signature, stored, onnx_layout=ids == settings.ids)
+        onnx_layout = recording.onnx_layout and ids == settings.ids
+        write_golden(stage / _golden_folder(ids, settings), one.signature, stored, onnx_layout=onnx_layout)
         answers.append(one)
     return _Written(tuple(records), output_layer, answers)
 
@@ -316,7 +323,7 @@ def _architecture(config: BSTConfig) -> dict[str, Any]:
 
 
 def _golden_folder(ids: Ids, settings: ExportSettings) -> str:
-    return "golden" if ids == settings.ids else f"golden/{ids}"
+    return GOLDEN if ids == settings.ids else f"{GOLDEN}/{ids}"
 
 
 def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:

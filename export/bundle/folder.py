@@ -14,7 +14,7 @@ from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError
 from bst.run.folder import read_vocabularies
 from bst.system.console import Tell
-from export.contract.contents import check_files, require_inside
+from export.contract.contents import check_files, require_files
 from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer
 from export.contract.parity import TOLERANCE, compare
 from export.contract.rules import read_manifest
@@ -22,7 +22,7 @@ from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_si
 from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
-from export.proof.golden import read_golden
+from export.proof.golden import GoldenCall, read_golden
 from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ def open_bundle(path: Path) -> Bundle:
             cut short or a link out of it.
     """
     manifest = read_manifest(path)
-    require_inside(path, manifest)
+    require_files(path, manifest)
     vocabularies = read_vocabularies(path, WHAT)
     stated = {name: (one.dtype, one.count, one.padding) for name, one in _named(manifest.items, manifest.context)}
     held = {name: (one.dtype, len(one), one.padding) for name, one in _named(vocabularies.items, vocabularies.context)}
@@ -146,18 +146,28 @@ def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify_bundle` found for one signature in one format: the largest relative error of the golden calls."""
+    """What `verify_bundle` found for one signature in one format.
+
+    Attributes:
+        cases: golden calls that were replayed, with `rows` rows together; 0 where the golden file was left out, and the
+            signature was only loaded.
+        max_error: the largest error of a call, relative to its largest score; None without a call.
+    """
 
     format: str
     signature: str
     cases: int
     rows: int
-    max_error: float
+    max_error: float | None
     swaps: int
 
 
-def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdict]:
+def verify_bundle(path: Path, tell: Tell = lambda step: None, note: Tell = lambda line: None) -> Iterator[Verdict]:
     """Check the files against the manifest, load every one, and replay the golden vectors. Needs no training code.
+
+    Args:
+        tell: called with a line before each step.
+        note: called with a line for what differs and may: see `check_files`.
 
     Raises:
         InputError: the path is not a bundle.
@@ -166,7 +176,8 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None) -> Iterator[Verdic
     """
     manifest = read_manifest(path)
     tell("checking files")
-    check_files(path, manifest)
+    for line in check_files(path, manifest):
+        note(line)
     with one_at_a_time() as collect:
         for record in manifest.formats:
             if found := obstacles(record):
@@ -183,13 +194,15 @@ def check_output_layer(path: Path, layer: OutputLayer | None, signatures: Sequen
     """Prove what the manifest says of the output layer: golden user vectors times it are the golden scores.
 
     Args:
-        layer: nothing is proven where there is none.
+        layer: nothing is proven where there is none, nor without the golden files of its signatures.
         signatures: those of the bundle, at its own level first.
 
     Raises:
         CheckError: they are not.
     """
     if layer is None:
+        return
+    if not all((path / "golden" / f"{name}.json").exists() for name in OF_OUTPUT_LAYER):
         return
     weights, biases = map_output_layer(path, layer)
     encoded, scored = (next(one for one in signatures if one.name == name) for name in OF_OUTPUT_LAYER)
@@ -213,18 +226,17 @@ def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32
 
 def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
     """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
-    try:
-        golden = read_golden(path / record.golden, signature)
-    except InputError as error:  # as any file of a bundle
-        raise CheckError(str(error)) from None
-    if not golden:
-        raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
+    recorded = (path / record.golden / f"{signature.name}.json").exists()
+    golden = _golden_to_replay(path, record, signature) if recorded else []
     form = FORMATS.find(record.name)
+    form.beside_in(path, manifest, record, signature)
     form.check(file_of(path, record, signature), signature)
     try:
         session = form.open_in(path, record, signature)
     except InputError as error:  # a file of a bundle that does not load is a check that failed
         raise CheckError(str(error)) from None
+    if not golden:
+        return Verdict(record.name, signature.name, 0, 0, None, 0)
     found = [compare(signature, one.outputs, session(one.inputs), manifest.tolerance) for one in golden]
 
     def how_bad(place: int) -> tuple[bool, float]:
@@ -240,3 +252,13 @@ def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Sign
     rows = sum(len(one.outputs[signature.output_names[-1]]) for one in golden)
     swaps = sum(one.swaps for one in found)
     return Verdict(record.name, signature.name, len(golden), rows, found[worst].error, swaps)
+
+
+def _golden_to_replay(path: Path, record: FormatRecord, signature: Signature) -> list[GoldenCall]:
+    try:
+        golden = read_golden(path / record.golden, signature)
+    except InputError as error:  # as any file of a bundle
+        raise CheckError(str(error)) from None
+    if not golden:
+        raise CheckError(f"{path}: there is no golden case of {signature.name} to replay; export again")
+    return golden

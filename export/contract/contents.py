@@ -1,88 +1,121 @@
-"""The files of a bundle: which there are, whether they are those of the manifest, and whether they lie in it."""
+"""The files of a bundle: which there are, what each is for, and whether they are those of the manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bst.errors import CheckError, InputError
+from bst.system.text import shortened
 from export.contract.manifest import MANIFEST_FILE, FileRecord, Manifest
+
+CARD = "README.md"  # text for people, who may edit it
+GOLDEN = "golden"  # the folder of the evidence, which may be left out
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
     """Record every file below `folder` but the manifest, by path."""
     return tuple(
         FileRecord(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=_sha256(path))
-        for path in _files(folder)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST_FILE
     )
 
 
-def check_files(bundle: Path, manifest: Manifest) -> None:
-    """Compare the files of a bundle with its manifest.
+def check_files(bundle: Path, manifest: Manifest) -> list[str]:
+    """Compare the files of a bundle with its manifest. A link counts as the file that it leads to.
+
+    Programs, weights and ids must be there as the manifest states them. So must golden vectors, but they may be left
+    out. The card may be edited or left out. Files that the manifest does not list are left alone.
+
+    Returns:
+        A line for each thing that differs and may.
 
     Raises:
-        CheckError: files are missing, altered (named with both sizes or hashes), not listed, or links or pipes; all of
-            them in one message.
+        CheckError: files are missing or altered (with both sizes or hashes); the message names the first of them.
     """
-    if strange := [path for path in sorted(bundle.rglob("*")) if not _is_plain(path)]:
-        named = ", ".join(path.relative_to(bundle).as_posix() for path in strange)
-        raise CheckError(f"{bundle}: neither plain files nor folders: {named}; put files in their place")
-    found = {path.relative_to(bundle).as_posix(): path for path in _files(bundle)}
-    stated = {record.path: record for record in manifest.files}
-    offences = [f"{path} is missing" for path in stated if path not in found]
-    offences += [f"{path} is not in the manifest" for path in found if path not in stated]
-    offences += [told for name, path in found.items() if name in stated and (told := _altered(path, stated[name]))]
+    offences, notes, left_out = [], [], []
+    for record in manifest.files:
+        path = bundle / record.path
+        if not path.is_file():
+            if is_evidence(record.path) and not _is_there(path):
+                left_out.append(record.path)
+            elif record.path != CARD:
+                offences.append(f"{record.path} {_absence(path)}")
+        elif record.path == CARD:
+            if _difference(path, record):
+                notes.append(f"{CARD} was edited since the export; it is text for people")
+        elif difference := _difference(path, record):
+            offences.append(f"{record.path} is altered: {difference}")
     if offences:
-        raise CheckError(f"{bundle}: {'; '.join(offences)}; export again or restore the files")
+        raise CheckError(f"{bundle}: {shortened(offences, '; ')}; export again or restore the files")
+    if left_out:
+        notes.append(f"left out, and not replayed: {shortened(left_out)}")
+    if strangers := _strangers(bundle, manifest):
+        notes.append(f"not of the bundle, and left alone: {shortened(strangers)}")
+    return notes
 
 
-def require_inside(bundle: Path, manifest: Manifest) -> None:
-    """Refuse a bundle of which a file that is there lies elsewhere, or has not the size that is stated.
+def require_files(bundle: Path, manifest: Manifest) -> None:
+    """Refuse a bundle of which a program or golden file that is there is no file, or has not the size that is stated;
+    where a link leads out of the bundle, also one with another hash.
 
     Raises:
-        InputError: names all of them. What is missing is told by whoever needs it.
+        InputError: the message names the first of them. A missing file is reported by the code that reads it.
     """
     root, offences = os.path.realpath(bundle), []
-    places = [record.path.split("/") for record in manifest.files]
-    folders = {"/".join(parts[:depth]) for parts in places for depth in range(1, len(parts))}
-    elsewhere = tuple(f"{folder}/" for folder in folders if _leads_out(root, folder))
     for record in manifest.files:
-        path = f"{root}/{record.path}"
-        if record.path.startswith(elsewhere) or _leads_out(root, record.path):
-            offences.append(f"{record.path} leads out of the bundle")
-        elif not os.path.exists(path):
+        path = bundle / record.path
+        if record.path == CARD or not path.exists():
             continue
-        elif not os.path.isfile(path):
+        if not path.is_file():
             offences.append(f"{record.path} is not a file")
-        elif (size := os.path.getsize(path)) != record.bytes:
-            offences.append(f"{record.path} has {size:,} bytes, the manifest says {record.bytes:,}")
+            continue
+        # Inside the bundle the size is enough here; a program that a link fetches from elsewhere is hashed.
+        suspect = path.stat().st_size != record.bytes or os.path.commonpath((root, os.path.realpath(path))) != root
+        if suspect and (difference := _difference(path, record)):
+            offences.append(f"{record.path} is altered: {difference}")
     if offences:
-        raise InputError(f"{bundle}: {'; '.join(offences)}; export again or restore the files")
+        raise InputError(f"{bundle}: {shortened(offences, '; ')}; export again or restore the files")
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
+def is_evidence(path: str) -> bool:
+    """Whether a path of the manifest is that of a golden file."""
+    return path.startswith(f"{GOLDEN}/")
 
 
-def _altered(path: Path, stated: FileRecord) -> str | None:
-    """What differs; a file of another size, which may be endless, is not read."""
+def _difference(path: Path, stated: FileRecord) -> str | None:
+    """Say what differs. A file of another size, which may be endless, is not read."""
     if (size := path.stat().st_size) != stated.bytes:
-        return f"{stated.path} is altered: it has {size:,} bytes, the manifest says {stated.bytes:,}"
+        return f"it has {size:,} bytes, the manifest says {stated.bytes:,}"
     if (found := _sha256(path)) != stated.sha256:
-        return f"{stated.path} is altered: sha256 {found}, the manifest says {stated.sha256}"
+        return f"sha256 {found}, the manifest says {stated.sha256}"
     return None
 
 
-def _leads_out(root: str, path: str) -> bool:
-    whole = f"{root}/{path}"
-    return os.path.islink(whole) and os.path.commonpath((root, os.path.realpath(whole))) != root
+def _strangers(bundle: Path, manifest: Manifest) -> list[str]:
+    """List what the manifest does not; a folder that holds nothing of the bundle once, with a slash behind it."""
+    listed = {MANIFEST_FILE, *(record.path for record in manifest.files)}
+    folders = {parent.as_posix() for path in listed for parent in PurePosixPath(path).parents}
+    strangers: set[str] = set()
+    for folder, inner, files in os.walk(bundle):  # which follows no link
+        place = Path(folder).relative_to(bundle)
+        paths = [(place / name).as_posix() for name in inner]
+        strangers.update(f"{path}/" for path in paths if path not in folders)
+        inner[:] = [name for name, path in zip(inner, paths, strict=True) if path in folders]
+        strangers.update(path for name in files if (path := (place / name).as_posix()) not in listed)
+    return sorted(strangers)
 
 
-def _is_plain(path: Path) -> bool:
-    mode = path.lstat().st_mode
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _absence(path: Path) -> str:
+    if path.exists():
+        return "is not a file"
+    return "is a link that leads nowhere" if path.is_symlink() else "is missing"
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bst.config import Frozen
+from bst.errors import InputError
+from export.contract.recordings import RECORDINGS
 from export.contract.signatures import SIGNATURES, Ids, TopK
 
 OPSETS = (18, 20, 21, 23)
@@ -47,6 +49,7 @@ class ExportSettings(Frozen):
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
         tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
         shortlist: `top_k` in ONNX reads a compact copy of the output layer first, where that costs less.
+        golden: which golden vectors travel with the bundle: a name in `RECORDINGS`.
         cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
     """
 
@@ -57,6 +60,7 @@ class ExportSettings(Frozen):
     opset: int = 21
     shortlist: bool = True
     tune: bool = False
+    golden: str = "small"
     cpu: Cpu = "avx2"
 
     @field_validator("signatures")
@@ -64,6 +68,14 @@ class ExportSettings(Frozen):
     def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = SIGNATURES.names
         return tuple(sorted(names, key=lambda name: known.index(name) if name in known else len(known)))
+
+    @field_validator("golden")
+    @classmethod
+    def _is_a_recording(cls, name: str) -> str:
+        try:
+            return RECORDINGS.find(name).name
+        except InputError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _names_come_once(self) -> Self:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
+from bst.errors import CheckError
 from bst.run.folder import Run
 from export.contract.inputs import Array
-from export.contract.manifest import Entry, FormatRecord, Needs, OutputLayer
+from export.contract.manifest import Entry, FormatRecord, Manifest, Needs, OutputLayer
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature, can_hold_raw_ids
 from export.serving.blocks import Blocks
@@ -127,6 +128,10 @@ class Format(ABC):
             CheckError: it is not.
         """
 
+    def beside(self, path: Path) -> list[str]:
+        """List the other files that a file of this format names and needs, relative to its folder."""
+        return []
+
     @abstractmethod
     def open(
         self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
@@ -152,6 +157,21 @@ class Format(ABC):
     ) -> Session:
         """Load a signature of a bundle, at the level of the format; see `open`."""
         return self.open(file_of(bundle, record, signature), signature, threads=threads, options=options)
+
+    def beside_in(self, bundle: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> list[str]:
+        """List the other files that a signature of a bundle needs, as paths of the manifest; see `beside`.
+
+        Raises:
+            CheckError: one is not in the manifest, so that nothing says what it must hold.
+        """
+        path = file_of(bundle, record, signature)
+        folder = PurePosixPath(record.entries[signature.name].path).parent
+        needed = [(folder / name).as_posix() for name in self.beside(path)]
+        if strangers := sorted(set(needed) - {one.path for one in manifest.files}):
+            raise CheckError(
+                f"{path} names weights that are no files of its bundle: {', '.join(strangers)}; export again"
+            )
+        return needed
 
 
 def file_of(bundle: Path, record: FormatRecord, signature: Signature) -> Path:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bst.data.vocabulary import Vocabularies
-from bst.errors import CheckError, InputError
+from bst.errors import InputError
 from bst.run.folder import read_vocabularies
 from bst.system.console import Tell
 from bst.system.files import require_new, require_space, staged_folder
@@ -19,6 +18,7 @@ from export.contract.inputs import Array
 from export.contract.manifest import WHAT, Manifest
 from export.contract.rules import read_manifest
 from export.contract.signatures import Signature
+from export.formats import FORMATS
 from export.handout.snippets import example
 from export.handout.triton_config import config_of, is_batched, samples_of
 from export.proof.golden import read_golden
@@ -47,11 +47,10 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
     """Write the model repository `target` from a bundle, or nothing at all; give the names of its models.
 
     Each signature is a model of that name: `config.pbtxt`, `1/model.onnx`, its weights beside it under the name that it
-    states, and in `warmup/` the golden inputs that Triton runs before it calls the model ready. `README.md` says how to
-    start the server and how to ask it.
+    states, and in `warmup/` golden inputs, if the bundle has them, that Triton runs before it calls the model ready.
+    `README.md` says how to start the server and how to ask it.
 
-    The weights are copied once; the other models have them as hard links, or where the file system has none as further
-    copies. With those of the bundle they are not linked: onnx, and so `bst verify`, refuses weights with a second link.
+    Each model has a copy of the weights: `onnx.load` refuses weights that are a link, or have a second name.
 
     Raises:
         InputError: as `require_repository`, or `bundle` is not a bundle.
@@ -64,19 +63,17 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
     record = manifest.format("onnx")
     signatures = manifest.signatures_of(record)
     with staged_folder(target, REPOSITORY) as stage:
-        require_space(stage, sum(one.bytes for one in manifest.files if one.path.startswith("onnx/")), REPOSITORY)
-        whole = {one.path for one in manifest.files}
-        placed: dict[Path, Path] = {}
+        sizes = sum(one.bytes for one in manifest.files if one.path.startswith("onnx/"))
+        require_space(stage, sizes * len(signatures), REPOSITORY)
         for signature in signatures:
             tell(f"writing {signature.name} for Triton")
             folder = stage / signature.name
             graph = record.entries[signature.name].path
-            weights = _external_files(bundle / graph)
-            if not {(PurePosixPath(graph).parent / one).as_posix() for one in weights} <= whole:
-                told = f"{bundle / graph} names weights that are no files of its bundle: {', '.join(weights)}"
-                raise CheckError(f"{told}; export again")
-            _place_graph(bundle / graph, weights, folder / "1", placed)
-            samples = samples_of(signature, read_golden(bundle / record.golden, signature))
+            weights = FORMATS.find("onnx").beside_in(bundle, manifest, record, signature)
+            _place_graph(bundle / graph, [bundle / path for path in weights], folder / "1")
+            recorded = (bundle / record.golden / f"{signature.name}.json").exists()
+            golden = read_golden(bundle / record.golden, signature) if recorded else []
+            samples = samples_of(signature, golden)
             (folder / "warmup").mkdir()
             for sample in samples:
                 for name, array in sample.inputs.items():
@@ -97,34 +94,13 @@ def raw_bytes(array: Array) -> bytes:
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
-def _place_graph(graph: Path, weights: list[str], folder: Path, placed: dict[Path, Path]) -> None:
-    """Put an ONNX file and its weights into `folder`; `placed` says where weights already are in the repository."""
+def _place_graph(graph: Path, weights: list[Path], folder: Path) -> None:
+    """Put an ONNX file and its weights into `folder`."""
     folder.mkdir(parents=True)
     shutil.copyfile(graph, folder / "model.onnx")
-    for name in weights:
-        source, place = graph.parent / name, folder / name
+    for source in weights:
+        place = folder / source.relative_to(graph.parent)
         place.parent.mkdir(parents=True, exist_ok=True)
-        if source in placed:
-            _link_or_copy(placed[source], place)
-        else:
-            shutil.copyfile(source, place)
-            placed[source] = place
-
-
-def _external_files(graph: Path) -> list[str]:
-    """List the files of weights that an ONNX file names, relative to it."""
-    import onnx_ir as ir  # most of a second
-
-    model = ir.load(graph)
-    values = (one for part in (model.graph, *model.graph.subgraphs()) for one in part.initializers.values())
-    tensors = [one.const_value for one in values]
-    return sorted({os.fspath(one.location) for one in tensors if isinstance(one, ir.ExternalTensor)})
-
-
-def _link_or_copy(source: Path, place: Path) -> None:
-    try:
-        os.link(source, place)
-    except OSError:  # this file system has no hard links
         shutil.copyfile(source, place)
 
 

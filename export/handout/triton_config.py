@@ -38,6 +38,8 @@ def is_batched(signature: Signature) -> bool:
 
 def samples_of(signature: Signature, golden: list[GoldenCall]) -> list[Sample]:
     """Choose the golden calls to warm up with: a full history, an empty one, and several rows at once."""
+    if not golden:
+        return []
     found = {one.name: one.inputs for one in golden}
     if not is_batched(signature):
         return [Sample(case, 1, found[case]) for case in (*WARM_UP, "edges_in_one_batch") if case in found]

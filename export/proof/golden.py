@@ -28,7 +28,6 @@ from export.contract.signatures import Signature, TopK
 BATCH_SIZES = (1, 3, 64)
 LARGE_NUMBERS = 5_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
 CANDIDATES = (1, 7, 100)
-GOLDEN_NUMBERS = 10_000  # a call with more output than this is compared at export but not stored
 ALWAYS_STORED = ("full", "empty", "unknown_ids")
 STORED_NUMBERS = 200_000  # but of these only the first where their outputs are more
 OUT_OF_RANGE = 2**40
@@ -136,9 +135,11 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCall]:
     """Read `golden/<signature>.json`.
 
     Raises:
-        InputError: the file is missing or not what `write_golden` writes.
+        InputError: the file was left out, or is not what `write_golden` writes.
     """
     path = folder / f"{signature.name}.json"
+    if not path.exists() and not path.is_symlink():
+        raise InputError(f"{path} is not there, whose calls are wanted here; restore it, or export with --golden small")
     values = read_json(path, "a folder of golden vectors", DATA_BYTES)
     dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
 
@@ -178,12 +179,12 @@ def _require_whole(call: GoldenCall) -> None:
             raise ValueError(f"{name} of {call.name!r} is not one number a row")
 
 
-def worth_storing(case: GoldenCall) -> bool:
-    """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others if their outputs are few."""
+def worth_storing(case: GoldenCall, most: int) -> bool:
+    """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others with at most so many numbers."""
     numbers = sum(array.size for array in case.outputs.values())
     if case.name in ALWAYS_STORED:
         return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
-    return numbers <= GOLDEN_NUMBERS
+    return numbers <= most
 
 
 def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:

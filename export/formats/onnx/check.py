@@ -1,12 +1,13 @@
-"""Is an ONNX file valid, and does it say of itself what a signature states?"""
+"""Checks of an ONNX file: whether it is valid, says of itself what a signature states, and where its weights lie."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import onnx
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from bst.errors import CheckError
 from export.contract.signatures import Dtype, Signature, TensorSpec
@@ -25,8 +26,11 @@ def check_onnx(path: Path, signature: Signature) -> None:
         CheckError: it is not, or has not; the message names the first difference.
     """
     try:
-        onnx.checker.check_model(str(path), full_check=True)
-        graph = onnx.load(str(path), load_external_data=False).graph
+        model = onnx.load(str(path), load_external_data=False)
+        _require_inside(model.graph)
+        graph = onnx.GraphProto.FromString(model.graph.SerializeToString())
+        _take_as_inputs(model.graph)
+        onnx.checker.check_model(model, full_check=True)
         inputs, outputs = ([_spec_of(value) for value in values] for values in (graph.input, graph.output))
     except Exception as error:  # those of onnx, of protobuf and of what reads the types have no other common base
         raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
@@ -35,6 +39,41 @@ def check_onnx(path: Path, signature: Signature) -> None:
             raise CheckError(
                 f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"
             )
+
+
+def weights_of(path: Path) -> list[str]:
+    """List the files of weights that an ONNX file names, relative to its folder."""
+    graph = onnx.load(str(path), load_external_data=False).graph
+    return sorted({ExternalDataInfo(tensor).location for _, tensor in _outside(graph)})
+
+
+def _require_inside(graph: onnx.GraphProto) -> None:
+    for _, tensor in _outside(graph):
+        location = PurePosixPath(ExternalDataInfo(tensor).location)
+        if location.is_absolute() or ".." in location.parts:
+            raise ValueError(f"the weights of {tensor.name} are at {str(location)!r}, outside of its folder")
+
+
+def _take_as_inputs(graph: onnx.GraphProto) -> None:
+    """Make inputs of the weights that lie in other files: the checker of onnx refuses those files where they are links,
+    or have a second name, as in a cache of downloads."""
+    for holder, tensor in list(_outside(graph)):
+        graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        holder.initializer.remove(tensor)
+
+
+def _outside(graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, onnx.TensorProto]]:
+    """Give each tensor whose content lies in another file, with the graph that holds it."""
+    for part in _graphs(graph):
+        yield from ((part, tensor) for tensor in part.initializer if uses_external_data(tensor))
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(attribute.g)
 
 
 def _spec_of(value: onnx.ValueInfoProto) -> TensorSpec:

@@ -66,6 +66,11 @@ class Onnx(Format):
 
         check_onnx(path, signature)
 
+    def beside(self, path: Path) -> list[str]:
+        from export.formats.onnx.check import weights_of
+
+        return weights_of(path)
+
     def open(
         self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
     ) -> Session:

@@ -66,6 +66,4 @@ def test_the_whole_road_ends_in_a_page(
 def export_of_three(run: Path, out: Path) -> object:
     from export import ExportSettings, TopK, export_bundle
 
-    return export_bundle(
-        run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",))
-    )
+    return export_bundle(run, out, ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",)))
