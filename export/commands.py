@@ -70,6 +70,7 @@ def export(
     tune: Annotated[
         bool, typer.Option(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
     ] = False,
+    single_file: Annotated[bool, typer.Option(help="Put the weights into each ONNX file.")] = False,
     golden: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +87,7 @@ def export(
 ) -> None:
     """Export a run as a bundle of files, each proven equal to the model."""
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
+    flags["single_file"] = single_file or None
     given = {"formats": formats, "signatures": signatures}
     lists = {name: None if names is None else split_list(names) for name, names in given.items()}
     chosen = _chosen(k, max_k, exclude_history, {**lists, "ids": ids, "opset": opset, "golden": golden, **flags})
@@ -210,7 +212,10 @@ def recommend(
         list[str] | None, typer.Option(help="A feature and its value, such as gender=F; repeatable.")
     ] = None,
     backend: Annotated[str, typer.Option(help=f"{BACKENDS} or eager.")] = "onnxruntime",
-    k: Annotated[int | None, typer.Option(help="How many, where the bundle leaves that to the caller [10].")] = None,
+    k: Annotated[
+        int | None,
+        typer.Option(help="How many, up to what the bundle gives.  [default: all; with --max-k 10]"),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Recommend items for one user."""
@@ -221,12 +226,12 @@ def recommend(
     stated = opened.manifest.signature("top_k")
     if stated.max_k is not None:
         inputs["k"] = np.array([min(DEFAULTS.top_k.limit, stated.max_k) if k is None else k])
-    elif k is not None:
-        raise InputError(f"--k {k}: this bundle gives {stated.outputs[0].shape[1]}; export with --max-k to choose")
+    elif k is not None and not 1 <= k <= int(stated.outputs[0].shape[1]):
+        raise InputError(f"--k {k}: this bundle gives 1 to {stated.outputs[0].shape[1]}; export with a larger --k")
     answer = opened.session(backend, "top_k")(inputs)
     indices_or_ids = answer[stated.outputs[0].name][0]
     found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()
-    scores = [float(score) for score in answer["scores"][0] if np.isfinite(score)]  # -inf: nothing is left
+    scores = [float(score) for score in answer["scores"][0, :k] if np.isfinite(score)]  # -inf: nothing is left
     found = found[: len(scores)]
     if json_output:
         print(json.dumps({"item_ids": found, "scores": scores}))

@@ -42,15 +42,20 @@ TINY = Architecture(
     dim=16, num_heads=2, num_blocks=1, ff_width=32, max_length=12, head_widths=(24,), context_dim=4, tied_output=False
 )
 FIVE = ExportSettings(top_k=TopK(limit=5))
-INDEX = FIVE.model_copy(update={"ids": "index"})
+
+
+def exporting(limit: int = 5, **changes: object) -> ExportSettings:
+    return ExportSettings.model_validate({"top_k": {"limit": limit}, **changes})
+
+
 RUNS: dict[str, dict[str, Any]] = {
     "no_context": {"context": ()},
     "tied_mean": {"tied_output": True, "head_widths": (), "pooling": "mean", "context": ("region",)},
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
 }
 VARIANTS = {
-    "text_ids": ("text_ids", FIVE.model_copy(update={"formats": ("onnx", "torchscript")})),
-    "index": ("text_ids", INDEX.model_copy(update={"formats": ("onnx", "torchscript")})),
+    "text_ids": ("text_ids", exporting(formats=("onnx", "torchscript"))),
+    "index": ("text_ids", exporting(ids="index", formats=("onnx", "torchscript"))),
     "index_excluding": (
         "no_context",
         ExportSettings(
@@ -59,13 +64,13 @@ VARIANTS = {
     ),
     "index_no_context": (
         "no_context",
-        INDEX.model_copy(update={"formats": ("onnx", "torchscript"), "signatures": ("all_scores", "top_k")}),
+        exporting(ids="index", formats=("onnx", "torchscript"), signatures=("all_scores", "top_k")),
     ),
     "numbers_k_input": ("tied_mean", ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True))),
-    "length_one": ("length_one", FIVE.model_copy(update={"signatures": ("top_k",)})),
-    "score_candidates": ("shared", FIVE.model_copy(update={"signatures": ("score_candidates",)})),
-    "onnx_top_k": ("shared", ExportSettings(top_k=TopK(limit=3), formats=("onnx",), signatures=("top_k",))),
-    "script_top_k": ("shared", ExportSettings(top_k=TopK(limit=3), formats=("torchscript",), signatures=("top_k",))),
+    "length_one": ("length_one", exporting(signatures=("top_k",))),
+    "score_candidates": ("shared", exporting(signatures=("score_candidates",), golden="full")),
+    "onnx_top_k": ("shared", exporting(3, formats=("onnx",), signatures=("top_k",), golden="full")),
+    "script_top_k": ("shared", exporting(3, formats=("torchscript",), signatures=("top_k",))),
 }
 
 
@@ -84,7 +89,7 @@ SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 
 # Fixtures with a bundle, or a program of a client, behind them: a test that asks for one is marked `bundle`.
 BUNDLES = {"bundle_path", "variants", "small_bundle", "place", "files"}
-BUNDLES |= {"client", "bundles", "compiled_bundle", "demo_bundle", "ml_1m_bundle", "huge_ids"}
+BUNDLES |= {"single", "client", "bundles", "compiled_bundle", "demo_bundle", "ml_1m_bundle", "huge_ids"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -25,14 +25,14 @@ from bst.run.folder import (
     run_hash,
     write_vocabularies,
 )
-from bst.run.heldout import made_up
 from bst.system.console import Tell
 from bst.system.files import replaced_folder, require_space, staged_folder, to_json
 from bst.system.processes import in_own_process
 from export.bundle.folder import check_output_layer, verify_bundle
+from export.bundle.recording import drop_unless_kept, golden_folder, record_answers
 from export.bundle.tuning import tune
 from export.contract.choices import ZEN_4, Rates, Tuning
-from export.contract.contents import GOLDEN, list_files
+from export.contract.contents import list_files
 from export.contract.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -45,15 +45,13 @@ from export.contract.manifest import (
     VocabularyFacts,
 )
 from export.contract.parity import TOLERANCE
-from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import SIGNATURES, Ids, Signature, TopK, build_signatures
 from export.formats import FORMATS, Format, Order
 from export.handout.card import write_card
 from export.proof.blocks import where_they_part
-from export.proof.golden import cases, worth_storing, write_golden
-from export.proof.prove import Expected, PartedError, answer, prove
+from export.proof.prove import Expected, PartedError, prove
 from export.proof.quality import measure_top_k, quality_of
 from export.sessions.session import one_at_a_time
 from export.shortlist.choice import Shortlist, choose_shortlist
@@ -116,7 +114,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     _require_fit(run, settings, like)
     quality = quality_of(run, run_path)
     forms = [FORMATS.find(name) for name in settings.formats]
-    _require_room(stage, run_path, forms)
+    _require_room(stage, run_path, forms, settings)
     config, vocabularies = run.config.model, run.vocabularies
     levels = dict.fromkeys((settings.ids, *(form.level(settings.ids, vocabularies) for form in forms)))
     signatures = {
@@ -157,18 +155,17 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         quality=quality,
         **facts,
     )
-    if not RECORDINGS.find(settings.golden).kept:
-        shutil.rmtree(stage / GOLDEN)
+    drop_unless_kept(stage, settings)
     write_card(stage, description, vocabularies)
     manifest = Manifest(**dict(description), files=list_files(stage))
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
     return manifest
 
 
-def _require_room(stage: Path, run_path: Path, forms: Sequence[Format]) -> None:
+def _require_room(stage: Path, run_path: Path, forms: Sequence[Format], settings: ExportSettings) -> None:
     """Refuse before anything is written: torch ends the whole process when the disk is full in the middle of an
     archive."""
-    copies = 1 + sum(form.copies for form in forms)
+    copies = 1 + sum(form.copies(settings) for form in forms)
     weights, ids = ((run_path / name).stat().st_size for name in (WEIGHTS_FILE, VOCABULARY_FILE))
     require_space(stage, int(1.1 * copies * weights) + 8 * ids + GOLDEN_SPACE, "the bundle")
 
@@ -217,24 +214,15 @@ def _write(
                 name=form.name,
                 ids=ids,
                 entries={name: form.entry(name) for name in settings.signatures},
-                golden=_golden_folder(ids, settings),
+                golden=golden_folder(ids, settings),
                 equal_scores=form.equal_scores,
                 needs=form.needs(folder, settings),
             )
         )
     write_vocabularies(stage, run.vocabularies)
     tell("asking the model, in float32 and in float64")
-    recording = RECORDINGS.find(settings.golden)
-    users = run.heldout if recording.real_users or not recording.kept else made_up(run.config.model)
-    every, stated = cases(run.config.model, users, settings.top_k), [*chain.from_iterable(signatures.values())]
-    answers = []
-    for one in answer(run.model, run.config.model, run.vocabularies, settings, stated, every):
-        stored = [golden for golden in one.golden if worth_storing(golden, recording.numbers)]
-        ids = one.signature.ids
-        onnx_layout = recording.onnx_layout and ids == settings.ids
-        write_golden(stage / _golden_folder(ids, settings), one.signature, stored, onnx_layout=onnx_layout)
-        answers.append(one)
-    return _Written(tuple(records), output_layer, answers)
+    stated = [*chain.from_iterable(signatures.values())]
+    return _Written(tuple(records), output_layer, record_answers(stage, run, settings, stated))
 
 
 def _proven(
@@ -320,10 +308,6 @@ def _architecture(config: BSTConfig) -> dict[str, Any]:
     values = config.model_dump(mode="json", exclude={"num_items", "dropout", "init_method"})
     values["context"] = [(feature.name, feature.dim) for feature in config.context]
     return values
-
-
-def _golden_folder(ids: Ids, settings: ExportSettings) -> str:
-    return GOLDEN if ids == settings.ids else f"{GOLDEN}/{ids}"
 
 
 def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:

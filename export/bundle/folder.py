@@ -121,13 +121,14 @@ def format_of_backend(backend: str) -> Format:
     raise InputError(f"backend {backend!r} is not known; known: eager, {known}")
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Path | str) -> Bundle:
     """Read manifest and vocabularies. Of the files only place and size are looked at: `verify_bundle` reads them.
 
     Raises:
         InputError: the path is not a bundle, its vocabulary is another than the manifest states, or a file of it is
             cut short or a link out of it.
     """
+    path = Path(path)
     manifest = read_manifest(path)
     require_files(path, manifest)
     vocabularies = read_vocabularies(path, WHAT)
@@ -162,7 +163,9 @@ class Verdict:
     swaps: int
 
 
-def verify_bundle(path: Path, tell: Tell = lambda step: None, note: Tell = lambda line: None) -> Iterator[Verdict]:
+def verify_bundle(
+    path: Path | str, tell: Tell = lambda step: None, note: Tell = lambda line: None
+) -> Iterator[Verdict]:
     """Check the files against the manifest, load every one, and replay the golden vectors. Needs no training code.
 
     Args:
@@ -174,6 +177,7 @@ def verify_bundle(path: Path, tell: Tell = lambda step: None, note: Tell = lambd
         CheckError: a file is missing or altered, a format cannot run on this machine, or an answer differs; of all
             golden calls of a signature in a format the message names the one with the worst row.
     """
+    path = Path(path)
     manifest = read_manifest(path)
     tell("checking files")
     for line in check_files(path, manifest):

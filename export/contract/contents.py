@@ -12,6 +12,7 @@ from export.contract.manifest import MANIFEST_FILE, FileRecord, Manifest
 
 CARD = "README.md"  # text for people, who may edit it
 GOLDEN = "golden"  # the folder of the evidence, which may be left out
+MISSING = "is missing"
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
@@ -37,17 +38,15 @@ def check_files(bundle: Path, manifest: Manifest) -> list[str]:
     """
     offences, notes, left_out = [], [], []
     for record in manifest.files:
-        path = bundle / record.path
-        if not path.is_file():
-            if is_evidence(record.path) and not _is_there(path):
-                left_out.append(record.path)
-            elif record.path != CARD:
-                offences.append(f"{record.path} {_absence(path)}")
-        elif record.path == CARD:
-            if _difference(path, record):
-                notes.append(f"{CARD} was edited since the export; it is text for people")
-        elif difference := _difference(path, record):
-            offences.append(f"{record.path} is altered: {difference}")
+        difference = _difference(bundle / record.path, record)
+        if difference is None or (record.path == CARD and difference == MISSING):
+            continue
+        if record.path == CARD:
+            notes.append(f"{CARD} was edited since the export; it is text for people")
+        elif difference == MISSING and record.path.startswith(f"{GOLDEN}/"):
+            left_out.append(record.path)
+        else:
+            offences.append(f"{record.path} {difference}")
     if offences:
         raise CheckError(f"{bundle}: {shortened(offences, '; ')}; export again or restore the files")
     if left_out:
@@ -69,28 +68,24 @@ def require_files(bundle: Path, manifest: Manifest) -> None:
         path = bundle / record.path
         if record.path == CARD or not path.exists():
             continue
-        if not path.is_file():
-            offences.append(f"{record.path} is not a file")
-            continue
         # Inside the bundle the size is enough here; a program that a link fetches from elsewhere is hashed.
-        suspect = path.stat().st_size != record.bytes or os.path.commonpath((root, os.path.realpath(path))) != root
-        if suspect and (difference := _difference(path, record)):
-            offences.append(f"{record.path} is altered: {difference}")
+        inside = os.path.commonpath((root, os.path.realpath(path))) == root
+        if inside and path.is_file() and path.stat().st_size == record.bytes:
+            continue
+        if difference := _difference(path, record):
+            offences.append(f"{record.path} {difference}")
     if offences:
         raise InputError(f"{bundle}: {shortened(offences, '; ')}; export again or restore the files")
 
 
-def is_evidence(path: str) -> bool:
-    """Whether a path of the manifest is that of a golden file."""
-    return path.startswith(f"{GOLDEN}/")
-
-
 def _difference(path: Path, stated: FileRecord) -> str | None:
     """Say what differs. A file of another size, which may be endless, is not read."""
+    if not path.is_file():
+        return "is not a file" if path.exists() else MISSING
     if (size := path.stat().st_size) != stated.bytes:
-        return f"it has {size:,} bytes, the manifest says {stated.bytes:,}"
+        return f"is altered: it has {size:,} bytes, the manifest says {stated.bytes:,}"
     if (found := _sha256(path)) != stated.sha256:
-        return f"sha256 {found}, the manifest says {stated.sha256}"
+        return f"is altered: sha256 {found}, the manifest says {stated.sha256}"
     return None
 
 
@@ -106,16 +101,6 @@ def _strangers(bundle: Path, manifest: Manifest) -> list[str]:
         inner[:] = [name for name, path in zip(inner, paths, strict=True) if path in folders]
         strangers.update(path for name in files if (path := (place / name).as_posix()) not in listed)
     return sorted(strangers)
-
-
-def _is_there(path: Path) -> bool:
-    return path.exists() or path.is_symlink()
-
-
-def _absence(path: Path) -> str:
-    if path.exists():
-        return "is not a file"
-    return "is a link that leads nowhere" if path.is_symlink() else "is missing"
 
 
 def _sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from export.contract.signatures import Signature, TensorSpec
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
+RAGGED = "has rows of different lengths: pad the shorter ones in front, with the padding id of the manifest"
 
 
 def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
@@ -28,35 +29,53 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
     sizes: dict[str, int] = {}
     for spec in signature.inputs:
         if spec.name in inputs:
-            array = np.asarray(inputs[spec.name])
-            found = _offences(spec, array, sizes)
-            if not found and spec.name == "k" and not 1 <= int(array[0]) <= (signature.max_k or 0):
-                found = [f"k is {array[0]}, not between 1 and {signature.max_k}"]
-            offences += found
-            if not found:
+            array = _array(spec, inputs[spec.name])
+            offence = f"{spec.name} {RAGGED}" if array is None else _offence(spec, array, sizes)
+            if array is None or offence:
+                offences.append(offence)
+            elif spec.name == "k" and not 1 <= int(array[0]) <= (signature.max_k or 0):
+                offences.append(f"k is {array[0]}, not between 1 and {signature.max_k}")
+            else:
                 arrays[spec.name] = array.astype(np.int64 if spec.dtype == "int64" else object)
     if offences:
         raise InputError(f"{'; '.join(offences)}; {signature}")
     return arrays
 
 
-def _offences(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> list[str]:
-    integers = np.issubdtype(array.dtype, np.integer)
-    texts = array.dtype.kind in "UO" and all(isinstance(value, str) for value in array.flat)
-    if not (integers if spec.dtype == "int64" else texts):
-        return [f"{spec.name} holds {array.dtype}, not {spec.dtype}"]
-    if spec.dtype == "string" and not _is_unicode("".join(array.flat)):
-        spoilt = next(value for value in array.flat if not _is_unicode(value))
-        return [f"{spec.name} holds {spoilt!r}, which UTF-8 cannot write"]
-    if spec.dtype == "int64" and array.size and int(array.max()) > np.iinfo(np.int64).max:
-        return [f"{spec.name} holds {array.max()}, beyond int64"]
+def _array(spec: TensorSpec, value: Any) -> Array | None:
+    """Make an array of what was given; None, if its rows have different lengths. NumPy alone would make text of a NaN
+    beside text."""
+    try:
+        array = np.asarray(value, dtype=object if spec.dtype == "string" else None)
+    except ValueError:
+        return None
+    nested = array.dtype == object and any(isinstance(one, list | tuple | np.ndarray) for one in array.flat)
+    return None if nested else array
+
+
+def _offence(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> str:
+    """Say what is wrong with an input; nothing, if the text is empty."""
+    if spec.dtype == "string":
+        if strangers := [value for value in array.flat if not isinstance(value, str)]:
+            unknown = (
+                " (text is '' where nothing is known)" if strangers[0] is None or strangers[0] != strangers[0] else ""
+            )
+            return f"{spec.name} holds {strangers[0]!r}, not string{unknown}"
+        if not _is_unicode("".join(array.flat)):
+            spoilt = next(value for value in array.flat if not _is_unicode(value))
+            return f"{spec.name} holds {spoilt!r}, which UTF-8 cannot write"
+    elif not np.issubdtype(array.dtype, np.integer):
+        empty = "; an empty history is one slot of the padding id" if array.size == 0 and spec.name == "history" else ""
+        return f"{spec.name} holds {array.dtype}, not int64{empty}"
+    elif array.size and int(array.max()) > np.iinfo(np.int64).max:
+        return f"{spec.name} holds {array.max()}, beyond int64"
     if array.ndim != len(spec.shape) or (array.size == 0 and 0 not in spec.shape):
-        return [f"{spec.name} has shape {list(array.shape)}"]
+        return f"{spec.name} has shape {list(array.shape)}"
     for axis, size in zip(spec.shape, array.shape, strict=True):
         expected = sizes.setdefault(axis, size) if isinstance(axis, str) else axis
         if size != expected:
-            return [f"{spec.name} has shape {list(array.shape)}, where {axis} is {expected}"]
-    return []
+            return f"{spec.name} has shape {list(array.shape)}, where {axis} is {expected}"
+    return ""
 
 
 def _is_unicode(text: str) -> bool:

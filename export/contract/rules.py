@@ -68,7 +68,6 @@ def _named_files(manifest: Manifest) -> set[str]:
     named = {manifest.weights}
     for record in manifest.formats:
         named |= {entry.path for entry in record.entries.values()}
-        named |= {f"{record.golden}/{name}.json" for name in record.entries}
     if manifest.output_layer:
         named |= {manifest.output_layer.weights.path, manifest.output_layer.biases.path}
     return named

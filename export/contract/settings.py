@@ -49,6 +49,7 @@ class ExportSettings(Frozen):
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
         tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
         shortlist: `top_k` in ONNX reads a compact copy of the output layer first, where that costs less.
+        single_file: each ONNX file holds its weights itself, for programs that read one file.
         golden: which golden vectors travel with the bundle: a name in `RECORDINGS`.
         cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
     """
@@ -60,6 +61,7 @@ class ExportSettings(Frozen):
     opset: int = 21
     shortlist: bool = True
     tune: bool = False
+    single_file: bool = False
     golden: str = "small"
     cpu: Cpu = "avx2"
 

@@ -21,7 +21,6 @@ class AOTInductor(Format):
     name = "aotinductor"
     backend = "aotinductor"
     holds_text = False
-    copies = 4  # one a signature
 
     def require(self, config: BSTConfig, settings: ExportSettings) -> None:
         if config.padding == "counted":
@@ -29,6 +28,9 @@ class AOTInductor(Format):
                 "aotinductor pads every history, and to this model (padding='counted') that matters; leave it out"
             )
         require_compiler()
+
+    def copies(self, settings: ExportSettings) -> int:
+        return len(settings.signatures)
 
     def entry(self, signature: str) -> Entry:
         return Entry(path=f"aotinductor/{signature}.pt2")

@@ -75,7 +75,6 @@ class Format(ABC):
         backend: what executes it, as `bst recommend --backend` calls it.
         holds_text: text can go in and out of it. Where it cannot, a bundle with text ids holds it at index level.
         equal_scores: in which order `top_k` gives items of equal scores.
-        copies: how many times the weights lie in its folder.
         snippets: programs that the README in a bundle shows.
     """
 
@@ -83,7 +82,6 @@ class Format(ABC):
     backend: str
     holds_text: bool = True
     equal_scores: Literal["lower index first", "any order"] = "any order"
-    copies: int = 1
     snippets: tuple[Snippet, ...] = ()
 
     def level(self, ids: Ids, vocabularies: Vocabularies) -> Ids:
@@ -96,6 +94,10 @@ class Format(ABC):
         Raises:
             InputError: with the reason and the remedy.
         """
+
+    def copies(self, settings: ExportSettings) -> int:
+        """How many times the weights lie in its folder."""
+        return 1
 
     @abstractmethod
     def entry(self, signature: str) -> Entry:

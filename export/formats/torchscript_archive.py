@@ -21,7 +21,7 @@ def save_torchscript(
 ) -> None:
     """Script `model` with one method a signature and write it to `path`; `metadata` go into the archive's `extra/`.
 
-    The model must be in evaluation mode.
+    `forward` is the first signature, for servers that call nothing else. The model must be in evaluation mode.
     """
     with _no_deprecation():
         for kind in {Scorer, type(model.scorer), IntegerIds, TextIds}:
@@ -38,6 +38,7 @@ def save_torchscript(
         scripted = torch.jit.script(archive.eval())
         for signature in signatures:
             scripted.define(method_source(signature))
+        scripted.define(forward_source(signatures[0]))
         torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
 
 
@@ -67,6 +68,13 @@ def method_source(signature: Signature) -> str:
     result = f"Tuple[{', '.join(results)}]" if len(results) > 1 else results[0]
     body = textwrap.indent("\n".join(lines), "    ")
     return f"def {signature.name}(self, {', '.join(arguments)}) -> {result}:\n{body}\n"
+
+
+def forward_source(signature: Signature) -> str:
+    """Write a method `forward` that calls a signature."""
+    head, _, _ = method_source(signature).partition("\n")
+    names = ", ".join(spec.name for spec in signature.inputs)
+    return f"{head.replace(signature.name, 'forward', 1)}\n    return self.{signature.name}({names})\n"
 
 
 def _type_of(spec: TensorSpec) -> str:

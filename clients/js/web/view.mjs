@@ -121,7 +121,8 @@ export function countInput(first, most, onChange) {
 /** @param {Report} report */
 export function verdictTable({ verdicts }) {
   const heads = ["signature", "calls", "rows", "max error", "swaps"];
-  const cells = verdicts.map((one) => [one.signature, one.cases, one.rows, one.max_error.toExponential(1), one.swaps]);
+  const error = (/** @type {number | null} */ value) => (value === null ? "not replayed" : value.toExponential(1));
+  const cells = verdicts.map((one) => [one.signature, one.cases, one.rows, error(one.max_error), one.swaps]);
   const row = (/** @type {string} */ tag, /** @type {(string | number)[]} */ values) =>
     element("tr", {}, ...values.map((value, place) => element(tag, { class: place ? "n" : "" }, String(value))));
   return element(

@@ -14,6 +14,7 @@ from export.formats.format import SNIPPETS, Format, Order, Question, Snippet
 from export.serving.blocks import Blocks
 from export.sessions.session import OnnxSession, Session
 
+ONE_FILE_BYTES = 1_900_000_000  # protobuf reads 2 GiB; there is room for the graph
 # The first ONNX Runtime that runs a file of an opset. That one was tried, and the one before it, which refuses the file
 # (but for 1.15.0, the oldest that could be had): docs/results/export.md.
 ORT_FOR_OPSET = {18: "1.15.0", 20: "1.17.0", 21: "1.19.0", 23: "1.23.0"}
@@ -32,6 +33,14 @@ class Onnx(Format):
     def require(self, config: BSTConfig, settings: ExportSettings) -> None:
         if settings.opset not in OPSETS:
             raise InputError(f"opset {settings.opset} is not supported; known: {', '.join(map(str, OPSETS))}")
+        if settings.single_file and config.stored_bytes > ONE_FILE_BYTES:
+            raise InputError(
+                f"the weights have {config.stored_bytes / 1e9:,.1f} GB, and one ONNX file holds at most 2; "
+                "leave out --single-file"
+            )
+
+    def copies(self, settings: ExportSettings) -> int:
+        return len(settings.signatures) if settings.single_file else 1
 
     def entry(self, signature: str) -> Entry:
         return Entry(path=f"onnx/{signature}.onnx")
@@ -48,6 +57,7 @@ class Onnx(Format):
             opset=order.settings.opset,
             metadata=order.metadata,
             shortlist=order.shortlist,
+            single_file=order.settings.single_file,
         )
 
     def needs(self, folder: Path, settings: ExportSettings) -> Needs:

@@ -100,10 +100,13 @@ class _Frame:
 
     def _first_real(self, items: ir.Value) -> ir.Value:
         """The first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
-        largest = self.nodes.add("ReduceMax", items, self.nodes.constant("axis_0", [0]), keepdims=0)
-        real = self.nodes.add("Greater", largest, self.nodes.constant("padding", [0]))
+        padding = self.nodes.constant("padding", [0])
+        real = self.nodes.add("Cast", self.nodes.add("Greater", items, padding), to=ir.DataType.FLOAT)
+        # A sum, where the largest would do: symbolic shape inference of ONNX Runtime knows no ReduceMax.
+        rows = self.nodes.add("ReduceSum", real, self.nodes.constant("axis_0", [0]), keepdims=0)
+        some = self.nodes.add("Greater", rows, self.nodes.constant("no_rows", np.zeros(1, dtype=np.float32)))
         # The first of the largest: that is ArgMax's promise for equal values.
-        return self.nodes.add("ArgMax", self.nodes.add("Cast", real, to=ir.DataType.FLOAT), axis=0, keepdims=1)
+        return self.nodes.add("ArgMax", self.nodes.add("Cast", some, to=ir.DataType.FLOAT), axis=0, keepdims=1)
 
     def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
         """Give the outputs of the signature: raw ids for indices, and the first k of them."""

@@ -45,12 +45,14 @@ def save_onnx(
     opset: int,
     metadata: Mapping[str, str],
     shortlist: Shortlist | None = None,
+    single_file: bool = False,
 ) -> OutputLayer | None:
     """Write `<signature>.onnx` for each signature into `folder`, and the weights of all of them into `weights.bin`.
 
     Args:
-        metadata: goes into `metadata_props` of every file, with `bst.signature` beside it.
+        metadata: goes into `metadata_props` of every file, with `bst.signature.NAME` beside it.
         shortlist: how `top_k` looks for its items; without it, it scores all of them.
+        single_file: each graph holds its weights itself, and there is no `weights.bin`.
 
     Returns:
         Where in the weights the output layer lies, if `signatures` are among them that prove it.
@@ -68,13 +70,11 @@ def save_onnx(
             _put_shortlist(model, scorer, shortlist, top_k, opset)
         put_frame(model, signature, scorer.max_length, top_k, vocabularies, padding_counts=scorer.model.padding_counts)
         model.ir_version = IR_VERSIONS[opset]
-        model.metadata_props.update({**metadata, "bst.signature": signature.model_dump_json()})
+        # Under a name of its own: `onnx.compose` joins no graphs that give one name two values.
+        own = {f"bst.signature.{signature.name}": signature.model_dump_json()}
+        model.metadata_props.update({**metadata, **own})
         models[signature.name] = model
-    weights = _Weights(folder)
-    for model in models.values():
-        weights.take_from(model)
-    provable = models.keys() >= set(OF_OUTPUT_LAYER)
-    output_layer = weights.place_output_layer(scorer) if provable else None
+    output_layer = None if single_file else _place_weights(folder, models, scorer)
     for value in whole.graph.initializers.values():
         value.const_value = None  # the exporter's rewrite rules keep the last graph that they saw, and so the weights
     for signature in signatures:
@@ -82,6 +82,13 @@ def save_onnx(
         ir.save(models[signature.name], path)
         check_onnx(path, signature)
     return output_layer
+
+
+def _place_weights(folder: Path, models: Mapping[str, ir.Model], scorer: Scorer) -> OutputLayer | None:
+    weights = _Weights(folder)
+    for model in models.values():
+        weights.take_from(model)
+    return weights.place_output_layer(scorer) if models.keys() >= set(OF_OUTPUT_LAYER) else None
 
 
 class _Whole(nn.Module):

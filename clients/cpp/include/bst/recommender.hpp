@@ -151,19 +151,18 @@ class Recommender : public RawIdCaller {
       : RawIdCaller(bundle, runtime, "top_k", options) {}
 
   // `history` raw ids, oldest first, as many as you like: the newest `max_length` are read, unknown ones are
-  // ignored, and with none the context alone decides. `k` only of a bundle that takes it
-  // (`signature().max_k`). Throws InputError for ids of another kind, a feature that the model has not, and a
-  // k out of range.
+  // ignored, and with none the context alone decides. At most `k` are given, as many as the bundle gives by
+  // default. Throws InputError for ids of another kind, a feature that the model has not, and a k out of range.
   Recommendation recommend(const Ids& history, const Context& context = {},
                            std::optional<int64_t> k = {}) const {
-    if (k && !signature().max_k)
-      throw InputError("k " + std::to_string(*k) + ": this bundle gives " +
-                       std::to_string(signature().outputs[0].shape[1].size) +
-                       "; export with --max-k to choose");
+    const auto given = signature().outputs[0].shape[1].size;  // of a fixed k
+    if (k && !signature().max_k && (*k < 1 || *k > given))
+      throw InputError("--k " + std::to_string(*k) + ": this bundle gives 1 to " + std::to_string(given) +
+                       "; export with a larger --k");
     const auto answer = function_(translator_.inputs({history, context, {}, k}));
     Recommendation found;
     for (const float score : answer.at("scores").floats()) {
-      if (!std::isfinite(score)) break;  // nothing is left
+      if (!std::isfinite(score) || (k && int64_t(found.scores.size()) == *k)) break;  // nothing is left
       found.scores.push_back(score);
     }
     found.item_ids = translator_.ids(answer.at(signature().outputs[0].name), found.scores.size());

@@ -61,10 +61,24 @@ inline std::string to_text(const Id& id) {
   return std::to_string(std::get<int64_t>(id));
 }
 
+// A number as people write it, such as 1,234,567.
+inline std::string with_commas(int64_t number) {
+  auto digits = std::to_string(number);
+  for (int place = int(digits.size()) - 3; place > (number < 0); place -= 3) digits.insert(place, ",");
+  return digits;
+}
+
 inline std::string join(const Texts& parts, const std::string& between) {
   std::string text;
   for (size_t place = 0; place < parts.size(); ++place) text += (place ? between : "") + parts[place];
   return text;
+}
+
+// The first five parts, and how many more there are.
+inline std::string shortened(Texts parts, const std::string& between) {
+  const size_t shown = 5, more = parts.size() > shown ? parts.size() - shown : 0;
+  if (more) parts.resize(shown), parts.push_back("and " + with_commas(int64_t(more)) + " more");
+  return join(parts, between);
 }
 
 inline std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }

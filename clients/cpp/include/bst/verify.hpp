@@ -1,17 +1,20 @@
 // Is a bundle whole, and does it answer here as it did where it was exported?
 #pragma once
 
+#include <optional>
+
 #include "detail/golden.hpp"
 #include "detail/parity.hpp"
 #include "runtime.hpp"
 
 namespace bst {
 
-// The golden calls of one signature in one format; `max_error` is relative to the largest score of a call.
+// The golden calls of one signature in one format; `max_error` is relative to the largest score of a call, and
+// not there without a call: the golden file was left out, and the signature only loaded.
 struct Verdict {
   std::string format, signature;
   int64_t cases = 0, rows = 0;
-  double max_error = 0;
+  std::optional<double> max_error;
   int64_t swaps = 0;
 };
 
@@ -26,6 +29,8 @@ namespace detail {
 
 inline std::vector<GoldenCase> golden_to_replay(const Bundle& bundle, const Format& format,
                                                 const Signature& signature) {
+  std::error_code nowhere;
+  if (!fs::exists(golden_file(bundle, format, signature), nowhere)) return {};
   try {
     auto golden = read_golden(bundle, format, signature);
     if (!golden.empty()) return golden;
@@ -42,7 +47,8 @@ inline Verdict replay(const Bundle& bundle, const Format& format, const std::str
   const Function function(bundle, format, name, runtime);
   const auto& signature = function.signature();
   Comparison worst{-1, 0, ""};
-  Verdict verdict{format.name, name, int64_t(golden.size()), 0, 0, 0};
+  Verdict verdict{format.name, name, int64_t(golden.size()), 0, {}, 0};
+  if (golden.empty()) return verdict;
   size_t where = 0, failed = 0;
   for (size_t place = 0; place < golden.size(); ++place) {
     const auto& [called, inputs, outputs] = golden[place];
@@ -69,7 +75,9 @@ inline Verdict replay(const Bundle& bundle, const Format& format, const std::str
 inline Report verify(const Bundle& bundle, Runtime& runtime, const std::string& asked = "") {
   Report report;
   try {
-    bundle.check_files();
+    auto notes = bundle.check_files();
+    if (const auto strangers = bundle.strangers(); !strangers.empty())
+      notes.push_back("not of the bundle, and left alone: " + shortened(strangers, ", "));
     for (const auto& name : runtime.formats()) {
       const auto* format = bundle.manifest.format(name);
       if (!format || (!asked.empty() && asked != name)) continue;
@@ -78,6 +86,7 @@ inline Report verify(const Bundle& bundle, Runtime& runtime, const std::string& 
       for (const auto& [signature, file] : format->entries)
         report.verdicts.push_back(detail::replay(bundle, *format, signature, runtime));
     }
+    report.warnings.insert(report.warnings.end(), notes.begin(), notes.end());
     if (report.verdicts.empty()) choose_format(bundle, runtime, asked);  // says what is there
   } catch (const CheckError& error) {
     report.failure = error.what();

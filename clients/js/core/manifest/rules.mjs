@@ -25,8 +25,8 @@ function files(manifest) {
   const listed = manifest.files.map(({ path }) => path);
   const layer = manifest.output_layer;
   const named = new Set([manifest.weights, ...(layer ? [layer.weights.path, layer.biases.path] : [])]);
-  for (const { entries, golden } of manifest.formats) {
-    for (const [name, { path }] of Object.entries(entries)) named.add(path).add(`${golden}/${name}.json`);
+  for (const { entries } of manifest.formats) {
+    for (const { path } of Object.values(entries)) named.add(path);
   }
   const missing = [...named].filter((path) => !listed.includes(path)).sort();
   return [

@@ -20,6 +20,7 @@ const WARM_UP_CALLS = 20;
  */
 export async function bench(bundle, options, tell = () => {}) {
   const golden = await readGolden(bundle, "top_k");
+  if (!golden) throw new InputError("the golden calls of top_k were left out, which are timed here; restore golden/");
   const chosen = golden.find((one) => one.name === options.case);
   if (!chosen) {
     const known = golden.map((one) => one.name).join(", ");

@@ -33,9 +33,4 @@ inline std::string sha256(const fs::path& path) {
   return text;
 }
 
-// Whether a path below `folder` leads out of it by a link.
-inline bool leads_out(const fs::path& folder, const std::string& name) {
-  return *fs::relative(folder / name, folder).begin() == "..";
-}
-
 }  // namespace bst

@@ -72,11 +72,14 @@ inline GoldenCase read_golden_case(const Field& field, const Signature& signatur
 
 }  // namespace detail
 
+inline fs::path golden_file(const Bundle& bundle, const Format& format, const Signature& signature) {
+  return bundle.path / format.golden / (signature.name + ".json");
+}
+
 // Throws InputError if the file is missing or is no file of golden vectors.
 inline std::vector<GoldenCase> read_golden(const Bundle& bundle, const Format& format,
                                            const Signature& signature) {
-  const auto path = bundle.path / format.golden / (signature.name + ".json");
-  return read_file(path, "a file of golden vectors", [&](const Json& json) {
+  return read_file(golden_file(bundle, format, signature), "a file of golden vectors", [&](const Json& json) {
     std::vector<GoldenCase> golden;
     for (const auto& one : Field(json).at("cases").list())
       golden.push_back(detail::read_golden_case(one, signature));

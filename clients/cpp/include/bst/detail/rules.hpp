@@ -28,8 +28,7 @@ inline bool is_inside(const std::string& path) {
 inline std::set<std::string> named_files(const Manifest& manifest, const Field& root) {
   std::set<std::string> named{root.at("weights").text()};
   for (const auto& format : manifest.formats)
-    for (const auto& [name, path] : format.entries)
-      named.insert({path, format.golden + "/" + name + ".json"});
+    for (const auto& [name, path] : format.entries) named.insert(path);
   if (const auto layer = root.at("output_layer"); !layer.null())
     for (const auto* part : {"weights", "biases"}) named.insert(layer.at(part).at("path").text());
   return named;
