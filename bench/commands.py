@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench.contestants.backends import BACKENDS
 from bench.demo.demo import DEFAULT_OUT, run_demo
-from bench.demo.serve import DEFAULT_PORT, require_demo, require_server, serve_demo
+from bench.demo.serve import require_demo, serve_demo
 from bench.models.random_model import RandomModel, parse_model
 from bench.modes.measure import check_config, measure_bundle, measure_random
 from bench.record.record import BenchConfig, BenchRecord, read_record
@@ -25,12 +25,14 @@ from bench.report.compare import COLUMNS, compare_records, differences
 from bench.report.report import html_page
 from bench.report.tables import banners, notes, summary, terminal_table, terminal_tables
 from bst.errors import CheckError, InputError
-from bst.system.commands import INPUT, OUTPUT
+from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list
 from bst.system.validation import validated
+from export.commands import NoBrowser, Port, shown
 from export.contract.rules import read_manifest
+from export.page import PORT, require_server
 
 DEFAULTS = BenchConfig()
 # What a mode takes where it is not told: a grid has many cells, and load and cold starts are about single calls.
@@ -49,7 +51,6 @@ OF_MODE: dict[str, dict[str, Any]] = {
 T = TypeVar("T")
 WHAT, HOW = "What is measured", "How it is measured"
 asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
-shown = partial(typer.Option, rich_help_panel="The page")
 
 
 def _help(panel: str, text: str, default: object) -> Any:
@@ -131,13 +132,14 @@ def compare(
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
+        Path, written(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
     ] = DEFAULT_OUT,
-    seed: Annotated[int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1)] = 0,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")
-    ] = False,
-    port: Annotated[int | None, typer.Option(help=f"Of --serve [{DEFAULT_PORT}].", min=1, max=65535)] = None,
+    seed: Annotated[
+        int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1, rich_help_panel=MODEL)
+    ] = 0,
+    serve: Annotated[bool, shown("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")] = False,
+    port: Port = None,
+    no_browser: NoBrowser = False,
 ) -> None:
     """Walk the whole road on open data, from table to page.
 
@@ -148,12 +150,13 @@ def demo(
             raise InputError(f"--port {port} is where --serve answers; give that too")
         run_demo(out, seed)
         return
-    require_server(port or DEFAULT_PORT)
+    port = PORT if port is None else port
+    require_server(port=port)
     if out.exists():
         require_demo(out)
     else:
         run_demo(out, seed)
-    if code := serve_demo(out, port or DEFAULT_PORT):
+    if code := serve_demo(out, port, browser=not no_browser):
         raise typer.Exit(code)
 
 

@@ -21,7 +21,7 @@ GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
 ORDER = (
     *("demo", "train", "config", "evaluate", "import-notebook"),
-    *("export", "verify", "recommend", "bench", "compare"),
+    *("export", "verify", "recommend", "serve", "bench", "compare"),
 )
 HEARD: list[int] = []  # signals that are to end this process
 

@@ -1,4 +1,4 @@
-"""`bst export`, `bst verify` and `bst recommend`."""
+"""`bst export`, `bst verify`, `bst recommend` and `bst serve`."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ from export.contract.signatures import TopK
 from export.formats import FORMATS
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
+from export.page import HOST, PORT, require_page, require_server, serve_page
 
 asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
 exported = partial(typer.Option, rich_help_panel="What is exported")
 of_machine = partial(typer.Option, rich_help_panel="For this machine")
+shown = partial(typer.Option, rich_help_panel="The page")
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
@@ -43,6 +45,10 @@ ExcludeHistory = Annotated[
         help="top_k leaves out what the history holds, or keeps it.  [default: as the run was measured]",
     ),
 ]
+Port = Annotated[
+    int | None, shown(help=f"Where the page is, on this machine; 0 takes any that is free [{PORT}].", min=0, max=65535)
+]
+NoBrowser = Annotated[bool, shown("--no-browser", help="Print the address alone; open no browser.")]
 BACKENDS = ", ".join(form.backend for form in FORMATS)
 
 
@@ -224,6 +230,25 @@ def recommend(
         return
     for place, (item, score) in enumerate(zip(found, scores, strict=True), start=1):
         print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}")
+
+
+def serve(
+    bundle: BundlePath,
+    host: Annotated[
+        str, shown(help="The address to listen at; browsers run the page on localhost or over https alone.")
+    ] = HOST,
+    port: Port = None,
+    no_browser: NoBrowser = False,
+) -> None:
+    """Show a bundle on a page in the browser.
+
+    The page recommends while you pick, and computes everything itself. Ctrl-C ends it.
+    """
+    require_page(bundle)
+    port = PORT if port is None else port
+    require_server(host, port)
+    if code := serve_page(bundle, host=host, port=port, browser=not no_browser):
+        raise typer.Exit(code)
 
 
 def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 # Headings of more than one command.
-INPUT, OUTPUT, OPTIONS = "Input", "Output", "Options"
+INPUT, MODEL, OUTPUT, OPTIONS = "Input", "Model and training", "Output", "Options"
 
 
 class Completion(NamedTuple):
