@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from bench.contestants.backends import BACKENDS
 from bench.demo.demo import DEFAULT_OUT, run_demo
-from bench.demo.serve import DEFAULT_PORT, require_demo, require_server, serve_demo
+from bench.demo.serve import require_demo, serve_demo
 from bench.models.random_model import RandomModel, parse_model
 from bench.modes.measure import check_config, measure_bundle, measure_random
 from bench.record.record import BenchConfig, BenchRecord, read_record
@@ -24,11 +25,14 @@ from bench.report.compare import COLUMNS, compare_records, differences
 from bench.report.report import html_page
 from bench.report.tables import banners, notes, summary, terminal_table, terminal_tables
 from bst.errors import CheckError, InputError
+from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import told_steps
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list
 from bst.system.validation import validated
+from export.commands import NoBrowser, Port, shown
 from export.contract.rules import read_manifest
+from export.page import PORT, require_server
 
 DEFAULTS = BenchConfig()
 # What a mode takes where it is not told: a grid has many cells, and load and cold starts are about single calls.
@@ -45,42 +49,45 @@ OF_MODE: dict[str, dict[str, Any]] = {
     "soak": {"backends": ("onnxruntime", "torchscript"), "clients": 8},
 }
 T = TypeVar("T")
+WHAT, HOW = "What is measured", "How it is measured"
+asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
 
 
-def _help(text: str, default: object) -> Any:
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    return typer.Option(help=f"{text} [{shown}].")
+def _help(panel: str, text: str, default: object) -> Any:
+    value = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return typer.Option(help=f"{text} [{value}].", rich_help_panel=panel)
 
 
 def bench(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle that `bst export` wrote.")] = None,
-    random: Annotated[
-        str | None, typer.Option(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")
-    ] = None,
-    catalogue_sizes: Annotated[str | None, typer.Option(help="Several num_items for --random.")] = None,
-    mode: Annotated[str | None, _help("latency, surface, load, cold, soak", DEFAULTS.modes)] = None,
-    backends: Annotated[str | None, _help(f"Of {', '.join(BACKENDS.names)}, all", DEFAULTS.backends)] = None,
-    peers: Annotated[bool, typer.Option(help="All opponents too; --backends may name some.")] = False,
-    signature: Annotated[str | None, _help("What is called", DEFAULTS.signature)] = None,
-    batch_sizes: Annotated[str | None, _help("Rows a call", DEFAULTS.batch_sizes)] = None,
-    lengths: Annotated[str | None, _help("Slots of a history, 0 for the measured mix", DEFAULTS.lengths)] = None,
-    candidates: Annotated[str | None, _help("Candidates a row", DEFAULTS.candidates)] = None,
-    threads: Annotated[str | None, _help("Threads of every backend", DEFAULTS.threads)] = None,
-    launches: Annotated[int | None, _help("How often every backend starts anew", DEFAULTS.launches)] = None,
-    rounds: Annotated[int | None, _help("How often they take turns, a launch", DEFAULTS.rounds)] = None,
-    round_seconds: Annotated[float | None, _help("Of one backend in one round", DEFAULTS.round_seconds)] = None,
-    rates: Annotated[str | None, typer.Option(help="Load: arrivals a second [shares of what eager can do].")] = None,
-    clients: Annotated[
-        int | None, typer.Option(help=f"Threads over one session [load: {DEFAULTS.clients}, soak: 8].")
-    ] = None,
-    budget_ms: Annotated[float | None, _help("Load: what p99 must keep under", DEFAULTS.budget_ms)] = None,
-    load_seconds: Annotated[float | None, _help("Load: how long a rate is tried", DEFAULTS.load_seconds)] = None,
-    soak_seconds: Annotated[float | None, _help("Soak: how long each backend", DEFAULTS.soak_seconds)] = None,
-    seed: Annotated[int | None, _help("Fixes the inputs and the order", DEFAULTS.seed)] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything, raw samples too.")] = None,
-    html_file: Annotated[Path | None, typer.Option("--html", help="Write a page with figures.")] = None,
+    random: Annotated[str | None, asked(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")] = None,
+    catalogue_sizes: Annotated[str | None, asked(help="Several num_items for --random.")] = None,
+    mode: Annotated[str | None, _help(WHAT, "latency, surface, load, cold, soak", DEFAULTS.modes)] = None,
+    backends: Annotated[str | None, _help(WHAT, f"Of {', '.join(BACKENDS.names)}, all", DEFAULTS.backends)] = None,
+    peers: Annotated[
+        bool, typer.Option(help="All opponents too; --backends may name some.", rich_help_panel=WHAT)
+    ] = False,
+    signature: Annotated[str | None, _help(WHAT, "What is called", DEFAULTS.signature)] = None,
+    batch_sizes: Annotated[str | None, _help(WHAT, "Rows a call", DEFAULTS.batch_sizes)] = None,
+    lengths: Annotated[str | None, _help(WHAT, "Slots of a history, 0 for the measured mix", DEFAULTS.lengths)] = None,
+    candidates: Annotated[str | None, _help(WHAT, "Candidates a row", DEFAULTS.candidates)] = None,
+    threads: Annotated[str | None, _help(WHAT, "Threads of every backend", DEFAULTS.threads)] = None,
+    launches: Annotated[int | None, _help(HOW, "How often every backend starts anew", DEFAULTS.launches)] = None,
+    rounds: Annotated[int | None, _help(HOW, "How often they take turns, a launch", DEFAULTS.rounds)] = None,
+    round_seconds: Annotated[float | None, _help(HOW, "Of one backend in one round", DEFAULTS.round_seconds)] = None,
+    rates: Annotated[str | None, _help(HOW, "Load: arrivals a second", "shares of what eager can do")] = None,
+    clients: Annotated[int | None, _help(HOW, "Threads over one session", f"load: {DEFAULTS.clients}, soak: 8")] = None,
+    budget_ms: Annotated[float | None, _help(HOW, "Load: what p99 must keep under", DEFAULTS.budget_ms)] = None,
+    load_seconds: Annotated[float | None, _help(HOW, "Load: how long a rate is tried", DEFAULTS.load_seconds)] = None,
+    soak_seconds: Annotated[float | None, _help(HOW, "Soak: how long each backend", DEFAULTS.soak_seconds)] = None,
+    seed: Annotated[int | None, _help(HOW, "Fixes the inputs and the order", DEFAULTS.seed)] = None,
+    json_file: Annotated[Path | None, written("--json", help="Write everything, raw samples too.")] = None,
+    html_file: Annotated[Path | None, written("--html", help="Write a page with figures.")] = None,
 ) -> None:
-    """Measure a bundle: latency of each backend beside its parity, on the same inputs. Commas separate lists."""
+    """Measure how fast a bundle answers in each backend.
+
+    The latency of each stands beside its parity, on the same inputs. Commas separate lists.
+    """
     plain = {
         "signature": signature, "launches": launches, "rounds": rounds, "round_seconds": round_seconds,
         "clients": clients, "budget_ms": budget_ms, "load_seconds": load_seconds, "soak_seconds": soak_seconds,
@@ -108,9 +115,9 @@ def bench(
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="What `bst bench --json` wrote.")],
     after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, later.")],
-    json_output: Annotated[bool, typer.Option("--json", help="Print the changes as JSON.")] = False,
+    json_output: Annotated[bool, written("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
-    """Say what changed between two measurements, with intervals."""
+    """Say what changed between two measurements."""
     records = read_record(before), read_record(after)
     changes, others = compare_records(*records), differences(*records)
     if json_output:
@@ -125,26 +132,31 @@ def compare(
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
+        Path, written(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
     ] = DEFAULT_OUT,
-    seed: Annotated[int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1)] = 0,
-    serve: Annotated[
-        bool, typer.Option("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")
-    ] = False,
-    port: Annotated[int | None, typer.Option(help=f"Of --serve [{DEFAULT_PORT}].", min=1, max=65535)] = None,
+    seed: Annotated[
+        int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1, rich_help_panel=MODEL)
+    ] = 0,
+    serve: Annotated[bool, shown("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")] = False,
+    port: Port = None,
+    no_browser: NoBrowser = False,
 ) -> None:
-    """Walk the whole road on openly licensed data: train, export, prove, measure, and show it on a page."""
+    """Walk the whole road on open data, from table to page.
+
+    Train, export, prove and measure on openly licensed purchases, and show all of it on a page.
+    """
     if not serve:
         if port is not None:
             raise InputError(f"--port {port} is where --serve answers; give that too")
         run_demo(out, seed)
         return
-    require_server(port or DEFAULT_PORT)
+    port = PORT if port is None else port
+    require_server(port=port)
     if out.exists():
         require_demo(out)
     else:
         run_demo(out, seed)
-    if code := serve_demo(out, port or DEFAULT_PORT):
+    if code := serve_demo(out, port, browser=not no_browser):
         raise typer.Exit(code)
 
 

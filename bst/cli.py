@@ -7,19 +7,22 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from itertools import pairwise
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from bst.errors import CheckError, InputError, one_line
+from bst.system.commands import Group, build_group
 
 GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
-ORDER = ("demo", "train", "evaluate", "import-notebook", "export", "verify", "recommend", "bench", "compare")
+ORDER = (
+    *("demo", "train", "config", "evaluate", "import-notebook"),
+    *("export", "verify", "recommend", "serve", "bench", "compare"),
+)
 HEARD: list[int] = []  # signals that are to end this process
 
 
@@ -27,30 +30,26 @@ class Terminated(BaseException):
     """SIGTERM has come."""
 
 
-def build_app(asked: str | None = None) -> typer.Typer:
-    """Collect the subcommands of every installed package; of these only the one that is `asked` for, if there is one
-    of that name: the others would load libraries for seconds."""
-    app = typer.Typer(
-        name="bst",
-        help="Train a Behaviour Sequence Transformer, export it once, run it anywhere.",
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
+def build_app() -> Group:
+    """Collect the subcommands of every installed package."""
 
-    @app.callback(invoke_without_command=True)
-    def root(context: typer.Context) -> None:
-        if context.invoked_subcommand is None:
-            print(context.get_help())
+    def place(point: EntryPoint) -> tuple[int, str]:
+        return (ORDER.index(point.name) if point.name in ORDER else len(ORDER), point.name)
 
-    def place(name: str) -> tuple[int, str]:
-        return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+    known = sorted(entry_points(group=GROUP), key=place)
+    told = "Train a Behaviour Sequence Transformer, export it once, run it anywhere."
+    return build_group(_root, known, name="bst", help=told)
 
-    known = sorted(entry_points(group=GROUP), key=lambda point: place(point.name))
-    for point in [one for one in known if one.name == asked] or known:
-        command: Callable[..., Any] = point.load()
-        app.command(point.name)(command)
-    return app
+
+def _root(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if show_version:
+        print(f"bst {version('bst')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -108,12 +107,14 @@ def _run(arguments: list[str]) -> int:
 def _typed(arguments: list[str]) -> Any:
     """Let typer run the command, and write out all that it said."""
     try:
-        code = build_app(*arguments[:1])(args=arguments, standalone_mode=False)
+        code = build_app().main(args=arguments, prog_name="bst", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer makes a failed check of it
             raise error.__context__ from None
-        raise
+        if not isinstance(error.code, int):
+            raise
+        return error.code  # how typer ends what it does for shells
     return code
 
 

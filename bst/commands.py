@@ -130,7 +130,10 @@ def evaluate(
     device: Device = "cpu",
     json_output: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Measure a run on the test event of each user, ranking the whole catalogue."""
+    """Measure a run on the test event of each user.
+
+    The whole catalogue is ranked.
+    """
     require_device(device)
     ks = _ks(k)
     if places is not None:
@@ -183,7 +186,10 @@ def import_notebook(
         str, typer.Option(help="Names of the context features, in order.  [default: context_0,...]")
     ] = "",
 ) -> None:
-    """Turn a model of the seed notebook into a run that scores as the notebook does."""
+    """Turn a model of the seed notebook into a run.
+
+    It scores as the notebook does.
+    """
     require_new(out, "the run")
     run = import_from_notebook(weights, config, out, tuple(split_list(context)))
     model = run.config.model

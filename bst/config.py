@@ -38,6 +38,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class Table(Frozen):
+    """A table of `train.toml`. The text below a field is its meaning, which `bst config` prints."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
 def is_plain_name(name: str) -> bool:
     """Whether Python and TorchScript can have it as the name of an argument; of others than ASCII, not both can."""
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
@@ -67,26 +73,38 @@ class ContextFeature(Frozen):
         return self
 
 
-class Architecture(Frozen):
-    """The sizes that a person chooses; those that the data gives are added by `BSTConfig`.
+class Architecture(Table):
+    """The sizes that a person chooses.
 
-    `padding="ignored"` makes a padded slot as good as absent. `"counted"` is for models of the seed notebook, which
-    were trained so: only as attention keys are padded slots hidden; positions count slots from the left, and the mean
-    is over all slots, padded ones included.
+    Those that the data gives are added by `BSTConfig`.
     """
 
     dim: Positive = 128
+    """Width of the item vectors; a multiple of `num_heads`."""
     num_heads: Positive = 4
+    """Heads of attention in each block."""
     num_blocks: Positive = 2
+    """Transformer blocks, one upon the other."""
     ff_width: Positive = 256
+    """Width of the feed-forward layer in each block."""
     max_length: Positive = 50
+    """How many events of a history are read: the newest."""
     head_widths: tuple[Positive, ...] = (256,)
+    """Widths of the layers between the pooled history and the output layer."""
     context_dim: Positive = 10
+    """Width of the vector of each context feature."""
     pooling: Literal["last", "mean"] = "last"
+    """What stands for the history: the state of its last event, or the mean of all."""
     padding: Literal["ignored", "counted"] = "ignored"
+    """`ignored` makes a padded slot as good as absent. `counted` is for models of the seed notebook, which were trained
+    so: only as attention keys are padded slots hidden; positions count slots from the left, and the mean is over all
+    slots, padded ones included."""
     tied_output: bool = True
+    """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
     dropout: Fraction = 0.3
+    """Share of the activations that training leaves out at random."""
     init_method: Literal["xavier", "kaiming"] = "xavier"
+    """How matrices are drawn before training."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -154,26 +172,27 @@ class BSTConfig(Architecture):
             )
 
 
-class DataConfig(Frozen):
-    """Where in the tables things stand, and which events are held out.
-
-    Attributes:
-        context: names of columns. Where one changes from event to event, the value of the event to be predicted is
-            taken: it must be known before that event.
-        time_format: how times are written, as strftime has it; numbers and dates that begin with the year need none.
-        drop_repeats: leave out events that repeat the item of the one before.
-        split_at: a time of the table. What was before is trained on, and the first event of each user from then on is
-            the test; without it, the last event of each user is.
-    """
+class DataConfig(Table):
+    """Where in the tables things stand, and which events are held out."""
 
     user_column: str = "user_id"
+    """The column of users."""
     item_column: str = "item_id"
+    """The column of items."""
     time_column: str = "timestamp"
+    """The column of times."""
     context: tuple[str, ...] = ()
+    """Names of columns that are context features. Where one changes from event to event, the value of the event to be
+    predicted is taken: it must be known before that event."""
     text_ids: bool = False
-    time_format: str | None = None
+    """Keep ids as text, also where they are numbers."""
+    time_format: Annotated[str | None, Field(examples=["%d/%m/%Y %H:%M"])] = None
+    """How times are written, as strftime has it; numbers and dates that begin with the year need none."""
     drop_repeats: bool = False
-    split_at: str | None = None
+    """Leave out events that repeat the item of the one before."""
+    split_at: Annotated[str | None, Field(examples=["2024-01-01"])] = None
+    """A time of the table. What was before is trained on, and the first event of each user from then on is the test;
+    without it, the last event of each user is."""
 
     @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:
@@ -187,46 +206,51 @@ class DataConfig(Frozen):
         return self
 
 
-class TrainConfig(Frozen):
-    """How the weights are found.
-
-    Attributes:
-        batch_size: windows of at most `max_length` events a step, over all processes together.
-        loss: `full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
-            `num_negatives` others that a batch shares; `auto` is the full one up to `FULL_SOFTMAX_ITEMS` items.
-        weight_decay: of matrices only: embeddings, norms and biases do not decay.
-        warmup_steps: linear, at most half of all steps. `milestones` count epochs.
-        clipping: of the total gradient norm, to `clip_norm` if `fixed`; `adaptive_epoch` starts there and takes the
-            mean plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before.
-        precision: `bfloat16` computes under autocast, with weights and optimiser in float32.
-        compile: train through `torch.compile`.
-        filter_seen: in metrics, items of the history are left out of the ranking, unless the target is one of them. If
-            it is not given, the data decide: they are left out unless more than `RETURNING` of the targets return. A
-            bundle's `top_k` does the same by default.
-        validation_users: how many users, drawn by chance, decide which epoch is best; all, if not given.
-        patience: stop after this many epochs in a row without a better validation NDCG@10; never, if not given.
-        checkpoint_seconds: how much work a kill can cost; every epoch ends in a checkpoint besides.
-    """
+class TrainConfig(Table):
+    """How the weights are found."""
 
     epochs: Positive = 16
+    """Passes over the data."""
     batch_size: Positive = 32
+    """Windows of at most `max_length` events a step, over all processes together."""
     loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
+    """`full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
+    `num_negatives` others that a batch shares; `auto` is the full one up to 50,000 items."""
     num_negatives: Positive = 4096
+    """Items that `sampled_softmax` draws a step."""
     learning_rate: Above0 = 1e-3
+    """The highest step size of AdamW."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    """Of matrices only: embeddings, norms and biases do not decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps in which the learning rate rises, linearly; at most half of all steps."""
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
+    """How the learning rate falls after that."""
     milestones: tuple[Positive, ...] = ()
+    """Epochs after which `multistep` multiplies the learning rate by `gamma`."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The factor of `multistep`."""
     clipping: Literal["off", "fixed", "adaptive_epoch", "adaptive_total"] = "fixed"
+    """Of the total gradient norm: to `clip_norm` if `fixed`; `adaptive_epoch` starts there and takes the mean plus the
+    standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
     clip_norm: Above0 = 5.0
+    """The largest gradient norm."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes under autocast, with weights and optimiser in float32."""
     compile: bool = False
-    patience: Positive | None = None
+    """Train through `torch.compile`."""
+    patience: Annotated[Positive | None, Field(examples=[3])] = None
+    """Stop after this many epochs in a row without a better validation NDCG@10; never, if not given."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 300.0
-    filter_seen: bool | None = None
-    validation_users: Positive | None = None
+    """How much work a kill can cost; every epoch ends in a checkpoint besides."""
+    filter_seen: Annotated[bool | None, Field(examples=[True])] = None
+    """In metrics, items of the history are left out of the ranking, unless the target is one of them. If it is not
+    given, the data decide: they are left out unless more than 3 % of the targets return. A bundle's `top_k` does the
+    same by default."""
+    validation_users: Annotated[Positive | None, Field(examples=[1000])] = None
+    """How many users, drawn by chance, decide which epoch is best; all, if not given."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Fixes every random choice."""
 
     @model_validator(mode="after")
     def _milestones_go_with_multistep(self) -> Self:

@@ -1,4 +1,4 @@
-"""`bst export`, `bst verify` and `bst recommend`."""
+"""`bst export`, `bst verify`, `bst recommend` and `bst serve`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bst.errors import CheckError, InputError, printable
+from bst.system.commands import INPUT, OUTPUT
 from bst.system.console import told_steps
 from bst.system.text import split_list
 from bst.system.validation import validated
@@ -29,65 +31,77 @@ from export.contract.signatures import TopK
 from export.formats import FORMATS
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
+from export.page import HOST, PORT, require_page, require_server, serve_page
+
+asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
+exported = partial(typer.Option, rich_help_panel="What is exported")
+of_machine = partial(typer.Option, rich_help_panel="For this machine")
+shown = partial(typer.Option, rich_help_panel="The page")
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
 ExcludeHistory = Annotated[
     bool | None,
-    typer.Option(
+    exported(
         "--exclude-history/--keep-history",
         help="top_k leaves out what the history holds, or keeps it.  [default: as the run was measured]",
     ),
 ]
+Port = Annotated[
+    int | None, shown(help=f"Where the page is, on this machine; 0 takes any that is free [{PORT}].", min=0, max=65535)
+]
+NoBrowser = Annotated[bool, shown("--no-browser", help="Print the address alone; open no browser.")]
 BACKENDS = ", ".join(form.backend for form in FORMATS)
+
+Golden = Annotated[
+    str | None,
+    exported(
+        help="Recorded calls for bst verify and bst bench: "
+        + "; ".join(f"{one.name}: {one.about}" for one in RECORDINGS)
+        + f" [{DEFAULTS.golden}]."
+    ),
+]
 
 
 def export(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote; with --triton alone, a bundle.")
     ],
-    out: Annotated[Path | None, typer.Option(help="The bundle to write; must not exist.")] = None,
+    out: Annotated[Path | None, written(help="The bundle to write; must not exist.")] = None,
     into: Annotated[
         Path | None,
-        typer.Option(help="A bundle to refresh: weights and ids of RUN in its formats and settings, in one step."),
+        written(help="A bundle to refresh: weights and ids of RUN in its formats and settings, in one step."),
     ] = None,
     formats: Annotated[
-        str | None, typer.Option(help=f"Which formats, separated by commas: {','.join(FORMATS.names)}.")
+        str | None, exported(help=f"Which formats, separated by commas: {', '.join(FORMATS.names)}.")
     ] = None,
     signatures: Annotated[
-        str | None, typer.Option(help=f"Which signatures, separated by commas [{','.join(DEFAULTS.signatures)}].")
+        str | None, exported(help=f"Which signatures, separated by commas [{', '.join(DEFAULTS.signatures)}].")
     ] = None,
-    k: Annotated[int | None, typer.Option(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
-    max_k: Annotated[int | None, typer.Option(help="Make k an input of top_k, up to this many.")] = None,
+    k: Annotated[int | None, exported(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
+    max_k: Annotated[int | None, exported(help="Make k an input of top_k, up to this many.")] = None,
     exclude_history: ExcludeHistory = None,
     ids: Annotated[
-        str | None, typer.Option(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
+        str | None, exported(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
     ] = None,
-    opset: Annotated[int | None, typer.Option(help=f"ONNX opset: 18, 20, 21 or 23 [{DEFAULTS.opset}].")] = None,
+    opset: Annotated[int | None, exported(help=f"ONNX opset: 18, 20, 21 or 23 [{DEFAULTS.opset}].")] = None,
     shortlist: Annotated[
-        bool, typer.Option(help="top_k in ONNX reads compact copies of the output layer where that costs less.")
+        bool, exported(help="top_k in ONNX reads compact copies of the output layer where that costs less.")
     ] = True,
     tune: Annotated[
-        bool, typer.Option(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
+        bool, of_machine(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
     ] = False,
-    single_file: Annotated[bool, typer.Option(help="Put the weights into each ONNX file.")] = False,
-    golden: Annotated[
-        str | None,
-        typer.Option(
-            help="Recorded calls for bst verify and bst bench: "
-            + "; ".join(f"{one.name}: {one.about}" for one in RECORDINGS)
-            + f" [{DEFAULTS.golden}]."
-        ),
-    ] = None,
-    native: Annotated[bool, typer.Option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
+    single_file: Annotated[bool, exported(help="Put the weights into each ONNX file.")] = False,
+    golden: Golden = None,
+    native: Annotated[bool, of_machine(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
     triton: Annotated[
         Path | None,
-        typer.Option(help="A model repository for Triton to write, from the bundle's onnx; must not exist."),
+        written(help="A model repository for Triton to write, from the bundle's onnx; must not exist."),
     ] = None,
 ) -> None:
-    """Export a run as a bundle of files, each proven equal to the model."""
+    """Export a run as files, each proven equal to the model."""
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
-    flags["single_file"] = single_file or None
+    flags |= {"single_file": single_file or None}
     given = {"formats": formats, "signatures": signatures}
     lists = {name: None if names is None else split_list(names) for name, names in given.items()}
     chosen = _chosen(k, max_k, exclude_history, {**lists, "ids": ids, "opset": opset, "golden": golden, **flags})
@@ -170,9 +184,12 @@ def _write_repository(bundle: Path, repository: Path) -> None:
 
 def verify(
     bundle: BundlePath,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    json_output: Annotated[bool, written("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
-    """Check a bundle's hashes, load every file, replay the golden vectors; say what may break on this machine."""
+    """Check a bundle's files, and replay its recorded calls.
+
+    Hashes are compared, every file is loaded, and what may break on this machine is said.
+    """
     notes = warnings_of(read_manifest(bundle))
     verdicts, failure = [], None
     try:
@@ -207,16 +224,11 @@ def _replayed(verdict: Verdict) -> str:
 
 def recommend(
     bundle: BundlePath,
-    history: Annotated[str, typer.Option(help="Ids of what the user had, oldest first, separated by commas.")] = "",
-    context: Annotated[
-        list[str] | None, typer.Option(help="A feature and its value, such as gender=F; repeatable.")
-    ] = None,
+    history: Annotated[str, asked(help="Ids of what the user had, oldest first, separated by commas.")] = "",
+    context: Annotated[list[str] | None, asked(help="A feature and its value, such as gender=F; repeatable.")] = None,
     backend: Annotated[str, typer.Option(help=f"{BACKENDS} or eager.")] = "onnxruntime",
-    k: Annotated[
-        int | None,
-        typer.Option(help="How many, up to what the bundle gives.  [default: all; with --max-k 10]"),
-    ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    k: Annotated[int | None, written(help="How many, up to what the bundle gives [all; with --max-k 10].")] = None,
+    json_output: Annotated[bool, written("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Recommend items for one user."""
     opened = open_bundle(bundle)
@@ -238,6 +250,25 @@ def recommend(
         return
     for place, (item, score) in enumerate(zip(found, scores, strict=True), start=1):
         print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}")
+
+
+def serve(
+    bundle: BundlePath,
+    host: Annotated[
+        str, shown(help="The address to listen at; browsers run the page on localhost or over https alone.")
+    ] = HOST,
+    port: Port = None,
+    no_browser: NoBrowser = False,
+) -> None:
+    """Show a bundle on a page in the browser.
+
+    The page recommends while you pick, and computes everything itself. Ctrl-C ends it.
+    """
+    require_page(bundle)
+    port = PORT if port is None else port
+    require_server(host, port)
+    if code := serve_page(bundle, host=host, port=port, browser=not no_browser):
+        raise typer.Exit(code)
 
 
 def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -1,42 +1,12 @@
-"""A finished demo on a page in the browser, by the web client of the repository: `bst demo --serve`."""
+"""A finished demo on a page in the browser: `bst demo --serve`."""
 
 from __future__ import annotations
 
-import shutil
-import signal
-import socket
-import subprocess
 from pathlib import Path
 
 from bench.demo.demo import NAMES_FILE
 from bst.errors import InputError
-from export.contract.rules import read_manifest
-
-CLIENTS = Path(__file__).parents[2] / "clients" / "js"
-SERVER = Path("web", "serve.mjs")
-DEFAULT_PORT = 8000
-
-
-def require_server(port: int) -> None:
-    """Refuse what would keep the page from being served, before any work is done for it.
-
-    Raises:
-        InputError: the web client is not here or not installed, there is no Node, or the port is taken.
-    """
-    if not (CLIENTS / SERVER).is_file():
-        raise InputError(
-            f"{CLIENTS / SERVER} is not there: the page is in the repository, not in the package; install from a clone"
-        )
-    if shutil.which("node") is None:
-        raise InputError("node is not on the path, and serves the page; install Node 20 or later")
-    if not (CLIENTS / "node_modules" / "onnxruntime-web").is_dir():
-        raise InputError(f"{CLIENTS} lacks onnxruntime-web; run: npm ci --ignore-scripts --prefix {CLIENTS}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Node does: a port just left is free
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise InputError(f"port {port} cannot be used ({error.strerror}); give another --port") from None
+from export.page import require_page, serve_page
 
 
 def require_demo(out: Path) -> None:
@@ -48,22 +18,9 @@ def require_demo(out: Path) -> None:
     for path in (out / "index.html", out / "data" / NAMES_FILE, out / "bundle"):
         if not path.exists():
             raise InputError(f"{out} is not a finished demo: {path} is missing; give another --out or remove it")
-    read_manifest(out / "bundle")
+    require_page(out / "bundle")
 
 
-def serve_demo(out: Path, port: int) -> int:
-    """Serve the bundle of a demo until Ctrl-C or SIGTERM; the server prints its address. Give its exit code."""
-    names = out / "data" / NAMES_FILE
-    # Polars catches SIGINT in a way that leaves a waiting Python asleep.
-    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
-    server = subprocess.Popen(["node", CLIENTS / SERVER, out / "bundle", "--names", names, "--port", str(port)])
-    try:
-        code = server.wait()
-        return 0 if code == -signal.SIGINT else code  # Ctrl-C reaches both, and the server may be the first to end
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        server.terminate()
-        server.wait()
-        for one, handler in before.items():
-            signal.signal(one, handler)
+def serve_demo(out: Path, port: int, *, browser: bool) -> int:
+    """Serve the bundle of a demo, with the names of its products, as `serve_page` does."""
+    return serve_page(out / "bundle", port=port, names=out / "data" / NAMES_FILE, browser=browser)

@@ -22,6 +22,9 @@ from export.sessions.session import Session
 from export.shortlist.choice import Shortlist
 
 SNIPPETS = Path(__file__).with_name("snippets")
+IN_TORCH = """\
+pip install torch=={torch} numpy=={numpy}
+python ../program.py"""
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,17 @@ class Order:
 
 @dataclass(frozen=True)
 class Snippet:
-    """A whole program that calls a signature in the bundle's folder, for people: a template, see `export.handout`."""
+    """A whole program that calls a signature in the bundle's folder, for people: a template, see `export.handout`.
+
+    Attributes:
+        commands: shell lines that install what it needs and run it, in the bundle's folder, beside which it stands as
+            `program.py`, `.cpp` or `.mjs`. `{torch}` stands for a version of the manifest.
+    """
 
     title: str
     language: str
     template: Path
+    commands: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from export.contract.manifest import Entry, Needs
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Signature
-from export.formats.format import SNIPPETS, Format, Order, Question, Snippet
+from export.formats.format import IN_TORCH, SNIPPETS, Format, Order, Question, Snippet
 from export.serving.blocks import Blocks
 from export.sessions.session import Session, TorchSession
 
@@ -26,7 +26,7 @@ class Pt2(Format):
     name = "pt2"
     backend = "pt2"
     holds_text = False
-    snippets = (Snippet("torch.export", "python", SNIPPETS / "pt2.py.jinja"),)
+    snippets = (Snippet("torch.export", "python", SNIPPETS / "pt2.py.jinja", IN_TORCH),)
 
     def entry(self, signature: str) -> Entry:
         return Entry(path=f"pt2/{FILE}", function=signature)

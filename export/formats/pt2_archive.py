@@ -111,12 +111,17 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
 
 
 def load_pt2_module(path: Path, name: str) -> Any:
-    """The same, as what can be called.
+    """The same, as what can be called with inputs that fit: their dtypes and shapes are not looked at here.
+
+    torch's own looks, in Python and once more in each call, take longer than a small model: a session has checked its
+    inputs before.
 
     Raises:
         InputError: as `load_pt2`, or torch cannot make a module of the program.
     """
-    return guards.load(path, guards.PROGRAM, lambda file: _program(file, name).module(), name)
+    return guards.load(
+        path, guards.PROGRAM, lambda file: _program(file, name).module(check_guards=False).forward, name
+    )
 
 
 def _program(file: str, name: str) -> ExportedProgram:

@@ -11,7 +11,7 @@ from pathlib import Path
 from export.contract.manifest import Entry, Needs
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Signature
-from export.formats.format import SNIPPETS, Format, Order, Question, Snippet
+from export.formats.format import IN_TORCH, SNIPPETS, Format, Order, Question, Snippet
 from export.formats.torchscript_archive import load_torchscript, save_torchscript
 from export.serving.blocks import Blocks, blocks_of_model
 from export.sessions.session import Session, TorchSession
@@ -27,7 +27,7 @@ SEED_REMARK = (
 class TorchScript(Format):
     name = "torchscript"
     backend = "torchscript"
-    snippets = (Snippet("TorchScript", "python", SNIPPETS / "torchscript.py.jinja"),)
+    snippets = (Snippet("TorchScript", "python", SNIPPETS / "torchscript.py.jinja", IN_TORCH),)
 
     def entry(self, signature: str) -> Entry:
         return Entry(path=f"torchscript/{FILE}", function=signature)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bst.data.vocabulary import Vocabularies
+from bst.errors import InputError
 from bst.system.templates import render
 from export.contract.manifest import PARITY_HEADS, Description
 from export.formats import FORMATS
@@ -15,10 +18,15 @@ CARD = Path(__file__).parent / "templates" / "card.md.jinja"
 
 
 def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) -> None:
-    """Write `README.md` into `folder`: what the model takes and gives, how to call it, how close the formats are."""
+    """Write `README.md` into `folder`: what the model takes and gives, how to call it, how close the formats are.
+
+    Raises:
+        InputError: SOURCE_DATE_EPOCH is set, and no date.
+    """
     text = render(
         CARD,
         manifest=manifest,
+        date=_date(),
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,
         signatures=[one for one in manifest.signatures if one.ids == manifest.ids],
@@ -33,4 +41,15 @@ def _programs(manifest: Description, vocabularies: Vocabularies) -> Iterator[Pro
     for record in manifest.formats:
         signature = manifest.main_signature(record.ids)
         for snippet in FORMATS.find(record.name).snippets:
-            yield write_snippet(snippet, signature, vocabularies, manifest.settings.top_k.limit)
+            yield write_snippet(snippet, signature, vocabularies, manifest.settings.top_k.limit, manifest.versions)
+
+
+def _date() -> str:
+    """The day of the export in UTC, or that of SOURCE_DATE_EPOCH, by which builds give the same bytes on any day."""
+    stated = os.environ.get("SOURCE_DATE_EPOCH")
+    if not stated:
+        return datetime.now(UTC).date().isoformat()
+    try:
+        return datetime.fromtimestamp(int(stated), UTC).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise InputError(f"SOURCE_DATE_EPOCH={stated!r} is no date; give seconds since 1970, or unset it") from None

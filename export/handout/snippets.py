@@ -6,6 +6,7 @@ The last output of every signature is float32; `top_k` has ids before it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +24,12 @@ CPP_READS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A program as text, with the title and the language that it is shown under."""
+    """A program as text, with the title and the language that it is shown under, and the shell lines that run it."""
 
     title: str
     language: str
     code: str
+    commands: str
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,10 @@ def example(signature: Signature, vocabularies: Vocabularies, k: int) -> list[Gi
     return [Given(spec, values[spec.name]) for spec in signature.inputs]
 
 
-def write_snippet(snippet: Snippet, signature: Signature, vocabularies: Vocabularies, k: int) -> Program:
-    """Fill the template of `snippet` with the `example` of `signature`."""
+def write_snippet(
+    snippet: Snippet, signature: Signature, vocabularies: Vocabularies, k: int, versions: Mapping[str, str]
+) -> Program:
+    """Fill the template of `snippet` with the `example` of `signature`, and its commands with `versions`."""
     code = render(
         snippet.template,
         name=signature.name,
@@ -91,4 +95,6 @@ def write_snippet(snippet: Snippet, signature: Signature, vocabularies: Vocabula
         outputs=signature.output_names,
         reads=[CPP_READS[spec.dtype] for spec in signature.outputs],
     )
-    return Program(snippet.title, snippet.language, code.rstrip("\n"))
+    # 2.13.0+cpu is what 2.13.0 is called where it was built, and no index has it under that name.
+    commands = snippet.commands.format_map({name: number.partition("+")[0] for name, number in versions.items()})
+    return Program(snippet.title, snippet.language, code.rstrip("\n"), commands)

@@ -23,7 +23,7 @@ import { Unsupported, WASM, requireBrowser, startRuntime, wasmRuntime } from "./
 
 const BUNDLE = new URL("bundle/", import.meta.url);
 const NAMES = new URL("names.json", import.meta.url);
-const ASKED = ["top_k", "score_candidates"];
+const ASKED = ["top_k", "score_candidates"]; // the first recommends; without the second, nothing is scored on request
 
 /**
  * Fetch and check what is needed to recommend and to score.
@@ -37,7 +37,11 @@ export async function loadModel(onProgress) {
   const source = httpSource(BUNDLE, { onBytes });
   const manifest = await readManifest(source);
   const record = formatOf(manifest, "onnx");
-  const paths = [VOCABULARY, ...filesOf(manifest, record, ASKED)];
+  const asked = ASKED.filter((name) => name in record.entries);
+  if (!asked.includes("top_k")) {
+    throw new Unsupported("The bundle holds no top_k, which recommends.", "Export it with top_k in --signatures.");
+  }
+  const paths = [VOCABULARY, ...filesOf(manifest, record, asked)];
   for (const path of [...paths, goldenOf(record, "top_k")]) source.keeps.add(path);
   total = manifest.files.reduce((sum, { path, bytes }) => sum + (paths.includes(path) ? bytes : 0), done);
   const wanted = [fetchBytes(WASM, { onBytes, onLength: (length) => (total += length) }), fetchBytes(NAMES)];
@@ -47,7 +51,7 @@ export async function loadModel(onProgress) {
   checkRuntime({ source, manifest, runtime });
   const vocabularies = await readVocabularies(source);
   const bundle = new Bundle({ source, manifest, runtime, vocabularies });
-  for (const name of ASKED) await bundle.session(name);
+  for (const name of asked) await bundle.session(name);
   const files = source.files().set(WASM, wasm).set(NAMES, names);
   return new Model(ort, bundle, vocabularies, namesOf(names), files);
 }
@@ -72,6 +76,11 @@ export class Model {
 
   get runtime() {
     return `onnxruntime-web ${this.bundle.runtime.version}`;
+  }
+
+  /** Whether the bundle scores items on request. */
+  get scores() {
+    return "score_candidates" in formatOf(this.bundle.manifest, "onnx").entries;
   }
 
   /** The most items that may be asked for; null where the bundle fixes how many it gives. */

@@ -34,6 +34,7 @@ export class Page {
   /** Draw for the first time, and from then on whatever a person changes. */
   async show() {
     byId("facts").textContent = factsOf(this.model);
+    byId("score").hidden = !this.model.scores;
     this.listen();
     this.addContext();
     await this.model.recommend(this.user); // the first call of a session is slow, and nobody's

@@ -1,5 +1,5 @@
 // @ts-check
-/** Serves the page and a bundle to this machine alone: `node serve.mjs BUNDLE [--names names.json] [--port 8000]`. */
+/** Serves the page and a bundle: `node serve.mjs BUNDLE [--names names.json] [--host 127.0.0.1] [--port 8000]`. */
 
 import { createReadStream, promises } from "node:fs";
 import { createServer } from "node:http";
@@ -8,7 +8,7 @@ import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-const USAGE = "node serve.mjs BUNDLE [--names names.json] [--port 8000]";
+const USAGE = "node serve.mjs BUNDLE [--names names.json] [--host 127.0.0.1] [--port 8000]";
 const PAGE = fileURLToPath(new URL(".", import.meta.url));
 const TYPES = {
   html: "text/html",
@@ -23,7 +23,11 @@ const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Em
 const fail = (/** @type {string} */ told) => (console.error(`error: ${told}`), process.exit(2));
 const real = (/** @type {string} */ path, /** @type {string} */ remedy) =>
   promises.realpath(path).catch(() => fail(`${path} is not there; ${remedy}`));
-const options = /** @type {const} */ ({ names: { type: "string" }, port: { type: "string", default: "8000" } });
+const options = /** @type {const} */ ({
+  names: { type: "string" },
+  host: { type: "string", default: "127.0.0.1" },
+  port: { type: "string", default: "8000" },
+});
 const { resolve } = createRequire(import.meta.url);
 const packageOf = async (/** @type {string} */ name) => {
   try {
@@ -34,6 +38,7 @@ const packageOf = async (/** @type {string} */ name) => {
 };
 const given = async () => parseArgs({ options, allowPositionals: true });
 const { values, positionals } = await given().catch((error) => fail(`${error.message}; ${USAGE}`));
+const { host } = values;
 const port = /^\d+$/.test(values.port) ? Number(values.port) : NaN;
 if (positionals.length !== 1 || !(port < 65536)) fail(`give one bundle, and a port if 8000 will not do: ${USAGE}`);
 await real(join(positionals[0], "manifest.json"), "give a bundle, a folder that `bst export` writes");
@@ -52,13 +57,28 @@ async function fileOf(/** @type {string} */ path) {
   const [, first, ...rest] = path.split("/");
   const folder = folders.get(first);
   const found = folder && (await promises.realpath(join(folder, ...rest)));
-  return found?.startsWith(folder + sep) && found;
+  return (found?.startsWith(folder + sep) || (first === "bundle" && (await isStated(rest.join("/"))))) && found;
+}
+
+/** Whether the bundle has such a file, wherever a link leads to: the page compares its hash with the manifest's. */
+async function isStated(/** @type {string} */ path) {
+  if (path === "manifest.json") return true;
+  const { files } = JSON.parse(await promises.readFile(join(bundle, "manifest.json"), "utf8"));
+  return !path.split("/").includes("..") && files.some((/** @type {{ path: string }} */ one) => one.path === path);
+}
+
+/**
+ * Whether a request asks this server by an address, or by a name that is known. A name of another site that leads here
+ * is refused, or that site could read the bundle.
+ */
+function isOurs(named = "") {
+  const name = named.replace(/:\d+$/, "");
+  return ["localhost", host].includes(name) || /^(\d+(\.\d+){3}|\[[\da-f:.]+\])$/i.test(name);
 }
 
 const server = createServer(async ({ method, url = "", headers }, response) => {
   const end = (/** @type {number} */ status, body = "") => response.writeHead(status, HEADERS).end(body);
-  // A name of another site that leads here is refused, or that site could read the bundle.
-  if (!/^(127\.0\.0\.1|localhost)(:\d+)?$/.test(headers.host ?? "")) return end(403);
+  if (!isOurs(headers.host)) return end(403);
   if (method !== "GET" && method !== "HEAD") return end(405);
   if (url === "/names.json" && !names) return end(200, "{}");
   const path = await Promise.resolve(url.split("?")[0])
@@ -76,7 +96,8 @@ const server = createServer(async ({ method, url = "", headers }, response) => {
       .pipe(response);
 });
 server.on("error", ({ message }) => fail(`${message}; give another --port`));
-server.listen(port, "127.0.0.1", () => {
-  const address = /** @type {import("node:net").AddressInfo} */ (server.address());
-  console.log(`http://127.0.0.1:${address.port}/ shows ${positionals[0]} (Ctrl-C ends it)`);
+server.listen(port, host, () => {
+  const { address, port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const there = ["0.0.0.0", "::"].includes(address) ? "localhost" : address.includes(":") ? `[${address}]` : address;
+  console.log(`http://${there}:${port}/ shows ${positionals[0]} (Ctrl-C ends it)`);
 });

@@ -19,15 +19,27 @@ ONE_FILE_BYTES = 1_900_000_000  # protobuf reads 2 GiB; there is room for the gr
 # (but for 1.15.0, the oldest that could be had): docs/results/export.md.
 ORT_FOR_OPSET = {18: "1.15.0", 20: "1.17.0", 21: "1.19.0", 23: "1.23.0"}
 
+IN_PYTHON = """\
+pip install onnxruntime=={onnxruntime} numpy=={numpy}
+python ../program.py"""
+IN_CPP = """\
+# ORT is the folder of an archive for this machine from https://github.com/microsoft/onnxruntime/releases
+g++ -std=c++17 ../program.cpp -isystem "$ORT/include" -L"$ORT/lib" -Wl,-rpath,"$ORT/lib" -lonnxruntime -o ../program
+../program"""
+# The version is that of `clients/js/node`. Its install script looks for CUDA files on the network.
+IN_NODE = """\
+npm install --ignore-scripts --prefix .. onnxruntime-node@1.30.0
+node ../program.mjs"""
+
 
 class Onnx(Format):
     name = "onnx"
     backend = "onnxruntime"
     equal_scores = "lower index first"  # ONNX TopK states it; torch.topk promises nothing
     snippets = (
-        Snippet("Python", "python", SNIPPETS / "onnxruntime.py.jinja"),
-        Snippet("C++ (ONNX Runtime)", "cpp", SNIPPETS / "onnxruntime.cpp.jinja"),
-        Snippet("Node", "js", SNIPPETS / "onnxruntime.mjs.jinja"),
+        Snippet("Python", "python", SNIPPETS / "onnxruntime.py.jinja", IN_PYTHON),
+        Snippet("C++ (ONNX Runtime)", "cpp", SNIPPETS / "onnxruntime.cpp.jinja", IN_CPP),
+        Snippet("Node", "js", SNIPPETS / "onnxruntime.mjs.jinja", IN_NODE),
     )
 
     def require(self, config: BSTConfig, settings: ExportSettings) -> None:

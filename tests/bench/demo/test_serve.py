@@ -1,22 +1,16 @@
-"""`bst demo --serve` shows a finished demo in the browser, or says in one line why it cannot."""
+"""`bst demo --serve` shows a finished demo with the names of its products, by the page of `bst serve`."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from bench.demo import serve as demo_serve
 from tests.conftest import Command, refused
+from tests.export.test_page import clients, taken_port
 
-INSTALLED = shutil.which("node") is not None and (demo_serve.CLIENTS / "node_modules" / "onnxruntime-web").exists()
+__all__ = ["clients"]
 
 
 @pytest.fixture
@@ -30,67 +24,26 @@ def finished(tmp_path: Path, bundle_path: Path) -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def clients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Clients in JavaScript that look installed, and a Node that is there."""
-    folder = tmp_path / "js"
-    (folder / "node_modules" / "onnxruntime-web").mkdir(parents=True)
-    (folder / "web").mkdir()
-    (folder / "web" / "serve.mjs").touch()
-    monkeypatch.setattr(demo_serve, "CLIENTS", folder)
-    monkeypatch.setattr(demo_serve.shutil, "which", lambda name: name)
-    return folder
-
-
-@pytest.mark.skipif(not INSTALLED, reason="no onnxruntime-web: npm was not there to install it")
-@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_finished_demo_is_served_until_ctrl_c(finished: Path, sent: signal.Signals) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "bst", "demo", "--out", finished, "--serve", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith(f"http://127.0.0.1:{port}/ ")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/names.json", timeout=10) as answer:
-                assert json.load(answer) == {"11": "Bananas"}
-        finally:
-            process.send_signal(sent)
-        try:
-            assert process.wait(10) == 0
-        finally:
-            process.kill()
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+def test_a_finished_demo_is_served_with_its_names(clients: Path, finished: Path, bst_command: Command) -> None:
+    code, out, err = bst_command("demo", "--out", finished, "--serve", "--port", 0, "--no-browser")
+    assert (code, err) == (0, "")
+    names = finished / "data" / "names.json"
+    assert out.endswith(f" shows {finished / 'bundle'} (--host 127.0.0.1 --port 0 --names {names})\n")
 
 
 def test_what_the_page_needs_is_missed_before_anything_is_trained(
-    clients: Path, tmp_path: Path, bst_command: Command, monkeypatch: pytest.MonkeyPatch
+    clients: Path, tmp_path: Path, bst_command: Command
 ) -> None:
     out = tmp_path / "new"
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with taken_port() as port:
         refused(bst_command("demo", "--out", out, "--serve", "--port", port), f"port {port}", "give another --port")
     (clients / "node_modules" / "onnxruntime-web").rmdir()
     refused(bst_command("demo", "--out", out, "--serve"), "npm ci --ignore-scripts --prefix")
-    monkeypatch.setattr(demo_serve.shutil, "which", lambda name: None)
-    refused(bst_command("demo", "--out", out, "--serve"), "node is not on the path", "install Node 20")
-    (clients / "web" / "serve.mjs").unlink()
-    refused(bst_command("demo", "--out", out, "--serve"), "is not there", "install from a clone")
     assert not out.exists()
 
 
 def test_a_folder_that_is_no_demo_is_refused(clients: Path, finished: Path, bst_command: Command) -> None:
-    arguments = ("demo", "--out", finished, "--serve", "--port", free_port())
+    arguments = ("demo", "--out", finished, "--serve", "--port", 0)
     (finished / "data" / "names.json").unlink()
     refused(bst_command(*arguments), "is not a finished demo", "names.json is missing", "give another --out")
     (finished / "data" / "names.json").write_text("{}")

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import urljoin
@@ -71,8 +72,29 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
         ):
             assert status(path) == 404, path
         assert status("/", "POST") == 405
-        assert status("/", host="evil.example") == 403
-        assert status("/") == 200
+        for host in ("evil.example", "localhost.evil.example:80", "1.2.3.4.evil.example", ""):
+            assert status("/", host=host) == 403, host
+        for host in ("localhost", "localhost:8000", "192.168.1.5:8000", "[::1]:8000"):
+            assert status("/", host=host) == 200, host
+
+
+def test_a_file_that_the_manifest_lists_is_served_wherever_a_link_leads(bundle_path: Path, tmp_path: Path) -> None:
+    """As in a cache of blobs; the page compares its hash."""
+    blobs, bundle = tmp_path / "blobs", tmp_path / "snapshots" / "bundle"
+    for path in (one for one in bundle_path.rglob("*") if one.is_file()):
+        link = bundle / path.relative_to(bundle_path)
+        blob = blobs / hashlib.sha256(path.read_bytes()).hexdigest()
+        link.parent.mkdir(parents=True, exist_ok=True)
+        blobs.mkdir(exist_ok=True)
+        shutil.copyfile(path, blob)
+        link.symlink_to(blob)
+    (bundle / "onnx" / "stranger.onnx").symlink_to(next(blobs.iterdir()))
+    with served(bundle) as site:
+        for name in ("manifest.json", "vocabulary.json", "onnx/top_k.onnx"):
+            with urllib.request.urlopen(f"{site.url}bundle/{name}", timeout=10) as answer:
+                assert answer.read() == (bundle_path / name).read_bytes()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{site.url}bundle/onnx/stranger.onnx", timeout=10)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,22 @@ def test_after_it_has_loaded_the_page_asks_for_nothing(bundle_path: Path, open_p
         assert watched.told == []
 
 
+def test_without_score_candidates_the_page_recommends_and_offers_no_scoring(
+    variants: dict[str, Path], open_page: Callable[..., Watched]
+) -> None:
+    with served(variants["onnx_top_k"]) as site:
+        watched = open_page()
+        watched.load(site.url)
+        assert len(watched.ranking()[0]) == 3
+        assert not watched.page.locator("#score").is_visible()
+        assert watched.told == []
+    with served(variants["score_candidates"]) as site:
+        watched = open_page()
+        watched.load(site.url)
+        assert "holds no top_k" in watched.trouble()
+        assert "top_k in --signatures" in watched.trouble()
+
+
 def test_without_a_server_the_page_goes_on_and_comes_back(bundle_path: Path, open_page: Callable[..., Watched]) -> None:
     item = str(open_bundle(bundle_path).vocabularies.items.ids[5])
     with served(bundle_path) as site:
@@ -268,9 +284,7 @@ def test_what_cannot_be_shown_says_what_to_do(
     bundle_path: Path, open_page: Callable[..., Watched], tmp_path: Path
 ) -> None:
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(
-        (bundle_path / "manifest.json").read_text().replace('"schema_version": "4.0"', '"schema_version": 2')
-    )
+    manifest.write_text(json.dumps(json.loads((bundle_path / "manifest.json").read_text()) | {"schema_version": 2}))
     with served(tmp_path) as site:
         watched = open_page()
         watched.load(site.url)

@@ -1,15 +1,21 @@
 """The model card speaks of its own model, and every program on it runs as it stands and gives the bundle's answer."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bst import InputError
 from export import open_bundle
+from export.handout import write_card
 from export.handout.snippets import example
 from tests.clients.ort_root import HEADERS, headers_are_newer, make_ort_root
 
@@ -17,9 +23,23 @@ NODE_MODULES = Path(__file__).parents[3] / "clients" / "js" / "node_modules"
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
 
 
+PROGRAM = re.compile(r"^([^\n]+):\n\n```[a-z]+\n(.*?)\n```\n\n```sh\n(.*?)\n```$", re.M | re.S)
+
+
 def snippets(bundle: Path) -> dict[str, str]:
     """The programs on the card, by title."""
-    return dict(re.findall(r"^([^\n]+):\n\n```[a-z]+\n(.*?)\n```$", (bundle / "README.md").read_text(), re.M | re.S))
+    return {title: code for title, code, _ in PROGRAM.findall((bundle / "README.md").read_text())}
+
+
+def commands(bundle: Path) -> dict[str, list[str]]:
+    """The shell lines below each program."""
+    return {title: lines.splitlines() for title, _, lines in PROGRAM.findall((bundle / "README.md").read_text())}
+
+
+def beside(bundle: Path, folder: Path, name: str, program: str) -> Path:
+    """Put a program of the card, and the bundle, into `folder`, as the card says; give the bundle."""
+    (folder / name).write_text(program)
+    return shutil.copytree(bundle, folder / "bundle", ignore=shutil.ignore_patterns("golden"))
 
 
 def expected(path: Path, backend: str = "onnxruntime") -> tuple[list[str], list[float]]:
@@ -48,6 +68,50 @@ def test_the_card_speaks_of_this_model(bundle_path: Path) -> None:
     assert "TorchScript is deprecated" in card
     assert "pt2 is at index level" in card
     assert list(snippets(bundle_path)) == ["Python", "C++ (ONNX Runtime)", "Node", "TorchScript", "torch.export"]
+    assert f"`bst` {version('bst')} on {date_of_tests()} from the run" in card
+    assert "do not `pip install bst`" in card
+    assert "## Licence and data" in card
+
+
+def date_of_tests() -> str:
+    return datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC).date().isoformat()
+
+
+def test_the_card_says_the_day_of_the_export_or_of_the_source(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = open_bundle(bundle_path)
+
+    def card() -> str:
+        write_card(tmp_path, bundle.manifest, bundle.vocabularies)
+        return (tmp_path / "README.md").read_text()
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert " on 1970-01-01 from the run" in card()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(InputError, match="SOURCE_DATE_EPOCH='yesterday' is no date; give seconds since 1970"):
+        card()
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    before = datetime.now(UTC).date()
+    assert re.findall(r" on (\S+) from the run", card())[0] in {str(before), str(datetime.now(UTC).date())}
+
+
+def test_what_the_card_installs_are_the_versions_that_were_tried(bundle_path: Path) -> None:
+    lines = commands(bundle_path)
+    for title, packages in (
+        ("Python", "onnxruntime numpy"),
+        ("TorchScript", "torch numpy"),
+        ("torch.export", "torch numpy"),
+    ):
+        tried = " ".join(f"{name}=={version(name).partition('+')[0]}" for name in packages.split())
+        assert lines[title][0] == f"pip install {tried}"
+    ours = json.loads((NODE_MODULES.parent / "node" / "package.json").read_text())["dependencies"]["onnxruntime-node"]
+    assert lines["Node"][0] == f"npm install --ignore-scripts --prefix .. onnxruntime-node@{ours}"
+
+
+def test_programs_of_torch_keep_no_graph_of_gradients(bundle_path: Path) -> None:
+    for title in ("TorchScript", "torch.export"):
+        assert "with torch.inference_mode():" in snippets(bundle_path)[title]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -77,10 +141,9 @@ def test_the_python_programs_of_the_card_run(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_node_program_of_the_card_runs(variants: dict[str, Path], variant: str, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
-    (tmp_path / "program.mjs").write_text(snippets(variants[variant])["Node"])
-    done = subprocess.run(
-        ["node", tmp_path / "program.mjs"], cwd=variants[variant], capture_output=True, text=True, check=True
-    )
+    folder = beside(variants[variant], tmp_path, "program.mjs", snippets(variants[variant])["Node"])
+    start = commands(folder)["Node"][-1].split()
+    done = subprocess.run(start, cwd=folder, capture_output=True, text=True, check=True)
     ids, scores = read_lines(done.stdout)
     wanted = expected(variants[variant])
     assert ids == wanted[0]
@@ -97,10 +160,12 @@ def test_the_cpp_program_of_the_card_compiles_and_runs(variants: dict[str, Path]
     if headers_are_newer():
         pytest.skip("the C++ headers are those of a later ONNX Runtime")
     root = make_ort_root(tmp_path / "ort")
-    (tmp_path / "program.cpp").write_text(snippets(variants[variant])["C++ (ONNX Runtime)"])
-    build = ["g++", "-std=c++17", "-Wall", "-Werror", "program.cpp", f"-isystem{root}/include", f"-L{root}/lib"]
-    subprocess.run([*build, "-lonnxruntime", f"-Wl,-rpath,{root}/lib", "-o", "program"], cwd=tmp_path, check=True)
-    done = subprocess.run([tmp_path / "program"], cwd=variants[variant], capture_output=True, text=True, check=True)
+    program = snippets(variants[variant])["C++ (ONNX Runtime)"]
+    folder = beside(variants[variant], tmp_path, "program.cpp", program)
+    build, start = "\n".join(commands(folder)["C++ (ONNX Runtime)"]).rsplit("\n", 1)
+    strictly = build.replace("g++ ", "g++ -Wall -Werror ")
+    subprocess.run(["sh", "-ec", strictly], cwd=folder, env={**os.environ, "ORT": str(root)}, check=True)
+    done = subprocess.run([start], cwd=folder, capture_output=True, text=True, check=True)
     ids, scores = read_lines(done.stdout)
     wanted = expected(variants[variant])
     assert ids == wanted[0]

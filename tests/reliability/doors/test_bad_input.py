@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.demo.test_serve import INSTALLED
+from tests.export.test_page import INSTALLED
 from tests.reliability.doors.asking import ask_command, ask_process, ask_python, same, state_of, told
 from tests.reliability.doors.bad_input import Answer, Ask, Row, agrees, read_page
 from tests.reliability.doors.place import Place

@@ -1,0 +1,78 @@
+"""Settings as a `train.toml` that says what each of them means: `bst config`."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from bst.config import Architecture, Settings, Table, read_settings
+from bst.run.folder import read_run_config
+
+WIDTH = 100  # of comments, in characters
+
+
+def config(
+    source: Annotated[
+        Path | None, typer.Argument(metavar="[SOURCE]", help="A run, or a TOML of settings.  [default: the defaults]")
+    ] = None,
+) -> None:
+    """Print all settings as TOML, each with its meaning.
+
+    What is printed can be kept, changed and given to `bst train`: bst config > train.toml; bst train ... --config
+    train.toml
+    """
+    print(settings_toml(_settings_of(source) if source else Settings()), end="")
+
+
+def settings_toml(settings: Settings) -> str:
+    """Write `settings` as TOML that `read_settings` reads as the same value.
+
+    A setting without a value is a comment: it begins to hold when the `#` before it is removed.
+    """
+    lines = ["# Settings of `bst train EVENTS --config train.toml --out RUN`; each may be left out."]
+    for name, table in settings:
+        lines += ["", *_comment((table.__doc__ or "").partition("\n")[0]), f"[{name}]"]
+        for key, value in table:
+            lines += ["", *_comment(_meaning(type(table).model_fields[key])), _assignment(table, key, value)]
+    return "\n".join(lines) + "\n"
+
+
+def _settings_of(source: Path) -> Settings:
+    if not source.is_dir():
+        return read_settings(source)
+    kept = read_run_config(source)
+    sizes = {name: getattr(kept.model, name) for name in Architecture.model_fields}
+    return Settings(model=Architecture(**sizes), training=kept.training, data=kept.data)
+
+
+def _comment(text: str) -> Iterator[str]:
+    for line in textwrap.wrap(" ".join(text.split()), WIDTH - 2, break_on_hyphens=False):
+        yield f"# {line}"
+
+
+def _meaning(field: FieldInfo) -> str:
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return f"{field.description or ''}{' One of ' + ', '.join(choices) + '.' if choices else ''}"
+
+
+def _assignment(table: Table, key: str, value: object) -> str:
+    if value is not None:
+        return f"{key} = {_toml(value)}"
+    examples = type(table).model_fields[key].examples or [""]
+    return f"# {key} = {_toml(examples[0])}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML wants this character escaped

@@ -1,0 +1,105 @@
+"""A bundle on a page in the browser, by the web client of the repository: `bst serve`, and `bst demo --serve`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+
+from bst.errors import InputError
+from export.contract.rules import read_manifest
+
+CLIENTS = Path(__file__).parents[1] / "clients" / "js"
+SERVER = Path("web", "serve.mjs")
+HOST, PORT = "127.0.0.1", 8000
+
+
+def require_server(host: str = HOST, port: int = PORT) -> None:
+    """Refuse what would keep the page from being served, before any work is done for it.
+
+    Args:
+        port: any that is free, if 0.
+
+    Raises:
+        InputError: the web client is not here or not installed, there is no Node, or the port is taken.
+    """
+    if not (CLIENTS / SERVER).is_file():
+        raise InputError(
+            f"{CLIENTS / SERVER} is not there: the page is in the repository, not in the package; install from a clone"
+        )
+    if shutil.which("node") is None:
+        raise InputError("node is not on the path, and serves the page; install Node 20 or later")
+    if not (CLIENTS / "node_modules" / "onnxruntime-web").is_dir():
+        raise InputError(f"{CLIENTS} lacks onnxruntime-web; run: npm ci --ignore-scripts --prefix {CLIENTS}")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError(f"--host {host} is no address of this machine ({error.strerror}); such as {HOST}") from None
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Node does: a port just left is free
+        try:
+            probe.bind(address)
+        except OSError as error:
+            other = "" if host == HOST else " or --host"
+            raise InputError(
+                f"port {port} of {host} cannot be used ({error.strerror}); give another --port{other}"
+            ) from None
+
+
+def require_page(bundle: Path) -> None:
+    """Refuse a bundle that the page cannot show.
+
+    Raises:
+        InputError: `bundle` is none that this version reads, or lacks onnx or `top_k`; the message says what to do.
+    """
+    manifest = read_manifest(bundle)
+    if "onnx" not in manifest.format_names:
+        held = ", ".join(manifest.format_names)
+        raise InputError(f"the page runs onnx, and {bundle} holds {held}; export again with onnx in --formats")
+    if "top_k" not in (entries := manifest.format("onnx").entries):
+        held = ", ".join(entries)
+        raise InputError(f"the page asks top_k, and {bundle} holds {held}; export again with top_k in --signatures")
+
+
+def serve_page(
+    bundle: Path, *, host: str = HOST, port: int = PORT, names: Path | None = None, browser: bool = True
+) -> int:
+    """Serve the page of `bundle` until Ctrl-C or SIGTERM, print its address, and give the exit code of the server.
+
+    Args:
+        names: a JSON of the items' names by id; the page shows ids without it.
+        browser: whether to open the page there, for a person at a terminal with a display.
+    """
+    options = ["--host", host, "--port", str(port), *(["--names", str(names)] if names else [])]
+    # Polars catches SIGINT in a way that leaves a waiting Python asleep.
+    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    server = subprocess.Popen(["node", CLIENTS / SERVER, bundle, *options], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        line = server.stdout.readline()  # with the address; nothing where it could not start
+        print(line, end="", flush=True)
+        if line and browser and _sees_a_display():
+            # In a thread: some browsers return when they are closed.
+            threading.Thread(target=webbrowser.open, args=(line.split(" ")[0],), daemon=True).start()
+        code = server.wait()
+        return 0 if code == -signal.SIGINT else code  # Ctrl-C reaches both, and the server may be the first to end
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _sees_a_display() -> bool:
+    """Whether somebody is there to see a browser. Without a display, one of text would take over the terminal."""
+    displayed = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    return sys.stdout.isatty() and (displayed or sys.platform in ("darwin", "win32"))
