@@ -119,9 +119,7 @@ def load_pt2_module(path: Path, name: str) -> Any:
     Raises:
         InputError: as `load_pt2`, or torch cannot make a module of the program.
     """
-    return guards.load(
-        path, guards.PROGRAM, lambda file: _program(file, name).module(check_guards=False).forward, name
-    )
+    return guards.load(path, guards.PROGRAM, lambda file: _program(file, name).module(check_guards=False).forward, name)
 
 
 def _program(file: str, name: str) -> ExportedProgram:
