@@ -15,27 +15,17 @@ import pytest
 from export import open_bundle
 from export.bundle.folder import replay
 from export.contract.rules import read_manifest
+from tests.browser import NEEDS_CHROMIUM
 from tests.clients.altered import alter, flip_in_the_middle, raise_one_score
-from tests.clients.js.page import PAGE_RUNTIME, QUIET, Watched, served
+from tests.clients.js.page import PAGE_RUNTIME, Watched, served
 from tests.conftest import Command
 
-CHROMIUM = shutil.which("chromium")
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
+    NEEDS_CHROMIUM,
     pytest.mark.skipif(not PAGE_RUNTIME.exists(), reason="no onnxruntime-web: no npm"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
