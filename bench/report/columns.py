@@ -128,8 +128,8 @@ TAIL = (
     Column("verdict", lambda row: row.best_verdict or "-", numeric=False),
 )
 LOAD = (
-    BATCH,
     BACKEND,
+    BATCH,
     Column("arrivals/s", lambda row: f"{row.rate_per_s:,.0f}"),
     Column("answers/s", lambda row: f"{row.answered_per_s:,.0f}", rank=3),
     Column("p50 us", lambda row: "behind" if row.p50_us is None else micro(row.p50_us.value), rank=1),
@@ -138,8 +138,8 @@ LOAD = (
     Column("harness late us", lambda row: micro(row.late_us), rank=4),
 )
 LIMITS = (
-    BATCH,
     BACKEND,
+    BATCH,
     Column("budget ms", lambda row: f"{row.budget_ms:g}", rank=3),
     Column("most arrivals/s", lambda row: f"{row.rate_per_s.value:,.0f}"),
     Column("95% interval", lambda row: bounds(row.rate_per_s), rank=2),
@@ -164,10 +164,10 @@ SOAK = (
     Column("wrong", lambda row: f"{row.wrong:,}"),
     Column("p50 us", lambda row: micro(_median(row, "p50_us")), rank=2),
     Column("p99 us", lambda row: micro(_median(row, "p99_us")), rank=2),
-    Column("p99, earlier to later", lambda row: times(row.tail_speed), rank=3),
+    Column("p99 earlier to later", lambda row: times(row.tail_speed), rank=3),
     Column("", lambda row: row.tail_verdict, numeric=False, rank=3),
     Column("MB first", lambda row: _told(row.windows[0].memory_mb, ",.1f"), rank=6),
-    Column("last", lambda row: _told(row.windows[-1].memory_mb, ",.1f"), rank=6),
+    Column("MB last", lambda row: _told(row.windows[-1].memory_mb, ",.1f"), rank=6),
     Column("growth", lambda row: _told(row.growth, "+.2%"), rank=1),
 )
 SURFACE = (

@@ -137,7 +137,7 @@ def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
         axes.text(axes.get_xlim()[0], limit.budget_ms * 1e3, " budget", color=LIMIT, fontsize=TEXT, va="bottom")
     axes.set_yscale("log")
     axes.set_xlabel("arrivals a second", fontsize=TEXT)
-    axes.set_ylabel("microseconds from arrival to answer (dotted: p50)", fontsize=TEXT)
+    axes.set_ylabel("microseconds (dotted: p50)", fontsize=TEXT)
     return _with_legend(drawn)
 
 
@@ -150,7 +150,7 @@ def cold_bars(rows: Sequence[ColdRow]) -> Figure:
         values = [getattr(row, part).value / 1e3 for row in rows][::-1]
         axes.barh(labels, values, left=left, color=shade, label=name, height=0.66)
         left = [one + two for one, two in zip(left, values, strict=True)]
-    axes.set_xlabel("seconds from the start of the process", fontsize=TEXT)
+    axes.set_xlabel("seconds", fontsize=TEXT)
     return _with_legend(drawn)
 
 

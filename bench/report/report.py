@@ -54,7 +54,7 @@ def bench_sections(record: BenchRecord) -> list[Markup]:
     if "surface" in record.config.modes:
         parts.append(section("Who is fastest where", _table(SURFACE, ("", crossings(record.latency)))))
     if record.load:
-        caption = "Calls arrive at random, whether or not those before them are answered; waiting counts."
+        caption = "Time from arrival to answer: calls arrive at random, whether or not those before them are answered."
         drawn = [
             figure(
                 load_curve([row for row in record.load if row.case == case], record.load_limits), f"{case}. {caption}"
@@ -162,7 +162,8 @@ def _method(record: BenchRecord) -> list[Markup]:
             ),
             paragraph(
                 "The machine's limit is the time that reading the weights and multiplying the numbers takes at least, "
-                "at the speeds measured beside the backends; floor is the share of it that a backend reaches."
+                "at the speeds measured beside the backends. The share of the limit is how near to it a backend comes: "
+                "100% is as fast as the machine allows."
             ),
             paragraph(
                 "Parity is the largest difference to eager PyTorch on the inputs that were timed, relative to the "
