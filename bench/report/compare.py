@@ -172,7 +172,7 @@ def _parity(before: str | None, after: str | None) -> str:
         return "NOW WRONG"
     if before is not None and after is None:
         return "right now"
-    return "right" if after is None else "wrong in both"
+    return "right" if after is None else "both wrong"
 
 
 def _by_key(rows: Sequence[LatencyRow]) -> dict[tuple[Case, str], LatencyRow]:
