@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 
 from bench.contestants.backends import BACKENDS
 from bench.demo.demo import DEFAULT_OUT, run_demo
@@ -21,12 +20,13 @@ from bench.demo.serve import require_demo, serve_demo
 from bench.models.random_model import RandomModel, parse_model
 from bench.modes.measure import check_config, measure_bundle, measure_random
 from bench.record.record import BenchConfig, BenchRecord, read_record
-from bench.report.compare import COLUMNS, compare_records, differences
+from bench.report.compare import changes_sheet, compare_records, differences
 from bench.report.report import html_page
-from bench.report.tables import banners, notes, summary, terminal_table, terminal_tables
+from bench.report.tables import banners, notes, sheets, summary
+from bench.report.terminal import print_sheet
 from bst.errors import CheckError, InputError
 from bst.system.commands import INPUT, MODEL, OUTPUT
-from bst.system.console import told_steps
+from bst.system.console import told_steps, wrapped
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list
 from bst.system.validation import validated
@@ -123,9 +123,9 @@ def compare(
     if json_output:
         print(to_json({"changes": [one.to_dict() for one in changes], "differences": others}), end="")
         return
-    _console().print(terminal_table(f"{before} to {after}", COLUMNS, changes))
+    print_sheet(changes_sheet(f"{before} to {after}", changes), "they are in --json")
     for line in others:
-        print(f"different: {line}")
+        print(wrapped(f"different: {line}"))
     same = sum(one.verdict == "cannot tell" for one in changes)
     print(f"{same} of {len(changes)} agree within their intervals")
 
@@ -198,7 +198,7 @@ def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path
         if html_file:
             write_atomically(html_file, html_page(record))
     except Exception:
-        with suppress(BrokenPipeError, SystemExit):  # rich ends the process where nobody reads
+        with suppress(BrokenPipeError):
             _tell(record)
         raise
     _tell(record)
@@ -211,17 +211,13 @@ def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path
 
 def _tell(record: BenchRecord) -> None:
     for line in banners(record):
-        print(f"WARNING: {line}")
-    for drawn in terminal_tables(record):
-        _console().print(drawn)
+        print(wrapped(f"WARNING: {line}"))
+    for sheet in sheets(record):
+        print_sheet(sheet, "they are in --json and on the page of --html")
     for line in notes(record):
-        print(line)
+        print(wrapped(line))
     if record.latency and "surface" not in record.config.modes:
-        print(f"{summary(record)} ({record.environment['cpu']})")
-
-
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else 160)
+        print(wrapped(f"{summary(record)} ({record.environment['cpu']})"))
 
 
 def _list(given: str | None, kind: Callable[[str], T]) -> tuple[T, ...] | None:

@@ -30,6 +30,7 @@ from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_i
 from bst.run.state_file import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.proof.golden import Call
+from tests.browser import CHROMIUM, QUIET
 from tests.builds import Builds
 
 if TYPE_CHECKING:
@@ -223,6 +224,17 @@ def bst_command(capsys: pytest.CaptureFixture[str]) -> Command:
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for tests that are marked `NEEDS_CHROMIUM`."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
 
 
 def random_inputs(

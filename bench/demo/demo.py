@@ -27,7 +27,7 @@ from bst.data.tables import read_interactions
 from bst.errors import CheckError, InputError
 from bst.run.pipeline import Dataset, TrainingResult, train
 from bst.run.summary import EPOCH_HEAD, about_training, epoch_line, quality_lines
-from bst.system.console import progress_bar, told_steps
+from bst.system.console import progress_bar, told_steps, wrapped
 from bst.system.files import staged_folder, to_json, write_atomically
 from bst.training.trainer import EpochReport
 from export import Manifest, export_bundle, open_bundle
@@ -128,7 +128,7 @@ def _export(stage: Path) -> Manifest:
 def _measure(bundle: Path) -> BenchRecord:
     with told_steps() as tell:
         bench = measure_bundle(bundle, BENCH, tell)
-    print(f"     all golden calls answered as before; {summary(bench)}")
+    print(wrapped(f"     all golden calls answered as before; {summary(bench)}"))
     if bench.failures:
         raise CheckError("; ".join(bench.failures))
     return bench

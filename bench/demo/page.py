@@ -72,7 +72,7 @@ def demo_page(demo: Demo) -> str:
         section(
             "Training",
             figure(
-                draw_learning_curve(demo.reports, ("most bought", popular)),
+                draw_learning_curve(demo.reports, ("most bought", popular), stacked=True),
                 "Loss on the training examples, HR@10 on the validation purchases, by epoch.",
             ),
             paragraph(

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.report.columns import micro
 from bench.report.page import page, paragraph, section, table
-from bench.report.tables import micro
 
 HEADS = ("backend", "rows a call", "p50 us", "95% interval", "times as fast as eager on the CPU", "95% interval")
 
@@ -30,7 +30,7 @@ def _sections(report: dict[str, Any]) -> Iterator[Markup]:
         if "runs" in one:
             yield section("Training", *_training(one))
     versions = report["environment"]["versions"].items()
-    yield section("Where", table(("", ""), [("CPU", report["environment"]["cpu"]), *versions]))
+    yield section("Where", table((), [("CPU", report["environment"]["cpu"]), *versions], kind="facts"))
 
 
 def _said(one: dict[str, Any]) -> str:

@@ -3,6 +3,6 @@
 from bench.report.compare import compare_records
 from bench.report.page import page
 from bench.report.report import html_page
-from bench.report.tables import terminal_tables
+from bench.report.terminal import print_sheet
 
-__all__ = ["compare_records", "html_page", "page", "terminal_tables"]
+__all__ = ["compare_records", "html_page", "page", "print_sheet"]

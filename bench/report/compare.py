@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bench.record.record import REFERENCE, BenchRecord, Case, ColdRow, LatencyRow, LoadLimit
 from bench.record.statistics import Floats, Interval, change, launch_ratios, verdict
-from bench.report.tables import Column, about, micro
+from bench.report.columns import Column, Sheet, micro, times
+from bench.report.tables import about
 from bst.config import Frozen
 from bst.errors import InputError
 
@@ -35,19 +36,22 @@ class Change(Frozen):
 
 
 COLUMNS = (
-    Column("what", lambda row: row.what, numeric=False),
     Column("backend", lambda row: row.backend, numeric=False),
-    Column("before", lambda row: micro(row.before)),
-    Column("after", lambda row: micro(row.after)),
-    Column("times as good", lambda row: _ratio(row.ratio)),
+    Column("before", lambda row: micro(row.before), rank=2),
+    Column("after", lambda row: micro(row.after), rank=2),
+    Column("times as good", lambda row: times(row.ratio)),
     Column("", lambda row: row.verdict, numeric=False),
-    Column("beside eager", lambda row: "-" if row.beside_eager is None else _ratio(row.beside_eager)),
-    Column("parity", lambda row: row.parity, numeric=False),
+    Column("beside eager", lambda row: times(row.beside_eager), rank=3),
+    Column("parity", lambda row: row.parity, numeric=False, rank=1),
 )
 
 
-def _ratio(one: Interval) -> str:
-    return f"{one.value:.2f} ({one.low:.2f}-{one.high:.2f})"
+def changes_sheet(title: str, changes: Iterable[Change]) -> Sheet:
+    """The changes as a table, those of one case together."""
+    parts: dict[str, list[Change]] = {}
+    for one in changes:
+        parts.setdefault(one.what, []).append(one)
+    return Sheet(title, COLUMNS, list(parts.items()))
 
 
 def compare_records(before: BenchRecord, after: BenchRecord) -> list[Change]:
@@ -66,11 +70,12 @@ def compare_records(before: BenchRecord, after: BenchRecord) -> list[Change]:
 
 def differences(before: BenchRecord, after: BenchRecord) -> list[str]:
     """Say what else is different, which the changes may come from."""
-    lines = []
-    for name in sorted(before.environment.keys() | after.environment.keys()):
-        one, two = before.environment.get(name), after.environment.get(name)
-        if one != two and name not in ("load_at_start", "harness_overhead_us", "mhz"):
-            lines.append(f"{name}: {one} before, {two} after")
+    old, new = _facts(before), _facts(after)
+    lines = [
+        f"{name}: {old.get(name)} before, {new.get(name)} after"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
     if [one.model for one in before.subjects] != [one.model for one in after.subjects]:
         lines.append("the models are not of the same sizes")
     for name in type(before.config).model_fields:
@@ -78,6 +83,17 @@ def differences(before: BenchRecord, after: BenchRecord) -> list[str]:
         if one != two:
             lines.append(f"{name}: {one} before, {two} after")
     return lines
+
+
+def _facts(record: BenchRecord) -> dict[str, Any]:
+    """What the environment says, each version and each cache by itself."""
+    facts: dict[str, Any] = {}
+    for name, value in record.environment.items():
+        if isinstance(value, dict):
+            facts |= {f"{name}, {part}": one for part, one in value.items()}
+        elif name not in ("load_at_start", "harness_overhead_us", "mhz"):
+            facts[name] = value
+    return facts
 
 
 def _held(record: BenchRecord) -> str:
@@ -156,7 +172,7 @@ def _parity(before: str | None, after: str | None) -> str:
         return "NOW WRONG"
     if before is not None and after is None:
         return "right now"
-    return "right" if after is None else "wrong in both"
+    return "right" if after is None else "both wrong"
 
 
 def _by_key(rows: Sequence[LatencyRow]) -> dict[tuple[Case, str], LatencyRow]:

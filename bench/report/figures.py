@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from bench.record.record import ColdRow, LatencyRow, LoadLimit, LoadRow
 from bench.record.statistics import Interval
-from bench.report.tables import micro
+from bench.report.columns import micro
 from export.contract.parity import TOLERANCE
 
 KNOWN = {
@@ -20,51 +22,48 @@ KNOWN = {
     "pt2": "#7a5195",
     "aotinductor": "#b3261e",
 }
+LIMIT = "#b3261e"
 OTHERS = [matplotlib.colormaps["tab20"](place) for place in range(20)]
-WIDTH = 7.2
+WIDTH = 4.2  # inches: a phone shows it at four fifths of its size, and a wide screen at a little more than all of it
+TEXT = 9  # points
 PARTS = (("start_ms", "interpreter"), ("imports_ms", "imports"), ("load_ms", "load"), ("answer_ms", "first answer"))
 
 
 def bars(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency of every backend at each batch size, with intervals, and the floor drawn in."""
-    sizes = sorted({row.case.batch_size for row in rows})
-    names = list(dict.fromkeys(row.backend for row in rows))[::-1]
-    drawn = Figure(figsize=(WIDTH, 0.75 + 0.3 * len(names) * len(sizes) + 0.55 * len(sizes)))
-    for place, size in enumerate(sizes):
-        axes: Axes = drawn.add_subplot(len(sizes), 1, place + 1)
-        found = sorted((row for row in rows if row.case.batch_size == size), key=lambda row: names.index(row.backend))
-        p50 = [row.latency.p50_us for row in found]
-        axes.barh(
-            [row.backend for row in found],
-            [one.value for one in p50],
-            xerr=[[one.value - one.low for one in p50], [one.high - one.value for one in p50]],
-            color=[_colour(row.backend, names) for row in found],
-            hatch=["//" if row.parity.failure else "" for row in found],
-            height=0.66,
-            error_kw={"elinewidth": 1.2, "ecolor": "#1c2430"},
-        )
-        for position, (row, one) in enumerate(zip(found, p50, strict=True)):
-            told = f"  {micro(one.value)}{'  not equal' if row.parity.failure else ''}"
-            axes.text(max(one.high, one.value), position, told, va="center", fontsize=8.5)
-        floors = [(row.floor_us, position) for position, row in enumerate(found) if row.floor_us is not None]
-        for floor, position in floors:  # who reads a compact copy of the output layer has a limit of its own
-            axes.plot([floor, floor], [position - 0.5, position + 0.5], color="#b3261e", linestyle="--", linewidth=1.2)
-        if floors:
-            floor, position = floors[-1]
-            axes.text(floor, position + 0.5, " the machine's limit", color="#b3261e", fontsize=8, va="bottom")
-        axes.set_title(f"batch {size}", fontsize=10, loc="left", pad=12)
-        axes.set_xlabel("microseconds a call", fontsize=9)
-        axes.margins(x=0.2)
-        axes.set_xlim(left=0)
-        _plain(axes)
-    drawn.tight_layout()
+    """Median latency of every backend in one case, with intervals, and the floor drawn in."""
+    rows = rows[::-1]
+    names = [row.backend for row in rows]
+    drawn, (axes,) = _blank(0.9 + 0.24 * len(rows))
+    p50 = [row.latency.p50_us for row in rows]
+    axes.barh(
+        range(len(rows)),
+        [one.value for one in p50],
+        xerr=[[one.value - one.low for one in p50], [one.high - one.value for one in p50]],
+        color=[_colour(name, names) for name in names],
+        hatch=["//" if row.parity.failure else "" for row in rows],
+        height=0.66,
+        error_kw={"elinewidth": 1.2, "ecolor": "#1c2430"},
+    )
+    axes.set_yticks(range(len(rows)), labels=names)
+    for place, (row, one) in enumerate(zip(rows, p50, strict=True)):
+        told = f" {micro(one.value)}{', wrong' if row.parity.failure else ''}"
+        axes.text(max(one.high, one.value), place, told, va="center", fontsize=TEXT)
+    floors = [(row.floor_us, place) for place, row in enumerate(rows) if row.floor_us is not None]
+    for floor, place in floors:  # who reads a compact copy of the output layer has a limit of its own
+        axes.plot([floor, floor], [place - 0.5, place + 0.5], color=LIMIT, linestyle="--", linewidth=1.2)
+    if floors:
+        floor, place = floors[-1]
+        axes.text(floor, place + 0.5, " the machine's limit", color=LIMIT, fontsize=TEXT, va="bottom")
+    axes.set_xlabel("microseconds a call", fontsize=TEXT)
+    axes.set_xlim(0, 1.35 * max(one.high for one in p50))  # the numbers stand beyond the bars
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return drawn
 
 
 def by_batch(rows: Sequence[LatencyRow]) -> Figure:
     """Median latency by batch size on log axes, with intervals."""
-    drawn = Figure(figsize=(WIDTH, 3.6))
-    axes: Axes = drawn.add_subplot()
+    drawn, (axes,) = _blank(2.7)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
         own = sorted((row for row in rows if row.backend == name), key=lambda row: row.case.batch_size)
@@ -75,22 +74,20 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
     for row in rows:
         if row.floor_us is not None:
             floor[row.case.batch_size] = min(row.floor_us, floor.get(row.case.batch_size, row.floor_us))
-    axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color="#b3261e", label="the machine's limit")
+    axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color=LIMIT, label="the machine's limit")
     axes.set_xscale("log", base=2)
     ticks = sorted({row.case.batch_size for row in rows})
     axes.set_xticks(ticks, labels=list(map(str, ticks)))
     _latency_axes(axes, "rows a call")
-    drawn.tight_layout()
-    return drawn
+    return _with_legend(drawn)
 
 
 def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
     """Median latency by number of items on log axes, with intervals: a panel for each batch size."""
     sizes = sorted({row.case.batch_size for row in rows})
     names = list(dict.fromkeys(row.backend for row in rows))
-    drawn = Figure(figsize=(WIDTH, 0.5 + 2.9 * len(sizes)))
-    for place, size in enumerate(sizes):
-        axes: Axes = drawn.add_subplot(len(sizes), 1, place + 1)
+    drawn, panels = _blank(2.7 * len(sizes), len(sizes))
+    for axes, size in zip(panels, sizes, strict=True):
         for name in names:
             own = [row for row in rows if (row.backend, row.case.batch_size) == (name, size)]
             own.sort(key=lambda row: row.case.num_items)
@@ -98,16 +95,14 @@ def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
             items, p50 = [row.case.num_items for row in own], [row.latency.p50_us for row in own]
             _curve(axes, items, p50, style, _colour(name, names), name)
         axes.set_xscale("log")
-        axes.set_title(f"batch {size}", fontsize=10, loc="left")
+        axes.set_title(f"batch {size}", fontsize=TEXT + 1, loc="left")
         _latency_axes(axes, "items")
-    drawn.tight_layout()
-    return drawn
+    return _with_legend(drawn)
 
 
 def parity_beside_speed(rows: Sequence[LatencyRow]) -> Figure:
     """How far each backend is from eager, beside how fast it is."""
-    drawn = Figure(figsize=(WIDTH, 3.2))
-    axes: Axes = drawn.add_subplot()
+    drawn, (axes,) = _blank(2.5)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
         own = [row for row in rows if row.backend == name and row.parity.max_error is not None]
@@ -120,21 +115,17 @@ def parity_beside_speed(rows: Sequence[LatencyRow]) -> Figure:
             label=name,
             alpha=0.85,
         )
-    axes.axhline(TOLERANCE, color="#b3261e", linestyle="--", linewidth=1)
-    axes.text(axes.get_xlim()[0], TOLERANCE, " allowed", color="#b3261e", fontsize=8, va="bottom")
+    axes.axhline(TOLERANCE, color=LIMIT, linestyle="--", linewidth=1)
+    axes.text(axes.get_xlim()[0], TOLERANCE, " allowed", color=LIMIT, fontsize=TEXT, va="bottom")
     axes.set_yscale("log")
-    axes.set_xlabel("times as fast as eager (larger dots: larger batches)", fontsize=9)
-    axes.set_ylabel("largest error (0 drawn at 1e-9)", fontsize=9)
-    _legend(axes)
-    _plain(axes)
-    drawn.tight_layout()
-    return drawn
+    axes.set_xlabel("times as fast as eager (larger dots: larger batches)", fontsize=TEXT)
+    axes.set_ylabel("largest error (0 drawn at 1e-9)", fontsize=TEXT)
+    return _with_legend(drawn)
 
 
 def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
     """p50 and p99 by arrival rate, with the budget."""
-    drawn = Figure(figsize=(WIDTH, 3.6))
-    axes: Axes = drawn.add_subplot()
+    drawn, (axes,) = _blank(2.7)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
         own = [row for row in rows if row.backend == name and row.p99_us is not None and row.p50_us is not None]
@@ -142,32 +133,25 @@ def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
         _curve(axes, rates, [row.p99_us for row in own if row.p99_us], "o-", colour, f"{name}, p99")
         axes.plot(rates, [row.p50_us.value for row in own if row.p50_us], ":", color=colour, linewidth=1.2)
     for limit in limits[:1]:
-        axes.axhline(limit.budget_ms * 1e3, color="#b3261e", linestyle="--", linewidth=1)
-        axes.text(axes.get_xlim()[0], limit.budget_ms * 1e3, " budget", color="#b3261e", fontsize=8, va="bottom")
+        axes.axhline(limit.budget_ms * 1e3, color=LIMIT, linestyle="--", linewidth=1)
+        axes.text(axes.get_xlim()[0], limit.budget_ms * 1e3, " budget", color=LIMIT, fontsize=TEXT, va="bottom")
     axes.set_yscale("log")
-    axes.set_xlabel("arrivals a second", fontsize=9)
-    axes.set_ylabel("microseconds from arrival to answer (dotted: p50)", fontsize=9)
-    _legend(axes)
-    _plain(axes)
-    drawn.tight_layout()
-    return drawn
+    axes.set_xlabel("arrivals a second", fontsize=TEXT)
+    axes.set_ylabel("microseconds (dotted: p50)", fontsize=TEXT)
+    return _with_legend(drawn)
 
 
 def cold_bars(rows: Sequence[ColdRow]) -> Figure:
     """Where the time to the first answer goes."""
     labels = [f"{row.backend}, {row.cache}" for row in rows][::-1]
-    drawn = Figure(figsize=(WIDTH, 0.9 + 0.28 * len(rows)))
-    axes: Axes = drawn.add_subplot()
+    drawn, (axes,) = _blank(0.8 + 0.24 * len(rows))
     left = [0.0] * len(rows)
     for (part, name), shade in zip(PARTS, ("#c9d1da", "#8a94a3", "#0b6e69", "#d9822b"), strict=True):
         values = [getattr(row, part).value / 1e3 for row in rows][::-1]
         axes.barh(labels, values, left=left, color=shade, label=name, height=0.66)
         left = [one + two for one, two in zip(left, values, strict=True)]
-    axes.set_xlabel("seconds from the start of the process", fontsize=9)
-    _legend(axes)
-    _plain(axes)
-    drawn.tight_layout()
-    return drawn
+    axes.set_xlabel("seconds", fontsize=TEXT)
+    return _with_legend(drawn)
 
 
 def _curve(
@@ -195,16 +179,23 @@ def _colour(name: str, names: Sequence[str]) -> object:
 
 def _latency_axes(axes: Axes, along: str) -> None:
     axes.set_yscale("log")
-    axes.set_xlabel(along, fontsize=9)
-    axes.set_ylabel("microseconds a call", fontsize=9)
-    _legend(axes)
-    _plain(axes)
+    axes.set_xlabel(along, fontsize=TEXT)
+    axes.set_ylabel("microseconds a call", fontsize=TEXT)
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=7.5, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+def _blank(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of `height` inches with as many panels, one below the other."""
+    drawn = Figure(figsize=(WIDTH, height), layout="constrained")
+    below = [drawn.add_subplot(panels, 1, place + 1) for place in range(panels)]
+    for axes in below:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=TEXT)
+    return drawn, below
 
 
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8.5)
+def _with_legend(drawn: Figure) -> Figure:
+    """Put one legend for all panels below them, and make room for it: beside them they would have half of a phone."""
+    shown = dict(zip(*reversed(drawn.axes[0].get_legend_handles_labels()), strict=True))
+    drawn.set_figheight(drawn.get_figheight() + 0.2 * ceil(len(shown) / 2))
+    drawn.legend(shown.values(), shown.keys(), loc="outside lower left", ncols=2, fontsize=TEXT, frameon=False)
+    return drawn

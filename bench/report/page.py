@@ -39,8 +39,14 @@ def preformatted(content: str) -> Markup:
 
 
 def marked(content: str, kind: str) -> Markup:
-    """A piece of text of a kind: `good`, `bad` or `soft`."""
+    """A piece of text of a kind: `good`, `bad`, `soft` or none."""
     return _part(PARTS.marked(content, kind))
+
+
+def stacked(content: str) -> Markup:
+    """A value and what stands in brackets behind it: below it where there is little room."""
+    value, _, rest = content.partition(" (")
+    return _part(PARTS.stacked(value, rest and f"({rest}"))
 
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> Markup:
@@ -48,9 +54,25 @@ def tiles(pairs: Iterable[tuple[str, str]]) -> Markup:
     return _part(PARTS.tiles(pairs))
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = ()) -> Markup:
-    """A table; the columns in `numeric` are aligned right."""
-    return _part(PARTS.table(head, rows, set(numeric)))
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = (), kind: str = "") -> Markup:
+    """A table; the columns in `numeric` are aligned right. Of the kind `facts`, its rows are names and texts."""
+    return _part(PARTS.table(head, [("", rows)], set(numeric), kind))
+
+
+def table_of_parts(
+    head: Sequence[str], parts: Iterable[tuple[str, Iterable[Sequence[object]]]], numeric: Iterable[int] = ()
+) -> Markup:
+    """A table of rows in parts, each with a title of its own or none."""
+    return _part(PARTS.table(head, parts, set(numeric), ""))
+
+
+def subtitle(content: str) -> Markup:
+    return _part(PARTS.subtitle(content))
+
+
+def figures(drawn: Iterable[Markup]) -> Markup:
+    """Figures side by side where there is room."""
+    return _part(PARTS.figures(drawn))
 
 
 def cards(households: Iterable[Any]) -> Markup:
@@ -62,7 +84,7 @@ def figure(drawn: Figure, caption: str) -> Markup:
     """Put a figure into the page as SVG; the same figure gives the same bytes."""
     stream = StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "bst", "svg.fonttype": "path"}):
-        drawn.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None})
+        drawn.savefig(stream, format="svg", metadata={"Date": None})
     svg = stream.getvalue()
     label = f'<svg role="img" aria-label="{escape(caption)}" '
     return _part(PARTS.figure(svg[svg.index("<svg") :].replace("<svg ", label, 1), caption))

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 from markupsafe import Markup
 
 from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
+from bench.report.columns import ANSWER, COLD, LIMITS, LOAD, SOAK, SURFACE, TAIL, Column, bounds, spread
 from bench.report.figures import bars, by_batch, by_catalogue, cold_bars, load_curve, parity_beside_speed
-from bench.report.page import figure, marked, page, paragraph, section, table, tiles
-from bench.report.tables import (
-    COLD,
-    LATENCY,
-    LIMITS,
-    LOAD,
-    SOAK,
-    SURFACE,
-    Column,
-    Rows,
-    banners,
-    bounds,
-    crossings,
-    groups,
-    headline,
-    notes,
-    spread,
+from bench.report.page import (
+    figure,
+    figures,
+    marked,
+    page,
+    paragraph,
+    section,
+    stacked,
+    subtitle,
+    table,
+    table_of_parts,
+    tiles,
 )
+from bench.report.tables import banners, crossings, groups, headline, notes
 from export.contract.signatures import SIGNATURES
 
 FIGURES = 4  # groups that are drawn; beyond, tables alone
@@ -43,39 +42,56 @@ def html_page(record: BenchRecord) -> str:
 
 
 def bench_sections(record: BenchRecord) -> list[Markup]:
-    """Headline, figures and tables, for this page and for others that show a measurement."""
-    parts = [*(paragraph(line, "banner") for line in banners(record)), tiles(_headlines(record)), *_notes(record)]
-    for place, (title, rows) in enumerate(groups(record.latency)):
-        drawn = []
-        if place < FIGURES:
-            drawn = [figure(bars(rows), "Median time of a call; lines are 95% intervals. Shorter is better.")]
-            if len({row.case.batch_size for row in rows}) > 1:
-                drawn.append(figure(by_batch(rows), "The same by batch size, both axes logarithmic."))
-                drawn.append(figure(parity_beside_speed(rows), "Right, and fast: lower and further right is better."))
-        parts.append(section(title, *drawn, _table(LATENCY, rows)))
+    """Headline, tables and figures, for this page and for others that show a measurement."""
+    parts = [*(paragraph(line, "banner") for line in banners(record)), tiles(_headlines(record))]
+    parts += [
+        _latency(title, rows, drawn=place < FIGURES) for place, (title, rows) in enumerate(groups(record.latency))
+    ]
     plainest = [row for row in record.latency if row.case == _same_but_items(row.case, record.latency[0].case)]
     if len({row.case.num_items for row in plainest}) > 1:
         caption = "Median time of a call by the size of the catalogue, both axes logarithmic."
         parts.append(section("As the catalogue grows", figure(by_catalogue(plainest), caption)))
     if "surface" in record.config.modes:
-        parts.append(section("Who is fastest where", _table(SURFACE, crossings(record.latency))))
+        parts.append(section("Who is fastest where", _table(SURFACE, ("", crossings(record.latency)))))
     if record.load:
-        caption = "Calls arrive at random, whether or not those before them are answered; waiting counts."
+        caption = "Time from arrival to answer: calls arrive at random, whether or not those before them are answered."
         drawn = [
             figure(
                 load_curve([row for row in record.load if row.case == case], record.load_limits), f"{case}. {caption}"
             )
             for case in dict.fromkeys(row.case for row in record.load)
         ]
-        parts.append(
-            section("Under load", *drawn[:FIGURES], _table(LIMITS, record.load_limits), _table(LOAD, record.load))
-        )
+        tables = _table(LIMITS, ("", record.load_limits)), _table(LOAD, ("", record.load))
+        parts.append(section("Under load", tables[0], figures(drawn[:FIGURES]), tables[1]))
     if record.cold:
         caption = "From the start of a process to its first answer, with the files in memory (warm) or read from disk."
-        parts.append(section("Cold start", figure(cold_bars(record.cold), caption), _table(COLD, record.cold)))
+        parts.append(section("Cold start", _table(COLD, ("", record.cold)), figure(cold_bars(record.cold), caption)))
     if record.soak:
-        parts.append(section("For a long time", _table(SOAK, record.soak)))
+        parts.append(section("For a long time", _table(SOAK, ("", record.soak))))
+    if lines := notes(record):
+        parts.append(section("What to know of these numbers", *(paragraph(line, _kind(line)) for line in lines)))
     return parts
+
+
+def _latency(title: str, rows: Sequence[LatencyRow], drawn: bool) -> Markup:
+    """The answer, the figures, and what else was measured of a group."""
+    batches = [(size, list(own)) for size, own in groupby(rows, lambda row: row.case.batch_size)]
+    parts = [(f"batch {size}", own) for size, own in batches]
+    shown = []
+    if drawn:
+        shown = [
+            figure(bars(own), f"Batch {size}: median time of a call; lines are 95% intervals.") for size, own in batches
+        ]
+        if len(batches) > 1:
+            shown.append(figure(by_batch(rows), "The same by batch size, both axes logarithmic."))
+            shown.append(figure(parity_beside_speed(rows), "Right, and fast: lower and further right is better."))
+    return section(
+        title,
+        _table(ANSWER, *parts),
+        figures(shown),
+        subtitle("The tail, and the best other backend"),
+        _table(TAIL, *parts),
+    )
 
 
 def _same_but_items(case: Case, first: Case) -> Case:
@@ -102,20 +118,18 @@ def _headlines(record: BenchRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _notes(record: BenchRecord) -> list[Markup]:
-    return [paragraph(line, "bad" if line.startswith(("PARITY", "WRONG")) else "soft") for line in notes(record)]
+def _kind(note: str) -> str:
+    return "bad" if note.startswith(("PARITY", "WRONG")) else ""
 
 
-def _table(columns: Sequence[Column], rows: Rows) -> Markup:
-    columns = [column for column in columns if column.page]
-    cells = []
-    for row in rows:
-        found: list[str] = [column.cell(row) for column in columns]
-        if isinstance(row, LatencyRow):
-            found[-1] = marked(found[-1], "bad" if row.parity.failure else "good")
-        cells.append(found)
+def _table(columns: Sequence[Column], *parts: tuple[str, Sequence[Any]]) -> Markup:
     numeric = [place for place, column in enumerate(columns) if column.numeric]
-    return table([column.head for column in columns], cells, numeric)
+    cells = [(title, [[_cell(column, row) for column in columns] for row in rows]) for title, rows in parts]
+    return table_of_parts([column.head for column in columns], cells, numeric)
+
+
+def _cell(column: Column, row: Any) -> Markup:
+    return marked(stacked(column.cell(row)), column.kind(row))
 
 
 def _method(record: BenchRecord) -> list[Markup]:
@@ -148,14 +162,15 @@ def _method(record: BenchRecord) -> list[Markup]:
             ),
             paragraph(
                 "The machine's limit is the time that reading the weights and multiplying the numbers takes at least, "
-                "at the speeds measured beside the backends; floor is the share of it that a backend reaches."
+                "at the speeds measured beside the backends. The share of the limit is how near to it a backend comes: "
+                "100% is as fast as the machine allows."
             ),
             paragraph(
                 "Parity is the largest difference to eager PyTorch on the inputs that were timed, relative to the "
                 "largest score. A backend whose answers differ is not equal, however fast."
             ),
         ),
-        section("Where", table(["", ""], facts)),
+        section("Where", table((), facts, kind="facts")),
     ]
 
 

@@ -2,142 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import median
-from typing import Any
 
-from rich.table import Table
-
-from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow, LoadLimit, LoadRow, Parity, SoakRow
-from bench.record.statistics import Interval
+from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
+from bench.report.columns import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Sheet, micro
 
 NOISY = 0.10  # above it a measurement doubts itself
 DRIFTED = 0.10
 UNUSABLE = 0.25  # drift above it stands over everything else
 CANNOT_TELL = "cannot tell"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A head, what stands under it, whether that is a number, and where it is shown: a terminal is narrow."""
-
-    head: str
-    cell: Callable[..., str]
-    numeric: bool = True
-    terminal: bool = True
-    page: bool = True
-
-
-def micro(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def spread(one: Interval) -> str:
-    """Half the width of the interval, relative to the value."""
-    return f"{(one.high - one.low) / 2 / one.value:.0%}" if one.value else ""
-
-
-def bounds(one: Interval | None, number: Callable[[float], str] = micro) -> str:
-    return "-" if one is None else f"{number(one.low)}-{number(one.high)}"
-
-
-def _ratio(one: Interval | None) -> str:
-    return "-" if one is None else f"{one.value:.2f} ({one.low:.2f}-{one.high:.2f})"
-
-
-def _short(one: Interval | None) -> str:
-    return "-" if one is None else f"{one.value:.2f} +-{spread(one)}"
-
-
-def _tail(one: Interval | None) -> str:
-    return "-" if one is None else micro(one.value)
-
-
-def _median(row: SoakRow, name: str) -> float:
-    return median(getattr(one, name) for one in row.windows)
-
-
-def _told(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _parity(one: Parity) -> str:
-    found = "-" if one.max_error is None else f"{one.max_error:.0e}"
-    return f"WRONG {found}" if one.failure else found
-
-
-def _case(attribute: str) -> Callable[[LatencyRow | LoadRow | LoadLimit], str]:
-    return lambda row: f"{getattr(row.case, attribute):,}"
-
-
-LATENCY = (
-    Column("batch", _case("batch_size")),
-    Column("backend", lambda row: row.backend, numeric=False),
-    Column("p50 us", lambda row: micro(row.latency.p50_us.value)),
-    Column("+-", lambda row: spread(row.latency.p50_us)),
-    Column("95% interval", lambda row: bounds(row.latency.p50_us), terminal=False),
-    Column("p95", lambda row: _tail(row.latency.p95_us), terminal=False),
-    Column("p99", lambda row: _tail(row.latency.p99_us)),
-    Column("p99.9", lambda row: _tail(row.latency.p999_us), terminal=False),
-    Column("p99.9 95% interval", lambda row: bounds(row.latency.p999_us), terminal=False),
-    Column("mean", lambda row: micro(row.latency.mean_us.value), terminal=False),
-    Column("rows/s", lambda row: f"{row.rows_per_s:,.0f}", terminal=False),
-    Column("to eager", lambda row: _short(row.to_eager), page=False),
-    Column("to eager", lambda row: _ratio(row.to_eager), terminal=False),
-    Column("", lambda row: row.verdict, numeric=False),
-    Column("best other", lambda row: row.best or "-", numeric=False, terminal=False),
-    Column("to best", lambda row: _short(row.to_best), page=False),
-    Column("to best", lambda row: _ratio(row.to_best), terminal=False),
-    Column("", lambda row: row.best_verdict or "-", numeric=False),
-    Column("floor", lambda row: "-" if row.of_floor is None else f"{row.of_floor:.0%}"),
-    Column("parity", lambda row: _parity(row.parity), numeric=False),
-)
-LOAD = (
-    Column("batch", _case("batch_size")),
-    Column("backend", lambda row: row.backend, numeric=False),
-    Column("arrivals/s", lambda row: f"{row.rate_per_s:,.0f}"),
-    Column("answers/s", lambda row: f"{row.answered_per_s:,.0f}"),
-    Column("p50 us", lambda row: "behind" if row.p50_us is None else micro(row.p50_us.value)),
-    Column("p99 us", lambda row: "behind" if row.p99_us is None else micro(row.p99_us.value)),
-    Column("95% interval", lambda row: bounds(row.p99_us)),
-    Column("harness late us", lambda row: micro(row.late_us)),
-)
-LIMITS = (
-    Column("batch", _case("batch_size")),
-    Column("backend", lambda row: row.backend, numeric=False),
-    Column("budget ms", lambda row: f"{row.budget_ms:g}"),
-    Column("keeps it up to, arrivals/s", lambda row: f"{row.rate_per_s.value:,.0f}"),
-    Column("95% interval", lambda row: bounds(row.rate_per_s)),
-    Column("parity", lambda row: _parity(row.parity), numeric=False),
-)
-COLD = (
-    Column("backend", lambda row: row.backend, numeric=False),
-    Column("page cache", lambda row: row.cache, numeric=False),
-    Column("first answer ms", lambda row: f"{row.total_ms.value:,.0f}"),
-    Column("+-", lambda row: spread(row.total_ms)),
-    Column("start", lambda row: f"{row.start_ms.value:,.0f}"),
-    Column("imports", lambda row: f"{row.imports_ms.value:,.0f}"),
-    Column("load", lambda row: f"{row.load_ms.value:,.0f}"),
-    Column("answer", lambda row: f"{row.answer_ms.value:,.1f}"),
-    Column("peak MB", lambda row: f"{row.peak_mb.value:,.0f}"),
-    Column("parity", lambda row: _parity(row.parity), numeric=False),
-)
-SOAK = (
-    Column("backend", lambda row: row.backend, numeric=False),
-    Column("threads", lambda row: str(row.clients)),
-    Column("calls", lambda row: f"{row.calls:,}"),
-    Column("wrong", lambda row: f"{row.wrong:,}"),
-    Column("p50 us", lambda row: micro(_median(row, "p50_us"))),
-    Column("p99 us", lambda row: micro(_median(row, "p99_us"))),
-    Column("p99, earlier to later", lambda row: _ratio(row.tail_speed)),
-    Column("", lambda row: row.tail_verdict, numeric=False),
-    Column("MB first", lambda row: _told(row.windows[0].memory_mb, ",.1f")),
-    Column("last", lambda row: _told(row.windows[-1].memory_mb, ",.1f")),
-    Column("growth", lambda row: _told(row.growth, "+.2%")),
-)
-Rows = Sequence[Any]  # of what the cells of the columns take
 
 
 def groups(rows: Iterable[LatencyRow]) -> list[tuple[str, list[LatencyRow]]]:
@@ -152,18 +27,25 @@ def about(case: Case) -> str:
     return f"{case.num_items:,} items, {case.threads} thread{'s' * (case.threads > 1)}, {length}{candidates}"
 
 
-def tables(record: BenchRecord) -> list[tuple[str, Sequence[Column], Rows]]:
-    """Every table of a record: its title, its columns, its rows."""
-    found: list[tuple[str, Sequence[Column], Rows]] = []
+def sheets(record: BenchRecord) -> list[Sheet]:
+    """Every table of a record, as a terminal shows it."""
     if "surface" in record.config.modes:
-        found += [("who is fastest where", SURFACE, crossings(record.latency))]
+        first = [Sheet("who is fastest where", SURFACE, [("", crossings(record.latency))])]
     else:
-        found += [(title, LATENCY, rows) for title, rows in groups(record.latency)]
-    found += [("load: latency from the intended arrival", LOAD, record.load)] * bool(record.load)
-    found += [("load: how much each backend can take", LIMITS, record.load_limits)] * bool(record.load_limits)
-    found += [("cold: from the start of a process to its first answer", COLD, record.cold)] * bool(record.cold)
-    found += [("soak: one session under threads, the same calls for long", SOAK, record.soak)] * bool(record.soak)
-    return found
+        parts = groups(record.latency)
+        many = len(parts) > 1
+        first = (
+            [Sheet("latency", LATENCY, parts)]
+            if many
+            else [Sheet(title, LATENCY, [("", rows)]) for title, rows in parts]
+        )
+    others = (
+        ("load: latency from the intended arrival", LOAD, record.load),
+        ("load: how much each backend can take", LIMITS, record.load_limits),
+        ("cold: from the start of a process to its first answer", COLD, record.cold),
+        ("soak: one session under threads, the same calls for long", SOAK, record.soak),
+    )
+    return first + [Sheet(title, columns, [("", rows)]) for title, columns, rows in others if rows]
 
 
 @dataclass(frozen=True)
@@ -185,36 +67,6 @@ def crossings(rows: Sequence[LatencyRow]) -> list[Cell]:
             before = cells[-1].best.backend if cells and about(cells[-1].case) == about(case) else best.backend
             cells.append(Cell(case, best, f"from {before}" if before != best.backend else ""))
     return cells
-
-
-SURFACE = (
-    Column("items", lambda cell: f"{cell.case.num_items:,}"),
-    Column("threads", lambda cell: str(cell.case.threads)),
-    Column("candidates", lambda cell: f"{cell.case.candidates:,}" if cell.case.candidates else "all"),
-    Column("length", lambda cell: str(cell.case.length or "mixed")),
-    Column("batch", lambda cell: str(cell.case.batch_size)),
-    Column("fastest", lambda cell: cell.best.backend, numeric=False),
-    Column("p50 us", lambda cell: micro(cell.best.latency.p50_us.value)),
-    Column("to the next", lambda cell: _ratio(cell.best.to_best)),
-    Column("", lambda cell: cell.best.best_verdict or "-", numeric=False),
-    Column("next", lambda cell: cell.best.best or "-", numeric=False),
-    Column("crosses", lambda cell: cell.crossed, numeric=False),
-)
-
-
-def terminal_tables(record: BenchRecord) -> list[Table]:
-    """The record as tables that fit a terminal of 120 columns."""
-    return [terminal_table(title, columns, rows) for title, columns, rows in tables(record)]
-
-
-def terminal_table(title: str, columns: Sequence[Column], rows: Rows) -> Table:
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    shown = [column for column in columns if column.terminal]
-    for column in shown:
-        drawn.add_column(column.head, justify="right" if column.numeric else "left", no_wrap=True)
-    for row in rows:
-        drawn.add_row(*(column.cell(row) for column in shown))
-    return drawn
 
 
 def notes(record: BenchRecord) -> list[str]:

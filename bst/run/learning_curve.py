@@ -30,18 +30,21 @@ def save_learning_curve(run: Path, reports: Sequence[EpochReport]) -> None:
     write_atomically(run / FIGURE_FILE, drawn.getvalue())
 
 
-def draw_learning_curve(reports: Sequence[EpochReport], baseline: tuple[str, float] | None = None) -> Figure:
+def draw_learning_curve(
+    reports: Sequence[EpochReport], baseline: tuple[str, float] | None = None, *, stacked: bool = False
+) -> Figure:
     """Draw loss and validation metrics by epoch; the best epoch is marked.
 
     Args:
         baseline: a name, and the HR@10 that comes without a model.
+        stacked: one below the other, for a phone, and not side by side.
     """
     from matplotlib.figure import Figure
 
     epochs = [report.epoch for report in reports]
     best = max(reports, key=lambda report: report.validation.ndcg[10]).epoch
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(4.2, 5.4) if stacked else (8, 3.6), layout="constrained")
+    left, right = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
     left.plot(epochs, [report.loss for report in reports], marker=".")
     left.set(xlabel="epoch", ylabel="training loss, nats", title="loss")
     right.plot(epochs, [report.validation.hr[10] for report in reports], marker=".", label="HR@10")
@@ -50,7 +53,7 @@ def draw_learning_curve(reports: Sequence[EpochReport], baseline: tuple[str, flo
     if baseline:
         right.axhline(baseline[1], color="grey", linewidth=0.8, linestyle="--", label=f"HR@10, {baseline[0]}")
     right.set(xlabel="epoch", title="validation", ylim=(0, None))
-    right.legend(frameon=False)
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure

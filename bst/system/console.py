@@ -1,7 +1,11 @@
-"""Progress, for a person who waits. All of it on stderr, and none of it when that is not a terminal."""
+"""What a person sees: progress on stderr, where that is a terminal, and lines that fit the width of stdout."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -28,3 +32,18 @@ def told_steps() -> Iterator[Tell]:
         return
     with console.status("reading") as status:
         yield lambda step: status.update(step)
+
+
+def width_of_stdout() -> int | None:
+    """How many characters a line of stdout has: the terminal's, or what `COLUMNS` says; none where nothing does."""
+    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def wrapped(line: str) -> str:
+    """Break a line at blanks where stdout is narrower: a terminal by itself breaks it in the midst of a number."""
+    width = width_of_stdout()
+    if width is None or len(line) <= width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -11,6 +11,7 @@ from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from bst.system.templates import render
 from export.contract.manifest import PARITY_HEADS, Description
+from export.contract.recordings import RECORDINGS
 from export.formats import FORMATS
 from export.handout.snippets import Program, write_snippet
 
@@ -26,6 +27,7 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
     text = render(
         CARD,
         manifest=manifest,
+        recording=RECORDINGS.find(manifest.settings.golden),
         date=_date(),
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,

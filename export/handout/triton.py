@@ -16,6 +16,7 @@ from bst.system.templates import render
 from export.contract.contents import check_files
 from export.contract.inputs import Array
 from export.contract.manifest import WHAT, Manifest
+from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.signatures import Signature
 from export.formats import FORMATS
@@ -107,7 +108,14 @@ def _place_graph(graph: Path, weights: list[Path], folder: Path) -> None:
 def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies: Vocabularies) -> str:
     record = manifest.format("onnx")
     curl = _curl(manifest.main_signature(record.ids), manifest, vocabularies)
-    return render(READ_ME, manifest=manifest, signatures=signatures, needs=record.needs, curl=curl)
+    return render(
+        READ_ME,
+        manifest=manifest,
+        signatures=signatures,
+        needs=record.needs,
+        curl=curl,
+        recording=RECORDINGS.find(manifest.settings.golden),
+    )
 
 
 def _curl(signature: Signature, manifest: Manifest, vocabularies: Vocabularies) -> str:

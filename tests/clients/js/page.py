@@ -14,11 +14,6 @@ from tests.clients.conftest import JAVASCRIPT
 
 WEB = JAVASCRIPT / "web"
 PAGE_RUNTIME = JAVASCRIPT / "node_modules" / "onnxruntime-web"
-# Nothing of Chromium's own may ask the network while the page is watched.
-QUIET = (
-    *("--no-sandbox", "--disable-gpu", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 
 
 @dataclass

@@ -7,19 +7,19 @@ Prints the line of JSON that the page shows. A browser is many processes, so it 
 import argparse
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from tests.clients.js.page import QUIET, Watched, served
+from tests.browser import CHROMIUM, QUIET
+from tests.clients.js.page import Watched, served
 
 
 def time_page(bundle: Path) -> dict[str, Any]:
     """Serve the page with `bundle`, let it measure itself, and give what it says."""
     with served(bundle) as site, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         watched = Watched(browser.new_page())
         watched.load(site.url)
         measured = watched.pressed("bench")
