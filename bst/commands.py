@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bst.config import Architecture, DataConfig, Settings, TrainConfig, read_settings
-from bst.data.tables import read_interactions
+from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
 from bst.run.folder import load_run

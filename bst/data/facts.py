@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bst.data.times import span
+from bst.data.tables.times import span
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bst.config import DataConfig
-from bst.data.columns import INTEGER, categories, ids
 from bst.data.facts import TableFacts, count_facts
-from bst.data.packed import require_modest_rows, require_modest_text
-from bst.data.times import parse_time, read_times
+from bst.data.tables.columns import INTEGER, categories, ids
+from bst.data.tables.packed import require_modest_rows, require_modest_text
+from bst.data.tables.times import parse_time, read_times
 from bst.errors import InputError, reason
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -65,9 +65,10 @@ def read_interactions(
 ) -> Interactions:
     """Read events from CSV, TSV or Parquet (text also gzipped); context features stand there or in the users' table.
 
-    A column of ids is Int64 where every value is a whole number, otherwise String (`bst.data.columns`). Times are
-    numbers, or dates that begin with the year (`bst.data.times`). A context feature of the events is taken from the
-    event that is to be predicted, so it must be known before that. With `text_items`, ids of items are text anyhow.
+    A column of ids is Int64 where every value is a whole number, otherwise String (`bst.data.tables.columns`). Times
+    are numbers, or dates that begin with the year (`bst.data.tables.times`). A context feature of the events is taken
+    from the event that is to be predicted, so it must be known before that. With `text_items`, ids of items are text
+    anyhow.
 
     Raises:
         InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
