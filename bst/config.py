@@ -164,6 +164,15 @@ class DataConfig(Frozen):
         drop_repeats: leave out events that repeat the item of the one before.
         split_at: a time of the table. What was before is trained on, and the first event of each user from then on is
             the test; without it, the last event of each user is.
+        separator: what stands between the fields of a text; found by looking, if it is not given.
+        columns: names of the fields of a text without a header.
+        no_header: the first line of a text is data; the columns are `columns`, or `column_1` and so on.
+        ragged: each line of a text is a user and then any number of items, oldest first.
+        file_order: the rows stand in order of time; no column of times is read.
+        users_key: the column of users in the users' table, where it has another name there.
+        users_columns: names of the fields of a users' table without a header.
+        where: conditions such as `event_type=purchase` or `rating=4,5` on the events that are read; all must hold.
+        min_count: users and items with fewer events are left out, again and again until there are none.
     """
 
     user_column: str = "user_id"
@@ -174,6 +183,35 @@ class DataConfig(Frozen):
     time_format: str | None = None
     drop_repeats: bool = False
     split_at: str | None = None
+    separator: str | None = None
+    columns: tuple[str, ...] = ()
+    no_header: bool = False
+    ragged: bool = False
+    file_order: bool = False
+    users_key: str | None = None
+    users_columns: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    min_count: Positive | None = None
+
+    @model_validator(mode="after")
+    def _options_do_not_contradict(self) -> Self:
+        timed = {
+            "time_column": self.time_column != DataConfig.model_fields["time_column"].default,
+            "time_format": self.time_format is not None,
+            "split_at": self.split_at is not None,
+        }
+        for order in ("file_order", "ragged"):
+            for name in (name for name, used in timed.items() if used and getattr(self, order)):
+                raise ValueError(
+                    f"--{order.replace('_', '-')} takes no times from the table, so --{name.replace('_', '-')} "
+                    f"{getattr(self, name)} contradicts it; leave one out"
+                )
+        for option, names in (("--columns", self.columns), ("--users-columns", self.users_columns)):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{option} names {', '.join(map(repr, twice))} twice; give each a name of its own")
+        if self.ragged and self.columns:
+            raise ValueError("--ragged lines are a user and items, so --columns contradicts it; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:
