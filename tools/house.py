@@ -18,7 +18,20 @@ ROOT = Path(__file__).parents[1]
 # The floors of each package, from the ground up. A room is a folder or a file; it imports from its own floor's room and
 # from those below, never from above.
 FLOORS = {
-    "bst": ("errors", "system", "config", "data", "model", "training", "run", "imports", "commands", "cli", "__main__"),
+    "bst": (
+        "errors",
+        "system",
+        "config",
+        "data",
+        "model",
+        "training",
+        "run",
+        "imports",
+        "options",
+        "commands",
+        "cli",
+        "__main__",
+    ),
     "export": (
         *("contract", "serving", "shortlist", "guards", "sessions", "formats", "proof", "handout", "bundle"),
         "commands",

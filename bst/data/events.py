@@ -9,7 +9,7 @@ import polars as pl
 
 from bst.config import DataConfig
 from bst.data.problems import Problems
-from bst.data.selection import conditions, rows_where
+from bst.data.selection import Condition, conditions, rows_where
 from bst.data.tables.columns import WHOLE, categories, ids
 from bst.data.tables.names import ITEM, ROLES, TIME, USER, Role, say_columns
 from bst.data.tables.sources.source import Layout
@@ -64,19 +64,9 @@ def read_events(
         _require_conditions(table, [condition.column for condition in wanted])
     present = {role: name for role, name in roles.items() if name in table.columns}
     context = [name for name in per_event if name in table.columns]
-    named = [*present.values(), *context]
     if not present or any(condition.column not in table.columns for condition in wanted):
         problems.tell()
-    raw, kept = pl.DataFrame(), list[str]()
-    with problems.collected():
-        listed = [name for role, name in present.items() if role is not USER] + context
-        frame = table.rows([*named, *(condition.column for condition in wanted)], listed)
-        frame, kept = rows_where(frame, wanted, path)
-        raw = table.collect(frame, named)
-        if raw.is_empty():
-            raise InputError(f"{path} holds no rows below its header; give a table with at least one event")
-    if raw.is_empty():
-        problems.tell()
+    raw, kept = _read_rows(table, present, context, wanted, problems)
     columns: dict[str, pl.Series] = {}
     if USER in present:
         with problems.collected():
@@ -94,6 +84,31 @@ def read_events(
     problems.tell()
     said = _said_of_users(columns["user"], config) + _said_of_order(table, config, by_place)
     return Events(columns, times, by_place, (*table.remarks, *kept, *said))
+
+
+def _read_rows(
+    table: Table,
+    present: dict[Role, str],
+    context: Sequence[str],
+    wanted: Sequence[Condition],
+    problems: Problems,
+) -> tuple[pl.DataFrame, list[str]]:
+    """Read the columns that are there, and say what the conditions keep.
+
+    Raises:
+        InputError: that cannot be done; the problems before stand in the message.
+    """
+    named = [*present.values(), *context]
+    with problems.collected():
+        listed = [name for role, name in present.items() if role is not USER] + list(context)
+        frame = table.rows([*named, *(condition.column for condition in wanted)], listed)
+        frame, kept = rows_where(frame, wanted, table.path)
+        raw = table.collect(frame, named)
+        if raw.is_empty():
+            raise InputError(f"{table.path} holds no rows below its header; give a table with at least one event")
+        return raw, kept
+    problems.tell()
+    raise AssertionError
 
 
 def _is_in_lists(table: Table, roles: dict[Role, str]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -11,11 +12,12 @@ import polars as pl
 from bst.data.tables.lists import exploded, list_columns, parsed
 from bst.data.tables.packed import require_modest_rows, require_modest_text
 from bst.data.tables.parts import Part, parts_of
-from bst.data.tables.sources.kinds import PARQUET, open_source
+from bst.data.tables.sources.kinds import PARQUET, open_sources
 from bst.data.tables.sources.parquet import count_values
 from bst.data.tables.sources.source import Layout, Source
 from bst.errors import InputError, reason
 
+BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, UnicodeDecodeError, zlib.error)
 SUSPICIOUS = "\0suspicious"  # a column that marks rows which may have too few or too many fields
 
 
@@ -32,13 +34,8 @@ class Table:
         self.parts = parts_of(path)
         self.paths = [part.path for part in self.parts]
         with self._refusing():
-            opened = [open_source(part.path, layout) for part in self.parts]
-            kinds = {kind: part for part, (kind, _) in zip(self.paths, opened, strict=True)}
-            if len(kinds) > 1:
-                each = ", ".join(f"{part} is {kind.name}" for kind, part in kinds.items())
-                raise InputError(f"{path} holds files of different kinds: {each}; give parts of one table")
-            self.sources = [source for _, source in opened]
-            self.is_parquet = PARQUET in kinds
+            kind, self.sources = open_sources(self.paths, layout, path)
+            self.is_parquet = kind is PARQUET
             if not self.is_parquet:
                 require_modest_text(self.paths, path)
         self.first = self.sources[0]
@@ -141,10 +138,11 @@ class Table:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, UnicodeDecodeError) as error:
+        except BROKEN as error:
             for path, source in zip(self.paths, getattr(self, "sources", ()), strict=False):
-                if problem := source.problem():
-                    raise InputError(f"{path}: {problem}") from None
+                with suppress(*BROKEN):  # what is packed may be cut
+                    if problem := source.problem():
+                        raise InputError(f"{path}: {problem}") from None
             raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +82,8 @@ TEXT = Kind("text", lambda content: True, open_text)
 # The first that fits.
 KINDS = (
     PARQUET,
-    Kind("an Excel file", _holds_excel, remedy="save it there as CSV UTF-8"),
-    Kind("an old Excel file", starts(b"\xd0\xcf\x11\xe0"), remedy="save it there as CSV UTF-8"),
+    Kind("an Excel file", _holds_excel, remedy="save it as CSV UTF-8 in Excel"),
+    Kind("an old Excel file", starts(b"\xd0\xcf\x11\xe0"), remedy="save it as CSV UTF-8 in Excel"),
     Kind("a zip archive", starts(b"PK\x03\x04", b"PK\x05\x06"), remedy="say: unzip {file}"),
     Kind("packed by bzip2", starts(b"BZh"), remedy="say: bunzip2 -k {file}"),
     Kind("packed by zstd", starts(b"\x28\xb5\x2f\xfd"), remedy="say: unzstd {file}"),
@@ -139,14 +139,18 @@ def kind_of(content: bytes) -> Kind:
     return next(kind for kind in KINDS if kind.begins(content))
 
 
-def open_source(path: Path, layout: Layout) -> tuple[Kind, Source]:
-    """Look at a file.
+def open_sources(paths: Sequence[Path], layout: Layout, table: Path) -> tuple[Kind, list[Source]]:
+    """Look at the parts of a table.
 
     Raises:
-        InputError: it is of a kind that is not read; the message has the one thing to do.
+        InputError: they are of different kinds, or of one that is not read; the message has the one thing to do.
     """
-    head = read_head(path)
-    kind = kind_of(head.content)
+    heads = [read_head(path) for path in paths]
+    kinds = {kind_of(head.content): path for path, head in zip(paths, heads, strict=True)}
+    if len(kinds) > 1:
+        each = ", ".join(f"{path} is {kind.name}" for kind, path in kinds.items())
+        raise InputError(f"{table} holds files of different kinds: {each}; give parts of one table")
+    (kind,) = kinds
     if kind.open is None:
-        raise InputError(kind.refusal(path, head.packed))
-    return kind, kind.open(path, head, layout)
+        raise InputError(kind.refusal(paths[0], heads[0].packed))
+    return kind, [kind.open(path, head, layout) for path, head in zip(paths, heads, strict=True)]

@@ -30,6 +30,7 @@ from bst.errors import InputError
 RECBOLE = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 SHOWN = 60  # characters of a line
+HEADER = "the header"
 EVEN = 0.8  # of the lines have as many fields as most, at least, in a table
 UNEVEN = "\0uneven"  # a column that marks lines with another number of fields than the first
 RAGGED = "where each line is a user and then the items, oldest first, say --ragged"
@@ -47,7 +48,7 @@ class _Text:
     separator: Separator
     before: int
     width: int
-    first: str = "the header"
+    first: str = HEADER
     hint: str = ""
 
     def source(self, names: Sequence[str], **told: Any) -> Source:
@@ -151,7 +152,10 @@ class _Look:
         return [cell.strip() for cell in self.rows[0][1]]
 
     def text(self, before: int, first: str) -> _Text:
-        hint = f"; {RAGGED}" if self.layout.options and not before else ""
+        """Give the text below its first `before` lines; blank ones there would mislead polars, which looks at them."""
+        below = self.head.lines()[before:]
+        before += next((place for place, line in enumerate(below) if line.strip()), 0)
+        hint = f"; {RAGGED}" if self.layout.options and first != HEADER else ""
         return _Text(self.path, self.head.packed, self.separator, before, len(self.rows[0][1]), first, hint)
 
 
@@ -183,7 +187,7 @@ def open_text(path: Path, head: Head, layout: Layout) -> Source:
 
 def _with_header(look: _Look) -> Source:
     before, cells = look.rows[0]
-    text = look.text(before, "the header")
+    text = look.text(before, HEADER)
     if any("\ufffd" in cell for cell in cells) and (problem := text.not_utf8()):
         raise InputError(f"{look.path}: {problem}")
     names, padded = stripped(cells)
@@ -199,13 +203,15 @@ def _with_header(look: _Look) -> Source:
 def _without_header(look: _Look) -> Source:
     cells, option, columns = look.cells, look.layout.columns_option, look.layout.columns
     names = list(columns) or [f"column_{number}" for number in range(1, len(cells) + 1)]
+    if names_columns(cells):
+        remedy = f"leave out {option if columns else '--no-header'}, or that line"
+        if look.layout.options:
+            remedy += "; where a run asks for it, say --header"
+        raise InputError(f"{look.path}: the first line names columns ({_shown(cells)}); {remedy}")
     if len(names) != len(cells):
         raise InputError(
             f"{look.path}: {option} names {len(names)} columns, the first line has {len(cells)} fields: {_shown(cells)}"
         )
-    if names_columns(cells):
-        remedy = f"leave out {option if columns else '--no-header'}, or that line"
-        raise InputError(f"{look.path}: the first line names columns ({_shown(cells)}); {remedy}")
     text = look.text(0, "the first line")
     advice = "" if columns else f"name them: say {option} {_suggested(cells, look.layout)}"
     return text.source(names, remarks=look.said, advice=advice)
