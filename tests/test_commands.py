@@ -92,6 +92,27 @@ def test_a_run_is_evaluated_on_data_with_items_that_it_does_not_know(
     assert "2 events of items that the run does not know" in out
 
 
+def test_what_was_guessed_is_printed_and_evaluate_reads_as_the_run_did(
+    bst_command: Command, settings: Path, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    rows = [line.split(",") for line in tables[0].read_text().splitlines()[1:]]
+    events, run = tmp_path / "ratings.dat", tmp_path / "run"
+    events.write_text("".join(f"{user}::{item}::{3 + int(item) % 2}::{time}\n" for user, item, time in rows))
+    refused(bst_command("train", events, "--out", run), "the first line looks like data", "--columns user_id,item_id,")
+    options = ("--columns", "user_id,item_id,rating,timestamp", "--where", "rating=4", "--config", settings)
+    code, out, _ = bst_command("train", events, "--out", run, *options)
+    assert code == 0
+    assert "fields are separated by '::'\n--where rating=4 keeps " in out
+    code, out, _ = bst_command("evaluate", run, events)
+    assert code == 0
+    assert "fields are separated by '::'\n--where rating=4 keeps " in out
+    refused(bst_command("evaluate", run, tables[0]), "the first line names columns", "say --header")
+    code, out, _ = bst_command("evaluate", run, tables[0], "--header", "--where", "")
+    assert code == 0
+    assert f"{len(rows)} events of 60 users" in out
+    assert "separated" not in out
+
+
 def test_short_histories_are_counted_aloud(bst_command: Command, settings: Path, tmp_path: Path) -> None:
     path = write_events(tmp_path / "events.csv")
     path.write_text(path.read_text() + "901,11,1\n901,18,2\n902,11,1\n")

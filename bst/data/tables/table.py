@@ -12,7 +12,7 @@ import polars as pl
 from bst.data.tables.lists import exploded, list_columns, parsed
 from bst.data.tables.packed import require_modest_rows, require_modest_text
 from bst.data.tables.parts import Part, parts_of
-from bst.data.tables.sources.kinds import PARQUET, open_sources
+from bst.data.tables.sources.kinds import PARQUET, TEXT, open_sources
 from bst.data.tables.sources.parquet import count_values
 from bst.data.tables.sources.source import Layout, Source
 from bst.errors import InputError, reason
@@ -36,14 +36,18 @@ class Table:
         with self._refusing():
             kind, self.sources = open_sources(self.paths, layout, path)
             self.is_parquet = kind is PARQUET
+            if layout.ragged and kind is not TEXT:
+                raise InputError(
+                    f"{path} is {kind.name}, and --ragged is for lines of text; leave it out, or --no-ragged"
+                )
             if not self.is_parquet:
                 require_modest_text(self.paths, path)
         self.first = self.sources[0]
         self.columns = [*self.first.columns, *(name for name in self.parts[0].values if name not in self.first.columns)]
         said = [f"{len(self.parts):,} files are read as one table"] if len(self.parts) > 1 else []
         said += [remark for source in self.sources for remark in source.remarks]
-        if self.is_parquet and (layout.columns or not layout.header or layout.ragged):
-            said.append("its columns have names: --columns, --no-header and --ragged are not used")
+        if kind is not TEXT and (layout.columns or not layout.header or layout.separator):
+            said.append(f"{kind.name} has names of columns: --separator, --columns and --no-header are not used")
         self.remarks = list(dict.fromkeys(said))
 
     def require_once(self, columns: Sequence[str]) -> None:

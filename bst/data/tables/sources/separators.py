@@ -37,7 +37,8 @@ class Separator:
         return len(self.text.encode()) == 1 and self.text != " "
 
     def fields(self, line: str) -> list[str]:
-        return line.split() if self.text == " " else line.split(self.text)
+        parts = line.split() if self.text == " " else line.split(self.text)
+        return [part.strip('"') for part in parts]
 
     def rows(self, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
         """Walk the rows that are not blank: number of lines up to their end, and fields."""
@@ -51,7 +52,7 @@ class Separator:
             yield from ((number, self.fields(line)) for number, line in enumerate(lines, 1) if line.strip())
 
     def split(self, line: pl.Expr) -> pl.Expr:
-        """Turn lines into lists of fields."""
+        """Turn lines into lists of fields, with the quotes that may stand around them."""
         if self.text == " ":
             return line.str.strip_chars().str.replace_all(r"[ \t]+", "\t").str.split("\t")
         return line.str.split(self.text)

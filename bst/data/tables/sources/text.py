@@ -67,7 +67,9 @@ class _Text:
             )
         else:
             fields, suspicious = pl.col("fields").list, pl.col(UNEVEN)
-            each = (fields.get(place, null_on_oob=True).alias(name) for place, name in enumerate(once))
+            each = (
+                fields.get(place, null_on_oob=True).str.strip_chars('"').alias(name) for place, name in enumerate(once)
+            )
             frame = self._fields().select(*each, (fields.len() != self.width).alias(UNEVEN))
         return Source(tuple(names), frame, problem=self.problem, uneven=self.uneven, suspicious=suspicious, **told)
 

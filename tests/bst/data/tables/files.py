@@ -128,6 +128,9 @@ ACCEPTED: dict[str, Write] = {
     "fields between tabs": text(lines("\t"), "events.data"),
     "fields between `\\|`": text(lines("|"), "events"),
     "fields between blanks, any number of them": text(lines("   "), "events.txt"),
+    "quotes around fields between blanks": text(
+        '"user_id" "item_id" "timestamp"\n' + lines(" ", header="").replace("30", '"30"')
+    ),
     "fields between `::`": text(lines("::"), "events.dat"),
     "fields between anything else": text(lines("~~"), "events.dat"),
     "a separator within quotes": text(lines(",", header="user_id,item_id,timestamp").replace("30,", '"30",')),
