@@ -134,7 +134,7 @@ def _require_roles(table: Table, roles: dict[Role, str]) -> None:
     if not missing:
         return
     if table.first.advice and (USER in missing or ITEM in missing):
-        raise InputError(f"{table.path}: {table.first.advice}")
+        raise InputError(f"{table.paths[0]}: {table.first.advice}")
     names = ", ".join(repr(roles[role]) for role in missing)
     taken = set(roles.values())
     remedy = say_columns(missing, [name for name in table.columns if name not in taken])

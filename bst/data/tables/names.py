@@ -89,7 +89,7 @@ def looks_like_data(cells: Sequence[str]) -> bool:
 def suggested_names(cells: Sequence[str]) -> list[str]:
     """Name each cell of a first line of data: users and items come first, and the last that is like a time is one."""
     names = ["user_id", "item_id", "rating", *(f"column_{number}" for number in range(4, len(cells) + 1))]
-    likely = [place for place, cell in enumerate(cells) if place > 1 and _is_time(cell)]
+    likely = [place for place, cell in enumerate(cells) if _is_time(cell) and (place > 1 or not _is_number(cell))]
     if likely or len(cells) == 3:
         names.insert(likely[-1] if likely else 2, "timestamp")
     return names[: len(cells)]

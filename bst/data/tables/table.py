@@ -47,7 +47,7 @@ class Table:
         said = [f"{len(self.parts):,} files are read as one table"] if len(self.parts) > 1 else []
         said += [remark for source in self.sources for remark in source.remarks]
         if kind is not TEXT and (layout.columns or not layout.header or layout.separator):
-            said.append(f"{kind.name} has names of columns: --separator, --columns and --no-header are not used")
+            said.append(f"columns have names in {kind.name}: --separator, --columns and --no-header are not used")
         self.remarks = list(dict.fromkeys(said))
 
     def require_once(self, columns: Sequence[str]) -> None:

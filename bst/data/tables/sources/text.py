@@ -28,6 +28,7 @@ from bst.data.tables.sources.source import Layout, Source, as_utf8, stripped
 from bst.errors import InputError
 
 RECBOLE = re.compile(r"(.+):(token|float|token_seq|float_seq)")
+NO_HEADER = re.compile(r"sep=|#|%")  # of Excel, SNAP and KONECT
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 SHOWN = 60  # characters of a line
 HEADER = "the header"
@@ -231,8 +232,10 @@ def _advice(look: _Look) -> str:
     cells, option, layout = look.cells, look.layout.columns_option, look.layout
     widths = [len(row) for _, row in look.rows]
     usual = max(map(widths.count, widths))
-    if layout.options and usual < EVEN * len(widths) and not names_columns(cells):
+    if layout.options and not NO_HEADER.match(cells[0]) and usual < EVEN * len(widths) and not names_columns(cells):
         return f"its lines have {', '.join(map(str, widths[:5]))} fields; {RAGGED}"
+    if said := NO_HEADER.match(cells[0]):
+        return f"its first line begins with {said[0]!r}, which is no name of a column; leave such lines out"
     if not looks_like_data(cells):
         return ""
     names = _suggested(cells, layout)

@@ -67,6 +67,7 @@ def test_what_may_be_part_of_a_field_separates_nothing(said: str) -> None:
         (["196", "242", "3", "881250949"], "user_id,item_id,rating,timestamp"),
         (["A1", "B1", "1397606400", "5.0"], "user_id,item_id,timestamp,rating"),
         (["1", "5", "2019-10-01", "3", "x"], "user_id,item_id,timestamp,rating,column_4"),
+        (["420374", "2014-04-06T18:44:58.888Z", "214537888", "12462"], "user_id,timestamp,item_id,rating"),
     ],
 )
 def test_fields_of_data_are_given_names_with_the_time_where_it_is(cells: list[str], names: str) -> None:
