@@ -109,7 +109,7 @@ def train(
         say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-@with_options(*TABLE_OPTIONS)
+@with_options(*TABLE_OPTIONS, of_a_run=True)
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote.")],
     interactions: Table,

@@ -29,6 +29,7 @@ class TableOption:
         kind: its type on the command line.
         flags: how it is written, where that is not the setting's own name.
         read: makes the setting of what was given.
+        default: what holds where it is not given, in words.
     """
 
     setting: str
@@ -36,11 +37,13 @@ class TableOption:
     kind: Any = str
     flags: tuple[str, ...] = ()
     read: Callable[[Any], Any] = lambda value: value
+    default: str = ""
 
-    @property
-    def parameter(self) -> inspect.Parameter:
+    def parameter(self, default: str) -> inspect.Parameter:
+        """Make the parameter of a command, whose help says the `default`."""
         flags = self.flags or (f"--{self.setting.replace('_', '-')}",)
-        option = typer.Option(*flags, help=self.help, rich_help_panel=DATA, show_default=False)
+        said = f"{self.help}  [default: {default}]" if default else self.help
+        option = typer.Option(*flags, help=said, rich_help_panel=DATA, show_default=False)
         annotation = Annotated[self.kind | None, option]  # type: ignore[name-defined]
         return inspect.Parameter(
             self.setting, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
@@ -56,9 +59,9 @@ def _all(texts: Sequence[str]) -> tuple[str, ...] | None:
 
 
 TABLE_OPTIONS = (
-    TableOption("user_column", f"Column of users.  [default: {DEFAULTS.user_column}]"),
-    TableOption("item_column", f"Column of items.  [default: {DEFAULTS.item_column}]"),
-    TableOption("time_column", f"Column of times.  [default: {DEFAULTS.time_column}]"),
+    TableOption("user_column", "Column of users.", default=DEFAULTS.user_column),
+    TableOption("item_column", "Column of items.", default=DEFAULTS.item_column),
+    TableOption("time_column", "Column of times.", default=DEFAULTS.time_column),
     TableOption("time_format", "How times are written, as %d/%m/%Y %H:%M; numbers and year-first dates need none."),
     TableOption(
         "file_order",
@@ -66,11 +69,11 @@ TABLE_OPTIONS = (
         bool,
         ("--file-order/--no-file-order",),
     ),
-    TableOption("separator", "What stands between fields: ';', '::', tab, blank.  [default: found by looking]"),
+    TableOption("separator", "What stands between fields: ';', '::', tab, blank.", default="found by looking"),
     TableOption("columns", "Names of the fields of a text without a header, by commas.", read=_names),
     TableOption("no_header", "Whether the first line of a text is data.", bool, ("--no-header/--header",)),
     TableOption("ragged", "Each line is a user and then the items, oldest first.", bool, ("--ragged/--no-ragged",)),
-    TableOption("users_key", "Column of users in the users' table.  [default: as in the events]"),
+    TableOption("users_key", "Column of users in the users' table.", default="as in the events"),
     TableOption("users_columns", "Names of the fields of a users' table without a header.", read=_names),
     TableOption(
         "where",
@@ -85,8 +88,12 @@ TEXT_IDS = TableOption("text_ids", "Keep ids as text, also where they are number
 DROP_REPEATS = TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",))
 
 
-def with_options(*options: TableOption) -> Callable[[Body], Body]:
-    """Give a command `options`; its parameter `data` is the settings that were asked for, by name."""
+def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Body], Body]:
+    """Give a command `options`; its parameter `data` is the settings that were asked for, by name.
+
+    Args:
+        of_a_run: those that are not given are as a run has them.
+    """
 
     def decorate(command: Body) -> Body:
         hints = get_type_hints(command, include_extras=True)
@@ -95,7 +102,7 @@ def with_options(*options: TableOption) -> Callable[[Body], Body]:
             for name, parameter in inspect.signature(command).parameters.items()
             if name != "data"
         ]
-        parameters = [*own, *(option.parameter for option in options)]
+        parameters = [*own, *(option.parameter("as in the run" if of_a_run else option.default) for option in options)]
         parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
 
         @wraps(command)
@@ -117,6 +124,8 @@ def _changes(values: Mapping[TableOption, Any]) -> Changes:
     for order in (name for name in ("file_order", "ragged") if changes.get(name)):
         if "time_column" in changes:
             raise InputError(f"--{order.replace('_', '-')} and --time-column contradict each other; leave one out")
+    if changes.get("no_header") is False and changes.get("columns"):
+        raise InputError("--header and --columns contradict each other; leave one out")
     if changes.get("no_header") is False:
         changes.setdefault("columns", ())
     return changes

@@ -11,6 +11,7 @@ import pytest
 
 from bst import DataConfig, TrainConfig, load_run
 from bst.cli import ORDER, build_app
+from bst.options import DROP_REPEATS, TABLE_OPTIONS, TEXT_IDS
 from tests.conftest import SHARED, Command, refused, write_events
 
 FEW = ("--formats", "onnx,torchscript", "--signatures", "top_k")
@@ -217,6 +218,18 @@ def test_defaults_are_told_from_the_config(bst_command: Command) -> None:
     assert code == 0
     assert f"[default: {TrainConfig().epochs}]" in out
     assert DataConfig().time_column in out
+
+
+def test_every_setting_of_tables_is_an_option() -> None:
+    options = [option.setting for option in (*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS)]
+    assert sorted([*options, "context"]) == sorted(DataConfig.model_fields)
+
+
+def test_options_of_evaluate_are_by_default_as_in_the_run(bst_command: Command) -> None:
+    code, out, _ = bst_command("evaluate", "--help")
+    assert code == 0
+    assert "Column of users.  [default: as in the run]" in out
+    assert DataConfig().user_column not in out
 
 
 def test_the_module_runs_as_the_command_does() -> None:
