@@ -1,9 +1,9 @@
 """A trainable Behaviour Sequence Transformer: data, model, training, and the run that it leaves behind."""
 
 from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig, read_settings
+from bst.data.interactions import Interactions, read_interactions
 from bst.data.sequences import Sequences, to_sequences
 from bst.data.split import leave_one_out
-from bst.data.tables import Interactions, read_interactions
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError
 from bst.model import BST

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from bst.config import Architecture, DataConfig, Settings, TrainConfig, read_settings
-from bst.data.tables import read_interactions
+from bst.config import DataConfig, Settings, TrainConfig, read_settings
+from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
+from bst.options import DROP_REPEATS, TABLE_OPTIONS, TEXT_IDS, Changes, changed, with_options
 from bst.run.folder import load_run
 from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
 from bst.run.summary import EPOCH_HEAD, about_table, about_training, epoch_line, quality_lines, unknown_lines
+from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import progress_bar
 from bst.system.files import require_new, to_json
 from bst.system.text import split_list
@@ -24,57 +26,54 @@ from bst.system.validation import validated
 from bst.training.metrics import KS, SCORE_BYTES, filter_by, rank
 from bst.training.world import World, joined_world, require_device
 
-TRAINING, DATA, MODEL = TrainConfig(), DataConfig(), Architecture()
+TRAINING = TrainConfig()
+
+
+def _of(group: str, help: str, *flags: str) -> Any:
+    """Make an option that stands in a group of the help."""
+    return typer.Option(*flags, help=help, rich_help_panel=group)
+
 
 CONTEXT_HELP = (
     "Context features: columns, separated by commas. Values are taken from the event to be predicted, so they must be "
     "known before it."
 )
 VALIDATION_HELP = "How many users, drawn by chance, decide which epoch is best.  [default: all]"
-Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help="Events: CSV or TSV (also .gz), or Parquet.")]
-Users = Annotated[Path | None, typer.Option(help="Table of users, joined for context features that it holds.")]
-TimeFormat = Annotated[
-    str | None, typer.Option(help="How times are written, as %d/%m/%Y %H:%M; numbers and year-first dates need none.")
-]
-SplitAt = Annotated[
-    str | None,
-    typer.Option(help="Train on what was before this time; test on each user's first event from then on."),
+TABLE_HELP = "Events: CSV and its relatives, JSON lines (also .gz) or Parquet; a folder or 'pattern' of parts."
+Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help=TABLE_HELP)]
+Users = Annotated[
+    Path | None,
+    _of(INPUT, "Table of users, joined for context features that it holds."),
 ]
 FilterSeen = Annotated[
     bool | None,
-    typer.Option(
+    _of(
+        MODEL,
+        "Leave items of the history out of the ranking, or rank all.  [default: decided when a run is trained]",
         "--filter-seen/--keep-seen",
-        help="Leave items of the history out of the ranking, or rank all.  [default: decided when a run is trained]",
     ),
 ]
-Device = Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")]
+Device = Annotated[str, _of(MODEL, "Where to compute: cpu or cuda.")]
 
 
+@with_options(*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS)
 def train(
     interactions: Table,
-    out: Annotated[Path, typer.Option(help="The run to write; must not exist.")],
+    out: Annotated[Path, _of(OUTPUT, "The run to write; must not exist.")],
+    *,
+    data: Changes,
     users: Users = None,
-    context: Annotated[str, typer.Option(help=CONTEXT_HELP)] = "",
-    config: Annotated[Path | None, typer.Option(help="TOML with tables [model], [training], [data].")] = None,
-    epochs: Annotated[int | None, typer.Option(help=f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
-    seed: Annotated[int | None, typer.Option(help=f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
+    context: Annotated[str, _of(INPUT, CONTEXT_HELP)] = "",
+    config: Annotated[Path | None, _of(MODEL, "TOML with tables [model], [training], [data].")] = None,
+    epochs: Annotated[int | None, _of(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
+    seed: Annotated[int | None, _of(MODEL, f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
     device: Device = "cpu",
-    user_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.user_column}]")] = None,
-    item_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.item_column}]")] = None,
-    time_column: Annotated[str | None, typer.Option(help=f"[default: {DATA.time_column}]")] = None,
-    time_format: TimeFormat = None,
-    text_ids: Annotated[
-        bool, typer.Option("--text-ids", help="Keep ids as text, also where they are numbers.")
-    ] = False,
-    drop_repeats: Annotated[bool, typer.Option("--drop-repeats", help="Leave out repeats of the item before.")] = False,
-    split_at: SplitAt = None,
     filter_seen: FilterSeen = None,
-    validation_users: Annotated[int | None, typer.Option(help=VALIDATION_HELP)] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint, if the run is there.")
-    ] = False,
+    validation_users: Annotated[int | None, _of(MODEL, VALIDATION_HELP)] = None,
+    resume: Annotated[bool, _of(MODEL, "Go on from the last checkpoint, if the run is there.", "--resume")] = False,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write scalars into tensorboard/ besides.")
+        bool,
+        _of(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard"),
     ] = False,
 ) -> None:
     """Train a model on a table of interactions and write a run.
@@ -86,11 +85,7 @@ def train(
     settings = _merged(
         read_settings(config) if config else Settings(),
         training={"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
-        data={
-            **{"user_column": user_column, "item_column": item_column, "time_column": time_column},
-            **{"context": tuple(split_list(context)) or None, "time_format": time_format, "split_at": split_at},
-            **{"text_ids": text_ids or None, "drop_repeats": drop_repeats or None},
-        },
+        data={"context": tuple(split_list(context)) or None, **data},
     )
     with joined_world(device) as world:
         say = print if world.is_first else _silent
@@ -115,24 +110,25 @@ def train(
         say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
+@with_options(*TABLE_OPTIONS, of_a_run=True)
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote.")],
     interactions: Table,
+    *,
+    data: Changes,
     users: Users = None,
-    time_format: TimeFormat = None,
-    split_at: SplitAt = None,
     filter_seen: FilterSeen = None,
-    k: Annotated[str, typer.Option(help="The k of the metrics, separated by commas.")] = ",".join(map(str, KS)),
+    k: Annotated[str, _of(OUTPUT, "The k of the metrics, separated by commas.")] = ",".join(map(str, KS)),
     places: Annotated[
         Path | None,
-        typer.Option(help="Parquet to write: each user's target and its place; must not exist."),
+        _of(OUTPUT, "Parquet to write: each user's target and its place; must not exist."),
     ] = None,
     device: Device = "cpu",
-    json_output: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    json_output: Annotated[bool, _of(OUTPUT, "Print the metrics as JSON.", "--json")] = False,
 ) -> None:
     """Measure a run on the test event of each user.
 
-    The whole catalogue is ranked.
+    The whole catalogue is ranked. The table is read as that of the training was, but for what other options say.
     """
     require_device(device)
     ks = _ks(k)
@@ -140,16 +136,16 @@ def evaluate(
         require_places(places)
     loaded = load_run(run)
     loaded.config.model.require_memory(0, SCORE_BYTES)
-    data = _evaluated(loaded.config.data, time_format, split_at)
+    evaluated = changed(loaded.config.data, data)
     # Where the run knows items as text, also those of this table that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
-    table = read_interactions(interactions, data, users, text_items=text_items)
+    table = read_interactions(interactions, evaluated, users, text_items=text_items)
     dataset = Dataset.build(table, loaded.vocabularies)
     if not len(dataset.split.test):
         raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
-    _warn_of_another_split(data, loaded.config.data)
+    _warn_of_another_split(evaluated, loaded.config.data)
     wanted = loaded.config.training.filter_seen if filter_seen is None else filter_seen
     filtered, filter_line = filter_by(wanted, dataset.split.validation)
     splits = {name: examples for name, examples in dataset.split.targets.items() if len(examples)}
@@ -199,12 +195,6 @@ def import_notebook(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-def _evaluated(trained: DataConfig, time_format: str | None, split_at: str | None) -> DataConfig:
-    """What the run was trained with, but for what is asked."""
-    asked = {"time_format": time_format, "split_at": split_at}
-    return trained.model_copy(update={name: value for name, value in asked.items() if value is not None})
-
-
 def _warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
     """Warn, also beside --json, where the run was split otherwise."""
     if evaluated.split_at != trained.split_at:
@@ -226,7 +216,7 @@ def _silent(*words: object, flush: bool = False) -> None:
     """Print nothing, in the processes that leave it to the first one."""
 
 
-def _merged(settings: Settings, **tables: dict[str, Any]) -> Settings:
+def _merged(settings: Settings, **tables: Changes) -> Settings:
     values = settings.model_dump()
     for table, changes in tables.items():
         values[table].update({key: value for key, value in changes.items() if value is not None})

@@ -193,6 +193,44 @@ class DataConfig(Table):
     split_at: Annotated[str | None, Field(examples=["2024-01-01"])] = None
     """A time of the table. What was before is trained on, and the first event of each user from then on is the test;
     without it, the last event of each user is."""
+    separator: Annotated[str | None, Field(examples=[";"])] = None
+    """What stands between the fields of a text; found by looking, if it is not given."""
+    columns: tuple[str, ...] = ()
+    """Names of the fields of a text without a header."""
+    no_header: bool = False
+    """The first line of a text is data; the columns are `columns`, or `column_1` and so on."""
+    ragged: bool = False
+    """Each line of a text is a user and then any number of items, oldest first."""
+    file_order: bool = False
+    """The rows stand in order of time; no column of times is read."""
+    users_key: Annotated[str | None, Field(examples=["id"])] = None
+    """The column of users in the users' table, where it has another name there."""
+    users_columns: tuple[str, ...] = ()
+    """Names of the fields of a users' table without a header."""
+    where: tuple[str, ...] = ()
+    """Conditions such as `event_type=purchase` or `rating=4,5` on the events that are read; all must hold."""
+    min_count: Annotated[Positive | None, Field(examples=[5])] = None
+    """Users and items with fewer events are left out, again and again until there are none."""
+
+    @model_validator(mode="after")
+    def _options_do_not_contradict(self) -> Self:
+        timed = {
+            "time_column": self.time_column != DataConfig.model_fields["time_column"].default,
+            "time_format": self.time_format is not None,
+            "split_at": self.split_at is not None,
+        }
+        for order in ("file_order", "ragged"):
+            for name in (name for name, used in timed.items() if used and getattr(self, order)):
+                raise ValueError(
+                    f"--{order.replace('_', '-')} takes no times from the table, so --{name.replace('_', '-')} "
+                    f"{getattr(self, name)} contradicts it; leave one out"
+                )
+        for option, names in (("--columns", self.columns), ("--users-columns", self.users_columns)):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{option} names {', '.join(map(repr, twice))} twice; give each a name of its own")
+        if self.ragged and self.columns:
+            raise ValueError("--ragged lines are a user and items, so --columns contradicts it; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:

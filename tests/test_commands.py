@@ -11,6 +11,7 @@ import pytest
 
 from bst import DataConfig, TrainConfig, load_run
 from bst.cli import ORDER, build_app
+from bst.options import DROP_REPEATS, TABLE_OPTIONS, TEXT_IDS
 from tests.conftest import SHARED, Command, refused, write_events
 
 FEW = ("--formats", "onnx,torchscript", "--signatures", "top_k")
@@ -90,6 +91,27 @@ def test_a_run_is_evaluated_on_data_with_items_that_it_does_not_know(
     code, out, _ = bst_command("evaluate", run_path, events, "--users", users)
     assert code == 0
     assert "2 events of items that the run does not know" in out
+
+
+def test_what_was_guessed_is_printed_and_evaluate_reads_as_the_run_did(
+    bst_command: Command, settings: Path, tables: tuple[Path, Path], tmp_path: Path
+) -> None:
+    rows = [line.split(",") for line in tables[0].read_text().splitlines()[1:]]
+    events, run = tmp_path / "ratings.dat", tmp_path / "run"
+    events.write_text("".join(f"{user}::{item}::{3 + int(item) % 2}::{time}\n" for user, item, time in rows))
+    refused(bst_command("train", events, "--out", run), "the first line looks like data", "--columns user_id,item_id,")
+    options = ("--columns", "user_id,item_id,rating,timestamp", "--where", "rating=4", "--config", settings)
+    code, out, _ = bst_command("train", events, "--out", run, *options)
+    assert code == 0
+    assert "fields are separated by '::'\n--where rating=4 keeps " in out
+    code, out, _ = bst_command("evaluate", run, events)
+    assert code == 0
+    assert "fields are separated by '::'\n--where rating=4 keeps " in out
+    refused(bst_command("evaluate", run, tables[0]), "the first line names columns", "say --header")
+    code, out, _ = bst_command("evaluate", run, tables[0], "--header", "--where", "")
+    assert code == 0
+    assert f"{len(rows)} events of 60 users" in out
+    assert "separated" not in out
 
 
 def test_short_histories_are_counted_aloud(bst_command: Command, settings: Path, tmp_path: Path) -> None:
@@ -191,6 +213,18 @@ def test_defaults_are_told_from_the_config(bst_command: Command) -> None:
     assert code == 0
     assert f"[default: {TrainConfig().epochs}]" in out
     assert DataConfig().time_column in out
+
+
+def test_every_setting_of_tables_is_an_option() -> None:
+    options = [option.setting for option in (*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS)]
+    assert sorted([*options, "context"]) == sorted(DataConfig.model_fields)
+
+
+def test_options_of_evaluate_are_by_default_as_in_the_run(bst_command: Command) -> None:
+    code, out, _ = bst_command("evaluate", "--help")
+    assert code == 0
+    assert "Column of users.  [default: as in the run]" in out
+    assert DataConfig().user_column not in out
 
 
 def test_the_module_runs_as_the_command_does() -> None:

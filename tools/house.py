@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "bst": (
         *("errors", "system", "config", "data", "model", "training", "run", "imports", "settings_file"),
-        *("commands", "cli", "__main__"),
+        *("options", "commands", "cli", "__main__"),
     ),
     "export": (
         *("contract", "serving", "shortlist", "guards", "sessions", "formats", "proof", "handout", "bundle"),

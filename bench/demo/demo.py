@@ -23,7 +23,7 @@ from bench.record.record import BenchConfig, BenchRecord
 from bench.report.report import html_page
 from bench.report.tables import summary
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
-from bst.data.tables import read_interactions
+from bst.data.interactions import read_interactions
 from bst.errors import CheckError, InputError
 from bst.run.pipeline import Dataset, TrainingResult, train
 from bst.run.summary import EPOCH_HEAD, about_training, epoch_line, quality_lines

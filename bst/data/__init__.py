@@ -2,9 +2,9 @@
 
 from bst.data.batches import Batch, Examples, TrainingWindows
 from bst.data.facts import TableFacts
+from bst.data.interactions import Interactions, read_interactions
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at
-from bst.data.tables import Interactions, read_interactions
 from bst.data.vocabulary import Vocabularies, Vocabulary
 
 __all__ = [

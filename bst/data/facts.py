@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bst.data.times import span
-
 
 @dataclass(frozen=True)
 class TableFacts:
@@ -19,6 +17,7 @@ class TableFacts:
         repeats: events whose user had the same item in the event before, or at the same time.
         ties: events that share their time with the one before, of the same user.
         dropped: whether the repeats were left out.
+        remarks: what was guessed or left out when it was read, for people.
     """
 
     num_events: int
@@ -26,10 +25,11 @@ class TableFacts:
     repeats: int
     ties: int
     dropped: bool
+    remarks: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Say what a reader of the metrics must know; nothing of what does not occur."""
-        said = []
+        """Say how the table was read, and what a reader of the metrics must know; nothing of what does not occur."""
+        said = list(self.remarks)
         if self.repeats:
             remedy = "left out" if self.dropped else "--drop-repeats leaves them out"
             said.append(f"{self._share(self.repeats)} of the rows repeat the one before (user and item): {remedy}")
@@ -43,16 +43,18 @@ class TableFacts:
         return "less than 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
 
 
-def count_facts(events: pl.DataFrame, times: pl.Series, *, drop_repeats: bool) -> tuple[TableFacts, pl.Series]:
-    """Count the facts of `events` (columns `user` and `item`, by user and time), and mark what repeats: bool."""
+def mark_repeats(events: pl.DataFrame, times: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Mark what repeats, and what shares its time with the event before: bool, as long as `events`.
+
+    Args:
+        events: columns `user` and `item`, by user and time.
+    """
     user = events["user"]
     tied = _as_before(user) & _as_before(times)
     repeats = _again_in_ties(events["item"], tied)
     kept = events.filter(~repeats)  # an event may repeat the one that is left before it
     again = (_as_before(kept["user"]) & _as_before(kept["item"])).arg_true()
-    repeats = repeats.scatter((~repeats).arg_true().gather(again), True)
-    facts = TableFacts(len(events), span(times), int(repeats.sum()), int(tied.sum()), drop_repeats)
-    return facts, repeats
+    return repeats.scatter((~repeats).arg_true().gather(again), True), tied
 
 
 def _as_before(values: pl.Series) -> pl.Series:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bst.data.tables import Interactions
+from bst.data.interactions import Interactions
 from bst.errors import InputError
 
 # A value is a function of the item, or of the user, if events that share the item agree on it this much more than any

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bst.data.tables import Interactions
+from bst.data.interactions import Interactions
 from bst.data.vocabulary import Index, Vocabularies, Vocabulary
 from bst.errors import InputError
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from bst.config import BSTConfig, ContextFeature, Settings
 from bst.data.batches import TrainingWindows
 from bst.data.facts import TableFacts
+from bst.data.interactions import Interactions
 from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at
-from bst.data.tables import Interactions
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from bst.model import BST

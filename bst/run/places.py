@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bst.data.tables import Interactions
+from bst.data.interactions import Interactions
 from bst.errors import InputError
 from bst.run.pipeline import Dataset
 from bst.system.files import require_new, write_atomically

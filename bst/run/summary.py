@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bst.config import TrainConfig
-from bst.data.tables import Interactions
+from bst.data.interactions import Interactions
 from bst.run.pipeline import Dataset
 from bst.run.quality import Quality
 from bst.training.metrics import filter_by

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bst.config import Architecture, BSTConfig, ContextFeature, Settings, TrainConfig, read_settings
+from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig, read_settings
 from bst.errors import InputError
 from bst.system.validation import validated
 
@@ -67,3 +67,24 @@ def test_a_head_without_width_needs_a_tied_output() -> None:
 def test_milestones_without_multistep_are_refused() -> None:
     with pytest.raises(ValueError, match=r"milestones=\[3\] with schedule='cosine'"):
         TrainConfig(milestones=(3,))
+
+
+def test_the_settings_of_an_older_run_are_those_of_today() -> None:
+    old = {
+        "user_column": "user",
+        "item_column": "item_id",
+        "time_column": "timestamp",
+        "context": [],
+        "text_ids": False,
+    }
+    assert validated(DataConfig, old, "config.json") == DataConfig(user_column="user")
+
+
+@pytest.mark.parametrize("order", ["file_order", "ragged"])
+@pytest.mark.parametrize(
+    ("timed", "value"), [("time_column", "day"), ("time_format", "%Y"), ("split_at", "2020-01-01")]
+)
+def test_the_order_of_a_file_and_times_contradict_each_other(order: str, timed: str, value: str) -> None:
+    option = f"--{timed.replace('_', '-')} {value} contradicts it"
+    with pytest.raises(InputError, match=option):
+        validated(DataConfig, {order: True, timed: value}, "the options")

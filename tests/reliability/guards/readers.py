@@ -55,7 +55,10 @@ CALL = {
     "gender": np.array(["F", ""], dtype=object),
     "region": np.array([4, 9]),
 }
-TABLES = ("events.csv", "events.tsv", "events.csv.gz", "events.parquet", "users.csv")
+TABLES = (
+    *("events.csv", "events.tsv", "events.csv.gz", "events.parquet", "users.csv"),
+    *("events.dat", "events.jsonl", "lists.parquet", "lists.csv"),
+)
 RECORD = Path(__file__).parents[3] / "docs" / "results" / "top_k-500000.json"
 TOML = """[model]
 dim = 16
@@ -86,6 +89,14 @@ def make_files(folder: Path) -> None:
     frame = pl.read_csv(events)
     frame.write_csv(folder / "events.tsv", separator="\t")
     frame.write_parquet(folder / "events.parquet")
+    (folder / "events.dat").write_text(events.read_text().replace(",", "::"))
+    frame.write_ndjson(folder / "events.jsonl")
+    lists = frame.group_by("user_id", maintain_order=True).agg("item_id", "timestamp")
+    lists.write_parquet(folder / "lists.parquet")
+    lists.with_columns(
+        pl.format("[{}]", pl.col(name).cast(pl.List(pl.String)).list.join(", ")).alias(name)
+        for name in ("item_id", "timestamp")
+    ).write_csv(folder / "lists.csv")
     (folder / "events.csv.gz").write_bytes(gzip.compress(events.read_bytes()))
     (folder / "train.toml").write_text(TOML)
     (folder / "notebook.json").write_text(json.dumps(NOTEBOOK))

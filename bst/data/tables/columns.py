@@ -21,12 +21,14 @@ EXACT: dict[type[pl.DataType], int] = {
 MISSING = ("nan", "-nan", "null", "none", r"\n", "na", "n/a", "#n/a", "<na>", "nat")
 
 
-def ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
+def ids(values: pl.Series, path: Path, text_ids: bool, *, mixed: bool = False) -> pl.Series:
     """Read a column of ids: Int64 where every value is a whole number, otherwise String.
+
+    With `mixed`, text it is too where a value may be either, as for ids that never reach a model.
 
     Raises:
         InputError: a value is missing, also one that says so in words (`NULL`, `nan`); ids are fractions, or partly
-            numbers and partly text, unless `text_ids` says that all are text.
+            numbers and partly text, unless `text_ids` or `mixed` says that all are text.
     """
     name = values.name
     values = plain_numbers(values)
@@ -45,15 +47,20 @@ def ids(values: pl.Series, path: Path, text_ids: bool) -> pl.Series:
             f"{path}: column {name!r} holds {absent[0]!r} in {len(absent):,} rows, which stands for a missing value; "
             "drop those rows, or rename the id if it is one"
         )
-    if text_ids:
-        return values
+    return values if text_ids else _numbers_or_text(values, path, mixed)
+
+
+def _numbers_or_text(values: pl.Series, path: Path, mixed: bool) -> pl.Series:
     numeric = values.str.contains(WHOLE)
     if numeric.all():
-        return _int64(values.str.replace(r"\.0+$", ""), path)
-    remedy = "fix the column, or keep all ids as text with --text-ids"
+        whole = values.str.replace(r"\.0+$", "")
+        return whole if mixed and whole.cast(pl.Int64, strict=False).null_count() else _int64(whole, path)
+    name, remedy = values.name, "fix the column, or keep all ids as text with --text-ids"
     fractions = values.str.contains(FRACTION) & ~numeric
     if (fractions | numeric).all():
         raise InputError(_fractions(name, path, values.filter(fractions)[0], remedy))
+    if mixed:
+        return values
     if numeric.any():
         other, plain = values.filter(numeric)[0], values.filter(~numeric)[0]
         raise InputError(f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; {remedy}")

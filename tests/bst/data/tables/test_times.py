@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bst import DataConfig, InputError, read_interactions
-from bst.data.times import read_times, span
+from bst.data.tables.times import read_times, span
 
 PATH = Path("events.csv")
 

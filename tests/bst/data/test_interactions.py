@@ -92,7 +92,7 @@ HEADER = "user_id,item_id,timestamp\n"
             HEADER + "1,3,soon\n1,4,later\n",
             "'timestamp' holds 'soon'; times must be numbers, dates that begin with the year",
         ),
-        (HEADER + "1,3\n1,4,5,6\n", "cannot be read as a table"),
+        (HEADER + "1,3\n1,4,5,6\n", "line 2 has 2 fields, the header 3; fix it"),
     ],
 )
 def test_bad_tables_are_refused_with_the_value(tmp_path: Path, content: str, message: str) -> None:
@@ -105,9 +105,9 @@ def test_bad_tables_are_refused_with_the_value(tmp_path: Path, content: str, mes
     ("users", "message"),
     [
         ("user_id,age\n1,2\n1,3\n", "user 1 stands there more than once"),
-        ("user_id,age\na,2\nb,3\n", "users are String, in the events Int64"),
-        ("id,age\n1,2\n", "has no column 'user_id'"),
-        ("user_id,age\n7,2\n", "'age' has no value for any user"),
+        ("user_id,age\na,2\nb,3\n", "none of its users, such as 'a', is a user of the events, such as 1"),
+        ("id,age\n1,2\n", "has no column 'user_id' of users; it has id, age; say --users-key id"),
+        ("user_id,age\n7,2\n1,\n", "'age' has no value for any user"),
         ("user_id,height\n1,2\n", r"no column 'age' for a context feature.*user_id, height"),
     ],
 )
@@ -116,9 +116,7 @@ def test_a_bad_users_table_is_refused(tmp_path: Path, users: str, message: str) 
         read_interactions(write(tmp_path / "e.csv"), DataConfig(context=("age",)), write(tmp_path / "u.csv", users))
 
 
-def test_unknown_kinds_of_files_and_missing_ones_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"ends in '\.xlsx'; known: \.csv"):
-        read_interactions(tmp_path / "events.xlsx", DataConfig())
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a file"):
         read_interactions(tmp_path / "events.csv", DataConfig())
 
@@ -146,3 +144,85 @@ def test_a_column_may_have_the_name_that_polars_would_make_up(tmp_path: Path) ->
     path = tmp_path / "events.csv"
     path.write_text("user_id,item_id,item_id_duplicated_0,timestamp\n1,5,6,1\n1,6,7,2\n")
     assert read_interactions(path, DataConfig()).events["item"].to_list() == [5, 6]
+
+
+def test_users_are_compared_as_text_where_one_table_has_them_as_numbers(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.csv", HEADER + "1,10,1\n2,20,1\n1,20,2\n")
+    users = write(tmp_path / "users.csv", "id,age\n2,30\n1,40\nguest,50\n")
+    found = read_interactions(events, DataConfig(context=("age",), users_key="id"), users)
+    assert found.users.rows() == [(1, 40), (2, 30)]
+
+
+def test_a_users_table_without_a_header_is_named_by_its_fields(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.csv")
+    users = write(tmp_path / "users.dat", "1::F::30\n2::M::40\n")
+    data = DataConfig(context=("gender",))
+    with pytest.raises(
+        InputError, match=r"users\.dat has no column 'user_id' .* say --users-columns user_id,column_2,"
+    ):
+        read_interactions(events, data, users)
+    named = data.model_copy(update={"users_columns": ("user_id", "gender", "age")})
+    found = read_interactions(events, named, users)
+    assert found.context_values("gender").to_list() == ["F", "M"]
+    assert found.facts.remarks == (f"{users}: fields are separated by '::'",)
+
+
+def test_events_and_users_with_nobody_in_common_are_refused(tmp_path: Path) -> None:
+    users = write(tmp_path / "users.csv", "user_id,age\nanna,30\nben,40\n")
+    with pytest.raises(InputError, match="none of its users, such as 'anna', is a user of the events, such as 1"):
+        read_interactions(write(tmp_path / "events.csv"), DataConfig(context=("age",)), users)
+
+
+def test_all_that_is_wrong_comes_in_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", "user,item_id,timestamp,price\n1,5,soon,1.5\n1,x5,2,2.5\n")
+    with pytest.raises(InputError) as raised:
+        read_interactions(path, DataConfig(context=("price", "shop")))
+    message = str(raised.value)
+    assert message.startswith(
+        f"{path}: 5 problems: (1) has no column 'user_id'; it has user, item_id, timestamp, price; "
+    )
+    assert message.count(str(path)) == 2  # what the tables have, for the context feature that is not there
+    for number, words in enumerate(("--user-column user", "'shop'", "'x5'", "'soon'", "fractions such as 1.5"), 1):
+        assert words in message.split(f"({number}) ")[1].split(f"; ({number + 1}) ")[0]
+
+
+def test_times_of_lists_decide_and_otherwise_their_order(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"user_id": ["a", "b"], "item_id": [[1, 2, 3], []], "timestamp": [[3, 1, 2], []]})
+    frame.write_parquet(tmp_path / "timed.parquet")
+    frame.drop("timestamp").write_parquet(tmp_path / "plain.parquet")
+    timed, plain = (read_interactions(tmp_path / f"{name}.parquet", DataConfig()) for name in ("timed", "plain"))
+    assert timed.events["item"].to_list() == [2, 3, 1]
+    assert plain.events["item"].to_list() == [1, 2, 3]
+    assert timed.facts.remarks == (
+        "3 events come out of 2 rows with lists in 'item_id', 'timestamp'; left out, for an empty one: 1",
+    )
+    assert "the order in the lists is taken for that of time" in plain.facts.remarks[-1]
+
+
+def test_a_basket_shares_its_time_and_its_context(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "events.jsonl",
+        '{"user_id": 1, "item_id": [7, 8], "timestamp": 2, "shop": "n"}\n'
+        '{"user_id": 1, "item_id": [5], "timestamp": 1, "shop": "s"}\n',
+    )
+    found = read_interactions(path, DataConfig(context=("shop",)))
+    assert found.events.rows() == [(1, 5, "s"), (1, 7, "n"), (1, 8, "n")]
+
+
+def test_parts_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        write(tmp_path / f"part-{number}.csv", f"user_id,item_id\n1,{number}\n")
+    found = read_interactions(tmp_path, DataConfig(file_order=True))
+    assert found.events["item"].to_list() == [1, 9, 10]
+    assert found.facts.span == "in the order of the file"
+
+
+def test_a_row_that_is_short_in_a_column_that_is_not_read_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", "rating,user_id,item_id,timestamp,note\n3,1,10,1,\n1,20,2,x\n")
+    with pytest.raises(InputError, match="line 3 has 4 fields, the header 5; fix it"):
+        read_interactions(path, DataConfig())
+
+
+def test_a_last_field_that_is_empty_is_no_short_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "events.csv", 'user_id,item_id,timestamp,note\n1,10,1,\n1,20,2,"a\nb"\n1,30,3,\n')
+    assert read_interactions(path, DataConfig()).events["item"].to_list() == [10, 20, 30]

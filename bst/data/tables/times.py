@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from bst.data.columns import INTEGER, missing, plain_numbers, require_values, text_of
+from bst.data.tables.columns import INTEGER, missing, plain_numbers, require_values, text_of
 from bst.errors import InputError
 
 DATE = re.compile(

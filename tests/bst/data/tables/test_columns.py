@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bst import InputError
-from bst.data.columns import MISSING, categories, ids
+from bst.data.tables.columns import MISSING, categories, ids
 
 PATH = Path("events.csv")
 

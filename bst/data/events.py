@@ -1,0 +1,159 @@
+"""Events of a table in the order of the file, and all that is wrong with its columns in one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from bst.config import DataConfig
+from bst.data.problems import Problems
+from bst.data.selection import Condition, conditions, rows_where
+from bst.data.tables.columns import WHOLE, categories, ids
+from bst.data.tables.names import ITEM, ROLES, TIME, USER, Role, say_columns
+from bst.data.tables.sources.source import Layout
+from bst.data.tables.table import Table
+from bst.data.tables.times import read_times
+from bst.errors import InputError
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events as the table has them.
+
+    Attributes:
+        columns: `user` and `item` (Int64 or String), and one a context feature; all of one length.
+        times: what can be ordered, of the same length; the place of an event, where the table has no times.
+        by_place: whether it is that.
+        remarks: what was guessed or left out.
+    """
+
+    columns: dict[str, pl.Series]
+    times: pl.Series
+    by_place: bool
+    remarks: tuple[str, ...]
+
+
+def layout_of(config: DataConfig) -> Layout:
+    named = (config.user_column, config.item_column, config.time_column, *config.context)
+    wheres = tuple(condition.column for condition in conditions(config.where))
+    return Layout(
+        (*named, *wheres), config.separator, config.columns, not (config.no_header or config.columns), config.ragged
+    )
+
+
+def read_events(
+    table: Table, users_table: Table | None, config: DataConfig, per_event: Sequence[str], *, text_items: bool
+) -> Events:
+    """Read the events of `table`, with the context features `per_event`.
+
+    Raises:
+        InputError: whatever is wrong with it, in one message.
+    """
+    path, wanted, problems = table.path, conditions(config.where), Problems(table.path)
+    roles = {USER: config.user_column, ITEM: config.item_column, TIME: config.time_column}
+    by_place = config.file_order or config.ragged or _is_in_lists(table, roles)
+    if by_place:
+        del roles[TIME]
+    with problems.collected():
+        _require_roles(table, roles)
+    with problems.collected():
+        _require_context(per_event, table, users_table)
+    with problems.collected():
+        _require_conditions(table, [condition.column for condition in wanted])
+    present = {role: name for role, name in roles.items() if name in table.columns}
+    context = [name for name in per_event if name in table.columns]
+    if not present or any(condition.column not in table.columns for condition in wanted):
+        problems.tell()
+    raw, kept = _read_rows(table, present, context, wanted, problems)
+    columns: dict[str, pl.Series] = {}
+    if USER in present:
+        with problems.collected():
+            columns["user"] = ids(raw[roles[USER]], path, config.text_ids, mixed=True)
+    if ITEM in present:
+        with problems.collected():
+            columns["item"] = ids(raw[roles[ITEM]], path, config.text_ids or text_items)
+    times = pl.int_range(len(raw), eager=True)
+    if TIME in present:
+        with problems.collected():
+            times = read_times(raw[roles[TIME]], path, config.time_format)
+    for name in context:
+        with problems.collected():
+            columns[name] = categories(raw[name], path)
+    problems.tell()
+    said = _said_of_users(columns["user"], config) + _said_of_order(table, config, by_place)
+    return Events(columns, times, by_place, (*table.remarks, *kept, *said))
+
+
+def _read_rows(
+    table: Table,
+    present: dict[Role, str],
+    context: Sequence[str],
+    wanted: Sequence[Condition],
+    problems: Problems,
+) -> tuple[pl.DataFrame, list[str]]:
+    """Read the columns that are there, and say what the conditions keep.
+
+    Raises:
+        InputError: that cannot be done; the problems before stand in the message.
+    """
+    named = [*present.values(), *context]
+    with problems.collected():
+        listed = [name for role, name in present.items() if role is not USER] + list(context)
+        frame = table.rows([*named, *(condition.column for condition in wanted)], listed)
+        frame, kept = rows_where(frame, wanted, table.path)
+        raw = table.collect(frame, named)
+        if raw.is_empty():
+            raise InputError(f"{table.path} holds no rows below its header; give a table with at least one event")
+        return raw, kept
+    problems.tell()
+    raise AssertionError
+
+
+def _is_in_lists(table: Table, roles: dict[Role, str]) -> bool:
+    """Whether there is no column of times, and the order of lists can stand for it."""
+    once = table.columns.count(roles[ITEM]) == 1
+    return once and roles[TIME] not in table.columns and table.has_lists(roles[ITEM])
+
+
+def _said_of_users(users: pl.Series, config: DataConfig) -> list[str]:
+    if users.dtype != pl.String or config.text_ids or not users.str.contains(WHOLE).any():
+        return []
+    return [f"column {config.user_column!r} holds what may be numbers or text: all users are kept as text"]
+
+
+def _said_of_order(table: Table, config: DataConfig, by_place: bool) -> list[str]:
+    if not by_place or config.file_order or config.ragged:
+        return []
+    return [f"there is no column {config.time_column!r}: the order in the lists is taken for that of time"]
+
+
+def _require_roles(table: Table, roles: dict[Role, str]) -> None:
+    missing = [role for role, name in roles.items() if name not in table.columns]
+    if not missing:
+        return
+    if table.first.advice and (USER in missing or ITEM in missing):
+        raise InputError(f"{table.paths[0]}: {table.first.advice}")
+    names = ", ".join(repr(roles[role]) for role in missing)
+    taken = set(roles.values())
+    remedy = say_columns(missing, [name for name in table.columns if name not in taken])
+    if table.first.is_text and table.first.uneven and not any(role.likely(table.columns) for role in ROLES):
+        remedy += "; without a header, say --columns user_id,item_id,timestamp"
+    raise InputError(f"{table.path} has no column {names}; it has {', '.join(table.columns)}; {remedy}")
+
+
+def _require_context(names: Sequence[str], table: Table, users: Table | None) -> None:
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        tables = [table, *([users] if users else [])]
+        known = "; ".join(f"{one.path} has {', '.join(one.columns)}" for one in tables)
+        remedy = "" if users else "; a users' table is given with --users"
+        raise InputError(f"no column {', '.join(map(repr, missing))} for a context feature; {known}{remedy}")
+
+
+def _require_conditions(table: Table, names: Sequence[str]) -> None:
+    if missing := [name for name in names if name not in table.columns]:
+        raise InputError(
+            f"{table.path} has no column {', '.join(map(repr, missing))} for --where; it has {', '.join(table.columns)}"
+        )

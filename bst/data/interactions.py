@@ -1,0 +1,134 @@
+"""Interactions from a table: which columns, which ids, in which order."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bst.config import DataConfig
+from bst.data.events import layout_of, read_events
+from bst.data.facts import TableFacts, mark_repeats
+from bst.data.selection import frequent
+from bst.data.tables.table import Table
+from bst.data.tables.times import parse_time, span
+from bst.data.users import join_users, open_users
+from bst.errors import InputError
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """How many events of each user are earlier than `time` (in words): `counts`, int64 `[num_users]`, as in `users`."""
+
+    time: str
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Events of users, each user's together and in order of time.
+
+    Attributes:
+        events: columns `user` and `item` (Int64 or String), and one a context feature that changes from event to event;
+            sorted by user, then time; rows that tie keep the order of the file.
+        users: column `user` (each user once, in the order of `events`) and one a context feature that belongs to the
+            user; null where it is not known.
+        context: names of the context features, in the order asked for.
+        facts: what was counted in the table.
+        earlier: what is before `DataConfig.split_at`; None if that is not set.
+    """
+
+    events: pl.DataFrame
+    users: pl.DataFrame
+    context: tuple[str, ...]
+    facts: TableFacts
+    earlier: Earlier | None = None
+
+    @property
+    def event_context(self) -> tuple[str, ...]:
+        """The context features that change from event to event."""
+        return tuple(name for name in self.context if name not in self.users.columns)
+
+    def context_values(self, name: str) -> pl.Series:
+        return (self.users if name in self.users.columns else self.events)[name]
+
+
+def read_interactions(
+    path: Path, config: DataConfig, users_path: Path | None = None, *, text_items: bool = False
+) -> Interactions:
+    """Read events; context features stand beside them or in the users' table.
+
+    `path` is a file of text (CSV and its relatives, JSON lines; also gzipped) or Parquet, a folder of such parts, or a
+    pattern of them. A column of ids is Int64 where every value is a whole number, otherwise String
+    (`bst.data.tables.columns`); users may mix both, and are text then. Times are numbers, or dates that begin with the
+    year (`bst.data.tables.times`). A context feature of the events is taken from the event that is to be predicted, so
+    it must be known before that. With `text_items`, ids of items are text anyhow.
+
+    Raises:
+        InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
+            or may be read in two ways, a user stands twice in the users' table. What is wrong with the columns comes in
+            one message.
+    """
+    table, users_table = Table(path, layout_of(config)), open_users(users_path, config) if users_path else None
+    per_user = [name for name in config.context if users_table and name in users_table.columns]
+    per_event = [name for name in config.context if name not in per_user]
+    read = read_events(table, users_table, config, per_event, text_items=text_items)
+    columns, order = read.columns, _chronological(read.columns["user"], read.times)
+    for name in columns:  # one after the other, so that at most one column is held twice
+        columns[name] = columns[name].gather(order)
+    times, events = read.times.gather(order), pl.DataFrame(columns)
+    repeats, tied = mark_repeats(events, times)
+    num_events, reach = len(events), "in the order of the file" if read.by_place else span(times)
+    remarks = list(read.remarks)
+    if config.drop_repeats:
+        events, times = events.filter(~repeats), times.filter(~repeats)
+    if config.min_count:
+        stays, said = frequent(events, config.min_count, path)
+        events, times = events.filter(stays), times.filter(stays)
+        remarks.append(said)
+    users = events["user"].rle().struct.field("value").alias("user").to_frame()
+    if users_table:
+        users = join_users(users, users_table, config, per_user)
+        remarks += [f"{users_path}: {remark}" for remark in users_table.remarks]
+    facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
+    earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
+    interactions = Interactions(events, users, config.context, facts, earlier)
+    _require_values(interactions, path)
+    return interactions
+
+
+def _require_values(interactions: Interactions, path: Path) -> None:
+    """Refuse a context feature without a value, and warn of one with a single value."""
+    for name in interactions.context:
+        values = interactions.context_values(name).drop_nulls()
+        if not len(values):
+            raise InputError(f"context feature {name!r} has no value for any user of {path}; leave it out")
+        if values.n_unique() == 1:
+            warnings.warn(
+                f"context feature {name!r} has the single value {values[0]!r}: it tells the model nothing", stacklevel=3
+            )
+
+
+def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str | None) -> Earlier:
+    at = parse_time(split_at, times, time_format)
+    if isinstance(at, int) and times.dtype.is_integer():  # which may be beyond those that the column can hold
+        times, at = times.cast(pl.Int128), pl.Series([at], dtype=pl.Int128)
+    before = pl.DataFrame({"user": users, "before": times < at})
+    counts = before.group_by("user", maintain_order=True).agg(pl.col("before").sum().cast(pl.Int64))["before"]
+    return Earlier(split_at, counts.to_numpy())
+
+
+def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
+    """Order of the rows by user, then time; rows that tie keep the order they have."""
+    return np.lexsort((_sortable(times), _sortable(users)))
+
+
+def _sortable(values: pl.Series) -> NDArray[Any]:
+    if values.dtype in (pl.String, pl.Int128, pl.UInt128):  # what numpy does not know, or not well
+        values = values.rank("dense")
+    return values.to_physical().to_numpy()

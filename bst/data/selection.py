@@ -1,0 +1,119 @@
+"""Selection of events: by conditions on columns, and by how often users and items come."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
+from pathlib import Path
+
+import polars as pl
+
+from bst.errors import InputError
+
+SHOWN = 10  # values of a column that are listed
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`column=value,value`: one of the values stands in the column."""
+
+    text: str
+    column: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read what a person writes; a value with a comma in it stands in double quotes.
+
+        Raises:
+            InputError: there is no column and no value.
+        """
+        column, equals, values = text.partition("=")
+        if not column.strip() or not equals:
+            raise InputError(f"--where {text!r} is no condition; such as event_type=purchase, or rating=4,5")
+        split = next(csv.reader([values], skipinitialspace=True)) or [""]
+        return cls(text, column.strip(), tuple(value.strip() for value in split))
+
+    def holds(self, value: str, dtype: pl.DataType) -> pl.Expr:
+        """Whether the column has one of its values, for each row."""
+        cell = pl.col(self.column)
+        if value == "":
+            return cell.is_null() | (cell.cast(pl.String) == "")
+        if dtype == pl.Boolean:
+            return cell == pl.lit({"true": True, "false": False, "1": True, "0": False}.get(value.lower()), pl.Boolean)
+        if dtype.is_numeric():
+            number = pl.lit(value).cast(pl.Float64, strict=False)
+            return (cell.cast(pl.Float64) == number) | (cell.cast(pl.String) == value)
+        if isinstance(dtype, pl.Datetime):
+            forms = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
+            return reduce(or_, (cell.dt.to_string(form) == value for form in forms))
+        return cell.cast(pl.String).str.strip_chars() == value
+
+
+def conditions(texts: Sequence[str]) -> list[Condition]:
+    """Read all conditions; an empty one is none."""
+    return [Condition.parse(text) for text in texts if text.strip()]
+
+
+def rows_where(frame: pl.LazyFrame, wanted: Sequence[Condition], path: Path) -> tuple[pl.LazyFrame, list[str]]:
+    """Keep the rows for which all conditions hold.
+
+    Returns:
+        the rows, not yet read, and what to say of them.
+
+    Raises:
+        InputError: a value never occurs; the message has those that do. No row is left.
+    """
+    if not wanted:
+        return frame, []
+    schema = frame.collect_schema()
+    pairs = [(one, value) for one in wanted for value in one.values]
+    each = {(one, value): one.holds(value, schema[one.column]).fill_null(value=False) for one, value in pairs}
+    kept = reduce(and_, (reduce(or_, (each[one, value] for value in one.values)) for one in wanted))
+    counts = {str(place): held.any() for place, held in enumerate(each.values())}
+    *occurring, count, left = frame.select(**counts, all=pl.len(), kept=kept.sum()).collect(engine="streaming").row(0)
+    for (one, value), occurs in zip(each, occurring, strict=True):
+        if not occurs:
+            raise InputError(f"{path}: no row has {value!r} in column {one.column!r}; {_values(frame, one.column)}")
+    said = " ".join(f"--where {one.text}" for one in wanted)
+    if not left:
+        raise InputError(f"{path}: none of its {count:,} rows has all of {said}; leave one out")
+    return frame.filter(kept), [f"{said} keeps {left:,} of {count:,} rows"]
+
+
+def _values(frame: pl.LazyFrame, column: str) -> str:
+    """List the values of a column, the most frequent first."""
+    counts = frame.select(value=pl.col(column)).group_by("value").len().sort("len", "value", descending=[True, False])
+    values = counts.head(SHOWN + 1).collect(engine="streaming")["value"].cast(pl.String).to_list()
+    more = ", ..." if len(values) > SHOWN else ""
+    return f"it has {', '.join(repr(value) if value is not None else 'nothing' for value in values[:SHOWN])}{more}"
+
+
+def frequent(events: pl.DataFrame, least: int, path: Path) -> tuple[pl.Series, str]:
+    """Mark the events that stay when users and items with fewer than `least` are left out until there are none.
+
+    Returns:
+        bool, as long as `events`, and what to say of it.
+
+    Raises:
+        InputError: none stays.
+    """
+    codes = events.select(pl.col("user", "item").rank("dense").cast(pl.UInt32)).with_row_index("row")
+    kept, before = codes, -1
+    while len(kept) != before:
+        before = len(kept)
+        for name in ("item", "user"):
+            kept = kept.filter(pl.len().over(name) >= least)
+    if kept.is_empty():
+        raise InputError(
+            f"{path}: --min-count {least} leaves none of {_size(codes)}; give a lower number or more events"
+        )
+    stays = pl.repeat(value=False, n=len(events), dtype=pl.Boolean, eager=True).scatter(kept["row"], True)
+    return stays, f"--min-count {least} keeps {_size(kept)}, of {_size(codes)}"
+
+
+def _size(events: pl.DataFrame) -> str:
+    return f"{len(events):,} events, {events['user'].n_unique():,} users, {events['item'].n_unique():,} items"

@@ -1,0 +1,1 @@
+"""Tables: files of other people become named columns."""

@@ -1,0 +1,1 @@
+"""Sources: a file of each kind as named columns that are not read yet."""

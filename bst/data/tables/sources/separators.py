@@ -1,0 +1,127 @@
+"""Separators of fields: found by looking at the first lines of a text, or named by a person."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from bst.errors import InputError
+
+LINES = 200  # that are looked at
+FITTING = 0.5  # of the lines, at least, have as many fields as the first
+
+
+@dataclass(frozen=True)
+class Separator:
+    """What stands between two fields.
+
+    Attributes:
+        text: as it is written; runs of blanks and tabs, where it is a blank.
+        words: how it is called in messages.
+        names: what a person may say for it.
+    """
+
+    text: str
+    words: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_byte(self) -> bool:
+        """Whether fields may be quoted, as in CSV, and polars' own reader takes it."""
+        return len(self.text.encode()) == 1 and self.text != " "
+
+    def fields(self, line: str) -> list[str]:
+        parts = line.split() if self.text == " " else line.split(self.text)
+        return [part.strip('"') for part in parts]
+
+    def rows(self, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+        """Walk the rows that are not blank: number of lines up to their end, and fields."""
+        if self.is_byte:
+            reader = csv.reader((line + "\n" for line in lines), delimiter=self.text)
+            try:
+                yield from ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
+            except csv.Error:
+                return  # a field without end
+        else:
+            yield from ((number, self.fields(line)) for number, line in enumerate(lines, 1) if line.strip())
+
+    def split(self, line: pl.Expr) -> pl.Expr:
+        """Turn lines into lists of fields, with the quotes that may stand around them."""
+        if self.text == " ":
+            return line.str.strip_chars().str.replace_all(r"[ \t]+", "\t").str.split("\t")
+        return line.str.split(self.text)
+
+    def count(self, line: pl.Expr) -> pl.Expr:
+        """Count the fields of lines without quotes."""
+        if self.text == " ":
+            return line.str.strip_chars().str.count_matches(r"[ \t]+") + 1
+        return line.str.count_matches(self.text, literal=True) + 1
+
+
+COMMA = Separator(",", "commas", ("comma",))
+TAB = Separator("\t", "tabs", ("tab", r"\t"))
+BLANK = Separator(" ", "blanks", ("blank", "blanks", "space", "spaces", "whitespace"))
+STRONG = (
+    COMMA,
+    TAB,
+    Separator(";", "';'", ("semicolon",)),
+    Separator("|", "'|'", ("pipe",)),
+    Separator("::", "'::'"),
+    Separator("\x01", "the byte 1", (r"\x01", "^A")),  # what Hive writes
+)
+SEPARATORS = (*STRONG, BLANK)
+
+
+def separator_named(text: str) -> Separator:
+    """Give the separator that a person means.
+
+    Raises:
+        InputError: `text` is empty, or could be part of a field.
+    """
+    for separator in SEPARATORS:
+        if text == separator.text or text.lower() in separator.names:
+            return separator
+    if text and not text.strip(" "):
+        return BLANK
+    if not text or re.search(r'[\w"\r\n\ufffd]', text):
+        known = ", ".join(name for one in SEPARATORS for name in one.names[:1])
+        raise InputError(f"--separator {text!r} separates nothing; give it as it is written, or {known}")
+    return Separator(text, repr(text))
+
+
+def find_separator(lines: list[str], path: Path, remedy: str) -> Separator:
+    """Find what separates the fields of `lines`: most lines have as many fields as the first.
+
+    Blanks are taken where nothing else will do. Of several that fit, the one that gives more fields is taken.
+
+    Raises:
+        InputError: two fit equally well; `remedy` says what to do.
+    """
+    fits = sorted((fit for separator in STRONG if (fit := _fit(separator, lines))), key=lambda fit: fit[:2])
+    blank = _fit(BLANK, lines)
+    if blank and blank[0] >= FITTING and not (fits and fits[-1][0] >= FITTING):
+        return BLANK
+    if len(fits) > 1 and fits[-1][:2] == fits[-2][:2]:
+        both = " or ".join(fit[2].words for fit in fits[-2:])
+        raise InputError(f"{path}: fields may be separated by {both}, {fits[-1][1]} in each line; {remedy}")
+    return fits[-1][2] if fits else BLANK if blank else COMMA
+
+
+def find_list_separator(lines: list[str]) -> Separator:
+    """Find what separates a user and any number of items: it stands in most lines, and blanks do elsewhere."""
+    written = [line for line in lines if line.strip()]
+    for separator in STRONG:
+        if separator.text != "\t" and sum(separator.text in line for line in written) > FITTING * len(written):
+            return separator
+    return BLANK
+
+
+def _fit(separator: Separator, lines: list[str]) -> tuple[float, int, Separator] | None:
+    widths = [len(row) for _, row in islice(separator.rows(lines), LINES)]
+    return (widths.count(widths[0]) / len(widths), widths[0], separator) if widths and widths[0] > 1 else None

@@ -1,0 +1,163 @@
+"""A table: the parts of a file, folder or pattern as one set of named columns, read only as far as is asked."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import polars as pl
+
+from bst.data.tables.lists import exploded, list_columns, parsed
+from bst.data.tables.packed import require_modest_rows, require_modest_text
+from bst.data.tables.parts import Part, parts_of
+from bst.data.tables.sources.kinds import PARQUET, TEXT, open_sources
+from bst.data.tables.sources.parquet import count_values
+from bst.data.tables.sources.source import Layout, Source
+from bst.errors import InputError, reason
+
+BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, UnicodeDecodeError, zlib.error)
+SUSPICIOUS = "\0suspicious"  # a column that marks rows which may have too few or too many fields
+
+
+class Table:
+    """Columns of a table by name.
+
+    Attributes:
+        columns: names, those that folders give at the end.
+        remarks: what was guessed or left out so far.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.path = path
+        self.parts = parts_of(path)
+        self.paths = [part.path for part in self.parts]
+        with self._refusing():
+            kind, self.sources = open_sources(self.paths, layout, path)
+            self.is_parquet = kind is PARQUET
+            if layout.ragged and kind is not TEXT:
+                raise InputError(
+                    f"{path} is {kind.name}, and --ragged is for lines of text; leave it out, or --no-ragged"
+                )
+            if not self.is_parquet:
+                require_modest_text(self.paths, path)
+        self.first = self.sources[0]
+        self.columns = [*self.first.columns, *(name for name in self.parts[0].values if name not in self.first.columns)]
+        said = [f"{len(self.parts):,} files are read as one table"] if len(self.parts) > 1 else []
+        said += [remark for source in self.sources for remark in source.remarks]
+        if kind is not TEXT and (layout.columns or not layout.header or layout.separator):
+            said.append(f"columns have names in {kind.name}: --separator, --columns and --no-header are not used")
+        self.remarks = list(dict.fromkeys(said))
+
+    def require_once(self, columns: Sequence[str]) -> None:
+        """Refuse columns of which there are two, or that a part has not.
+
+        Raises:
+            InputError: with the names.
+        """
+        if twice := [name for name in columns if self.columns.count(name) > 1]:
+            raise InputError(
+                f"{self.path} has more than one column {', '.join(map(repr, twice))}; keep one of each name"
+            )
+        for part, source in zip(self.parts, self.sources, strict=True):
+            names = {*source.columns, *part.values}
+            if absent := [name for name in columns if name not in names]:
+                raise InputError(
+                    f"{part.path} has no column {', '.join(map(repr, absent))}, which {self.paths[0]} has; "
+                    "give parts with the same columns"
+                )
+
+    def rows(self, columns: Sequence[str], listed: Sequence[str] = ()) -> pl.LazyFrame:
+        """Give `columns`, not yet read; those of `listed` that hold lists have a row an element then.
+
+        Raises:
+            InputError: a column is not there once, or the lists of a row are of different lengths.
+        """
+        wanted = list(dict.fromkeys(columns))
+        self.require_once(wanted)
+        with self._refusing():
+            both = zip(self.parts, self.sources, strict=True)
+            frame = pl.concat([_rows(part, source, wanted) for part, source in both], how="vertical_relaxed")
+            if self.is_parquet:
+                count = frame.select(pl.len()).collect().item()
+                require_modest_rows(self.paths, self.path, count * len(wanted), f"{count:,} rows")
+            if lists := self._lists(frame, [name for name in listed if name in wanted]):
+                frame, said = exploded(parsed(frame, lists, self.first), lists, self.path)
+                self.remarks.append(said)
+        return frame
+
+    def has_lists(self, column: str) -> bool:
+        with self._refusing():
+            return bool(self._lists(_rows(self.parts[0], self.first, [column]), [column]))
+
+    def _lists(self, frame: pl.LazyFrame, columns: list[str]) -> list[str]:
+        if self.is_parquet:
+            typed = [name for name in columns if isinstance(frame.collect_schema()[name], pl.List | pl.Array)]
+            values = sum(count_values(path, typed) for path in self.paths) if typed else 0
+            require_modest_rows(self.paths, self.path, values, f"{values:,} values in lists")
+        return list_columns(frame, columns, self.first)
+
+    def collect(self, frame: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
+        """Read `columns` of `frame`. A column of text stays as it is written, but for blanks around its cells, unless
+        all its values are plain integers.
+
+        A pass over the file in pieces finds the columns of integers first, so that their text is never held. Rows
+        without anything in them are left out.
+        """
+        with self._refusing():
+            wanted = list(dict.fromkeys(columns))
+            texts = [name for name in wanted if frame.collect_schema()[name] == pl.String]
+            if not texts:
+                return frame.select(wanted).collect(engine="streaming")
+            facts = self._look_at(frame, wanted, texts)
+            if facts[SUSPICIOUS] > facts["blank"]:
+                self._require_even()
+            if facts["blank"]:
+                frame = frame.filter(~_is_blank(wanted, texts))
+                blank = facts["blank"]
+                self.remarks.append(f"{blank:,} blank lines are left out" if blank > 1 else "1 blank line is left out")
+            if padded := [name for name in texts if facts[f"{name} padded"]]:
+                self.remarks.append(f"blanks around the values of column {', '.join(map(repr, padded))} are left out")
+            read = {name: pl.col(name).str.strip_chars() if name in padded else pl.col(name) for name in texts}
+            read |= {name: read[name].cast(pl.Int64, strict=False) for name in texts if facts[f"{name} integers"]}
+            return frame.select(read.get(name, pl.col(name)).alias(name) for name in wanted).collect(engine="streaming")
+
+    def _look_at(self, frame: pl.LazyFrame, wanted: list[str], texts: list[str]) -> dict[str, int]:
+        bare = {name: pl.col(name).str.strip_chars() for name in texts}
+        facts = {f"{name} padded": (bare[name] != pl.col(name)).sum() for name in texts}
+        for name, value in bare.items():
+            as_written = value.cast(pl.Int64, strict=False).cast(pl.String) == value
+            facts[f"{name} integers"] = (as_written.fill_null(False) | value.is_null()).all()
+        facts[SUSPICIOUS] = pl.col(SUSPICIOUS).sum()
+        facts["blank"] = _is_blank(wanted, texts).sum()
+        return frame.select(**facts).collect(engine="streaming").row(0, named=True)
+
+    def _require_even(self) -> None:
+        for path, source in zip(self.paths, self.sources, strict=True):
+            if source.uneven and (problem := source.uneven()):
+                raise InputError(f"{path}: {problem}")
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except BROKEN as error:
+            for path, source in zip(self.paths, getattr(self, "sources", ()), strict=False):
+                with suppress(*BROKEN):  # what is packed may be cut
+                    if problem := source.problem():
+                        raise InputError(f"{path}: {problem}") from None
+            raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
+
+
+def _is_blank(wanted: list[str], texts: list[str]) -> pl.Expr:
+    return pl.all_horizontal(
+        (pl.col(name).str.strip_chars() == "").fill_null(True) if name in texts else pl.col(name).is_null()
+        for name in wanted
+    )
+
+
+def _rows(part: Part, source: Source, wanted: list[str]) -> pl.LazyFrame:
+    given = [pl.lit(part.values[name], dtype=pl.String).alias(name) for name in wanted if name not in source.columns]
+    own = [name for name in wanted if name in source.columns]
+    return source.frame.select(*own, *given, source.suspicious.alias(SUSPICIOUS))

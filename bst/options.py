@@ -1,0 +1,144 @@
+"""Options for tables, shared by commands: each is a setting of `DataConfig`, and is listed once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from bst.config import DataConfig
+from bst.errors import InputError
+from bst.system.commands import INPUT
+from bst.system.text import split_list
+from bst.system.validation import validated
+
+DEFAULTS = DataConfig()
+Changes = Mapping[str, Any]  # of settings, those that were asked for
+Body = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class TableOption:
+    """An option for a setting of `DataConfig`.
+
+    Attributes:
+        kind: its type on the command line.
+        flags: how it is written, where that is not the setting's own name.
+        read: makes the setting of what was given.
+        default: what holds where it is not given, in words.
+    """
+
+    setting: str
+    help: str
+    kind: Any = str
+    flags: tuple[str, ...] = ()
+    read: Callable[[Any], Any] = lambda value: value
+    default: str = ""
+
+    def parameter(self, default: str) -> inspect.Parameter:
+        """Make the parameter of a command, whose help says the `default`."""
+        flags = self.flags or (f"--{self.setting.replace('_', '-')}",)
+        said = f"{self.help}  [default: {default}]" if default else self.help
+        option = typer.Option(*flags, help=said, rich_help_panel=INPUT, show_default=False)
+        annotation = Annotated[self.kind | None, option]  # type: ignore[name-defined]
+        return inspect.Parameter(
+            self.setting, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(split_list(text))
+
+
+def _all(texts: Sequence[str]) -> tuple[str, ...] | None:
+    return tuple(texts) or None
+
+
+TABLE_OPTIONS = (
+    TableOption("user_column", "Column of users.", default=DEFAULTS.user_column),
+    TableOption("item_column", "Column of items.", default=DEFAULTS.item_column),
+    TableOption("time_column", "Column of times.", default=DEFAULTS.time_column),
+    TableOption("time_format", "How times are written, as %d/%m/%Y %H:%M; numbers and year-first dates need none."),
+    TableOption(
+        "file_order",
+        "Rows stand in order of time: read no times.",
+        bool,
+        ("--file-order/--no-file-order",),
+    ),
+    TableOption("separator", "What stands between fields: ';', '::', tab, blank.", default="found by looking"),
+    TableOption("columns", "Names of the fields of a text without a header, by commas.", read=_names),
+    TableOption("no_header", "Whether the first line of a text is data.", bool, ("--no-header/--header",)),
+    TableOption("ragged", "Each line is a user and then the items, oldest first.", bool, ("--ragged/--no-ragged",)),
+    TableOption("users_key", "Column of users in the users' table.", default="as in the events"),
+    TableOption("users_columns", "Names of the fields of a users' table without a header.", read=_names),
+    TableOption(
+        "where",
+        "Read events with these values: event_type=purchase, rating=4,5; may be given again.",
+        list[str],
+        read=_all,
+    ),
+    TableOption("min_count", "Leave out users and items with fewer events, until there are none.", int),
+    TableOption("split_at", "Train on what was before this time; test on each user's first event from then on."),
+)
+TEXT_IDS = TableOption("text_ids", "Keep ids as text, also where they are numbers.", bool, ("--text-ids",))
+DROP_REPEATS = TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",))
+
+
+def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Body], Body]:
+    """Give a command `options`; its parameter `data` is the settings that were asked for, by name.
+
+    Args:
+        of_a_run: those that are not given are as a run has them.
+    """
+
+    def decorate(command: Body) -> Body:
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[name], kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            for name, parameter in inspect.signature(command).parameters.items()
+            if name != "data"
+        ]
+        parameters = [*own, *(option.parameter("as in the run" if of_a_run else option.default) for option in options)]
+        parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            values = {option: given.pop(option.setting) for option in options}
+            command(**given, data=_changes(values))
+
+        del run.__dict__["__wrapped__"]  # whose parameters are others
+        run.__dict__["__signature__"] = inspect.Signature(parameters)
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _changes(values: Mapping[TableOption, Any]) -> Changes:
+    changes = {option.setting: option.read(value) for option, value in values.items() if value is not None}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for order in (name for name in ("file_order", "ragged") if changes.get(name)):
+        if "time_column" in changes:
+            raise InputError(f"--{order.replace('_', '-')} and --time-column contradict each other; leave one out")
+    if changes.get("no_header") is False and changes.get("columns"):
+        raise InputError("--header and --columns contradict each other; leave one out")
+    if changes.get("no_header") is False:
+        changes.setdefault("columns", ())
+    return changes
+
+
+def changed(data: DataConfig, changes: Changes) -> DataConfig:
+    """Give `data` with `changes`; its settings of times go where the order of the file is asked for.
+
+    Raises:
+        InputError: they contradict each other.
+    """
+    values = {**data.model_dump(), **changes}
+    if changes.get("file_order") or changes.get("ragged"):
+        timed = ("time_column", "time_format", "split_at")
+        values |= {name: changes.get(name, getattr(DEFAULTS, name)) for name in timed}
+    return validated(DataConfig, values, "the options")
