@@ -1,6 +1,6 @@
 """A trainable Behaviour Sequence Transformer: data, model, training, and the run that it leaves behind."""
 
-from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig, read_settings
+from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig
 from bst.data.interactions import Interactions, read_interactions
 from bst.data.sequences import Sequences, to_sequences
 from bst.data.split import leave_one_out
@@ -9,6 +9,7 @@ from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.run.folder import Run, load_run, save_run
 from bst.run.pipeline import Dataset, train
+from bst.settings_file import read_settings
 from bst.training.metrics import RankingMetrics, evaluate
 from bst.training.trainer import Trainer
 

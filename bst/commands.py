@@ -8,16 +8,27 @@ from typing import Annotated, Any
 
 import typer
 
-from bst.config import DataConfig, Settings, TrainConfig, read_settings
+from bst.config import DataConfig, Settings, TrainConfig
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
-from bst.options import DROP_REPEATS, TABLE_OPTIONS, TEXT_IDS, Changes, changed, with_options
+from bst.options import (
+    DROP_REPEATS,
+    ITEMS_COLUMNS,
+    ITEMS_KEY,
+    NAME_COLUMN,
+    TABLE_OPTIONS,
+    TEXT_IDS,
+    Changes,
+    changed,
+    with_options,
+)
 from bst.run.folder import load_run
 from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
 from bst.run.summary import EPOCH_HEAD, about_table, about_training, epoch_line, quality_lines, unknown_lines
+from bst.settings_file import read_settings
 from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import progress_bar
 from bst.system.files import require_new, to_json
@@ -56,13 +67,14 @@ FilterSeen = Annotated[
 Device = Annotated[str, _of(MODEL, "Where to compute: cpu or cuda.")]
 
 
-@with_options(*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS)
+@with_options(*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS, ITEMS_KEY, ITEMS_COLUMNS, NAME_COLUMN)
 def train(
     interactions: Table,
     out: Annotated[Path, _of(OUTPUT, "The run to write; must not exist.")],
     *,
     data: Changes,
     users: Users = None,
+    items: Annotated[Path | None, _of(INPUT, "Table of items, for the names that people are shown.")] = None,
     context: Annotated[str, _of(INPUT, CONTEXT_HELP)] = "",
     config: Annotated[Path | None, _of(MODEL, "TOML with tables [model], [training], [data].")] = None,
     epochs: Annotated[int | None, _of(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
@@ -90,6 +102,8 @@ def train(
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         dataset = Dataset.build(read_interactions(interactions, settings.data, users))
+        if items:
+            dataset = dataset.named(items, settings.data)
         for line in about_training(dataset, settings.training):
             say(line)
         if world.is_first:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import keyword
-import tomllib
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bst.errors import InputError
-from bst.system.files import read_text
 from bst.system.machine import memory_bytes
-from bst.system.validation import validated
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
 INPUT_WORDS = ("history", "items", "context", "candidates", "k")
@@ -207,6 +203,12 @@ class DataConfig(Table):
     """The column of users in the users' table, where it has another name there."""
     users_columns: tuple[str, ...] = ()
     """Names of the fields of a users' table without a header."""
+    items_key: Annotated[str | None, Field(examples=["id"])] = None
+    """The column of items in the items' table, where it has another name there."""
+    items_columns: tuple[str, ...] = ()
+    """Names of the fields of an items' table without a header."""
+    name_column: Annotated[str | None, Field(examples=["name"])] = None
+    """The column of names in the items' table."""
     where: tuple[str, ...] = ()
     """Conditions such as `event_type=purchase` or `rating=4,5` on the events that are read; all must hold."""
     min_count: Annotated[Positive | None, Field(examples=[5])] = None
@@ -225,7 +227,11 @@ class DataConfig(Table):
                     f"--{order.replace('_', '-')} takes no times from the table, so --{name.replace('_', '-')} "
                     f"{getattr(self, name)} contradicts it; leave one out"
                 )
-        for option, names in (("--columns", self.columns), ("--users-columns", self.users_columns)):
+        for option, names in (
+            ("--columns", self.columns),
+            ("--users-columns", self.users_columns),
+            ("--items-columns", self.items_columns),
+        ):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{option} names {', '.join(map(repr, twice))} twice; give each a name of its own")
         if self.ragged and self.columns:
@@ -309,18 +315,3 @@ class Settings(Frozen):
     model: Architecture = Architecture()
     training: TrainConfig = TrainConfig()
     data: DataConfig = DataConfig()
-
-
-def read_settings(path: Path) -> Settings:
-    """Read a TOML file of settings.
-
-    Raises:
-        InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
-    """
-    try:
-        values = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    return validated(Settings, values, str(path))

@@ -1,9 +1,10 @@
-"""Settings as a `train.toml` that says what each of them means: `bst config`."""
+"""Settings as a `train.toml`: read, and written with what each of them means (`bst config`)."""
 
 from __future__ import annotations
 
 import json
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -11,10 +12,28 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from bst.config import Architecture, Settings, Table, read_settings
+from bst.config import Architecture, Settings, Table
+from bst.errors import InputError
 from bst.run.folder import read_run_config
+from bst.system.files import read_text
+from bst.system.validation import validated
 
 WIDTH = 100  # of comments, in characters
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a TOML file of settings.
+
+    Raises:
+        InputError: the file is missing, is not TOML, or holds a key or value that does not exist.
+    """
+    try:
+        values = tomllib.loads(read_text(path))
+    except OSError as error:
+        raise InputError(f"cannot read the settings {path}: {error.strerror}; give the path of a TOML file") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return validated(Settings, values, str(path))
 
 
 def config(

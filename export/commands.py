@@ -245,11 +245,14 @@ def recommend(
     found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()
     scores = [float(score) for score in answer["scores"][0, :k] if np.isfinite(score)]  # -inf: nothing is left
     found = found[: len(scores)]
+    items = opened.vocabularies.items
+    names = [items.name(item) for item in found] if items.names is not None else []
     if json_output:
-        print(json.dumps({"item_ids": found, "scores": scores}))
+        print(json.dumps({"item_ids": found, "scores": scores, **({"names": names} if names else {})}))
         return
     for place, (item, score) in enumerate(zip(found, scores, strict=True), start=1):
-        print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}")
+        name = f"  {printable(names[place - 1] or '')}".rstrip() if names else ""
+        print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}{name}")
 
 
 def serve(

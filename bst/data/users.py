@@ -22,7 +22,7 @@ def open_users(path: Path, config: DataConfig) -> Table:
         InputError: it cannot be read, or has no column of users.
     """
     key = config.users_key or config.user_column
-    table = Table(path, Layout((key, *config.context), columns=config.users_columns, options=False))
+    table = Table(path, Layout((key, *config.context), columns=config.users_columns, columns_option="--users-columns"))
     if key not in table.columns:
         likely = KEY.likely(table.columns)
         named = f"say --users-key {shlex.quote(likely)}" if likely else "name it with --users-key"

@@ -21,10 +21,13 @@ INT64_MIN = int(np.iinfo(np.int64).min)
 class Vocabulary:
     """Distinct raw ids in ascending order; the id at position p has index p + 1, and index 0 stands for none of them.
 
-    `ids` is a polars Series of Int64 or String, sorted, without repeats or nulls.
+    Attributes:
+        ids: a polars Series of Int64 or String, sorted, without repeats or nulls.
+        names: for people, String in the order of `ids`, null where there is none; None where nobody gave any.
     """
 
     ids: pl.Series
+    names: pl.Series | None = None
 
     @classmethod
     def fit(cls, values: pl.Series) -> Vocabulary:
@@ -83,14 +86,21 @@ class Vocabulary:
         return np.where(known, ids.reshape(known.shape), np.array(self.padding, dtype=ids.dtype))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"dtype": self.dtype, "padding": self.padding, "ids": self.ids.to_list()}
+        names = {} if self.names is None else {"names": self.names.to_list()}
+        return {"dtype": self.dtype, "padding": self.padding, "ids": self.ids.to_list(), **names}
+
+    def name(self, raw: int | str) -> str | None:
+        """Give the name of an id, if it has one."""
+        index = int(self.indices([raw])[0])
+        return self.names[index - 1] if index and self.names is not None else None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Vocabulary:
         """Rebuild what `to_dict` gave.
 
         Raises:
-            InputError: the ids are not sorted and distinct, or not of the type that is stated.
+            InputError: the ids are not sorted and distinct, or not of the type that is stated; there are names, and
+                not a text or null for each id.
         """
         if not isinstance(values, Mapping):
             raise InputError(f"a vocabulary is {type(values).__name__}, not a table of dtype and ids")
@@ -105,7 +115,7 @@ class Vocabulary:
             raise InputError("the ids of a vocabulary must be distinct and in ascending order")
         if len(ids) and ids[0] == "":
             raise InputError("the ids of a vocabulary hold the empty text, which stands for padding")
-        return cls(ids)
+        return cls(ids, _names(values["names"], len(ids)) if "names" in values else None)
 
     def _series(self, values: pl.Series | Sequence[Any]) -> pl.Series:
         try:
@@ -121,6 +131,16 @@ class Vocabulary:
             remedy = "integers of 64 bits" if kind == "numbers" else kind
             raise InputError(f"ids such as {series[0]!r} are {given}, but the vocabulary holds {kind}; give {remedy}")
         return series
+
+
+def _names(values: Any, count: int) -> pl.Series:
+    try:
+        names = pl.Series("name", values, dtype=pl.String, strict=True)
+    except (TypeError, pl.exceptions.PolarsError, UnicodeEncodeError):
+        raise InputError("the names of a vocabulary are not a list of texts") from None
+    if len(names) != count:
+        raise InputError(f"a vocabulary of {count} ids has {len(names)} names")
+    return names
 
 
 @dataclass(frozen=True)

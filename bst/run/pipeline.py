@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bst.config import BSTConfig, ContextFeature, Settings
+from bst.config import BSTConfig, ContextFeature, DataConfig, Settings
 from bst.data.batches import TrainingWindows
 from bst.data.facts import TableFacts
 from bst.data.interactions import Interactions
+from bst.data.items import named
 from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at
@@ -65,6 +66,12 @@ class Dataset:
         earlier = interactions.earlier
         split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
         return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context)
+
+    def named(self, items: Path, config: DataConfig) -> Dataset:
+        """Give the items their names from a table, which travel with the model; see `bst.data.items.named`."""
+        vocabulary, remarks = named(self.vocabularies.items, items, config)
+        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *remarks))
+        return replace(self, vocabularies=Vocabularies(vocabulary, self.vocabularies.context), facts=facts)
 
     @property
     def baselines(self) -> Baselines:

@@ -317,4 +317,5 @@ def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict
 
 
 def _facts(vocabulary: Vocabulary) -> VocabularyFacts:
-    return VocabularyFacts(dtype=vocabulary.dtype, count=len(vocabulary), padding=vocabulary.padding)
+    named = vocabulary.names is not None
+    return VocabularyFacts(dtype=vocabulary.dtype, count=len(vocabulary), padding=vocabulary.padding, named=named)

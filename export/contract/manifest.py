@@ -28,11 +28,17 @@ class FileRecord(Frozen):
 
 
 class VocabularyFacts(Frozen):
-    """What a caller must know of raw ids. `padding` fills the slots of a history that hold nothing."""
+    """What a caller must know of raw ids.
+
+    Attributes:
+        padding: fills the slots of a history that hold nothing.
+        named: whether `vocabulary.json` has names for them, for people.
+    """
 
     dtype: Literal["int64", "string"]
     count: int
     padding: int | str
+    named: bool = False
 
 
 class Entry(Frozen):

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig, read_settings
+from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig
 from bst.errors import InputError
+from bst.settings_file import read_settings
 from bst.system.validation import validated
 
 

@@ -19,11 +19,11 @@ import torch
 
 from bench.record.record import read_record
 from bst import DataConfig, Dataset, Settings, TrainConfig, load_run, read_interactions, train
-from bst.config import read_settings
 from bst.errors import CheckError, InputError
 from bst.imports.notebook import NotebookConfig, _expected_shapes, import_notebook, read_notebook_config
 from bst.run.folder import read_vocabularies
 from bst.run.state_file import load_state
+from bst.settings_file import read_settings
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
 from export.contract.contents import list_files
 from export.contract.rules import read_manifest

@@ -21,8 +21,7 @@ class Layout:
         columns: names of all fields; there is no header then.
         header: whether the first line names the columns.
         ragged: each line is a user and then any number of items.
-        options: whether the command has options for it; it has none for a table of users but `columns`.
-        columns_option: how a person names the fields.
+        columns_option: how a person names the fields. Tables beside the events have no other option.
     """
 
     wanted: tuple[str, ...]
@@ -30,11 +29,12 @@ class Layout:
     columns: tuple[str, ...] = ()
     header: bool = True
     ragged: bool = False
-    options: bool = True
+    columns_option: str = "--columns"
 
     @property
-    def columns_option(self) -> str:
-        return "--columns" if self.options else "--users-columns"
+    def options(self) -> bool:
+        """Whether the command has all options for it."""
+        return self.columns_option == "--columns"
 
 
 @dataclass(frozen=True)
