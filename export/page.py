@@ -67,16 +67,13 @@ def require_page(bundle: Path) -> None:
         raise InputError(f"the page asks top_k, and {bundle} holds {held}; export again with top_k in --signatures")
 
 
-def serve_page(
-    bundle: Path, *, host: str = HOST, port: int = PORT, names: Path | None = None, browser: bool = True
-) -> int:
+def serve_page(bundle: Path, *, host: str = HOST, port: int = PORT, browser: bool = True) -> int:
     """Serve the page of `bundle` until Ctrl-C or SIGTERM, print its address, and give the exit code of the server.
 
     Args:
-        names: a JSON of the items' names by id; the page shows ids without it.
         browser: whether to open the page there, for a person at a terminal with a display.
     """
-    options = ["--host", host, "--port", str(port), *(["--names", str(names)] if names else [])]
+    options = ["--host", host, "--port", str(port)]
     # Polars catches SIGINT in a way that leaves a waiting Python asleep.
     before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
     server = subprocess.Popen(["node", CLIENTS / SERVER, bundle, *options], stdout=subprocess.PIPE, text=True)

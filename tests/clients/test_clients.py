@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from export import open_bundle
-from tests.clients.altered import forged
+from tests.clients.altered import forged, give_names
 from tests.clients.conftest import EVERY, Client, one_user, readme_commands
 from tests.conftest import Command
 
@@ -162,3 +162,18 @@ def test_machine_code_of_aotinductor_verifies_and_refuses_other_processors(
     code, _, stderr = client("recommend", tmp_path / "bundle", *options)
     assert code == 1
     assert "needs the CPU features avx9000, which this CPU has not" in stderr
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["raw_ids", "index"])
+def test_names_of_items_come_with_the_answer_as_in_bst_recommend(
+    client: Client, name: str, bundles: dict[str, Path], tmp_path: Path, bst_command: Command
+) -> None:
+    bundle = shutil.copytree(bundles[name], tmp_path / "bundle")
+    give_names(bundle, [f"Näme {place}" for place in range(30)])
+    code, found, stderr = client("recommend", bundle)
+    assert (code, stderr) == (0, "")
+    wanted = json.loads(bst_command("recommend", bundle, "--json")[1])
+    assert len(wanted["names"]) == 5
+    assert found["names"] == wanted["names"]
+    assert wanted["names"][0] in bst_command("recommend", bundle)[1]

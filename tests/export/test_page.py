@@ -59,7 +59,7 @@ def test_a_bundle_is_served_until_a_signal(bundle_path: Path, host: str, sent: s
             assert process.stdout is not None
             address, _, told = process.stdout.readline().partition(" ")
             assert told == f"shows {bundle_path} (Ctrl-C ends it)\n"
-            for path, content in (("", b"<!doctype html>"), ("names.json", b"{}"), ("bundle/manifest.json", b"{")):
+            for path, content in (("", b"<!doctype html>"), ("bundle/manifest.json", b"{")):
                 with urllib.request.urlopen(address + path, timeout=10) as answer:
                     assert answer.read().startswith(content)
         finally:
@@ -81,16 +81,14 @@ def test_the_browser_opens_for_a_person_at_a_display_who_wants_it(
     browser: bool,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
 ) -> None:
     opened: list[str] = []
     there = threading.Event()
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr("sys.stdout.isatty", lambda: at_a_terminal, raising=False)
     monkeypatch.setattr(page.webbrowser, "open", lambda url: (opened.append(url), there.set()))
-    assert page.serve_page(Path("B"), port=8001, names=tmp_path / "names.json", browser=browser) == 0
-    names = f"--names {tmp_path / 'names.json'}"
-    assert capsys.readouterr().out == f"http://127.0.0.1:9/ shows B (--host 127.0.0.1 --port 8001 {names})\n"
+    assert page.serve_page(Path("B"), port=8001, browser=browser) == 0
+    assert capsys.readouterr().out == "http://127.0.0.1:9/ shows B (--host 127.0.0.1 --port 8001)\n"
     wanted = at_a_terminal and browser
     assert there.wait(10 if wanted else 0.05) == wanted
     assert opened == ["http://127.0.0.1:9/"] * wanted

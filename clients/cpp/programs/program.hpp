@@ -35,7 +35,12 @@ inline Json recommend(const Bundle& bundle, Runtime& runtime, const Arguments& a
   const auto request = to_request(arguments, bundle.manifest);
   const Recommender recommender(bundle, runtime, {arguments.format, 0});
   const auto answer = recommender.recommend(request.history, request.context, request.k);
-  return {{"item_ids", to_json(answer.item_ids)}, {"scores", answer.scores}};
+  Json found{{"item_ids", to_json(answer.item_ids)}, {"scores", answer.scores}};
+  if (!answer.names.empty()) {
+    found["names"] = Json::array();
+    for (const auto& name : answer.names) found["names"].push_back(name.empty() ? Json() : Json(name));
+  }
+  return found;
 }
 
 inline Json score(const Bundle& bundle, Runtime& runtime, const Arguments& arguments) {

@@ -17,7 +17,8 @@ import { axes, rowsOf } from "./tensors.mjs";
  * @property {Record<string, Id>} [context]  by feature
  * @property {Id[]} [candidates]  of `score`
  *
- * @typedef {{ item_ids: Id[], scores: number[] }} Ranking  best first
+ * @typedef {{ item_ids: Id[], scores: number[], names?: (string | null)[] }} Ranking  best first; names where the
+ *   bundle has some
  * @typedef {{ manifest: Manifest, vocabularies: Vocabularies | null }} Known  vocabularies, if ids are looked up here
  */
 
@@ -183,6 +184,8 @@ export function rankingsOf({ manifest: { items }, vocabularies }, signature, ans
   return rowsOf(answer.scores).map((all, row) => {
     const left = all.findIndex((score) => !Number.isFinite(score));
     const scores = all.slice(0, left < 0 ? k : Math.min(k, left));
-    return { item_ids: ids[row].slice(0, scores.length).map(idAt), scores };
+    const found = { item_ids: ids[row].slice(0, scores.length).map(idAt), scores };
+    const names = vocabularies?.items.names && found.item_ids.map((id) => vocabularies.items.name(String(id)));
+    return names ? { ...found, names } : found;
   });
 }

@@ -11,17 +11,29 @@ export const VOCABULARY = "vocabulary.json";
 
 /** Raw ids, as text, in the order of their indices: index 1 first, 0 for what it does not hold. */
 export class Vocabulary {
-  /** @param {{ dtype: "int64" | "string", padding: number | string, ids: (number | string)[] }} values */
-  constructor({ dtype, padding, ids }) {
+  /**
+   * @param {{ dtype: "int64" | "string", padding: number | string, ids: (number | string)[],
+   *   names?: (string | null)[] }} values  names are for people, in the order of the ids
+   */
+  constructor({ dtype, padding, ids, names }) {
     this.dtype = dtype;
     this.padding = String(padding);
     this.ids = ids.map(String);
+    this.names = names;
     this.places = new Map(this.ids.map((id, place) => [id, place + 1]));
   }
 
   /** @param {string} id */
   index(id) {
     return this.places.get(id) ?? 0;
+  }
+
+  /**
+   * @param {string} id
+   * @returns {string | null} its name, if it has one
+   */
+  name(id) {
+    return this.names?.[this.index(id) - 1] ?? null;
   }
 
   /** @param {number} index  out of range, it stands for padding */

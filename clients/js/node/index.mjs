@@ -27,7 +27,7 @@ export async function openBundle(folder, { threads } = {}) {
   const manifest = await readManifest(source);
   const runtime = await nativeRuntime(folder, optionsOf(manifest, threads));
   const record = formatOf(manifest, "onnx");
-  const lookedUp = record.ids === "index" ? [VOCABULARY] : [];
+  const lookedUp = record.ids === "index" || manifest.items.named ? [VOCABULARY] : [];
   for (const path of lookedUp) source.keeps.add(path);
   await checkFiles({ source, manifest }, [...filesOf(manifest, record), ...lookedUp]);
   checkRuntime({ source, manifest, runtime });

@@ -11,14 +11,10 @@
  */
 
 export class Catalogue {
-  /**
-   * @param {Vocabulary} vocabulary
-   * @param {Record<string, string>} names
-   */
-  constructor(vocabulary, names) {
+  /** @param {Vocabulary} vocabulary */
+  constructor(vocabulary) {
     this.vocabulary = vocabulary;
-    this.names = new Map(Object.entries(names));
-    this.searched = vocabulary.ids.map((id) => `${this.names.get(id) ?? ""} ${id}`.toLowerCase());
+    this.searched = vocabulary.ids.map((id, place) => `${vocabulary.names?.[place] ?? ""} ${id}`.toLowerCase());
   }
 
   /**
@@ -26,7 +22,7 @@ export class Catalogue {
    * @returns {Item}
    */
   item(id) {
-    return { id, name: this.names.get(id) ?? id, known: this.vocabulary.index(id) > 0 };
+    return { id, name: this.vocabulary.name(id) ?? id, known: this.vocabulary.index(id) > 0 };
   }
 
   /**

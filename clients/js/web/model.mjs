@@ -10,7 +10,6 @@ import {
   filesOf,
   formatOf,
   goldenOf,
-  messageOf,
   readManifest,
   readVocabularies,
   verify,
@@ -22,7 +21,6 @@ import { Unsupported, WASM, requireBrowser, startRuntime, wasmRuntime } from "./
 /** @import { Ort } from "./runtime.mjs" */
 
 const BUNDLE = new URL("bundle/", import.meta.url);
-const NAMES = new URL("names.json", import.meta.url);
 const ASKED = ["top_k", "score_candidates"]; // the first recommends; without the second, nothing is scored on request
 
 /**
@@ -44,16 +42,15 @@ export async function loadModel(onProgress) {
   const paths = [VOCABULARY, ...filesOf(manifest, record, asked)];
   for (const path of [...paths, goldenOf(record, "top_k")]) source.keeps.add(path);
   total = manifest.files.reduce((sum, { path, bytes }) => sum + (paths.includes(path) ? bytes : 0), done);
-  const wanted = [fetchBytes(WASM, { onBytes, onLength: (length) => (total += length) }), fetchBytes(NAMES)];
-  const [[wasm, names]] = await Promise.all([Promise.all(wanted), checkFiles({ source, manifest }, paths)]);
+  const fetched = fetchBytes(WASM, { onBytes, onLength: (length) => (total += length) });
+  const [wasm] = await Promise.all([fetched, checkFiles({ source, manifest }, paths)]);
   const ort = await startRuntime(wasm);
   const runtime = wasmRuntime(ort, { source, manifest });
   checkRuntime({ source, manifest, runtime });
   const vocabularies = await readVocabularies(source);
   const bundle = new Bundle({ source, manifest, runtime, vocabularies });
   for (const name of asked) await bundle.session(name);
-  const files = source.files().set(WASM, wasm).set(NAMES, names);
-  return new Model(ort, bundle, vocabularies, namesOf(names), files);
+  return new Model(ort, bundle, vocabularies, source.files().set(WASM, wasm));
 }
 
 export class Model {
@@ -61,14 +58,12 @@ export class Model {
    * @param {Ort} ort
    * @param {Bundle} bundle
    * @param {Vocabularies} vocabularies
-   * @param {Record<string, string>} names  of items, by id
    * @param {Map<URL, Uint8Array<ArrayBuffer> | null>} files  what a reload without a server needs, verified
    */
-  constructor(ort, bundle, vocabularies, names, files) {
+  constructor(ort, bundle, vocabularies, files) {
     this.ort = ort;
     this.bundle = bundle;
     this.vocabularies = vocabularies;
-    this.names = names;
     this.files = files;
     /** @type {Promise<unknown>} */
     this.last = Promise.resolve();
@@ -137,17 +132,5 @@ export class Model {
     const turn = this.last.then(work);
     this.last = turn.catch(() => {});
     return turn;
-  }
-}
-
-/**
- * @param {Uint8Array<ArrayBuffer> | null} bytes
- * @returns {Record<string, string>}  by id
- */
-function namesOf(bytes) {
-  try {
-    return bytes ? JSON.parse(new TextDecoder().decode(bytes)) : {};
-  } catch (error) {
-    throw new Unsupported(`names.json is not JSON (${messageOf(error)}).`, 'Give such as {"7": "Bananas"}, or none.');
   }
 }

@@ -17,7 +17,7 @@ export class Page {
   constructor(model) {
     this.model = model;
     this.manifest = model.bundle.manifest;
-    this.catalogue = new Catalogue(model.vocabularies.items, model.names);
+    this.catalogue = new Catalogue(model.vocabularies.items);
     /** @type {Item[]} */
     this.history = [];
     /** @type {Record<string, string>} */

@@ -1,5 +1,5 @@
 // @ts-check
-/** Serves the page and a bundle: `node serve.mjs BUNDLE [--names names.json] [--host 127.0.0.1] [--port 8000]`. */
+/** Serves the page and a bundle: `node serve.mjs BUNDLE [--host 127.0.0.1] [--port 8000]`. */
 
 import { createReadStream, promises } from "node:fs";
 import { createServer } from "node:http";
@@ -8,7 +8,7 @@ import { dirname, extname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-const USAGE = "node serve.mjs BUNDLE [--names names.json] [--host 127.0.0.1] [--port 8000]";
+const USAGE = "node serve.mjs BUNDLE [--host 127.0.0.1] [--port 8000]";
 const PAGE = fileURLToPath(new URL(".", import.meta.url));
 const TYPES = {
   html: "text/html",
@@ -24,7 +24,6 @@ const fail = (/** @type {string} */ told) => (console.error(`error: ${told}`), p
 const real = (/** @type {string} */ path, /** @type {string} */ remedy) =>
   promises.realpath(path).catch(() => fail(`${path} is not there; ${remedy}`));
 const options = /** @type {const} */ ({
-  names: { type: "string" },
   host: { type: "string", default: "127.0.0.1" },
   port: { type: "string", default: "8000" },
 });
@@ -43,7 +42,6 @@ const port = /^\d+$/.test(values.port) ? Number(values.port) : NaN;
 if (positionals.length !== 1 || !(port < 65536)) fail(`give one bundle, and a port if 8000 will not do: ${USAGE}`);
 await real(join(positionals[0], "manifest.json"), "give a bundle, a folder that `bst export` writes");
 const bundle = await real(positionals[0], USAGE);
-const names = values.names && (await real(values.names, 'give a file such as {"7": "Bananas"}'));
 const folders = new Map([
   ["bundle", bundle],
   ["core", await packageOf("@bst/core")],
@@ -52,7 +50,6 @@ const folders = new Map([
 
 /** What a path stands for. Links are followed, and what they lead to must lie in the folder that was asked. */
 async function fileOf(/** @type {string} */ path) {
-  if (path === "/names.json") return names;
   if (/^\/([\w-]+\.(html|css|mjs))?$/.test(path)) return join(PAGE, path === "/" ? "index.html" : path);
   const [, first, ...rest] = path.split("/");
   const folder = folders.get(first);
@@ -80,7 +77,6 @@ const server = createServer(async ({ method, url = "", headers }, response) => {
   const end = (/** @type {number} */ status, body = "") => response.writeHead(status, HEADERS).end(body);
   if (!isOurs(headers.host)) return end(403);
   if (method !== "GET" && method !== "HEAD") return end(405);
-  if (url === "/names.json" && !names) return end(200, "{}");
   const path = await Promise.resolve(url.split("?")[0])
     .then(decodeURIComponent)
     .then(fileOf)

@@ -1,4 +1,4 @@
-"""`bst demo --serve` shows a finished demo with the names of its products, by the page of `bst serve`."""
+"""`bst demo --serve` shows a finished demo by the page of `bst serve`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ __all__ = ["clients"]
 def finished(tmp_path: Path, bundle_path: Path) -> Path:
     """What a demo leaves, as far as it is served."""
     folder = tmp_path / "demo"
-    (folder / "data").mkdir(parents=True)
+    folder.mkdir()
     (folder / "index.html").touch()
-    (folder / "data" / "names.json").write_text('{"11": "Bananas"}')
     (folder / "bundle").symlink_to(bundle_path)
     return folder
 
 
-def test_a_finished_demo_is_served_with_its_names(clients: Path, finished: Path, bst_command: Command) -> None:
+def test_a_finished_demo_is_served(clients: Path, finished: Path, bst_command: Command) -> None:
     code, out, err = bst_command("demo", "--out", finished, "--serve", "--port", 0, "--no-browser")
     assert (code, err) == (0, "")
-    names = finished / "data" / "names.json"
-    assert out.endswith(f" shows {finished / 'bundle'} (--host 127.0.0.1 --port 0 --names {names})\n")
+    assert out.endswith(f" shows {finished / 'bundle'} (--host 127.0.0.1 --port 0)\n")
 
 
 def test_what_the_page_needs_is_missed_before_anything_is_trained(
@@ -44,9 +42,9 @@ def test_what_the_page_needs_is_missed_before_anything_is_trained(
 
 def test_a_folder_that_is_no_demo_is_refused(clients: Path, finished: Path, bst_command: Command) -> None:
     arguments = ("demo", "--out", finished, "--serve", "--port", 0)
-    (finished / "data" / "names.json").unlink()
-    refused(bst_command(*arguments), "is not a finished demo", "names.json is missing", "give another --out")
-    (finished / "data" / "names.json").write_text("{}")
+    (finished / "index.html").unlink()
+    refused(bst_command(*arguments), "is not a finished demo", "index.html is missing", "give another --out")
+    (finished / "index.html").touch()
     manifest = json.loads((finished / "bundle" / "manifest.json").read_text()) | {"schema_version": 2}
     (finished / "bundle").unlink()
     (finished / "bundle").mkdir()

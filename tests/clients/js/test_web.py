@@ -16,7 +16,7 @@ from export import open_bundle
 from export.bundle.folder import replay
 from export.contract.rules import read_manifest
 from tests.browser import NEEDS_CHROMIUM
-from tests.clients.altered import alter, flip_in_the_middle, raise_one_score
+from tests.clients.altered import alter, flip_in_the_middle, give_names, raise_one_score
 from tests.clients.js.page import PAGE_RUNTIME, Watched, served
 from tests.conftest import Command
 
@@ -88,11 +88,12 @@ def test_three_items_picked_by_keyboard_get_what_bst_recommends(
         assert watched.told == []
 
 
-def test_after_it_has_loaded_the_page_asks_for_nothing(bundle_path: Path, open_page: Callable[..., Watched]) -> None:
-    names = bundle_path.parent / "names.json"
-    ids = open_bundle(bundle_path).vocabularies.items.ids.to_list()
-    names.write_text(json.dumps({str(ids[0]): "Bananas, 40 LB", str(ids[1]): "<b>Milk</b>"}))
-    with served(bundle_path, "--names", names) as site:
+def test_after_it_has_loaded_the_page_asks_for_nothing(
+    bundle_path: Path, open_page: Callable[..., Watched], tmp_path: Path
+) -> None:
+    named = shutil.copytree(bundle_path, tmp_path / "bundle")
+    give_names(named, ["Bananas, 40 LB", "<b>Milk</b>"])
+    with served(named) as site:
         watched = open_page()
         watched.load(site.url)
         loaded = len(watched.requests)

@@ -17,6 +17,7 @@ struct VocabularyFacts {
   std::string dtype;
   int64_t count;
   Id padding;
+  bool named;  // vocabulary.json has names for people
 };
 
 // What a format asks of the machine that runs it.

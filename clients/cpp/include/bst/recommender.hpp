@@ -29,6 +29,7 @@ struct Options {
 struct Recommendation {
   Ids item_ids;
   Floats scores;
+  Texts names;  // of the items, "" where one has none; empty where the bundle has none
 };
 
 // Between raw ids and the tensors of a signature; in a format at index level they are looked up.
@@ -36,7 +37,15 @@ class Translator {
  public:
   Translator(const Bundle& bundle, const Signature& signature)
       : signature_(signature), items_(bundle.manifest.items), context_(bundle.manifest.context) {
-    if (signature.ids == "index") vocabularies_ = bundle.vocabularies();
+    if (signature.ids == "index" || items_.named) vocabularies_ = bundle.vocabularies();
+  }
+
+  // The names of items, where the bundle has them.
+  Texts names(const Ids& ids) const {
+    Texts found;
+    if (items_.named)
+      for (const auto& id : ids) found.push_back(vocabularies_->items.name(id));
+    return found;
   }
 
   // The inputs of the signature, one row. Throws InputError for ids of another kind and features not of the
@@ -61,7 +70,8 @@ class Translator {
       throw CheckError(signature_.name + " gives fewer ids than scores; export again");
     Ids found;
     for (size_t place = 0; place < count; ++place)
-      found.push_back(vocabularies_ ? vocabularies_->items.id(answer.ints()[place]) : answer.id(place));
+      found.push_back(signature_.ids == "index" ? vocabularies_->items.id(answer.ints()[place])
+                                               : answer.id(place));
     return found;
   }
 
@@ -166,6 +176,7 @@ class Recommender : public RawIdCaller {
       found.scores.push_back(score);
     }
     found.item_ids = translator_.ids(answer.at(signature().outputs[0].name), found.scores.size());
+    found.names = translator_.names(found.item_ids);
     return found;
   }
 };

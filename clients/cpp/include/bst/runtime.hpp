@@ -94,7 +94,8 @@ inline const Format& choose_format(const Bundle& bundle, const Runtime& runtime,
       for (const auto& [signature, file] : format->entries)
         folders.insert(file.substr(0, file.rfind('/') + 1));
       for (const auto& folder : folders) bundle.check_files(folder);
-      if (format->ids == "index") bundle.check_files("vocabulary.json");  // ids are looked up here
+      if (format->ids == "index" || bundle.manifest.items.named)
+        bundle.check_files("vocabulary.json");  // ids, or names, are looked up here
       refuse_obstacles(bundle, *format, runtime);
       return *format;
     }

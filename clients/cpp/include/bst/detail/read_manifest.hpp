@@ -8,7 +8,8 @@ namespace bst {
 namespace detail {
 
 inline VocabularyFacts read_facts(const Field& field) {
-  return {field.at("dtype").text(), field.at("count").integer(), field.at("padding").id()};
+  return {field.at("dtype").text(), field.at("count").integer(), field.at("padding").id(),
+          field.at("named").flag()};
 }
 
 inline Needs read_needs(const Field& field) {

@@ -18,6 +18,13 @@ class Vocabulary {
       ids_.push_back(text ? Id(id.get<std::string>()) : Id(id.get<int64_t>()));
       indices_.emplace(ids_.back(), int64_t(ids_.size()));
     }
+    if (facts.named)
+      for (const auto& name : field.at("names").array()) {
+        if (!name.is_null() && !name.is_string()) field.refuse("holds a name that is no text");
+        names_.push_back(name.is_null() ? "" : name.get<std::string>());
+      }
+    if (facts.named && names_.size() != ids_.size())
+      field.refuse("holds " + std::to_string(names_.size()) + " names for " + std::to_string(ids_.size()) + " ids");
     if (int64_t(ids_.size()) != facts.count)
       field.refuse("holds " + std::to_string(ids_.size()) + " ids, manifest.json states " +
                    std::to_string(facts.count));
@@ -36,9 +43,16 @@ class Vocabulary {
     return ids_[size_t(index) - 1];
   }
 
+  // The name of an id; empty where it has none.
+  std::string name(const Id& id) const {
+    const auto place = index(id);
+    return place && !names_.empty() ? names_[size_t(place) - 1] : "";
+  }
+
  private:
   Id padding_;
   Ids ids_;
+  Texts names_;
   std::unordered_map<Id, int64_t> indices_;
 };
 
