@@ -12,17 +12,7 @@ from bst.config import DataConfig, Settings, TrainConfig
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
-from bst.options import (
-    DROP_REPEATS,
-    ITEMS_COLUMNS,
-    ITEMS_KEY,
-    NAME_COLUMN,
-    TABLE_OPTIONS,
-    TEXT_IDS,
-    Changes,
-    changed,
-    with_options,
-)
+from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
 from bst.run.folder import load_run
 from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
@@ -67,7 +57,7 @@ FilterSeen = Annotated[
 Device = Annotated[str, _of(MODEL, "Where to compute: cpu or cuda.")]
 
 
-@with_options(*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS, ITEMS_KEY, ITEMS_COLUMNS, NAME_COLUMN)
+@with_options(*TABLE_OPTIONS, *TRAINING_OPTIONS)
 def train(
     interactions: Table,
     out: Annotated[Path, _of(OUTPUT, "The run to write; must not exist.")],

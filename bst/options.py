@@ -84,11 +84,13 @@ TABLE_OPTIONS = (
     TableOption("min_count", "Leave out users and items with fewer events, until there are none.", int),
     TableOption("split_at", "Train on what was before this time; test on each user's first event from then on."),
 )
-ITEMS_KEY = TableOption("items_key", "Column of items in the items' table.", default="as in the events")
-ITEMS_COLUMNS = TableOption("items_columns", "Names of the fields of an items' table without a header.", read=_names)
-NAME_COLUMN = TableOption("name_column", "Column of names in the items' table.")
-TEXT_IDS = TableOption("text_ids", "Keep ids as text, also where they are numbers.", bool, ("--text-ids",))
-DROP_REPEATS = TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",))
+TRAINING_OPTIONS = (
+    TableOption("text_ids", "Keep ids as text, also where they are numbers.", bool, ("--text-ids",)),
+    TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",)),
+    TableOption("items_key", "Column of items in the items' table.", default="as in the events"),
+    TableOption("items_columns", "Names of the fields of an items' table without a header.", read=_names),
+    TableOption("name_column", "Column of names in the items' table."),
+)
 
 
 def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Body], Body]:

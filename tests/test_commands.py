@@ -11,7 +11,7 @@ import pytest
 
 from bst import DataConfig, TrainConfig, load_run
 from bst.cli import ORDER, build_app
-from bst.options import DROP_REPEATS, TABLE_OPTIONS, TEXT_IDS
+from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS
 from tests.conftest import SHARED, Command, refused, write_events
 
 FEW = ("--formats", "onnx,torchscript", "--signatures", "top_k")
@@ -216,7 +216,7 @@ def test_defaults_are_told_from_the_config(bst_command: Command) -> None:
 
 
 def test_every_setting_of_tables_is_an_option() -> None:
-    options = [option.setting for option in (*TABLE_OPTIONS, TEXT_IDS, DROP_REPEATS)]
+    options = [option.setting for option in (*TABLE_OPTIONS, *TRAINING_OPTIONS)]
     assert sorted([*options, "context"]) == sorted(DataConfig.model_fields)
 
 

@@ -73,7 +73,7 @@ def test_an_altered_golden_value_fails_as_in_bst_verify(
     assert stderr == f"error: {found['failure']}\n"
     golden = bundle / "golden" / "top_k.json"
     golden.write_bytes(golden.read_bytes() + b" ")
-    assert "golden/top_k.json is altered: sha256 " in client("verify", bundle)[1]["failure"]
+    assert "golden/top_k.json is altered: it has " in client("verify", bundle)[1]["failure"]
 
 
 @IN_CPP
@@ -142,7 +142,7 @@ def test_text_for_people_and_files_of_others_are_notes_as_in_bst_verify(
     (bundle / "notes" / "old").mkdir(parents=True)
     (bundle / "notes" / "old" / "list.txt").touch()
     (bundle / "linked").symlink_to(tmp_path)
-    shutil.rmtree(bundle / "golden")
+    (bundle / "golden" / "top_k.json").unlink()
     code, found, stderr = client("verify", bundle)
     assert (code, stderr) == (0, "")
     wanted = json.loads(bst_command("verify", bundle, "--json")[1])

@@ -20,7 +20,7 @@ from tests.conftest import Command, refused
 
 INSTALLED = shutil.which("node") is not None and (page.CLIENTS / "node_modules" / "onnxruntime-web").exists()
 NODE = """#!/bin/sh
-echo "http://127.0.0.1:9/ shows $2 ($3 $4 $5 $6 $7 $8)"
+echo "http://127.0.0.1:9/ shows $2 ($3 $4 $5 $6)"
 """
 
 

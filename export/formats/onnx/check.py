@@ -42,9 +42,16 @@ def check_onnx(path: Path, signature: Signature) -> None:
 
 
 def weights_of(path: Path) -> list[str]:
-    """List the files of weights that an ONNX file names, relative to its folder."""
-    graph = onnx.load(str(path), load_external_data=False).graph
-    return sorted({ExternalDataInfo(tensor).location for _, tensor in _outside(graph)})
+    """List the files of weights that an ONNX file names, relative to its folder.
+
+    Raises:
+        CheckError: it is none.
+    """
+    try:
+        graph = onnx.load(str(path), load_external_data=False).graph
+        return sorted({ExternalDataInfo(tensor).location for _, tensor in _outside(graph)})
+    except Exception as error:  # those of protobuf have no base that says so
+        raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
 
 
 def _require_inside(graph: onnx.GraphProto) -> None:

@@ -75,7 +75,6 @@ def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
     [
         ("onnxruntime", "axis dimensions must match: Axis 0 has mismatched dimensions"),
         ("torchscript", r"candidates have \d rows for \d users; give a row each"),
-        ("pt2", r"shape\[0\] to be equal to \d, but got \d"),
     ],
 )
 @pytest.mark.parametrize(("users", "rows"), [(1, 2), (2, 1), (3, 2)])
@@ -87,6 +86,22 @@ def test_candidates_of_another_number_of_users_are_refused_by_the_files_themselv
     others = random_inputs(variants["raw_ids"], rows, 4, signature="score_candidates")
     with pytest.raises(Exception, match=message):
         session.run(session.prepare({**inputs, "candidates": others["candidates"]}))
+
+
+@pytest.mark.parametrize(("users", "rows"), [(1, 2), (2, 1), (3, 2)])
+def test_candidates_of_another_number_of_users_are_refused_by_a_program_and_by_its_session(
+    variants: dict[str, Path], opened: Opened, users: int, rows: int
+) -> None:
+    """Which leaves out torch's own look in each call, and so looks at the inputs before."""
+    session = opened("raw_ids", "pt2", "score_candidates")
+    inputs = random_inputs(variants["raw_ids"], users, 4, signature="score_candidates")
+    others = random_inputs(variants["raw_ids"], rows, 4, signature="score_candidates")
+    given = {**inputs, "candidates": others["candidates"]}
+    program = load_pt2(variants["raw_ids"] / "pt2" / "model.pt2", "score_candidates").module()
+    with pytest.raises(Exception, match=r"shape\[0\] to be equal to \d, but got \d"):
+        program(*session.prepare(given))
+    with pytest.raises(InputError, match=rf"candidates has shape \[{rows}, 5\], where batch is {users}"):
+        session(given)
 
 
 @pytest.mark.parametrize("backend", ["eager", *BACKENDS])

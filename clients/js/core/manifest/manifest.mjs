@@ -19,7 +19,7 @@ const MAJOR = "4"; // a later minor adds fields, which are ignored
  * @typedef {"raw" | "index"} Ids
  * @typedef {{ name: string, ids: Ids, inputs: TensorSpec[], outputs: TensorSpec[], max_k: number | null }} Signature
  * @typedef {{ path: string, bytes: number, sha256: string }} FileRecord
- * @typedef {{ dtype: "int64" | "string", count: number, padding: number | bigint | string }} VocabularyFacts
+ * @typedef {{ dtype: "int64" | "string", count: number, padding: number | bigint | string, named: boolean }} VocabularyFacts
  * @typedef {{ threads: number | null, spinning: boolean, arena: boolean, prepacking: boolean }} SessionOptions
  *
  * @typedef {object} FormatRecord
