@@ -51,7 +51,7 @@ class PlainWeights(Format):
     backend = "network"
 
     def __init__(self, template: Path) -> None:
-        self.snippets = (Snippet("By hand", "text", template),)
+        self.snippets = (Snippet("By hand", "text", template, "echo nothing"),)
 
     def entry(self, signature: str) -> Entry:
         return Entry(path=f"plain-weights/{signature}.safetensors")

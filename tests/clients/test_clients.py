@@ -44,7 +44,7 @@ def test_verify_gives_the_verdict_of_bst_verify(
 
 
 @EVERY
-@pytest.mark.parametrize("name", [DEMO, "ml_1m", "text_ids", "numbers_k_input", "index"])
+@pytest.mark.parametrize("name", [DEMO, ML_1M, "text_ids", "numbers_k_input", "index"])
 def test_recommend_and_score_answer_as_bst_recommend(
     client: Client, name: str, bundles: dict[str, Path], bst_command: Command
 ) -> None:
@@ -63,6 +63,7 @@ def test_recommend_and_score_answer_as_bst_recommend(
     assert scored["scores"][:-1] == pytest.approx(found["scores"][:3], abs=1e-5)
 
 
+@pytest.mark.slow
 @EVERY
 def test_the_second_command_of_the_readme_recommends(client: Client, ml_1m_bundle: Path, bst_command: Command) -> None:
     """The first one has built the client in C++, in a copy of its folder."""

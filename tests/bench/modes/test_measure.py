@@ -230,6 +230,7 @@ def test_a_backend_without_its_device_or_format_is_a_line_and_no_crash(
     assert not found.failures  # pt2 at index level answers with raw ids all the same
 
 
+@pytest.mark.slow
 def test_every_backend_of_this_machine_answers_right(variants: dict[str, Path]) -> None:
     """All but those that a compiler has to make first, which are slow."""
     names = tuple(name for name in BACKENDS.names if not name.startswith("compile"))
@@ -294,6 +295,7 @@ def test_a_random_model_of_several_sizes_needs_no_training(bst_command: Command,
     assert {row.case.num_items for row in found.latency} == {50, 90}
 
 
+@pytest.mark.slow
 def test_the_surface_says_who_is_fastest_in_each_cell(bst_command: Command, bundle_path: Path, tmp_path: Path) -> None:
     grid = ("--mode", "surface", "--candidates", "5", "--batch-sizes", "3", "--launches", 2)
     short = ("--rounds", 1, "--round-seconds", 0.01, "--backends", "onnxruntime", "--html", tmp_path / "bench.html")

@@ -107,8 +107,9 @@ def _build_huge_ids(folder: Path, ids: str) -> None:
     export_bundle(folder / "run", folder / "bundle", ExportSettings.model_validate(chosen))
 
 
+@pytest.mark.slow
 @the_client
-@pytest.mark.parametrize("ids", ["raw", pytest.param("index", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ids", ["raw", "index"])
 def test_ids_of_64_bits_come_out_as_they_went_in(client: Client, ids: str, huge_ids: dict[str, Path]) -> None:
     assert client("verify", huge_ids[ids])[0] == 0
     known = open_bundle(huge_ids[ids]).vocabularies.items.ids.to_list()
@@ -245,6 +246,7 @@ def readme_program() -> tuple[str, str]:
     return blocks["sh"], blocks["js"]
 
 
+@pytest.mark.slow
 @needs_npm
 @the_client
 def test_the_program_of_the_readme_recommends_from_another_folder(

@@ -60,9 +60,11 @@ def test_eager_has_every_signature_of_the_model_whatever_the_files_hold(
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        ("encode_user", "pt2"),
-        ("top_k", "torchscript"),
-        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("encode_user", "torchscript"), ("top_k", "pt2"))),
+        ("encode_user", "torchscript"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (("encode_user", "pt2"), ("top_k", "torchscript"), ("top_k", "pt2"))
+        ),
     ],
 )
 def test_eager_finds_all_weights_where_the_only_signature_needs_few_of_them(
@@ -89,6 +91,7 @@ def test_what_is_left_out_is_refused_and_the_rest_named(few: Path, bst_command: 
     refused(bst_command("recommend", few), "signature 'top_k' is not in the bundle; known: score_candidates")
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_user_vector_alone_do_not_hold_the_output_layer(
     run_path: Path, bundle_path: Path, few: Path, tmp_path: Path
 ) -> None:

@@ -52,7 +52,9 @@ def _shaken(model: Any) -> None:
     weights += 0.05 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize(
+    "form", ["onnx", *(pytest.param(one, marks=pytest.mark.slow) for one in ("torchscript", "pt2"))]
+)
 @pytest.mark.bundle
 def test_a_format_that_disagrees_is_named_with_the_first_block_and_leaves_nothing_behind(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str

@@ -30,6 +30,7 @@ def test_options_reach_the_session() -> None:
     assert _session_options(chosen, 1, "all").intra_op_num_threads == 1
 
 
+@pytest.mark.slow
 @pytest.mark.bundle
 def test_what_is_faster_in_every_round_is_kept_and_applied(
     run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

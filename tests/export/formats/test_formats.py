@@ -271,7 +271,8 @@ def test_what_is_exported_without_asking_is_of_a_supported_opset(bundle_path: Pa
     assert open_bundle(bundle_path).manifest.format("onnx").needs.versions["ai.onnx"] == str(FIVE.opset)
 
 
-@pytest.mark.parametrize("opset", [18, *(pytest.param(one, marks=pytest.mark.slow) for one in (20, 23))])
+@pytest.mark.slow
+@pytest.mark.parametrize("opset", [18, 20, 23])
 def test_every_supported_opset_exports(run_path: Path, bundle_path: Path, tmp_path: Path, opset: int) -> None:
     named: tuple[str, ...] = ("top_k", "score_candidates")
     settings = ExportSettings(top_k=TopK(limit=3), opset=opset, formats=("onnx",), signatures=named)

@@ -114,7 +114,10 @@ def test_programs_of_torch_keep_no_graph_of_gradients(bundle_path: Path) -> None
         assert "with torch.inference_mode():" in snippets(bundle_path)[title]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    ["raw_ids", "text_ids", *(pytest.param(one, marks=pytest.mark.slow) for one in ("numbers_k_input", "index"))],
+)
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_the_python_programs_of_the_card_run(
     variants: dict[str, Path], variant: str, monkeypatch: pytest.MonkeyPatch

@@ -97,7 +97,7 @@ class Translator {
   Tensor row(const Ids& ids, const std::string& where) const {
     for (const auto& id : ids) require_kind(id, items_, where);
     const Ints shape{1, int64_t(ids.size())};
-    if (!vocabularies_) return raw(ids, shape, items_);
+    if (signature_.ids != "index") return raw(ids, shape, items_);
     Ints indices;
     for (const auto& id : ids) indices.push_back(vocabularies_->items.index(id));
     return {shape, indices};
@@ -110,7 +110,7 @@ class Translator {
       const auto found = context.find(name);
       const auto& category = found == context.end() ? facts.padding : found->second;
       require_kind(category, facts, name);
-      if (vocabularies_)
+      if (signature_.ids == "index")
         indices.push_back(vocabularies_->context[indices.size()].index(category));
       else
         inputs[name] = raw({category}, {1}, facts);
@@ -131,7 +131,7 @@ class Translator {
   const Signature signature_;
   const VocabularyFacts items_;
   const std::vector<std::pair<std::string, VocabularyFacts>> context_;
-  std::shared_ptr<const Vocabularies> vocabularies_;  // null where raw ids go in and out of the file itself
+  std::shared_ptr<const Vocabularies> vocabularies_;  // null where nothing is looked up here
 };
 
 // A signature asked with raw ids. Calls may come from several threads at once; bundle and runtime may go

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from bst import DataConfig, InputError, read_interactions
-from bst.options import TABLE_OPTIONS, TEXT_IDS
+from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS
 from tests.bst.data.tables.files import ACCEPTED, EVENTS, REFUSED
 
 PAGE = Path(__file__).parents[4] / "docs" / "reference" / "tables.md"
 CELL_END = re.compile(r"(?<!\\)\|")
-SETTINGS = {option.setting: option for option in (*TABLE_OPTIONS, TEXT_IDS)}
+SETTINGS = {option.setting: option for option in (*TABLE_OPTIONS, *TRAINING_OPTIONS)}
 
 
 def rows_of(section: str) -> dict[str, tuple[str, str]]:
