@@ -47,8 +47,8 @@ def named(items: Vocabulary, path: Path, config: DataConfig) -> tuple[Vocabulary
         )
     names = items.ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["name"]
     count = len(names) - names.null_count()
-    said = f"{path}: {count:,} of {len(names):,} items have a name"
-    return Vocabulary(items.ids, names), (said, *(f"{path}: {remark}" for remark in table.remarks))
+    said = f"{count:,} of {len(names):,} items have a name"
+    return Vocabulary(items.ids, names), tuple(f"{path.name}: {remark}" for remark in (said, *table.remarks))
 
 
 def _require_columns(table: Table, key: str, column: str) -> None:

@@ -41,7 +41,7 @@ def test_names_stand_in_the_order_of_the_ids(
     assert vocabulary.names.to_list() == names
     assert [vocabulary.name(one) for one in (11, 18, 25, 99)] == [*names, None]
     known = sum(name is not None for name in names)
-    assert remarks[0] == f"{tmp_path / 'items.csv'}: {known} of 3 items have a name"
+    assert remarks[0] == f"items.csv: {known} of 3 items have a name"
 
 
 def test_ids_that_look_like_numbers_are_text_where_the_events_have_text(tmp_path: Path) -> None:
