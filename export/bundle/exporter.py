@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -32,7 +33,7 @@ from export.bundle.folder import check_output_layer, verify_bundle
 from export.bundle.recording import drop_unless_kept, golden_folder, record_answers
 from export.bundle.tuning import tune
 from export.contract.choices import ZEN_4, Rates, Tuning
-from export.contract.contents import list_files
+from export.contract.contents import keep_what_is_not_ours, list_files
 from export.contract.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -45,6 +46,7 @@ from export.contract.manifest import (
     VocabularyFacts,
 )
 from export.contract.parity import TOLERANCE
+from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import SIGNATURES, Ids, Signature, TopK, build_signatures
@@ -86,6 +88,9 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
     The new bundle is written beside the old one, proven and verified; then the two change places in one step. Until
     then, and if anything fails, the old one is as it was. Who holds its files open can go on using them.
 
+    Files of others that lie in the bundle stay there, and so does a card that was edited, under another name: a warning
+    says so.
+
     Raises:
         InputError: `bundle` is not one, or the run is of another architecture; all differences are named.
         CheckError: as `export_bundle`, or the new bundle does not verify.
@@ -95,6 +100,8 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
         manifest = _build(stage, run_path, old.settings, tell, like=old)
         for _ in verify_bundle(stage, tell):
             pass
+        for line in keep_what_is_not_ours(bundle, old, stage):
+            warnings.warn(line, stacklevel=2)
     return manifest
 
 
@@ -285,6 +292,7 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
         raise InputError(f"k={limit} is not between 1 and the catalogue's {count} items; give another")
     if settings.tune and "onnx" not in settings.formats:
         raise InputError(f"tune tries ONNX Runtime, and formats={','.join(settings.formats)} lacks onnx; add it")
+    RECORDINGS.find(settings.golden)
     for name in settings.signatures:
         SIGNATURES.find(name)
     for name in settings.formats:

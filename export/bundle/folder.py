@@ -138,6 +138,12 @@ def open_bundle(path: Path | str) -> Bundle:
         raise InputError(
             f"{path}: vocabulary.json holds {held}, {MANIFEST_FILE} states {stated}; export again or restore the files"
         )
+    if (vocabularies.items.names is not None) != manifest.items.named:
+        without = "no names" if manifest.items.named else "names"
+        raise InputError(
+            f"{path}: vocabulary.json holds {without} of items, {MANIFEST_FILE} states named={manifest.items.named}; "
+            "export again or restore the files"
+        )
     return Bundle(path, manifest, vocabularies)
 
 
@@ -230,8 +236,9 @@ def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32
 
 def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
     """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
-    recorded = (path / record.golden / f"{signature.name}.json").exists()
-    golden = _golden_to_replay(path, record, signature) if recorded else []
+    recorded = f"{record.golden}/{signature.name}.json"  # another file of that name proves nothing
+    listed = any(file.path == recorded for file in manifest.files) and (path / recorded).exists()
+    golden = _golden_to_replay(path, record, signature) if listed else []
     form = FORMATS.find(record.name)
     form.beside_in(path, manifest, record, signature)
     form.check(file_of(path, record, signature), signature)

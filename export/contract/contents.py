@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 
 from bst.errors import CheckError, InputError
@@ -11,8 +12,10 @@ from bst.system.text import shortened
 from export.contract.manifest import MANIFEST_FILE, FileRecord, Manifest
 
 CARD = "README.md"  # text for people, who may edit it
+OLD_CARD = "README.before.md"
 GOLDEN = "golden"  # the folder of the evidence, which may be left out
 MISSING = "is missing"
+VOLUME = ".."  # how names begin that a mounted volume has for its own use: `..data`, `..2026_01`
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
@@ -78,6 +81,28 @@ def require_files(bundle: Path, manifest: Manifest) -> None:
         raise InputError(f"{bundle}: {shortened(offences, '; ')}; export again or restore the files")
 
 
+def keep_what_is_not_ours(bundle: Path, manifest: Manifest, target: Path) -> list[str]:
+    """Copy the files of others that lie in `bundle` into `target`, and an edited card as `OLD_CARD`.
+
+    Returns:
+        A line for each of both that there was.
+    """
+    lines = []
+    if strangers := _strangers(bundle, manifest):
+        for name in (name for name in strangers if not (target / name).exists()):
+            source = bundle / name
+            if name.endswith("/") and not source.is_symlink():
+                shutil.copytree(source, target / name, symlinks=True)
+            else:
+                shutil.copy2(source, target / name.rstrip("/"), follow_symlinks=False)
+        lines.append(f"not of the bundle, and kept: {shortened(strangers)}")
+    card = next((record for record in manifest.files if record.path == CARD), None)
+    if card and _difference(bundle / CARD, card) not in (None, MISSING):
+        shutil.copyfile(bundle / CARD, target / OLD_CARD)
+        lines.append(f"{CARD} was edited since the last export: that text is kept as {OLD_CARD}")
+    return lines
+
+
 def _difference(path: Path, stated: FileRecord) -> str | None:
     """Say what differs. A file of another size, which may be endless, is not read."""
     if not path.is_file():
@@ -96,10 +121,12 @@ def _strangers(bundle: Path, manifest: Manifest) -> list[str]:
     strangers: set[str] = set()
     for folder, inner, files in os.walk(bundle):  # which follows no link
         place = Path(folder).relative_to(bundle)
+        inner[:] = [name for name in inner if not name.startswith(VOLUME)]
         paths = [(place / name).as_posix() for name in inner]
         strangers.update(f"{path}/" for path in paths if path not in folders)
         inner[:] = [name for name, path in zip(inner, paths, strict=True) if path in folders]
-        strangers.update(path for name in files if (path := (place / name).as_posix()) not in listed)
+        paths = [(place / name).as_posix() for name in files if not name.startswith(VOLUME)]
+        strangers.update(path for path in paths if path not in listed)
     return sorted(strangers)
 
 

@@ -27,6 +27,14 @@ class Recording:
     real_users: bool = True
 
 
+def holds_real_users(golden: str) -> bool:
+    """Whether golden vectors recorded by a choice, also one of a later version, may be histories of users."""
+    if golden not in RECORDINGS:
+        return True
+    recording = RECORDINGS.find(golden)
+    return recording.kept and recording.real_users
+
+
 RECORDINGS: Registry[Recording] = Registry(
     "golden",
     (

@@ -60,6 +60,9 @@ def _files(manifest: Manifest) -> Iterator[str]:
             yield f"{path or repr(path)} leads out of the bundle"
         if listed.count(path) > 1:
             yield f"{path} is listed twice"
+    for folder in sorted({record.golden for record in manifest.formats}):
+        if folder.partition("/")[0] != "golden" or not _is_inside(folder):
+            yield f"{folder or repr(folder)} is no place for golden vectors"
     if MANIFEST_FILE in listed:
         yield f"{MANIFEST_FILE} lists itself"
 

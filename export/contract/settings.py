@@ -7,8 +7,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bst.config import Frozen
-from bst.errors import InputError
-from export.contract.recordings import RECORDINGS
 from export.contract.signatures import SIGNATURES, Ids, TopK
 
 OPSETS = (18, 20, 21, 23)
@@ -70,14 +68,6 @@ class ExportSettings(Frozen):
     def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         known = SIGNATURES.names
         return tuple(sorted(names, key=lambda name: known.index(name) if name in known else len(known)))
-
-    @field_validator("golden")
-    @classmethod
-    def _is_a_recording(cls, name: str) -> str:
-        try:
-            return RECORDINGS.find(name).name
-        except InputError as error:
-            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _names_come_once(self) -> Self:

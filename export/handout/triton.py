@@ -16,7 +16,7 @@ from bst.system.templates import render
 from export.contract.contents import check_files
 from export.contract.inputs import Array
 from export.contract.manifest import WHAT, Manifest
-from export.contract.recordings import RECORDINGS
+from export.contract.recordings import holds_real_users
 from export.contract.rules import read_manifest
 from export.contract.signatures import Signature
 from export.formats import FORMATS
@@ -80,7 +80,8 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
                 for name, array in sample.inputs.items():
                     (folder / "warmup" / f"{sample.case}.{name}").write_bytes(raw_bytes(array))
             (folder / "config.pbtxt").write_text(config_of(manifest, signature, samples), encoding="utf-8")
-        read_me = _read_me(manifest, signatures, read_vocabularies(bundle, WHAT))
+        warm = any(path.is_file() for path in stage.glob("*/warmup/*"))
+        read_me = _read_me(manifest, signatures, read_vocabularies(bundle, WHAT), warm=warm)
         (stage / "README.md").write_text(read_me, encoding="utf-8")
     return tuple(record.entries)
 
@@ -105,7 +106,7 @@ def _place_graph(graph: Path, weights: list[Path], folder: Path) -> None:
         shutil.copyfile(source, place)
 
 
-def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies: Vocabularies) -> str:
+def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies: Vocabularies, *, warm: bool) -> str:
     record = manifest.format("onnx")
     curl = _curl(manifest.main_signature(record.ids), manifest, vocabularies)
     return render(
@@ -114,7 +115,7 @@ def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies
         signatures=signatures,
         needs=record.needs,
         curl=curl,
-        recording=RECORDINGS.find(manifest.settings.golden),
+        confidential=warm and holds_real_users(manifest.settings.golden),
     )
 
 

@@ -142,6 +142,9 @@ def test_text_for_people_and_files_of_others_are_notes_as_in_bst_verify(
     (bundle / "notes" / "old").mkdir(parents=True)
     (bundle / "notes" / "old" / "list.txt").touch()
     (bundle / "linked").symlink_to(tmp_path)
+    (bundle / "hollow").mkdir()
+    (bundle / "..2026_01").mkdir()
+    (bundle / "..data").symlink_to("..2026_01")
     (bundle / "golden" / "top_k.json").unlink()
     code, found, stderr = client("verify", bundle)
     assert (code, stderr) == (0, "")
@@ -152,7 +155,7 @@ def test_text_for_people_and_files_of_others_are_notes_as_in_bst_verify(
     assert found["warnings"][-3:] == [
         "README.md was edited since the export; it is text for people",
         "left out, and not replayed: golden/top_k.json",
-        "not of the bundle, and left alone: .DS_Store, .gitattributes, MLmodel, linked/, notes/, and 1 more",
+        "not of the bundle, and left alone: .DS_Store, .gitattributes, MLmodel, hollow/, linked/, and 2 more",
     ]
     assert client("recommend", bundle)[0] == 0
 

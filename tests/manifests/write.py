@@ -292,15 +292,14 @@ SOUND_ONES: dict[str, Change] = {
     "an-unknown-format": together(
         put("formats.1.name", "made-up"), put("settings.formats.1", "made-up"), put("parity.0.format", "made-up")
     ),
-    "an-unknown-opset": put("settings.opset", 99),
+    "an-unknown-opset": together(put("settings.opset", 99), put("settings.golden", "made-up")),
     "no-output-layer": put("output_layer", None),
     "golden-vectors-left-out": forget_files("golden/"),
     "no-shortlist": put("shortlist", None),
     "no-tuning": put("tuning", None),
     "no-parity-records": put("parity", []),
     "items-have-names": put("items.named", True),
-    "no-golden-setting": together(drop("settings.golden"), put("schema_version", "4.1")),
-    "no-quality": together(drop("quality"), put("schema_version", "4.0")),
+    "no-quality": together(drop("quality"), drop("settings.golden"), put("schema_version", "4.0")),
     "quality-without-top-k": drop("quality.top_k"),
     "fields-with-a-default-left-out": together(
         drop("formats.0.needs.at_least"), drop("formats.0.needs.machine"), drop("formats.0.entries.top_k.function")
@@ -355,13 +354,14 @@ SPOILT_ONES: dict[str, Change | str] = {
     "3-dropout-of-one": put("model.dropout", 1.0),
     "3-no-threads": put("tuning.options.threads", 0),
     "3-spinning-is-a-number": put("tuning.options.spinning", 1),
-    "3-named-is-a-number": put("items.named", 1),
     "3-an-error-is-text": put("parity.0.max_error", "small"),
     "3-a-version-is-a-number": put("versions.torch", 2),
     "3-a-limit-of-none": put("settings.top_k.limit", 0),
     "4-an-entry-is-not-listed": forget_files("onnx/top_k.onnx"),
     "4-the-plain-weights-are-not-listed": forget_files("model.safetensors"),
     "4-the-output-layer-is-not-listed": forget_files("onnx/weights.bin"),
+    "4-golden-lies-outside": put("formats.0.golden", "golden/../../outside"),
+    "4-golden-lies-elsewhere": put("formats.0.golden", "onnx"),
     "4-a-path-climbs": rename_a_file("README.md", "../README.md"),
     "4-a-path-climbs-later": rename_a_file("README.md", "onnx/../../README.md"),
     "4-a-path-is-absolute": rename_a_file("README.md", "/README.md"),

@@ -19,8 +19,8 @@ const WHAT = "a bundle (a folder that `bst export` writes)";
  * @property {(path: string) => Promise<Uint8Array>} read  rejects with the reason if the file cannot be read
  * @property {(path: string) => Promise<{ bytes: number, sha256?: string } | null>} digest  null: there is nothing of
  *   that name; without a hash it is no file
- * @property {() => Promise<string[]>} [list]  all that lies there but folders, whose names end in a slash where they are
- *   links, where that can be known
+ * @property {(folder: string) => Promise<{ name: string, isFolder: boolean, isLink: boolean }[]>} [list]  what lies in a
+ *   folder, where that can be known; a link counts as what it leads to
  */
 
 /**
@@ -95,12 +95,19 @@ async function differenceOf(source, { path, bytes, sha256 }) {
 export async function strangersOf({ source, manifest }) {
   const listed = new Set(["manifest.json", ...manifest.files.map(({ path }) => path)]);
   const folders = new Set([...listed].flatMap(foldersOf));
-  const strangers = new Set();
-  for (const path of (await source.list?.()) ?? []) {
-    const folder = foldersOf(path).find((one) => !folders.has(one));
-    if (folder || !(listed.has(path) || folders.has(path))) strangers.add(folder ?? path);
-  }
-  return [...strangers].sort();
+  /** @type {string[]} */
+  const strangers = [];
+  const walk = async (/** @type {string} */ folder) => {
+    for (const { name, isFolder, isLink } of (await source.list?.(folder)) ?? []) {
+      const path = `${folder}${name}${isFolder ? "/" : ""}`;
+      if (name.startsWith("..")) continue; // a mounted volume's own: ..data, ..2026_01
+      if (isFolder && !folders.has(path)) strangers.push(path);
+      else if (isFolder && !isLink) await walk(path);
+      else if (!isFolder && !listed.has(path)) strangers.push(path);
+    }
+  };
+  await walk("");
+  return strangers.sort();
 }
 
 /**

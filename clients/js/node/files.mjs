@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, readdir, stat } from "node:fs/promises";
-import { join, relative, sep } from "node:path";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
 import { InputError } from "@bst/core";
@@ -37,7 +37,7 @@ export async function folderSource(folder) {
       if (found && keeps.has(path)) kept.set(path, Buffer.concat(pieces));
       return found;
     },
-    list: () => list(folder),
+    list: (inner) => list(join(folder, inner)),
   };
 }
 
@@ -68,15 +68,17 @@ async function digest(folder, path, onPiece) {
   return { bytes, sha256: hash.digest("hex") };
 }
 
-/** @param {string} folder */
+/**
+ * What lies in a folder; nothing, where it cannot be read.
+ * @param {string} folder
+ */
 async function list(folder) {
-  const found = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = found.filter((entry) => !entry.isDirectory());
+  const found = await readdir(folder, { withFileTypes: true }).catch(() => []);
   return Promise.all(
-    files.map(async (entry) => {
-      const place = join(entry.parentPath ?? entry.path, entry.name);
-      const toFolder = entry.isSymbolicLink() && (await stat(place).catch(() => null))?.isDirectory();
-      return relative(folder, place).replaceAll(sep, "/") + (toFolder ? "/" : "");
+    found.map(async (entry) => {
+      const isLink = entry.isSymbolicLink();
+      const leadsTo = isLink && (await stat(join(folder, entry.name)).catch(() => null));
+      return { name: entry.name, isFolder: leadsTo ? leadsTo.isDirectory() : entry.isDirectory(), isLink };
     }),
   );
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /** Serves the page and a bundle: `node serve.mjs BUNDLE [--host 127.0.0.1] [--port 8000]`. */
 
+import { createHash } from "node:crypto";
 import { createReadStream, promises } from "node:fs";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -54,14 +55,19 @@ async function fileOf(/** @type {string} */ path) {
   const [, first, ...rest] = path.split("/");
   const folder = folders.get(first);
   const found = folder && (await promises.realpath(join(folder, ...rest)));
-  return (found?.startsWith(folder + sep) || (first === "bundle" && (await isStated(rest.join("/"))))) && found;
+  const isOurs = found?.startsWith(folder + sep) || (found && first === "bundle" && (await isStated(rest.join("/"), found)));
+  return isOurs && found;
 }
 
-/** Whether the bundle has such a file, wherever a link leads to: the page compares its hash with the manifest's. */
-async function isStated(/** @type {string} */ path) {
-  if (path === "manifest.json") return true;
-  const { files } = JSON.parse(await promises.readFile(join(bundle, "manifest.json"), "utf8"));
-  return !path.split("/").includes("..") && files.some((/** @type {{ path: string }} */ one) => one.path === path);
+/** Whether what a link out of the bundle leads to is what the manifest states: nothing else of this machine is sent. */
+async function isStated(/** @type {string} */ path, /** @type {string} */ found) {
+  const { schema_version: version, files } = JSON.parse(await promises.readFile(join(bundle, "manifest.json"), "utf8"));
+  if (path === "manifest.json") return typeof version === "string" && Array.isArray(files);
+  const stated = files.find((/** @type {{ path: string }} */ one) => one.path === path);
+  if (!stated || (await promises.stat(found)).size !== stated.bytes) return false;
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(found)) hash.update(piece);
+  return hash.digest("hex") === stated.sha256;
 }
 
 /**

@@ -77,8 +77,10 @@ def test_no_path_leaves_the_folders_that_are_served(bundle_path: Path, tmp_path:
             assert status("/", host=host) == 200, host
 
 
-def test_a_file_that_the_manifest_lists_is_served_wherever_a_link_leads(bundle_path: Path, tmp_path: Path) -> None:
-    """As in a cache of blobs; the page compares its hash."""
+def test_what_a_link_leads_to_is_served_where_it_has_the_hash_of_the_manifest(
+    bundle_path: Path, tmp_path: Path
+) -> None:
+    """As in a cache of blobs."""
     blobs, bundle = tmp_path / "blobs", tmp_path / "snapshots" / "bundle"
     for path in (one for one in bundle_path.rglob("*") if one.is_file()):
         link = bundle / path.relative_to(bundle_path)
@@ -88,12 +90,17 @@ def test_a_file_that_the_manifest_lists_is_served_wherever_a_link_leads(bundle_p
         shutil.copyfile(path, blob)
         link.symlink_to(blob)
     (bundle / "onnx" / "stranger.onnx").symlink_to(next(blobs.iterdir()))
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes((bundle_path / "onnx" / "all_scores.onnx").stat().st_size))
+    (bundle / "onnx" / "all_scores.onnx").unlink()
+    (bundle / "onnx" / "all_scores.onnx").symlink_to(secret)
     with served(bundle) as site:
         for name in ("manifest.json", "vocabulary.json", "onnx/top_k.onnx"):
             with urllib.request.urlopen(f"{site.url}bundle/{name}", timeout=10) as answer:
                 assert answer.read() == (bundle_path / name).read_bytes()
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{site.url}bundle/onnx/stranger.onnx", timeout=10)
+        for name in ("stranger.onnx", "all_scores.onnx"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"{site.url}bundle/onnx/{name}", timeout=10)
 
 
 @pytest.mark.parametrize(

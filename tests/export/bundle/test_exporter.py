@@ -131,7 +131,20 @@ def test_a_refresh_takes_weights_ids_and_a_larger_catalogue_into_the_old_setting
 ) -> None:
     before = open_bundle(served).manifest
     newer = make_run("newer", items=55)
-    refresh_bundle(newer, served)
+    (served / ".git" / "refs").mkdir(parents=True)
+    (served / ".git" / "refs" / "head").write_text("1")
+    (served / "NOTES.txt").symlink_to("README.md")
+    (served / "README.md").write_text("edited")
+    with pytest.warns(UserWarning, match=r"not of the bundle|was edited") as said:
+        refresh_bundle(newer, served)
+    assert [str(one.message) for one in said] == [
+        "not of the bundle, and kept: .git/, NOTES.txt",
+        "README.md was edited since the last export: that text is kept as README.before.md",
+    ]
+    assert (served / ".git" / "refs" / "head").read_text() == "1"
+    assert (served / "NOTES.txt").is_symlink()
+    assert (served / "README.before.md").read_text() == "edited"
+    assert (served / "README.md").read_text() != "edited"
     after = open_bundle(served).manifest
     assert (before.items.count, after.items.count) == (40, 55)
     assert after.settings == before.settings

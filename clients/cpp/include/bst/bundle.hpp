@@ -79,6 +79,10 @@ class Bundle {
       const auto name = entry->path().lexically_relative(path).generic_string();
       std::error_code nowhere;
       const bool is_folder = fs::is_directory(entry->path(), nowhere);
+      if (entry->path().filename().string().rfind("..", 0) == 0) {  // a mounted volume's own: ..data, ..2026_01
+        if (is_folder) entry.disable_recursion_pending();
+        continue;
+      }
       if (is_folder ? folders.count(name) : listed.count(name)) continue;
       found.insert(name + (is_folder ? "/" : ""));
       if (is_folder) entry.disable_recursion_pending();

@@ -33,6 +33,9 @@ function files(manifest) {
     ...missing.map((path) => `${path} is not among its files`),
     ...listed.filter((path) => !isInside(path)).map((path) => `${path} leads out of the bundle`),
     ...repeated(listed).map((path) => `${path} is listed twice`),
+    ...manifest.formats
+      .filter(({ golden }) => golden.split("/")[0] !== "golden" || !isInside(golden))
+      .map(({ golden }) => `${golden} is no place for golden vectors`),
     ...(listed.includes(ITSELF) ? [`${ITSELF} lists itself`] : []),
   ];
 }

@@ -42,6 +42,9 @@ inline void judge_files(const Manifest& manifest, const Field& root, Texts& offe
   }
   for (const auto& path : named_files(manifest, root))
     if (!listed.count(path)) offences.push_back(path + " is not among its files");
+  for (const auto& format : manifest.formats)
+    if (format.golden.substr(0, format.golden.find('/')) != "golden" || !is_inside(format.golden))
+      offences.push_back(format.golden + " is no place for golden vectors");
   if (listed.count("manifest.json")) offences.push_back("manifest.json lists itself");
 }
 
