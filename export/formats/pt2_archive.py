@@ -30,6 +30,10 @@ from export.serving.scorer import ServedModel
 
 # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
 EXAMPLE_SIZES = {"batch": 3, "length": 5, "n": 7}
+IDLE = {
+    *("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten.dropout.default"),
+    "aten.sym_constrain_range_for_size.default",
+}
 PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
 SHARED = (
     archive.WEIGHTS_DIR + archive.WEIGHT_FILENAME_PREFIX,
@@ -119,7 +123,19 @@ def load_pt2_module(path: Path, name: str) -> Any:
     Raises:
         InputError: as `load_pt2`, or torch cannot make a module of the program.
     """
-    return guards.load(path, guards.PROGRAM, lambda file: _program(file, name).module(check_guards=False).forward, name)
+    return guards.load(path, guards.PROGRAM, lambda file: _lean(_program(file, name).module(check_guards=False)), name)
+
+
+def _lean(module: Any) -> Any:
+    """Leave out of a graph what computes nothing: asserts, and dropout, which does nothing outside of training."""
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and str(node.target) in IDLE:
+            if node.users:
+                node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module.forward
 
 
 def _program(file: str, name: str) -> ExportedProgram:
