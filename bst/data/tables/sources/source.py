@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+PAIRS = "holds lists of lists or pairs; write items and times as two lists"
+
 
 @dataclass(frozen=True)
 class Layout:
