@@ -134,6 +134,12 @@ ACCEPTED: dict[str, Write] = {
     "fields between `::`": text(lines("::"), "events.dat"),
     "fields between anything else": text(lines("~~"), "events.dat"),
     "a separator within quotes": text(lines(",", header="user_id,item_id,timestamp").replace("30,", '"30",')),
+    "rows over several lines, by quotes": text(
+        lines(",", header="user_id,item_id,timestamp,note", end=',"two\nlines"\n')
+        .replace('note,"two\nlines"', "note", 1)
+        .removesuffix("\n")
+        + ',""\n'
+    ),
     "no header": text(lines("::", header="", rating=True), "ratings.dat"),
     "names by RecBole": text(TYPED, "events.inter"),
     "lists by RecBole": text("user_id:token\titem_id:token_seq\n1\t30 10\n2\t10 30\n", "events.inter"),
@@ -185,6 +191,11 @@ REFUSED: dict[str, Write] = {
     "a row that is too short": text("user_id,item_id,timestamp\n1,5,1\n1,6\n"),
     "a row that is too long": text("user_id::item_id::timestamp\n1::5::1\n1::6::2::3\n", "events.dat"),
     "a quote that nothing closes": text('user_id,item_id,timestamp\n1,"5,1\n1,6,2\n'),
+    "quotes that swallow lines between tabs": text('user_id\titem_id\ttimestamp\n1\t"5\t1\n1\t6"\t2\n', "events.tsv"),
+    "a quote within a field": text('user_id,item_id,timestamp\n1,5" disc,1\n1,6" disc,2\n'),
+    "text after a closing quote": text('user_id,item_id,timestamp\n1,"Best" of,1\n'),
+    "a blank before a quote": text('user_id, item_id, timestamp\n1, "a, 4", 1\n'),
+    "quotes behind backslashes, by Spark": text('user_id,item_id,timestamp\n1,"the \\"best\\" of",1\n'),
     "a line a user, not said": text("1 5 6 7\n2 6\n3 8 9 10 11\n", "sequences.txt"),
     "lists of different lengths": text('user_id,item_id,timestamp\n1,"[5, 6]","[1]"\n'),
     "lists of times alone": text('user_id,item_id,timestamp\n1,5,"[1, 2]"\n'),
