@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -248,12 +249,22 @@ def _advice(look: _Look) -> str:
         return f"its lines have {', '.join(map(str, widths[:5]))} fields; {RAGGED}"
     if said := NO_HEADER.match(cells[0]):
         return f"its first line begins with {said[0]!r}, which is no name of a column; leave such lines out"
+    if len(cells) == 1 and layout.options and layout.separator is None and (sign := _separates(look)):
+        return f"its first line is one field, {_shown(cells)}; say --separator {shlex.quote(sign)}"
     if not looks_like_data(cells):
         return ""
     names = _suggested(cells, layout)
     order = "" if not layout.options or "timestamp" in names.split(",") else " --file-order"
     asked = f"say {'--no-header ' if layout.options else ''}{option} {names}{order}"
     return f"the first line looks like data ({_shown(cells)}): {asked}"
+
+
+def _separates(look: _Look) -> str | None:
+    """Find a sign that stands as often in most lines as in the first, which is one field."""
+    rows = [look.separator.text.join(row) for _, row in look.rows]
+    signs = dict.fromkeys(re.findall(r"[^\w\s'\"]+", rows[0]))
+    counts = {sign: [row.count(sign) for row in rows] for sign in signs}
+    return next((sign for sign, each in counts.items() if each.count(each[0]) >= EVEN * len(each)), None)
 
 
 def _is_utf8(line: bytes) -> bool:

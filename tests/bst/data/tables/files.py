@@ -184,6 +184,7 @@ REFUSED: dict[str, Write] = {
     "a line before the header": text("sep=;\nuser_id;item_id;timestamp\n1;5;1\n"),
     "comments before the header": text("# users and items\n# user item\n1 5\n2 6\n", "out.events"),
     "no header, not said": text("196\t242\t3\t881250949\n186\t302\t3\t891717742\n", "u.data"),
+    "a separator that is not looked for": text(lines("^")),
     "two possible separators": text("1,5;3\n1,6;4\n", "events.txt"),
     "a header where none was said": text(lines(",")),
     "other names, not said": csv(FRAME.rename({"user_id": "Customer ID", "item_id": "StockCode"})),
