@@ -14,15 +14,17 @@ from bst.errors import InputError
 SHOWN = 60  # characters of a line
 # The rest of a quoted field, after the quote that opens it, up to the one that closes it.
 REST = re.compile(r'[^"]*(?:""[^"]*)*"(?!")')
-DOUBLED = "write a quote within a field as two, or leave quotes out"
 ESCAPED = (
     'line {number} has \\" within a quoted field, as Spark writes it; write a quote within a field as two '
     "(Spark: .option('escape', '\"'))"
 )
 
 
-def rows_over_lines(path: Path, separator: str) -> list[tuple[int, int]]:
+def rows_over_lines(path: Path, separator: str, remedy: str) -> list[tuple[int, int]]:
     """Find the rows that go over several lines, because a quoted field does: number of the first and last line.
+
+    Args:
+        remedy: what to do with quotes that stand for nothing.
 
     Raises:
         InputError: a quote stands inside a field without quotes around, or text after a closing one, or one is open at
@@ -41,8 +43,9 @@ def rows_over_lines(path: Path, separator: str) -> list[tuple[int, int]]:
             escaped = escaped or (number if '\\"' in text else 0)
             said, is_open = _walked(text, separator, inside=opened > 0)
             if said:
-                said += f"; it is open since line {opened}" if opened else ""
-                raise InputError(f"{path}: {ESCAPED.format(number=escaped) if escaped else f'line {number} {said}'}")
+                since = f"the quote of line {opened} ends in line {number}, which" if opened else f"line {number}"
+                said = ESCAPED.format(number=escaped) if escaped else f"{since} {said}; {remedy}"
+                raise InputError(f"{path}: {said}")
             if opened and not is_open:
                 spans.append((opened, number))
             opened = (opened or number) if is_open else 0
@@ -78,17 +81,14 @@ def _walked(text: str, separator: str, *, inside: bool) -> tuple[str, bool]:
                 return "", True
             text, inside = text[closed.end() :], False
             if text and not text.startswith(separator):
-                return f"has text after a closing quote: {text.partition(separator)[0][:SHOWN]!r}; {DOUBLED}", False
+                return f"has text after a closing quote: {text.partition(separator)[0][:SHOWN]!r}", False
         else:
             field = text.partition(separator)[0]
             before, quote, _ = field.partition('"')
             if quote and not before.strip():
-                return f"has a blank before the quote of {field[:SHOWN]!r}; leave such blanks out", False
+                return f"has a blank before the quote of {field[:SHOWN]!r}", False
             if field.count('"') % 2:
-                return (
-                    f"has a quote within the field {field[:SHOWN]!r}; put quotes around the field, and {DOUBLED}",
-                    False,
-                )
+                return f"has a quote within the field {field[:SHOWN]!r}", False
             text = text[len(field) :]
         if not text:
             return "", False

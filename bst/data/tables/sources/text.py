@@ -104,10 +104,14 @@ class _Text:
         return f"line {number} is not UTF-8; where it is meant as {shown!r}, in {encoding}, say: {convert}"
 
     def _said_of_quotes(self) -> list[str]:
-        spans = rows_over_lines(self.path, self.separator.text)
-        if spans and self.separator is TAB:  # such text is often written without regard to quotes
+        plain = in_shell("tr -d '\"'", self.path, "plain", self.packed)
+        if self.separator is TAB:  # such text is often written without regard to quotes
+            remedy = f"where quotes mean nothing, say: {plain}"
+        else:
+            remedy = "quotes stand around a whole field, without blanks before, and those within it are written as two"
+        spans = rows_over_lines(self.path, self.separator.text, remedy)
+        if spans and self.separator is TAB:
             (first, last), *_ = spans
-            plain = in_shell("tr -d '\"'", self.path, "plain", self.packed)
             raise InputError(
                 f"{self.path}: lines {first} to {last} are one row, because of the quotes in them; where they are "
                 f"rows of their own, say: {plain}; otherwise write the field without line ends"

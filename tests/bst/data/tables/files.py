@@ -193,6 +193,7 @@ REFUSED: dict[str, Write] = {
     "a row that is too long": text("user_id::item_id::timestamp\n1::5::1\n1::6::2::3\n", "events.dat"),
     "a quote that nothing closes": text('user_id,item_id,timestamp\n1,"5,1\n1,6,2\n'),
     "quotes that swallow lines between tabs": text('user_id\titem_id\ttimestamp\n1\t"5\t1\n1\t6"\t2\n', "events.tsv"),
+    "quotes that mean nothing, between tabs": text('user_id\titem_id\ttimestamp\n1\t5" disc\t1\n', "events.tsv"),
     "a quote within a field": text('user_id,item_id,timestamp\n1,5" disc,1\n1,6" disc,2\n'),
     "text after a closing quote": text('user_id,item_id,timestamp\n1,"Best" of,1\n'),
     "a blank before a quote": text('user_id, item_id, timestamp\n1, "a, 4", 1\n'),

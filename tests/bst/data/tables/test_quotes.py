@@ -32,17 +32,23 @@ def write(folder: Path, content: str | bytes) -> Path:
 def test_rows_over_several_lines_are_found_and_well_quoted_ones_are_none(
     tmp_path: Path, content: str, spans: list[tuple[int, int]]
 ) -> None:
-    assert rows_over_lines(write(tmp_path, content), ",") == spans
-    assert rows_over_lines(write(tmp_path, gzip.compress(content.encode())), ",") == spans
+    assert rows_over_lines(write(tmp_path, content), ",", "") == spans
+    assert rows_over_lines(write(tmp_path, gzip.compress(content.encode())), ",", "") == spans
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ('1,5,1,5" disc\n', "line 2 has a quote within the field '5\" disc'; put quotes around the field"),
-        ('1,5,1,x\n1,5,1,"Best" of\n', "line 3 has text after a closing quote: ' of'; write a quote within a field"),
-        ('1,5,1, "a, b"\n', "line 2 has a blank before the quote of ' \"a'; leave such blanks out"),
-        ('1,5,1,"a\n1,6,2,"b"\n', "line 3 has text after a closing quote: 'b\"'; .*; it is open since line 2"),
+        (
+            '1,5,1,5" disc\n',
+            "line 2 has a quote within the field '5\" disc'; quotes stand around a whole field, without",
+        ),
+        (
+            '1,5,1,x\n1,5,1,"Best" of\n',
+            "line 3 has text after a closing quote: ' of'; quotes stand around a whole field",
+        ),
+        ('1,5,1, "a, b"\n', "line 2 has a blank before the quote of ' \"a'; quotes stand around"),
+        ('1,5,1,"a\n1,6,2,"b"\n', "the quote of line 2 ends in line 3, which has text after a closing quote: 'b\"'"),
         ('1,5,1,"it \\"em\\" 4"\n', "line 2 has .* within a quoted field, as Spark writes it; .*as two"),
         ('1,5,1,"a\\""\n1,6,2,"b\\""\n', "line 2 has .* within a quoted field, as Spark writes it"),
         ('1,5,1,"a\n', "line 2 opens a quote .* that no line closes; close it, or leave it out"),
