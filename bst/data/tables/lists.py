@@ -17,6 +17,7 @@ QUOTED = r"""'[^']*'|"[^"]*\""""
 FLAT = r"(?s)^\s*(\[[^\[\]]*\]|\([^()]*\))\s*$"
 NESTED = r"(?s)^\s*[\[(]\s*[\[({].*[\])}],?\s*[\])]\s*$"
 CUT = r"(^|[\s,\[(])\.\.\.([\s,\])]|$)"
+OBJECTS = r"\b(datetime\.\w+|Timestamp|Decimal|UUID|np\.\w+)\("
 AROUND = r"(?s)^\s*[\[(](.*)[\])]\s*$"
 QUOTED_OR_PLAIN = rf"""{QUOTED}|[^\s,'"][^,'"]*"""
 WORDS = rf"""{QUOTED}|[^\s,'"]+"""
@@ -72,6 +73,7 @@ def _require_plain(frame: pl.LazyFrame, column: str, path: Path) -> None:
     wrong = {
         PAIRS: bare.str.contains(NESTED),
         "was cut by numpy ('...'); write the lists with .tolist()": bare.str.contains(CUT),
+        "holds {cell}, objects as Python shows them; write plain numbers or text": bare.str.contains(OBJECTS),
         "holds {cell}, with quotes within quotes; write the table as JSON lines or Parquet": (
             bare.str.contains(r"""['"]""") | cell.str.contains(r"""\\['"]""")
         ),

@@ -45,6 +45,11 @@ def test_a_list_is_its_elements(tmp_path: Path, cells: list[str], each: list[obj
         (['[{"item": 1, "time": 2}, {"item": 3, "time": 4}]'], "lists of lists or pairs"),
         (["[1, 2]"] * 200 + ["[(1, 2)]"], "lists of lists or pairs"),
         (["[1, 2]"] * 200 + ["[1 2 ... 8 9]"], r"was cut by numpy \('...'\); write the lists with .tolist\(\)"),
+        (
+            ["[datetime.date(2019, 10, 1), datetime.date(2019, 10, 2)]"],
+            "objects as Python shows them; write plain numbers",
+        ),
+        (["[np.int64(5), np.int64(6)]"], "objects as Python shows them; write plain numbers or text"),
         (["[1, 2]"] * 200 + ["7"], r"holds '7' among lists; write a list in each cell, \[\] where it is empty"),
         ([r"""['it\'s', 'b']"""], "with quotes within quotes; write the table as JSON lines or Parquet"),
     ],
