@@ -100,8 +100,11 @@ def _read_rows(
     """
     named = [*present.values(), *context]
     with problems.collected():
-        listed = [name for role, name in present.items() if role is not USER] + list(context)
-        frame = table.rows([*named, *(condition.column for condition in wanted)], listed)
+        columns = [*named, *(condition.column for condition in wanted)]
+        table.require_once(list(dict.fromkeys(columns)))
+        lists = table.lists(list(dict.fromkeys(name for name in named if name != present.get(USER))))
+        _require_lists_of_items(table, present, lists)
+        frame = table.rows(columns, lists)
         frame, kept = rows_where(frame, wanted, table.path)
         raw = table.collect(frame, named)
         if raw.is_empty():
@@ -114,7 +117,23 @@ def _read_rows(
 def _is_in_lists(table: Table, roles: dict[Role, str]) -> bool:
     """Whether there is no column of times, and the order of lists can stand for it."""
     once = table.columns.count(roles[ITEM]) == 1
-    return once and roles[TIME] not in table.columns and table.has_lists(roles[ITEM])
+    return once and roles[TIME] not in table.columns and bool(table.lists([roles[ITEM]]))
+
+
+def _require_lists_of_items(table: Table, present: dict[Role, str], lists: list[str]) -> None:
+    """Refuse lists beside single items: each would repeat its event."""
+    item = present.get(ITEM)
+    if not lists or item is None or item in lists:
+        return
+    if lists[0] == present.get(TIME):
+        raise InputError(
+            f"{table.path}: column {lists[0]!r} holds lists and column {item!r} does not; write one time a row, or the "
+            "items as lists too"
+        )
+    raise InputError(
+        f"{table.path}: column {lists[0]!r} holds lists; a context feature is one value: leave it out, or write one "
+        "value a row"
+    )
 
 
 def _said_of_users(users: pl.Series, config: DataConfig) -> list[str]:

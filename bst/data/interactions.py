@@ -93,8 +93,8 @@ def read_interactions(
         remarks.append(said)
     users = events["user"].rle().struct.field("value").alias("user").to_frame()
     if users_table:
-        users = join_users(users, users_table, config, per_user)
-        remarks += [f"{users_path}: {remark}" for remark in users_table.remarks]
+        users, said = join_users(users, users_table, config, per_user)
+        remarks += [said, *(f"{users_path}: {remark}" for remark in users_table.remarks)]
     facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
     earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
     interactions = Interactions(events, users, config.context, facts, earlier)

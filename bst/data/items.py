@@ -32,10 +32,16 @@ def named(items: Vocabulary, path: Path, config: DataConfig) -> tuple[Vocabulary
     if raw.is_empty():
         raise InputError(f"{path} holds no rows below its header; give a table with at least one item")
     known = pl.DataFrame(
-        {"id": ids(raw[key], path, items.dtype == "string"), "name": raw[column].cast(pl.String).str.strip_chars()}
+        {
+            "id": ids(raw[key], path, items.dtype == "string", mixed=True),
+            "name": raw[column].cast(pl.String).str.strip_chars(),
+        }
     )
     known = known.filter(pl.col("name") != "").unique(maintain_order=True)
-    if known["id"].dtype != items.ids.dtype or not known["id"].is_in(items.ids.implode()).any():
+    own = items.ids.rename("id")
+    if known["id"].dtype != own.dtype:  # items of others may have ids of another kind
+        own = own.cast(pl.String)
+    if not known["id"].is_in(own.implode()).any():
         raise InputError(
             f"{path}: none of its items, such as {raw[key][0]!r}, is an item of the events, such as {items.ids[0]!r}; "
             "give a table of the same items, or another --items-key"
@@ -45,7 +51,7 @@ def named(items: Vocabulary, path: Path, config: DataConfig) -> tuple[Vocabulary
         raise InputError(
             f"{path}: item {twice['id'][0]!r} is called {first[0]!r} and {first[1]!r}; keep one row an item"
         )
-    names = items.ids.rename("id").to_frame().join(known, on="id", how="left", maintain_order="left")["name"]
+    names = own.to_frame().join(known, on="id", how="left", maintain_order="left")["name"]
     count = len(names) - names.null_count()
     said = f"{count:,} of {len(names):,} items have a name"
     return Vocabulary(items.ids, names), tuple(f"{path.name}: {remark}" for remark in (said, *table.remarks))

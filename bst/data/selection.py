@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
+from bst.data.tables.columns import WHOLE
 from bst.errors import InputError
 
 SHOWN = 10  # values of a column that are listed
@@ -44,6 +46,8 @@ class Condition:
             return cell.is_null() | (cell.cast(pl.String) == "")
         if dtype == pl.Boolean:
             return cell == pl.lit({"true": True, "false": False, "1": True, "0": False}.get(value.lower()), pl.Boolean)
+        if dtype.is_integer() and re.fullmatch(WHOLE, value):  # a float would merge neighbours beyond 53 bits
+            return cell.cast(pl.Int128) == pl.lit(value.partition(".")[0]).cast(pl.Int128, strict=False)
         if dtype.is_numeric():
             number = pl.lit(value).cast(pl.Float64, strict=False)
             return (cell.cast(pl.Float64) == number) | (cell.cast(pl.String) == value)

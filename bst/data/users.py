@@ -31,10 +31,10 @@ def open_users(path: Path, config: DataConfig) -> Table:
     return table
 
 
-def join_users(users: pl.DataFrame, table: Table, config: DataConfig, names: list[str]) -> pl.DataFrame:
+def join_users(users: pl.DataFrame, table: Table, config: DataConfig, names: list[str]) -> tuple[pl.DataFrame, str]:
     """Put columns `names` of the table beside the column `user`; null where the table does not know a user.
 
-    Ids that are numbers on one side and text on the other are compared as text.
+    Ids that are numbers on one side and text on the other are compared as text. Beside them comes how many are known.
 
     Raises:
         InputError: a user stands there twice, or none of them is a user of the events.
@@ -58,9 +58,10 @@ def join_users(users: pl.DataFrame, table: Table, config: DataConfig, names: lis
     joined = users.with_columns(pl.col("user").cast(pl.String if as_text else users["user"].dtype).alias(by)).join(
         known.rename({"user": by}).cast({by: pl.String} if as_text else {}), on=by, how="left", maintain_order="left"
     )
-    if not users["user"].cast(pl.String).is_in(known["user"].cast(pl.String).implode()).any():
+    count = int(users["user"].cast(pl.String).is_in(known["user"].cast(pl.String).implode()).sum())
+    if not count:
         raise InputError(
             f"{path}: none of its users, such as {known['user'][0]!r}, is a user of the events, such as "
             f"{users['user'][0]!r}; give a table of the same users, or another --users-key"
         )
-    return joined.drop(by)
+    return joined.drop(by), f"{count:,} of {len(users):,} users stand in {path}"

@@ -24,7 +24,7 @@ MISSING = ("nan", "-nan", "null", "none", r"\n", "na", "n/a", "#n/a", "<na>", "n
 def ids(values: pl.Series, path: Path, text_ids: bool, *, mixed: bool = False) -> pl.Series:
     """Read a column of ids: Int64 where every value is a whole number, otherwise String.
 
-    With `mixed`, text it is too where a value may be either, as for ids that never reach a model.
+    With `mixed`, text it is too where a value may be either, as for ids that never reach a model; `1.0` is `1` then.
 
     Raises:
         InputError: a value is missing, also one that says so in words (`NULL`, `nan`); ids are fractions, or partly
@@ -51,16 +51,15 @@ def ids(values: pl.Series, path: Path, text_ids: bool, *, mixed: bool = False) -
 
 
 def _numbers_or_text(values: pl.Series, path: Path, mixed: bool) -> pl.Series:
-    numeric = values.str.contains(WHOLE)
+    numeric, whole = values.str.contains(WHOLE), values.str.replace(WHOLE, "${1}")
     if numeric.all():
-        whole = values.str.replace(r"\.0+$", "")
         return whole if mixed and whole.cast(pl.Int64, strict=False).null_count() else _int64(whole, path)
     name, remedy = values.name, "fix the column, or keep all ids as text with --text-ids"
     fractions = values.str.contains(FRACTION) & ~numeric
     if (fractions | numeric).all():
         raise InputError(_fractions(name, path, values.filter(fractions)[0], remedy))
     if mixed:
-        return values
+        return whole
     if numeric.any():
         other, plain = values.filter(numeric)[0], values.filter(~numeric)[0]
         raise InputError(f"{path}: column {name!r} mixes numbers and text, such as {other!r} and {plain!r}; {remedy}")

@@ -2,43 +2,89 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from bst.data.tables.sources.source import Source
+from bst.data.tables.sources.source import PAIRS, Source
 from bst.errors import InputError
 
-LOOKED_AT = 100  # cells that decide whether a column of text holds lists
-WRITTEN = re.compile(r"\s*[\[(].*[\])]\s*", re.DOTALL)
-QUOTED_OR_PLAIN = r"""'[^']*'|"[^"]*"|[^\s,'"\[\]()][^,'"\[\]()]*"""
-WORDS = r"""'[^']*'|"[^"]*"|[^\s,'"\[\]()]+"""
+SHOWN = 60  # characters of a cell
+LOOKED_AT = 100  # cells that decide whether a column of text may hold lists
+QUOTED = r"""'[^']*'|"[^"]*\""""
+# What stands in a cell without its quoted parts: brackets around all of it, and what they may not hold.
+FLAT = r"(?s)^\s*(\[[^\[\]]*\]|\([^()]*\))\s*$"
+NESTED = r"(?s)^\s*[\[(]\s*[\[({].*[\])}],?\s*[\])]\s*$"
+CUT = r"(^|[\s,\[(])\.\.\.([\s,\])]|$)"
+OBJECTS = r"\b(datetime\.\w+|Timestamp|Decimal|UUID|np\.\w+)\("
+AROUND = r"(?s)^\s*[\[(](.*)[\])]\s*$"
+QUOTED_OR_PLAIN = rf"""{QUOTED}|[^\s,'"][^,'"]*"""
+WORDS = rf"""{QUOTED}|[^\s,'"]+"""
 
 
 def list_columns(frame: pl.LazyFrame, columns: Sequence[str], source: Source) -> list[str]:
-    """Name those of `columns` whose cells are lists: of a type that says so, by their head, or as they are written."""
+    """Name those of `columns` whose cells are lists: of a type that says so, or as they are written.
+
+    As they are written, brackets stand around each of the first cells, and some cell of these columns has not just one
+    element: `[HD]` alone is a name.
+    """
     schema = frame.select(columns).collect_schema()
     texts = [name for name, dtype in schema.items() if dtype == pl.String and name not in source.lists]
     head = frame.select(texts).head(LOOKED_AT).collect() if texts else pl.DataFrame()
-    written = {name for name in texts if _are_lists(head[name].drop_nulls())}
+    bracketed = [name for name in texts if _are_bracketed(head[name])]
     typed = {name for name, dtype in schema.items() if isinstance(dtype, pl.List | pl.Array)}
-    return [name for name in columns if name in written | typed | source.lists]
+    sure = typed or source.lists.intersection(columns)
+    several = sure or any(_have_several(rows, name) for name in bracketed for rows in (head.lazy(), frame))
+    return [name for name in columns if name in typed | source.lists or (several and name in bracketed)]
 
 
-def _are_lists(cells: pl.Series) -> bool:
-    filled = [cell for cell in cells if cell.strip()]
-    return bool(filled) and all(WRITTEN.fullmatch(cell) for cell in filled)
+def _are_bracketed(cells: pl.Series) -> bool:
+    bare = cells.filter(cells.str.strip_chars() != "").str.replace_all(QUOTED, "")
+    return len(bare) > 0 and (bare.str.contains(FLAT) | bare.str.contains(NESTED)).all()
 
 
-def parsed(frame: pl.LazyFrame, columns: Sequence[str], source: Source) -> pl.LazyFrame:
-    """Make lists of text of `columns`, where they are text."""
+def _have_several(rows: pl.LazyFrame, column: str) -> bool:
+    counts = rows.filter(pl.col(column).str.strip_chars() != "").select(_split(pl.col(column), False).list.len())
+    return bool(counts.select((pl.col(column) != 1).any()).collect(engine="streaming").item())
+
+
+def parsed(frame: pl.LazyFrame, columns: Sequence[str], source: Source, path: Path) -> pl.LazyFrame:
+    """Make lists of text of `columns`, where they are text.
+
+    Raises:
+        InputError: an element is a list or pair itself, a list is cut short, or a cell is none.
+    """
     schema = frame.select(columns).collect_schema()
+    for name, dtype in schema.items():
+        if isinstance(dtype, pl.List | pl.Array) and dtype.inner.is_nested():
+            raise InputError(f"{path}: column {name!r} {PAIRS}")
+        if dtype == pl.String and name not in source.lists:
+            _require_plain(frame, name, path)
     return frame.with_columns(
         _split(pl.col(name), name in source.lists) if dtype == pl.String else pl.col(name).cast(_list_of(dtype))
         for name, dtype in schema.items()
     )
+
+
+def _require_plain(frame: pl.LazyFrame, column: str, path: Path) -> None:
+    cell = pl.col(column)
+    bare = cell.str.replace_all(QUOTED, "")
+    wrong = {
+        PAIRS: bare.str.contains(NESTED),
+        "was cut by numpy ('...'); write the lists with .tolist()": bare.str.contains(CUT),
+        "holds {cell}, objects as Python shows them; write plain numbers or text": bare.str.contains(OBJECTS),
+        "holds {cell}, with quotes within quotes; write the table as JSON lines or Parquet": (
+            bare.str.contains(r"""['"]""") | cell.str.contains(r"""\\['"]""")
+        ),
+        "holds {cell} among lists; write a list in each cell, [] where it is empty": (
+            (cell.str.strip_chars() != "") & ~bare.str.contains(FLAT)
+        ),
+    }
+    firsts = {str(place): cell.filter(mark).first() for place, mark in enumerate(wrong.values())}
+    for said, example in zip(wrong, frame.select(**firsts).collect(engine="streaming").row(0), strict=True):
+        if example is not None:
+            raise InputError(f"{path}: column {column!r} {said.replace('{cell}', repr(example[:SHOWN]))}")
 
 
 def _list_of(dtype: pl.DataType) -> pl.DataType:
@@ -48,8 +94,9 @@ def _list_of(dtype: pl.DataType) -> pl.DataType:
 def _split(cell: pl.Expr, by_blanks: bool) -> pl.Expr:
     if by_blanks:
         return cell.str.extract_all(r"\S+")
-    plain = pl.when(cell.str.contains(",", literal=True)).then(cell.str.extract_all(QUOTED_OR_PLAIN))
-    split = plain.otherwise(cell.str.extract_all(WORDS))  # as numpy writes them
+    within = cell.str.replace(AROUND, "${1}")
+    plain = pl.when(within.str.contains(",", literal=True)).then(within.str.extract_all(QUOTED_OR_PLAIN))
+    split = plain.otherwise(within.str.extract_all(WORDS))  # as numpy writes them
     return split.list.eval(pl.element().str.strip_chars().str.strip_chars("'\""))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from bst.errors import InputError
 
@@ -71,12 +72,19 @@ def _unpacked(path: Path, size: int) -> bytes:
 
 
 @contextmanager
-def plain_lines(path: Path) -> Iterator[Iterator[bytes]]:
-    """Yield the lines of a text, unpacked."""
+def plain_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Yield a stream of what a file holds, unpacked."""
     with path.open("rb") as stream:
         packed = stream.read(2) == GZIP
         stream.seek(0)
-        yield iter(gzip.GzipFile(fileobj=stream) if packed else stream)
+        yield cast("BinaryIO", gzip.GzipFile(fileobj=stream)) if packed else stream
+
+
+@contextmanager
+def plain_lines(path: Path) -> Iterator[Iterator[bytes]]:
+    """Yield the lines of a text, unpacked."""
+    with plain_bytes(path) as stream:
+        yield iter(stream)
 
 
 def require_modest_text(paths: Sequence[Path], table: Path) -> None:

@@ -68,8 +68,8 @@ class Table:
                     "give parts with the same columns"
                 )
 
-    def rows(self, columns: Sequence[str], listed: Sequence[str] = ()) -> pl.LazyFrame:
-        """Give `columns`, not yet read; those of `listed` that hold lists have a row an element then.
+    def rows(self, columns: Sequence[str], lists: Sequence[str] = ()) -> pl.LazyFrame:
+        """Give `columns`, not yet read; where some are `lists`, there is a row an element.
 
         Raises:
             InputError: a column is not there once, or the lists of a row are of different lengths.
@@ -77,26 +77,33 @@ class Table:
         wanted = list(dict.fromkeys(columns))
         self.require_once(wanted)
         with self._refusing():
-            both = zip(self.parts, self.sources, strict=True)
-            frame = pl.concat([_rows(part, source, wanted) for part, source in both], how="vertical_relaxed")
+            frame = self._joined(wanted)
             if self.is_parquet:
                 count = frame.select(pl.len()).collect().item()
                 require_modest_rows(self.paths, self.path, count * len(wanted), f"{count:,} rows")
-            if lists := self._lists(frame, [name for name in listed if name in wanted]):
-                frame, said = exploded(parsed(frame, lists, self.first), lists, self.path)
+            if lists:
+                frame, said = exploded(parsed(frame, lists, self.first, self.path), lists, self.path)
                 self.remarks.append(said)
         return frame
 
-    def has_lists(self, column: str) -> bool:
-        with self._refusing():
-            return bool(self._lists(_rows(self.parts[0], self.first, [column]), [column]))
+    def lists(self, columns: Sequence[str]) -> list[str]:
+        """Name those of `columns` that hold lists.
 
-    def _lists(self, frame: pl.LazyFrame, columns: list[str]) -> list[str]:
-        if self.is_parquet:
-            typed = [name for name in columns if isinstance(frame.collect_schema()[name], pl.List | pl.Array)]
-            values = sum(count_values(path, typed) for path in self.paths) if typed else 0
-            require_modest_rows(self.paths, self.path, values, f"{values:,} values in lists")
-        return list_columns(frame, columns, self.first)
+        Raises:
+            InputError: a column is not there once, or there are more values in lists than memory may hold.
+        """
+        self.require_once(columns)
+        with self._refusing():
+            frame = self._joined(list(columns))
+            if self.is_parquet:
+                typed = [name for name in columns if isinstance(frame.collect_schema()[name], pl.List | pl.Array)]
+                values = sum(count_values(path, typed) for path in self.paths) if typed else 0
+                require_modest_rows(self.paths, self.path, values, f"{values:,} values in lists")
+            return list_columns(frame, columns, self.first)
+
+    def _joined(self, columns: list[str]) -> pl.LazyFrame:
+        both = zip(self.parts, self.sources, strict=True)
+        return pl.concat([_rows(part, source, columns) for part, source in both], how="vertical_relaxed")
 
     def collect(self, frame: pl.LazyFrame, columns: Sequence[str]) -> pl.DataFrame:
         """Read `columns` of `frame`. A column of text stays as it is written, but for blanks around its cells, unless

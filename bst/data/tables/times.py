@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,11 @@ DATE = re.compile(
     r"((?P<gap>[T ])\d{1,2}:\d{2}(?P<seconds>:\d{2}(\.\d{1,9})?)?(?P<zone> ?(Z|UTC|GMT|[+-]\d{2}(:?\d{2})?))?)?"
 )
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?")
-TWO_READINGS = re.compile(r"(?P<first>\d{1,2})(?P<dash>[-/.])(?P<second>\d{1,2})(?P=dash)(?P<year>\d{4}|\d{2})\b.*")
+TWO_READINGS = re.compile(r"(?P<first>\d{1,2})(?P<dash>[-/.])(?P<second>\d{1,2})(?P=dash)(?P<year>\d{4}|\d{2})(?!\d).*")
+DAY_AND_MONTH = r"^([0-9]{1,2})[-/.]([0-9]{1,2})[-/.](?:[0-9]{4}|[0-9]{2})(?:[^0-9]|$)"
+CLOCK = re.compile(
+    r"(?P<gap>,? |T)\d{1,2}:\d{2}(?P<seconds>:\d{2}(?P<part>\.\d+)?)?((?P<blank> ?)(?P<half>[AaPp][Mm]))?"
+)
 NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 YEAR = re.compile(r"%[-_0]?[YyCFDcsx+]")
 # Numbers in the range of one of these are shown as dates too; 1985 to 2100.
@@ -91,7 +96,7 @@ def _from_text(text: pl.Series, path: Path) -> pl.Series:
         return _numbers(text, path)
     example = text.filter(~numbers)[0]
     if not (form := DATE.fullmatch(example)):
-        raise InputError(f"{path}: column {text.name!r} holds {_refused(example)}")
+        raise InputError(f"{path}: column {text.name!r} holds {_refused(example, text)}")
     dash, gap = form["dash"], form["gap"]
     day = f"%Y{dash}%m{dash}%d"
     if gap is None:
@@ -123,15 +128,36 @@ def _by_format(text: pl.Series, path: Path, form: str, remedy: str = "fix --time
     return values
 
 
-def _refused(example: str) -> str:
+def _refused(example: str, text: pl.Series) -> str:
     if TIME_OF_DAY.fullmatch(example):
         return f"{example!r}, a time of day; give the date with it"
-    if form := TWO_READINGS.fullmatch(example):
-        first, second, dash = form["first"], form["second"], form["dash"]
-        year = "%Y" if len(form["year"]) == 4 else "%y"
-        rest = " and what follows" if len(example) > form.end("year") else ""
-        return (
-            f"{example!r}: day {int(first)} of month {int(second)}, or day {int(second)} of month {int(first)}? Say "
-            f"--time-format %d{dash}%m{dash}{year}{rest}, or %m{dash}%d{dash}{year}{rest}"
-        )
-    return f"{example!r}; times must be numbers, dates that begin with the year, or as --time-format says"
+    if not TWO_READINGS.fullmatch(example):
+        return f"{example!r}; times must be numbers, dates that begin with the year, or as --time-format says"
+    parts = [text.str.extract(DAY_AND_MONTH, group).cast(pl.Int64, strict=False) for group in (1, 2)]
+    deciding = text.filter(((parts[0] > 12) | (parts[1] > 12)).fill_null(value=False))
+    example = deciding[0] if len(deciding) else example
+    form = TWO_READINGS.fullmatch(example)
+    assert form
+    first, second, dash = int(form["first"]), int(form["second"]), form["dash"]
+    clock = _clock(example[form.end("year") :])
+    rest = ("%Y" if len(form["year"]) == 4 else "%y") + (clock or "")
+    more = " and what follows" if clock is None else ""
+    by_day, by_month = (shlex.quote(f"{parts}{rest}") + more for parts in (f"%d{dash}%m{dash}", f"%m{dash}%d{dash}"))
+    if first > 12 or second > 12:
+        day, month, only = (first, second, by_day) if first > 12 else (second, first, by_month)
+        return f"{example!r}: day {day} of month {month}; say --time-format {only}"
+    return (
+        f"{example!r}: day {first} of month {second}, or day {second} of month {first}? Say --time-format {by_day}, or "
+        f"{by_month}"
+    )
+
+
+def _clock(written: str) -> str | None:
+    """Give the format of what follows a date; None where it is no time of day."""
+    form = CLOCK.fullmatch(written)
+    if not form:
+        return None if written.strip() else ""
+    hours = "%I" if form["half"] else "%H"
+    seconds = f":%S{'%.f' if form['part'] else ''}" if form["seconds"] else ""
+    half = f"{form['blank']}%p" if form["half"] else ""
+    return f"{form['gap']}{hours}:%M{seconds}{half}"

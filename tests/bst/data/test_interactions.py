@@ -164,7 +164,7 @@ def test_a_users_table_without_a_header_is_named_by_its_fields(tmp_path: Path) -
     named = data.model_copy(update={"users_columns": ("user_id", "gender", "age")})
     found = read_interactions(events, named, users)
     assert found.context_values("gender").to_list() == ["F", "M"]
-    assert found.facts.remarks == (f"{users}: fields are separated by '::'",)
+    assert found.facts.remarks == (f"2 of 2 users stand in {users}", f"{users}: fields are separated by '::'")
 
 
 def test_events_and_users_with_nobody_in_common_are_refused(tmp_path: Path) -> None:
@@ -226,3 +226,14 @@ def test_a_row_that_is_short_in_a_column_that_is_not_read_is_refused(tmp_path: P
 def test_a_last_field_that_is_empty_is_no_short_row(tmp_path: Path) -> None:
     path = write(tmp_path / "events.csv", 'user_id,item_id,timestamp,note\n1,10,1,\n1,20,2,"a\nb"\n1,30,3,\n')
     assert read_interactions(path, DataConfig()).events["item"].to_list() == [10, 20, 30]
+
+
+def test_users_that_are_floats_among_text_are_found_in_their_table_and_counted(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.csv", "user_id,item_id,timestamp\n1.0,5,1\n1,6,2\n2.0,5,1\nx,5,1\ny,5,1\n")
+    users = write(tmp_path / "users.csv", "user_id,gender\n1,m\n2.0,f\nx,m\nz,f\n")
+    read = read_interactions(events, DataConfig(context=("gender",)), users)
+    assert dict(zip(read.users["user"], read.context_values("gender"), strict=True)) == {
+        **{"1": "m", "2": "f", "x": "m"},
+        "y": None,
+    }
+    assert f"3 of 4 users stand in {users}" in read.facts.remarks

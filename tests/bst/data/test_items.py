@@ -30,6 +30,7 @@ def write(folder: Path, content: str) -> Path:
         ("item_id;price;name\n11;1,5;Bananas\n18;2;\n", CONFIG, ["Bananas", None, None]),
         ("id,title\n11,Toy Story (1995)\n", KEYED, ["Toy Story (1995)", None, None]),
         ("11::Heat (1995)::Action\n25::Jumanji::Children's\n", WITHOUT_HEADER, ["Heat (1995)", None, "Jumanji"]),
+        ("item_id,name\n11.0,Bananas\nx9,Beer\n25,Milk\n", CONFIG, ["Bananas", None, "Milk"]),
         ("item_id,name\n11,Bananas\n11,Bananas\n18, Milk \n", CONFIG, ["Bananas", "Milk", None]),
     ],
 )

@@ -101,3 +101,13 @@ def test_repeats_go_before_rare_items(tmp_path: Path) -> None:
     data = DataConfig(drop_repeats=True, min_count=2)
     with pytest.raises(InputError, match="--min-count 2 leaves none of 4 events, 2 users, 3 items"):
         read_interactions(tmp_path / "events.csv", data)
+
+
+def test_large_integers_are_compared_exactly(tmp_path: Path) -> None:
+    users = [2**53, 2**53 + 1, 4, 4]
+    frame = pl.DataFrame({"user_id": users, "item_id": [5, 6, 7, 8], "timestamp": [1, 2, 3, 4]})
+    frame.write_parquet(tmp_path / "events.parquet")
+    assert items(tmp_path / "events.parquet", f"user_id={2**53 + 1}") == [6]
+    assert items(tmp_path / "events.parquet", "user_id=4.0") == [7, 8]
+    with pytest.raises(InputError, match="no row has '1000000000000000000000000000000000000000000' in column"):
+        items(tmp_path / "events.parquet", f"user_id={10**42}")

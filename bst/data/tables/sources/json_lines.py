@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from bst.data.tables.packed import Head, plain_lines
-from bst.data.tables.sources.source import Layout, Source, as_utf8, stripped
+from bst.data.tables.sources.source import PAIRS, Layout, Source, as_utf8, stripped
 from bst.errors import InputError
 
 SHOWN = 60  # characters of a line
@@ -56,6 +56,8 @@ class _Objects:
                     return f"line {number} is no JSON object: {text[:SHOWN]!r}; {_remedy(self.path, text)}"
                 for key in self.keys:
                     value, what = row.get(key), "a list" if key in self.lists else "one value"
+                    if isinstance(value, list) and any(isinstance(inner, list | dict) for inner in value):
+                        return f"column {key!r} {PAIRS}"
                     if isinstance(value, dict) or (
                         value is not None and isinstance(value, list) != (key in self.lists)
                     ):
@@ -83,6 +85,8 @@ def open_json_lines(path: Path, head: Head, layout: Layout) -> Source:
     for key, name in wanted.items():
         if nested := [row[key] for row in rows if isinstance(row.get(key), dict)]:
             raise InputError(f"{path}: column {name!r} holds objects such as {json.dumps(nested[0])[:SHOWN]}; {FLAT}")
+        if any(isinstance(inner, list | dict) for row in rows if isinstance(row.get(key), list) for inner in row[key]):
+            raise InputError(f"{path}: column {name!r} {PAIRS}")
     lists = frozenset(key for key in wanted if any(isinstance(row.get(key), list) for row in rows))
     objects = _Objects(path, head.packed, tuple(wanted), lists)
     return Source(tuple(names), objects.frame().rename(wanted), remarks=said, problem=objects.problem)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
+PAIRS = "holds lists of lists or pairs; write items and times as two lists"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -79,3 +81,9 @@ def as_utf8(path: Path, encoding: str, packed: bool) -> str:
     if packed:
         return f"gunzip -c {source} | iconv -f {encoding} -t UTF-8 > {target}"
     return f"iconv -f {encoding} -t UTF-8 {source} > {target}"
+
+
+def in_shell(program: str, path: Path, suffix: str, packed: bool) -> str:
+    """Say how to send a text through a program, in a line for a shell."""
+    source, target = shlex.quote(str(path)), shlex.quote(str(path.with_name(f"{path.name}.{suffix}.csv")))
+    return f"gunzip -c {source} | {program} > {target}" if packed else f"{program} < {source} > {target}"

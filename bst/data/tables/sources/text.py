@@ -15,16 +15,18 @@ import polars as pl
 
 from bst.data.tables.names import looks_like_data, names_columns, suggested_names
 from bst.data.tables.packed import Head, plain_lines
+from bst.data.tables.sources.quotes import rows_over_lines
 from bst.data.tables.sources.separators import (
     COMMA,
     LINES,
     SEPARATORS,
+    TAB,
     Separator,
     find_list_separator,
     find_separator,
     separator_named,
 )
-from bst.data.tables.sources.source import Layout, Source, as_utf8, stripped
+from bst.data.tables.sources.source import Layout, Source, as_utf8, in_shell, stripped
 from bst.errors import InputError
 
 RECBOLE = re.compile(r"(.+):(token|float|token_seq|float_seq)")
@@ -32,6 +34,7 @@ NO_HEADER = re.compile(r"sep=|#|%")  # of Excel, SNAP and KONECT
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 SHOWN = 60  # characters of a line
 HEADER = "the header"
+TO_LINE_FEEDS = r"tr '\r' '\n'"
 EVEN = 0.8  # of the lines have as many fields as most, at least, in a table
 UNEVEN = "\0uneven"  # a column that marks lines with another number of fields than the first
 RAGGED = "where each line is a user and then the items, oldest first, say --ragged"
@@ -53,9 +56,14 @@ class _Text:
     hint: str = ""
 
     def source(self, names: Sequence[str], **told: Any) -> Source:
-        """Make a source of the fields of a line, under `names`; `told` is what else it says."""
+        """Make a source of the fields of a line, under `names`; `told` is what else it says.
+
+        Raises:
+            InputError: quotes cannot be read, or make one row of lines that are separated by tabs.
+        """
         once = [name if name not in names[:place] else f"{name}\0{place}" for place, name in enumerate(names)]
         if self.separator.is_byte:
+            told["remarks"] = (*told["remarks"], *self._said_of_quotes())
             # Polars fills a row that is too short with nulls; one that ends in an empty field looks the same.
             suspicious = pl.col(once[-1]).is_null()
             frame = pl.scan_csv(
@@ -81,19 +89,36 @@ class _Text:
         return fields.select(pl.col("fields").list.first().alias(user), pl.col("fields").list.slice(1).alias(items))
 
     def problem(self) -> str | None:
-        return self.not_utf8() or self._open_quote() or self.uneven()
+        return self.not_utf8() or self.uneven()
 
     def not_utf8(self) -> str | None:
         with plain_lines(self.path) as lines:
-            number, line = next(
-                ((number, line) for number, line in enumerate(lines, 1) if not _is_utf8(line)), (0, b"")
-            )
+            others = ((number, line) for number, line in enumerate(lines, 1) if not _is_utf8(line))
+            number, line = next(others, (0, b""))
+            is_windows = any(re.search(rb"[\x80-\x9f]", other) for other in (line, *(other for _, other in others)))
         if not number:
             return None
-        encoding = "WINDOWS-1252" if re.search(rb"[\x80-\x9f]", line) else "LATIN1"
+        encoding = "WINDOWS-1252" if is_windows else "LATIN1"
         shown = line.decode(encoding, errors="replace").strip()[:SHOWN]
         convert = as_utf8(self.path, encoding, self.packed)
         return f"line {number} is not UTF-8; where it is meant as {shown!r}, in {encoding}, say: {convert}"
+
+    def _said_of_quotes(self) -> list[str]:
+        plain = in_shell("tr -d '\"'", self.path, "plain", self.packed)
+        if self.separator is TAB:  # such text is often written without regard to quotes
+            remedy = f"where quotes mean nothing, say: {plain}"
+        else:
+            remedy = "quotes stand around a whole field, without blanks before, and those within it are written as two"
+        spans = rows_over_lines(self.path, self.separator.text, remedy)
+        if spans and self.separator is TAB:
+            (first, last), *_ = spans
+            raise InputError(
+                f"{self.path}: lines {first} to {last} are one row, because of the quotes in them; where they are "
+                f"rows of their own, say: {plain}; otherwise write the field without line ends"
+            )
+        count = len(spans)
+        rows = f"{count:,} rows go" if count > 1 else "1 row goes"
+        return [f"{rows} over several lines, because of quotes"] if count else []
 
     def uneven(self) -> str | None:
         line = pl.col("line")
@@ -119,16 +144,6 @@ class _Text:
             except csv.Error:
                 pass
         return 0, 0
-
-    def _open_quote(self) -> str | None:
-        """Find the quote that is open at the end of the file."""
-        opened = 0
-        with plain_lines(self.path) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.count(b'"') % 2:
-                    opened = 0 if opened else number
-        quoted = self.separator.is_byte and opened
-        return f'line {opened} opens a quote (") that no line closes; close it, or leave it out' if quoted else None
 
     def _fields(self) -> pl.LazyFrame:
         written = self._lines().filter(pl.col("line").str.strip_chars() != "")
@@ -176,7 +191,9 @@ def open_text(path: Path, head: Head, layout: Layout) -> Source:
     if set(CONTROL.findall(first)) - {one.text for one in (own, *SEPARATORS) if one}:
         raise InputError(f"{path} is no text: it begins with {first[:9]!r}; give CSV, TSV, JSON lines or Parquet")
     if "\r" in first:
-        raise InputError(f"{path}: its lines end in CR alone; say: {_with_line_feeds(path, head)}")
+        raise InputError(
+            f"{path}: its lines end in CR alone; say: {in_shell(TO_LINE_FEEDS, path, 'lines', head.packed)}"
+        )
     if layout.ragged:
         return _user_lines(path, head, layout, own or find_list_separator(lines))
     separator = own or find_separator(lines, path, _named_separator(layout))
@@ -236,12 +253,22 @@ def _advice(look: _Look) -> str:
         return f"its lines have {', '.join(map(str, widths[:5]))} fields; {RAGGED}"
     if said := NO_HEADER.match(cells[0]):
         return f"its first line begins with {said[0]!r}, which is no name of a column; leave such lines out"
+    if len(cells) == 1 and layout.options and layout.separator is None and (sign := _separates(look)):
+        return f"its first line is one field, {_shown(cells)}; say --separator {shlex.quote(sign)}"
     if not looks_like_data(cells):
         return ""
     names = _suggested(cells, layout)
     order = "" if not layout.options or "timestamp" in names.split(",") else " --file-order"
     asked = f"say {'--no-header ' if layout.options else ''}{option} {names}{order}"
     return f"the first line looks like data ({_shown(cells)}): {asked}"
+
+
+def _separates(look: _Look) -> str | None:
+    """Find a sign that stands as often in most lines as in the first, which is one field."""
+    rows = [look.separator.text.join(row) for _, row in look.rows]
+    signs = dict.fromkeys(re.findall(r"[^\w\s'\"]+", rows[0]))
+    counts = {sign: [row.count(sign) for row in rows] for sign in signs}
+    return next((sign for sign, each in counts.items() if each.count(each[0]) >= EVEN * len(each)), None)
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -265,9 +292,3 @@ def _named_separator(layout: Layout) -> str:
 
 def _shown(cells: Sequence[str]) -> str:
     return ", ".join(repr(cell[:SHOWN]) for cell in cells[:8]) + (", ..." if len(cells) > 8 else "")
-
-
-def _with_line_feeds(path: Path, head: Head) -> str:
-    program = r"tr '\r' '\n'"
-    source, target = shlex.quote(str(path)), shlex.quote(str(path.with_name(f"{path.name}.lines.csv")))
-    return f"gunzip -c {source} | {program} > {target}" if head.packed else f"{program} < {source} > {target}"

@@ -134,6 +134,12 @@ ACCEPTED: dict[str, Write] = {
     "fields between `::`": text(lines("::"), "events.dat"),
     "fields between anything else": text(lines("~~"), "events.dat"),
     "a separator within quotes": text(lines(",", header="user_id,item_id,timestamp").replace("30,", '"30",')),
+    "rows over several lines, by quotes": text(
+        lines(",", header="user_id,item_id,timestamp,note", end=',"two\nlines"\n')
+        .replace('note,"two\nlines"', "note", 1)
+        .removesuffix("\n")
+        + ',""\n'
+    ),
     "no header": text(lines("::", header="", rating=True), "ratings.dat"),
     "names by RecBole": text(TYPED, "events.inter"),
     "lists by RecBole": text("user_id:token\titem_id:token_seq\n1\t30 10\n2\t10 30\n", "events.inter"),
@@ -178,6 +184,7 @@ REFUSED: dict[str, Write] = {
     "a line before the header": text("sep=;\nuser_id;item_id;timestamp\n1;5;1\n"),
     "comments before the header": text("# users and items\n# user item\n1 5\n2 6\n", "out.events"),
     "no header, not said": text("196\t242\t3\t881250949\n186\t302\t3\t891717742\n", "u.data"),
+    "a separator that is not looked for": text(lines("^")),
     "two possible separators": text("1,5;3\n1,6;4\n", "events.txt"),
     "a header where none was said": text(lines(",")),
     "other names, not said": csv(FRAME.rename({"user_id": "Customer ID", "item_id": "StockCode"})),
@@ -185,8 +192,19 @@ REFUSED: dict[str, Write] = {
     "a row that is too short": text("user_id,item_id,timestamp\n1,5,1\n1,6\n"),
     "a row that is too long": text("user_id::item_id::timestamp\n1::5::1\n1::6::2::3\n", "events.dat"),
     "a quote that nothing closes": text('user_id,item_id,timestamp\n1,"5,1\n1,6,2\n'),
+    "quotes that swallow lines between tabs": text('user_id\titem_id\ttimestamp\n1\t"5\t1\n1\t6"\t2\n', "events.tsv"),
+    "quotes that mean nothing, between tabs": text('user_id\titem_id\ttimestamp\n1\t5" disc\t1\n', "events.tsv"),
+    "a quote within a field": text('user_id,item_id,timestamp\n1,5" disc,1\n1,6" disc,2\n'),
+    "text after a closing quote": text('user_id,item_id,timestamp\n1,"Best" of,1\n'),
+    "a blank before a quote": text('user_id, item_id, timestamp\n1, "a, 4", 1\n'),
+    "quotes behind backslashes, by Spark": text('user_id,item_id,timestamp\n1,"the \\"best\\" of",1\n'),
     "a line a user, not said": text("1 5 6 7\n2 6\n3 8 9 10 11\n", "sequences.txt"),
     "lists of different lengths": text('user_id,item_id,timestamp\n1,"[5, 6]","[1]"\n'),
+    "lists of times alone": text('user_id,item_id,timestamp\n1,5,"[1, 2]"\n'),
+    "pairs in cells": text('user_id,item_id\n1,"[(5, 1), (6, 2)]"\n'),
+    "lists of lists in JSON lines": text('{"user_id": 1, "item_id": [[5, 1], [6, 2]]}\n', "events.jsonl"),
+    "lists of structs in Parquet": parquet(pl.DataFrame({"user_id": [1], "item_id": [[{"item": 5, "time": 1}]]})),
+    "lists that numpy has cut": text("user_id,item_id\n1,[1 2 ... 8 9]\n"),
     "items as numbers and text": text("user_id,item_id,timestamp\n1,5,1\n1,x5,2\n"),
     "several problems": text("user_id,item_id,timestamp\n1,5,soon\n1,x5,2\n"),
     "a value that never occurs": text("user_id,item_id,timestamp,event\n1,5,1,view\n1,6,2,cart\n"),

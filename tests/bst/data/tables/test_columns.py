@@ -61,3 +61,8 @@ def test_floats_that_have_lost_their_digits_are_no_ids() -> None:
 def test_ids_kept_as_text_stay_as_they_are_written() -> None:
     assert ids(pl.Series("item", ["007", "24.0"]), PATH, text_ids=True).to_list() == ["007", "24.0"]
     assert ids(pl.Series("item", [7, 24]), PATH, text_ids=True).to_list() == ["7", "24"]
+
+
+def test_whole_numbers_among_text_are_one_id_however_they_are_written() -> None:
+    column = pl.Series("user", ["1", "1.0", "x", "007", "1.0.0", "-3.00"])
+    assert ids(column, PATH, text_ids=False, mixed=True).to_list() == ["1", "1", "x", "007", "1.0.0", "-3"]

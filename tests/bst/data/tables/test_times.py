@@ -1,3 +1,4 @@
+import shlex
 from datetime import date, datetime, time
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def test_fractions_of_a_second_may_be_there_or_not() -> None:
     ("written", "message"),
     [
         ("11/09/2010", r"day 11 of month 9, or day 9 of month 11\? Say --time-format %d/%m/%Y, or %m/%d/%Y"),
-        ("10-05-2010 08:26", r"day 10 of month 5, or day 5 of month 10\? Say --time-format %d-%m-%Y and what follows"),
+        ("10-05-2010 08:26", r"day 10 of month 5, or .*\? Say --time-format '%d-%m-%Y %H:%M', or '%m-%d-%Y %H:%M'"),
+        ("01/18/2019", "'01/18/2019': day 18 of month 1; say --time-format %m/%d/%Y"),
+        ("18.01.19 08:26:01.5", "day 18 of month 1; say --time-format '%d.%m.%y %H:%M:%S%.f'"),
+        ("1/18/2019 8:26 PM", "day 18 of month 1; say --time-format '%m/%d/%Y %I:%M %p'"),
         ("1.2.10", "day 1 of month 2, or day 2 of month 1"),
         ("23/11/2010", "day 23 of month 11"),
         ("08:26:00", "'08:26:00', a time of day; give the date with it"),
@@ -101,3 +105,18 @@ def test_times_of_day_in_parquet_are_refused(tmp_path: Path) -> None:
 )
 def test_the_span_says_from_when_to_when(values: list[object], text: str) -> None:
     assert span(pl.Series(values)) == text
+
+
+@pytest.mark.parametrize(
+    "written", ["01/18/2019", "18.1.19 08:26:01.5", "1/18/2019 8:26 PM", "1/18/2019 8:26:01am", "18-01-2019T08:26"]
+)
+def test_the_format_that_is_suggested_reads_the_time(written: str) -> None:
+    with pytest.raises(InputError, match="day 18 of month 1; say") as raised:
+        times("01.02.2019" if "." in written else written, written)
+    form = shlex.split(str(raised.value).split("--time-format ")[1])[0]
+    assert times(written, time_format=form).dt.strftime("%Y-%m-%d").to_list() == ["2019-01-18"]
+
+
+def test_what_follows_a_date_and_is_no_time_of_day_is_left_to_the_reader() -> None:
+    with pytest.raises(InputError, match=r"say --time-format %m/%d/%Y and what follows$"):
+        times("01/18/2019 noon")
