@@ -48,7 +48,7 @@ class PackedEncoder(nn.Module):
         # process of a caller who gives no rows.
         found, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
         x = model.embed(found, places)  # [N, D]
-        hidden = model.hidden(real, x)
+        hidden = self._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
         if model.mean_pooling:
@@ -56,6 +56,13 @@ class PackedEncoder(nn.Module):
         else:
             pooled = self._newest_state(x, rows, real)
         return model.head(model.with_context(pooled, context))
+
+    def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
+        """What `BST.hidden` gives. Not cut out of its buffer: symbolic shape inference of ONNX Runtime takes the length
+        of a cut for another than that of the history."""
+        places = torch.arange(real.size(1), device=real.device)
+        visible = (places.unsqueeze(1) >= places) & real.unsqueeze(1)  # [B, L, L]
+        return (~visible).to(x.dtype).unsqueeze(1) * self.model.hidden_logit
 
     def _newest_state(self, x: Tensor, rows: Tensor, real: Tensor) -> Tensor:
         # Not the largest of `rows`: symbolic shape inference of ONNX Runtime knows no ReduceMax.

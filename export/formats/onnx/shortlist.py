@@ -66,7 +66,7 @@ class _TopK:
         constant = self.nodes.constant
         self.weights, self.biases = constant("weights", output_layer[0]), constant("biases", output_layer[1])
         self.limit_1, self.num_tiles = constant("limit", [limit]), -(-num_items // TILE)
-        self.zero, self.one, self.minus_one = (constant(name, [n]) for name, n in (("0", 0), ("1", 1), ("-1", -1)))
+        self.zero, self.one = constant("0", [0]), constant("1", [1])
 
     def write(self, vectors: ir.Value, seen: ir.Value | None, *, blocks: bool) -> list[ir.Value]:
         """From user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B, limit]`."""
@@ -101,8 +101,8 @@ class _TopK:
         # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
         items, _ = self.nodes.add_with("TopK", 2, items, constant(f"first_{first}", [first]), largest=0)
         found, best = self._best(items, self._exact(vectors, items), seen)
-        least = add("Slice", best, constant("last", [self.limit - 1]), self.limit_1, self.one)  # [B, 1]
-        rest = add("Slice", highest, self.minus_one, constant("end", [2**63 - 1]), self.one)
+        least = add("Gather", best, constant("last", [self.limit - 1]), axis=1)  # [B, 1]
+        rest = add("Gather", highest, constant(f"last_of_{first}", [first - 1]), axis=1)
         # Written so that a NaN anywhere leaves the row open.
         is_open = add("Not", add("Less", add("Add", rest, slack), least))
         any_open = add("ReduceMax", add("Cast", is_open, to=ir.DataType.INT32), keepdims=0)
@@ -202,14 +202,14 @@ class _TopK:
         """The best of items `[B, n]` with their scores: indices and scores `[B, limit]`."""
         add, constant = self.nodes.add, self.nodes.constant
         indices = add("Add", items, constant("index_of_first", np.int64(1)))
-        nothing = constant("nothing", np.float32(-np.inf))
-        if seen is not None:
+        nothing = None if seen is None else constant("nothing", np.float32(-np.inf))
+        if seen is not None and nothing is not None:
             same = add("Equal", add("Unsqueeze", indices, constant("2", [2])), add("Unsqueeze", seen, self.one))
             known = add("ReduceMax", add("Cast", same, to=ir.DataType.INT32), constant("2", [2]), keepdims=0)
             scores = add("Where", add("Cast", known, to=ir.DataType.BOOL), nothing, scores)
         best, places = self.nodes.add_with("TopK", 2, scores, self.limit_1)
         found = add("GatherElements", indices, places, axis=1)
-        if seen is not None:
+        if nothing is not None:
             found = add("Where", add("Equal", best, nothing), constant("none", np.int64(0)), found)
         return [found, best]
 
