@@ -154,6 +154,8 @@ class Table:
                 with suppress(*BROKEN):  # what is packed may be cut
                     if problem := source.problem():
                         raise InputError(f"{path}: {problem}") from None
+            if isinstance(error, EOFError) or "unexpected end of file" in str(error):  # of gzip
+                raise InputError(f"{self.path} is cut short; copy or download it again") from None
             raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
 
 
