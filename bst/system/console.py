@@ -1,4 +1,4 @@
-"""What a person sees: progress on stderr, where that is a terminal, and lines that fit the width of stdout."""
+"""Output for people: progress on stderr, where that is a terminal, and lines that fit the width of stdout."""
 
 from __future__ import annotations
 

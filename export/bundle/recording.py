@@ -1,4 +1,4 @@
-"""What the model answers to every call: recorded as golden vectors, and kept for the proof."""
+"""Answers of the model to every call: recorded as golden vectors, and kept for the proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session is given: brought to the stated dtypes where that loses nothing, or refused with all that is wrong."""
+"""Inputs of a session: brought to the stated dtypes where that loses nothing, or refused with all that is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person chooses when exporting. A default is written here and nowhere else."""
+"""Choices of a person who exports. A default is written here and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What executes a bundle: one signature as a function from named arrays to named arrays, in each backend."""
+"""Sessions, which execute a bundle: one signature as a function from named arrays to named arrays, in each backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands around an index-level ONNX graph: the cut to the newest items, raw ids in and out, the cut to k.
+"""The frame around an index-level ONNX graph: the cut to the newest items, raw ids in and out, the cut to k.
 
 Ids are looked up by `ai.onnx.ml` LabelEncoder, and given back by a Gather from a table. All names made here or by torch
 hold a slash, so that none can collide with an input: a context feature is an identifier.
