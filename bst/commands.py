@@ -64,7 +64,9 @@ def train(
     *,
     data: Changes,
     users: Users = None,
-    items: Annotated[Path | None, _of(INPUT, "Table of items, for the names that people are shown.")] = None,
+    items: Annotated[
+        Path | None, _of(INPUT, "Table of items, for their features and for names that people are shown.")
+    ] = None,
     context: Annotated[str, _of(INPUT, CONTEXT_HELP)] = "",
     config: Annotated[Path | None, _of(MODEL, "TOML with tables [model], [training], [data].")] = None,
     epochs: Annotated[int | None, _of(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
@@ -93,7 +95,7 @@ def train(
         say = print if world.is_first else _silent
         dataset = Dataset.build(read_interactions(interactions, settings.data, users))
         if items:
-            dataset = dataset.named(items, settings.data)
+            dataset = dataset.with_items(items, settings.data)
         for line in about_training(dataset, settings.training):
             say(line)
         if world.is_first:

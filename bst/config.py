@@ -56,6 +56,11 @@ def _check_names(names: tuple[str, ...]) -> None:
             raise ValueError(f"context feature {name!r} is named twice; once is enough")
 
 
+def _require_different(what: str, names: tuple[str, ...]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{what} {', '.join(map(repr, twice))} is named twice; once is enough")
+
+
 class ContextFeature(Frozen):
     """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
 
@@ -67,6 +72,19 @@ class ContextFeature(Frozen):
     def _name_can_be_an_input(self) -> Self:
         _check_names((self.name,))
         return self
+
+
+class ItemFeature(Frozen):
+    """A feature of the items, which stands in a table of the model: a caller gives item ids alone.
+
+    Attributes:
+        num_categories: how many there are; category 0 is the unknown one, with a vector of its own.
+        num_values: how many of them an item has at most, such as its genres.
+    """
+
+    name: str
+    num_categories: Positive
+    num_values: Positive = 1
 
 
 class Architecture(Table):
@@ -99,6 +117,9 @@ class Architecture(Table):
     """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
     dropout: Fraction = 0.3
     """Share of the activations that training leaves out at random."""
+    id_dropout: Fraction = 0.1
+    """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
+    them; used where there are item features."""
     init_method: Literal["xavier", "kaiming"] = "xavier"
     """How matrices are drawn before training."""
 
@@ -120,10 +141,12 @@ class BSTConfig(Architecture):
 
     num_items: Positive
     context: tuple[ContextFeature, ...] = ()
+    item_features: tuple[ItemFeature, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         _check_names(tuple(feature.name for feature in self.context))
+        _require_different("item feature", tuple(feature.name for feature in self.item_features))
         return self
 
     @property
@@ -151,7 +174,11 @@ class BSTConfig(Architecture):
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
         positions = (self.max_length + 1) * self.dim
-        return FLOAT_BYTES * (items + categories + self.encoder_weights + output + positions)
+        # The values of item features are int32, as wide as a weight.
+        width = self.dim if self.tied_output else self.dim + self.user_width
+        values = (self.num_items + 1) * sum(feature.num_values for feature in self.item_features)
+        features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
+        return FLOAT_BYTES * (items + categories + features + self.encoder_weights + output + positions)
 
     def require_memory(self, copies: int, beside: int = 0) -> None:
         """Refuse a model of which `copies`, one mask, and the bytes that are `beside` do not fit into free memory.
@@ -209,6 +236,10 @@ class DataConfig(Table):
     """Names of the fields of an items' table without a header."""
     name_column: Annotated[str | None, Field(examples=["name"])] = None
     """The column of names in the items' table."""
+    item_features: tuple[str, ...] = ()
+    """Columns of the items' table that the model learns from."""
+    value_separator: Annotated[str | None, Field(examples=["|"])] = None
+    """What stands between the values of an item feature, where an item has several."""
     where: tuple[str, ...] = ()
     """Conditions such as `event_type=purchase` or `rating=4,5` on the events that are read; all must hold."""
     min_count: Annotated[Positive | None, Field(examples=[5])] = None
@@ -244,6 +275,11 @@ class DataConfig(Table):
         named = (self.user_column, self.item_column, self.time_column)
         if len(set(named)) < len(named):
             raise ValueError(f"users, items and times are in the columns {', '.join(named)}; name three different ones")
+        _require_different("item feature", self.item_features)
+        if self.value_separator is not None and not (self.value_separator and self.item_features):
+            raise ValueError(
+                f"value_separator={self.value_separator!r} needs at least one character, and item_features to split"
+            )
         taken = set(named) & set(self.context)
         if taken:
             raise ValueError(f"context feature {taken.pop()!r} is a column of the events themselves; leave it out")

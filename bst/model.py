@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bst.config import BSTConfig
+from bst.item_features import ItemFeatures
 
 
 class SelfAttention(nn.Module):
@@ -89,7 +90,12 @@ class BST(nn.Module):
         self.mean_pooling = config.pooling == "mean"
         self.padding_counts = config.padding == "counted"
         self.embedding_scale = math.sqrt(config.dim)
+        self.id_dropout = config.id_dropout
         self.item_embedding = nn.Embedding(config.num_items + 1, config.dim, padding_idx=0)
+        self.item_features: ItemFeatures | None = None
+        if config.item_features:
+            output_width = None if config.tied_output else config.user_width
+            self.item_features = ItemFeatures(config.item_features, config.num_items, config.dim, output_width)
         self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
         self.dropout = nn.Dropout(config.dropout)
         self.cells = nn.ModuleList(EncoderCell(config) for _ in range(config.num_blocks))
@@ -146,7 +152,9 @@ class BST(nn.Module):
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:
         """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
-        if self.tied_output:
+        if self.item_features is not None:
+            return F.linear(user_vectors, *self.output_layer())
+        elif self.tied_output:
             return F.linear(user_vectors, self.item_embedding.weight, self.output_bias)[..., 1:]
         else:
             return self.output(user_vectors)
@@ -156,13 +164,15 @@ class BST(nn.Module):
 
         For training. Exported, the cut of a tied layer's first row would be a second copy of the weights.
         """
-        if self.tied_output:
+        if self.item_features is not None:
+            return self.output_rows(torch.arange(1, self.item_embedding.num_embeddings, device=self.positions.device))
+        elif self.tied_output:
             return self.item_embedding.weight[1:], self.output_bias[1:]
         else:
             return self.output.weight, self.output.bias
 
     def output_layer_parameters(self) -> tuple[Tensor, Tensor]:
-        """The stored parameters of the output layer; tied, they have a row 0 for padding."""
+        """The stored parameters of the output layer, without item features; tied, they have a row 0 for padding."""
         if self.tied_output:
             return self.item_embedding.weight, self.output_bias
         return self.output.weight, self.output.bias
@@ -170,9 +180,26 @@ class BST(nn.Module):
     def output_rows(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """Weights `[..., user_width]` and biases `[...]` of the output layer for item indices `[...]`, int64 from 1."""
         if self.tied_output:
-            return F.embedding(items, self.item_embedding.weight), self.output_bias[items]
+            return self.item_vectors(items), self.output_bias[items]
         else:
-            return F.embedding(items - 1, self.output.weight), self.output.bias[items - 1]
+            rows = F.embedding(items - 1, self.output.weight)
+            if self.item_features is not None:
+                rows = self._drop_ids(rows) + self.item_features.output_rows(items)
+            return rows, self.output.bias[items - 1]
+
+    def item_vectors(self, items: Tensor) -> Tensor:
+        """Vectors of items int64 `[...]`, of their ids and their features: float32 `[..., D]`, 0 for padding."""
+        vectors = self.item_embedding(items)
+        if self.item_features is not None:
+            vectors = self._drop_ids(vectors) + self.item_features(items)
+        return vectors
+
+    def _drop_ids(self, vectors: Tensor) -> Tensor:
+        """Leave out, in training, whole vectors `[..., any]` of ids by chance, so that features learn to do without."""
+        if not self.training:
+            return vectors
+        kept = torch.rand(vectors.shape[:-1], device=vectors.device) >= self.id_dropout
+        return vectors * kept.unsqueeze(-1)
 
     def places(self, real: Tensor) -> Tensor:
         """Row of the position table for each slot: how many real items follow it, int64 `[B, L]`, 0 at the newest."""
@@ -193,7 +220,7 @@ class BST(nn.Module):
 
     def embed(self, items: Tensor, places: Tensor) -> Tensor:
         """Embed items int64 `[...]` at their `places`, int64 of the same shape: float32 `[..., D]`."""
-        x = self.item_embedding(items) * self.embedding_scale + F.embedding(places, self.positions)
+        x = self.item_vectors(items) * self.embedding_scale + F.embedding(places, self.positions)
         return self.dropout(x)
 
     def hidden(self, real: Tensor, x: Tensor) -> Tensor:
@@ -218,6 +245,26 @@ class BST(nn.Module):
         for column, embedding in enumerate(self.context_embeddings):
             parts.append(embedding(context[..., column]))
         return torch.cat(parts, dim=-1)
+
+
+def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
+    """Give a model without item features that scores as `model` does, to the bit: they are added to its tables.
+
+    Both share all other weights. A model without item features is given back as it is.
+    """
+    if model.item_features is None:
+        return model, config
+    plain_config = config.model_copy(update={"item_features": ()})
+    with torch.device("meta"):
+        plain = BST(plain_config)
+    with torch.no_grad():
+        items = torch.arange(config.num_items + 1)
+        state = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
+        state["item_embedding.weight"] = model.item_vectors(items)
+        if not config.tied_output:
+            state["output.weight"] = model.output_layer()[0]
+    plain.load_state_dict(state, assign=True)
+    return plain.eval(), plain_config
 
 
 def sinusoidal_positions(length: int, dim: int) -> Tensor:

@@ -90,6 +90,8 @@ TRAINING_OPTIONS = (
     TableOption("items_key", "Column of items in the items' table.", default="as in the events"),
     TableOption("items_columns", "Names of the fields of an items' table without a header.", read=_names),
     TableOption("name_column", "Column of names in the items' table."),
+    TableOption("item_features", "Columns of the items' table to learn from, by commas: category,brand.", read=_names),
+    TableOption("value_separator", "What stands between several values of an item feature: '|'."),
 )
 
 

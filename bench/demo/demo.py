@@ -99,7 +99,7 @@ def run_demo(out: Path, seed: int = 0) -> None:
 
 def _read(folder: Path) -> Dataset:
     interactions = read_interactions(folder / "purchases.parquet", SETTINGS.data, folder / "households.parquet")
-    dataset = Dataset.build(interactions).named(folder / "products.csv", SETTINGS.data)
+    dataset = Dataset.build(interactions).with_items(folder / "products.csv", SETTINGS.data)
     for line in about_training(dataset, SETTINGS.training):
         print(f"     {line}")
     return dataset

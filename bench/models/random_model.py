@@ -56,7 +56,9 @@ def write_random_run(out: Path, wanted: RandomModel, *, seed: int = 0) -> None:
         InputError: `out` exists or cannot be written.
     """
     if wanted.like:
-        save_run(out, cut(grown(load_run(wanted.like), wanted.config.num_items, seed), wanted.median_length, seed))
+        save_run(
+            out, cut(grown(load_run(wanted.like).folded(), wanted.config.num_items, seed), wanted.median_length, seed)
+        )
         return
     config, text_ids = wanted.config, wanted.text_ids
     config.require_memory(2)
@@ -111,7 +113,9 @@ def parse_model(settings: list[str]) -> RandomModel:
         model = read_run_config(Path(like)).model
         if num_items < model.num_items:
             raise InputError(f"num_items={num_items} is less than the {model.num_items} that {like} knows")
-        return RandomModel(model.model_copy(update={"num_items": num_items}), median_length, like=Path(like))
+        return RandomModel(
+            model.model_copy(update={"num_items": num_items, "item_features": ()}), median_length, like=Path(like)
+        )
     sizes = validated(Architecture, given, "random model")
     context_features = tuple(
         validated(ContextFeature, {"name": name, "num_categories": count, "dim": sizes.context_dim}, "random model")

@@ -121,7 +121,7 @@ def _round_of(name: str, dataset: Dataset, max_length: int) -> Callable[[], floa
         training=TrainConfig(**{**contestant.training, "epochs": 10_000}),
     )
     torch.manual_seed(0)
-    model = BST(model_config(settings, dataset.vocabularies))
+    model = BST(model_config(settings, dataset))
     if name == "apart":
         return _prefixes_apart(model, dataset, max_length)
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)

@@ -1,68 +1,179 @@
-"""The items' table: one row an item, with a name for people."""
+"""The items' table: names of the items, for people, and their features, which a model learns from."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bst.config import DataConfig
-from bst.data.tables.columns import ids
+from bst.data.tables.columns import categories, ids
 from bst.data.tables.names import ITEM
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
 from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 
+MOST_VALUES = 256  # of a feature, that one item has
 
-def named(items: Vocabulary, path: Path, config: DataConfig) -> tuple[Vocabulary, tuple[str, ...]]:
-    """Give items their names from a table; one that the table does not know has none. What was guessed comes beside.
+
+@dataclass(frozen=True)
+class ItemFeatureValues:
+    """The values of one feature, for every item of the catalogue.
+
+    Attributes:
+        vocabulary: its categories.
+        values: int32 `[num_items + 1, num_values]`, indices of `vocabulary`, 0 where an item has fewer; row 0 is that
+            of padding.
+    """
+
+    vocabulary: Vocabulary
+    values: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Items:
+    """What a table tells of the items of a catalogue.
+
+    Attributes:
+        names: String in the order of the vocabulary, null where there is none; None where nobody asked for names.
+        features: by name, in the order asked for.
+        remarks: what was guessed or is not known, for people.
+    """
+
+    names: pl.Series | None = None
+    features: Mapping[str, ItemFeatureValues] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+def read_items(items: Vocabulary, path: Path, config: DataConfig) -> Items:
+    """Read names (`config.name_column`) and features (`config.item_features`) of the catalogue `items` from a table.
+
+    A row may come again, as in a table of events, if it says the same. What the table does not know of an item is
+    unknown to the model; how many items that are stands in the remarks.
 
     Raises:
-        InputError: the table cannot be read or lacks a column, an item has two names there, or none is an item of the
-            events.
+        InputError: the table cannot be read or lacks a column, an item has two names or two values of a feature that
+            is no list, none is an item of the catalogue, or nothing is asked for.
     """
-    key, column = config.items_key or config.item_column, config.name_column
-    if column is None:
-        raise InputError(f"--items {path} wants --name-column, the column of the names")
-    table = Table(path, Layout((key, column), columns=config.items_columns, columns_option="--items-columns"))
-    _require_columns(table, key, column)
-    raw = table.collect(table.rows((key, column)), (key, column))
-    if raw.is_empty():
-        raise InputError(f"{path} holds no rows below its header; give a table with at least one item")
-    known = pl.DataFrame(
-        {
-            "id": ids(raw[key], path, items.dtype == "string", mixed=True),
-            "name": raw[column].cast(pl.String).str.strip_chars(),
-        }
-    )
-    known = known.filter(pl.col("name") != "").unique(maintain_order=True)
-    own = items.ids.rename("id")
-    if known["id"].dtype != own.dtype:  # items of others may have ids of another kind
-        own = own.cast(pl.String)
-    if not known["id"].is_in(own.implode()).any():
-        raise InputError(
-            f"{path}: none of its items, such as {raw[key][0]!r}, is an item of the events, such as {items.ids[0]!r}; "
-            "give a table of the same items, or another --items-key"
-        )
-    if len(twice := known.filter(known["id"].is_duplicated())):
-        first = twice.filter(pl.col("id") == twice["id"][0])["name"]
-        raise InputError(
-            f"{path}: item {twice['id'][0]!r} is called {first[0]!r} and {first[1]!r}; keep one row an item"
-        )
-    names = own.to_frame().join(known, on="id", how="left", maintain_order="left")["name"]
-    count = len(names) - names.null_count()
-    said = f"{count:,} of {len(names):,} items have a name"
-    return Vocabulary(items.ids, names), tuple(f"{path.name}: {remark}" for remark in (said, *table.remarks))
+    if config.name_column is None and not config.item_features:
+        raise InputError(f"--items {path} wants --name-column, --item-features or both: columns to take from it")
+    key = config.items_key or config.item_column
+    wanted = [key, *([config.name_column] if config.name_column else []), *config.item_features]
+    table = Table(path, Layout(tuple(wanted), columns=config.items_columns, columns_option="--items-columns"))
+    _require_columns(table, key, config)
+    reader = _Reader(table, key, items)
+    names = reader.names(config.name_column) if config.name_column else None
+    features = {name: reader.feature(name, config.value_separator) for name in config.item_features}
+    return Items(names, features, tuple(f"{path.name}: {remark}" for remark in (*reader.said, *reader.remarks)))
 
 
-def _require_columns(table: Table, key: str, column: str) -> None:
+class _Reader:
+    """Reads one column after the other, as rows of an item's place in the catalogue (`index`, from 1) and a value."""
+
+    def __init__(self, table: Table, key: str, items: Vocabulary) -> None:
+        self.table, self.key, self.items = table, key, items
+        self.said: list[str] = []
+        self.remarks: tuple[str, ...] = tuple(table.remarks)
+
+    def names(self, column: str) -> pl.Series:
+        rows = self._rows(column, ())
+        names = rows.select("id", value=pl.col(column).cast(pl.String).str.strip_chars())
+        names = self._of_catalogue(names.filter(pl.col("value") != ""))
+        if len(twice := names.filter(pl.col("index").is_duplicated())):
+            self._refuse_second(twice, "is called {} and {}; keep one row an item")
+        self.remarks = tuple(self.table.remarks)
+        self.said.append(f"{len(names):,} of {len(self.items):,} items have a name")
+        by_index = pl.DataFrame({"index": np.arange(1, len(self.items) + 1)}).join(
+            names, on="index", how="left", maintain_order="left"
+        )
+        return by_index["value"].alias("name")
+
+    def feature(self, column: str, separator: str | None) -> ItemFeatureValues:
+        lists = self.table.lists([column])
+        rows = self._rows(column, lists)
+        if separator is not None and not lists:
+            rows = rows.with_columns(pl.col(column).cast(pl.String).str.split(separator)).explode(column)
+            rows = rows.with_columns(pl.col(column).str.strip_chars())
+        rows = rows.with_columns(categories(rows[column], self.table.path, what="item feature").alias("value"))
+        known = self._of_catalogue(rows.select("id", "value").drop_nulls())
+        if separator is None and not lists and len(twice := known.filter(pl.col("index").is_duplicated())):
+            self._refuse_second(twice, f"has the {column} {{}} and {{}}; keep one row an item, or give lists of values")
+        if known.is_empty():
+            raise InputError(f"{self.table.path}: no item of the events has a value of {column!r}; leave it out")
+        self._say(column, known)
+        vocabulary = Vocabulary.fit(known["value"])
+        return ItemFeatureValues(vocabulary, self._rectangle(known, vocabulary, column))
+
+    def _rows(self, column: str, lists: list[str] | tuple[()]) -> pl.DataFrame:
+        raw = self.table.collect(self.table.rows((self.key, column), lists), (self.key, column))
+        if raw.is_empty():
+            raise InputError(f"{self.table.path} holds no rows below its header; give a table with at least one item")
+        text_ids = self.items.dtype == "string"
+        return raw.with_columns(ids(raw[self.key], self.table.path, text_ids, mixed=True).alias("id"))
+
+    def _of_catalogue(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Leave out repeats and the items of others; `index` stands for the id.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        own = self.items.ids.rename("id").to_frame().with_row_index("index", offset=1)
+        if rows["id"].dtype != own["id"].dtype:  # items of others may have ids of another kind
+            own = own.with_columns(pl.col("id").cast(pl.String))
+        known = rows.unique(maintain_order=True).join(own, on="id", how="inner", maintain_order="left")
+        if known.is_empty() and len(rows):
+            raise InputError(
+                f"{self.table.path}: none of its items, such as {rows['id'][0]!r}, is an item of the events, such as "
+                f"{self.items.ids[0]!r}; give a table of the same items, or another --items-key"
+            )
+        return known.select("id", pl.col("index").cast(pl.Int64), "value")
+
+    def _refuse_second(self, twice: pl.DataFrame, said: str) -> None:
+        first = twice.filter(pl.col("index") == twice["index"][0])
+        values = said.format(repr(first["value"][0]), repr(first["value"][1]))
+        raise InputError(f"{self.table.path}: item {first['id'][0]!r} {values}")
+
+    def _say(self, column: str, known: pl.DataFrame) -> None:
+        count, categories_ = known["index"].n_unique(), known["value"].n_unique()
+        unknown = len(self.items) - count
+        said = f"{column}: {categories_:,} categories"
+        self.said.append(f"{said}; {unknown:,} of {len(self.items):,} items have none" if unknown else said)
+
+    def _rectangle(self, known: pl.DataFrame, vocabulary: Vocabulary, column: str) -> NDArray[np.int32]:
+        rows, values = known["index"].to_numpy(), vocabulary.indices(known["value"])
+        order = np.lexsort((values, rows))
+        rows, values = rows[order], values[order]
+        places = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        width = int(places.max()) + 1
+        if width > MOST_VALUES:
+            item = self.items.ids[int(rows[places.argmax()]) - 1]
+            raise InputError(
+                f"{self.table.path}: item {item!r} has {width:,} values of {column!r}, more than {MOST_VALUES}; keep "
+                "those that tell items apart"
+            )
+        rectangle = np.zeros((len(self.items) + 1, width), dtype=np.int32)
+        rectangle[rows, places] = values
+        return rectangle
+
+
+def _require_columns(table: Table, key: str, config: DataConfig) -> None:
     there = ", ".join(table.columns)
     if key not in table.columns:
         likely = ITEM.likely(table.columns)
         named = f"say --items-key {shlex.quote(likely)}" if likely else "name it with --items-key"
         remedy = table.first.advice or named
         raise InputError(f"{table.path} has no column {key!r} of items; it has {there}; {remedy}")
-    if column not in table.columns:
-        raise InputError(f"{table.path} has no column {column!r} of names; it has {there}; give another --name-column")
+    if config.name_column and config.name_column not in table.columns:
+        raise InputError(
+            f"{table.path} has no column {config.name_column!r} of names; it has {there}; give another --name-column"
+        )
+    if missing := [name for name in config.item_features if name not in table.columns]:
+        raise InputError(
+            f"{table.path} has no column {', '.join(map(repr, missing))} for --item-features; it has {there}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from typing import Any, Literal
 
@@ -145,13 +145,16 @@ def _names(values: Any, count: int) -> pl.Series:
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """The vocabulary of items and, in the model's order, of each context feature."""
+    """The vocabulary of items and, in the model's order, of each context feature and each feature of the items."""
 
     items: Vocabulary
     context: dict[str, Vocabulary]
+    item_features: dict[str, Vocabulary] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"items": self.items.to_dict(), "context": {name: v.to_dict() for name, v in self.context.items()}}
+        """Give them as JSON has them; `item_features` is there only where a model has some."""
+        features = {"item_features": _to_dicts(self.item_features)} if self.item_features else {}
+        return {"items": self.items.to_dict(), "context": _to_dicts(self.context), **features}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Vocabularies:
@@ -162,7 +165,15 @@ class Vocabularies:
         """
         if not isinstance(values, Mapping) or not {"items", "context"} <= set(values):
             raise InputError("there are no vocabularies `items` and `context` in it")
-        if not isinstance(values["context"], Mapping):
-            raise InputError("`context` is not a table of vocabularies by name")
-        context = {name: Vocabulary.from_dict(one) for name, one in values["context"].items()}
-        return cls(Vocabulary.from_dict(values["items"]), context)
+        context, features = (_from_dicts(values.get(name, {}), name) for name in ("context", "item_features"))
+        return cls(Vocabulary.from_dict(values["items"]), context, features)
+
+
+def _to_dicts(vocabularies: Mapping[str, Vocabulary]) -> dict[str, Any]:
+    return {name: vocabulary.to_dict() for name, vocabulary in vocabularies.items()}
+
+
+def _from_dicts(values: Any, name: str) -> dict[str, Vocabulary]:
+    if not isinstance(values, Mapping):
+        raise InputError(f"`{name}` is not a table of vocabularies by name")
+    return {name: Vocabulary.from_dict(one) for name, one in values.items()}

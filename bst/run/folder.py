@@ -18,7 +18,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from torch import Tensor
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
-from bst.model import BST
+from bst.model import BST, fold_item_features
 from bst.run.heldout import Heldout, read_heldout, write_heldout
 from bst.run.tensors import WHAT, read_tensors
 from bst.system.files import (
@@ -70,6 +70,15 @@ class Run:
     vocabularies: Vocabularies
     heldout: Heldout
     metrics: tuple[dict[str, Any], ...]
+
+    def folded(self) -> Run:
+        """Give the same run without item features, which scores as this one does: they are added to its tables."""
+        model, config = fold_item_features(self.model, self.config.model)
+        if model is self.model:
+            return self
+        vocabularies = Vocabularies(self.vocabularies.items, self.vocabularies.context)
+        run_config = self.config.model_copy(update={"model": config})
+        return replace(self, model=model, config=run_config, vocabularies=vocabularies)
 
     @property
     def epochs(self) -> tuple[dict[str, Any], ...]:
@@ -181,7 +190,7 @@ def read_weights(
     with torch.device("meta"):  # no weights are made only to be replaced
         model = BST(config)
     weights = read_tensors(file, what, again)
-    if offences := _misfits(model, weights):
+    if offences := _misfits(model, weights) or _unknown_categories(config, weights):
         raise InputError(f"{file} does not fit {stated_in}: {'; '.join(offences)}")
     # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
     own = {name: tensor.clone() if tensor.nbytes < MAPPED_BYTES else tensor for name, tensor in weights.items()}
@@ -223,14 +232,25 @@ def write_vocabularies(folder: Path, vocabularies: Vocabularies) -> None:
 
 def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
     vocabularies = read_vocabularies(path, WHAT)
-    sizes = {name: len(one) for name, one in vocabularies.context.items()}
-    expected = {feature.name: feature.num_categories for feature in config.context}
-    if len(vocabularies.items) != config.num_items or list(sizes.items()) != list(expected.items()):
+    read = (vocabularies.context, vocabularies.item_features)
+    sizes = [(name, len(one)) for part in read for name, one in part.items()]
+    stated = (config.context, config.item_features)
+    expected = [(feature.name, feature.num_categories) for part in stated for feature in part]
+    if len(vocabularies.items) != config.num_items or sizes != expected:
         raise InputError(
-            f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {sizes}, "
-            f"config.json says {config.num_items} and {expected}; the files are not of one run"
+            f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {dict(sizes)}, "
+            f"config.json says {config.num_items} and {dict(expected)}; the files are not of one run"
         )
     return vocabularies
+
+
+def _unknown_categories(config: BSTConfig, weights: dict[str, Tensor]) -> list[str]:
+    values = [weights[f"item_features.values_{number}"] for number in range(len(config.item_features))]
+    return [
+        f"items have categories beyond the {feature.num_categories} of {feature.name}"
+        for feature, rows in zip(config.item_features, values, strict=True)
+        if rows.min() < 0 or rows.max() > feature.num_categories
+    ]
 
 
 def _misfits(model: BST, weights: dict[str, Tensor]) -> list[str]:

@@ -30,8 +30,8 @@ from bst.training.state import TrainingState
 from bst.training.trainer import EpochReport, Weights
 
 # Not settings to be given: the first two follow from the data, whose difference is told as such; the last is harmless.
-NOT_COMPARED = {"model.num_items", "model.context", "training.checkpoint_seconds"}
-MUST_AGREE = {"data_sha256": "events, users or context", "vocabulary_sha256": "ids"}
+NOT_COMPARED = {"model.num_items", "model.context", "model.item_features", "training.checkpoint_seconds"}
+MUST_AGREE = {"data_sha256": "events, users, items or context", "vocabulary_sha256": "ids"}
 
 
 class RunLog:

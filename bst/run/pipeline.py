@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bst.config import BSTConfig, ContextFeature, DataConfig, Settings
+from bst.config import BSTConfig, ContextFeature, DataConfig, ItemFeature, Settings
 from bst.data.batches import TrainingWindows
 from bst.data.facts import TableFacts
 from bst.data.interactions import Interactions
-from bst.data.items import named
+from bst.data.items import ItemFeatureValues, read_items
 from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at
-from bst.data.vocabulary import Vocabularies
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
@@ -44,6 +44,7 @@ class Dataset:
     Attributes:
         facts: what was counted in the table, where it came from one.
         event_context: the context features that change from event to event.
+        item_features: of every item, by name.
     """
 
     sequences: Sequences
@@ -51,6 +52,7 @@ class Dataset:
     vocabularies: Vocabularies
     facts: TableFacts | None = None
     event_context: tuple[str, ...] = ()
+    item_features: Mapping[str, ItemFeatureValues] = field(default_factory=dict)
 
     @classmethod
     def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
@@ -67,11 +69,16 @@ class Dataset:
         split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
         return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context)
 
-    def named(self, items: Path, config: DataConfig) -> Dataset:
-        """Give the items their names from a table, which travel with the model; see `bst.data.items.named`."""
-        vocabulary, remarks = named(self.vocabularies.items, items, config)
-        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *remarks))
-        return replace(self, vocabularies=Vocabularies(vocabulary, self.vocabularies.context), facts=facts)
+    def with_items(self, path: Path, config: DataConfig) -> Dataset:
+        """Give the items names and features from a table, which travel with the model; see `read_items`."""
+        items = read_items(self.vocabularies.items, path, config)
+        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *items.remarks))
+        vocabularies = Vocabularies(
+            Vocabulary(self.vocabularies.items.ids, items.names),
+            self.vocabularies.context,
+            {name: feature.vocabulary for name, feature in items.features.items()},
+        )
+        return replace(self, vocabularies=vocabularies, facts=facts, item_features=items.features)
 
     @property
     def baselines(self) -> Baselines:
@@ -121,18 +128,21 @@ def train(
     if tensorboard:
         require_tensorboard()
     _require_test(dataset)
+    _require_item_features(dataset, settings.data)
     torch.manual_seed(settings.training.seed)
     filter_seen, _ = filter_by(settings.training.filter_seen, dataset.split.validation)
     training = settings.training.model_copy(update={"filter_seen": filter_seen})
     config = RunConfig(
         schema_version=SCHEMA_VERSION,
-        model=model_config(settings, dataset.vocabularies),
+        model=model_config(settings, dataset),
         training=training,
         data=settings.data,
         versions=library_versions("polars"),
     )
     config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
     model, max_length = BST(config.model), config.model.max_length
+    if model.item_features is not None:
+        model.item_features.set_values([torch.from_numpy(one.values) for one in dataset.item_features.values()])
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
     validation = dataset.split.validation
     if training.validation_users is not None:
@@ -158,13 +168,19 @@ def train(
     return TrainingResult(trainer.best_metrics, quality)
 
 
-def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
+def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
     """Join the architecture that was chosen with the sizes that the data gives."""
+    vocabularies = dataset.vocabularies
     context = tuple(
         ContextFeature(name=name, num_categories=len(one), dim=settings.model.context_dim)
         for name, one in vocabularies.context.items()
     )
-    return BSTConfig(**settings.model.model_dump(), num_items=len(vocabularies.items), context=context)
+    item_features = tuple(
+        ItemFeature(name=name, num_categories=len(feature.vocabulary), num_values=feature.values.shape[1])
+        for name, feature in dataset.item_features.items()
+    )
+    sizes = settings.model.model_dump()
+    return BSTConfig(**sizes, num_items=len(vocabularies.items), context=context, item_features=item_features)
 
 
 def _require_test(dataset: Dataset) -> None:
@@ -172,6 +188,14 @@ def _require_test(dataset: Dataset) -> None:
         raise InputError(
             f"no user has a test target ({dataset.split.rule}, with an event before it); training needs users with "
             "three events or more, or another --split-at"
+        )
+
+
+def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
+    if tuple(dataset.item_features) != config.item_features:
+        raise InputError(
+            f"the settings want item features {', '.join(config.item_features) or 'none'}, and the items of this table "
+            f"have {', '.join(dataset.item_features) or 'none'}; give the table of items with --items"
         )
 
 
@@ -186,9 +210,9 @@ def _all_see(run: Path, world: World) -> bool:
 
 def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
     """Say what, beside the settings, decides the weights to the bit."""
-    sequences = dataset.sequences
+    sequences, features = dataset.sequences, [one.values for one in dataset.item_features.values()]
     return {
-        "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context),
+        "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context, *features),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
         **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,

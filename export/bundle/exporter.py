@@ -24,6 +24,7 @@ from bst.run.folder import (
     library_versions,
     load_run,
     run_hash,
+    save_weights,
     write_vocabularies,
 )
 from bst.system.console import Tell
@@ -115,7 +116,8 @@ class _Written:
 
 
 def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, like: Manifest | None = None) -> Manifest:
-    run = load_run(run_path)
+    trained = load_run(run_path)
+    run = trained.folded()
     top_k = settings.top_k.as_measured(run.config.training.filter_seen)
     settings = settings.model_copy(update={"top_k": top_k})
     _require_fit(run, settings, like)
@@ -139,9 +141,12 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     rates = _rates(settings, tell)
     plan = _plan(run, settings, rates, tell)
     written = _write(stage, run, forms, signatures, facts, plan, tell)
-    shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)
+    if run is trained:
+        shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)  # of gigabytes, no second copy in memory
+    else:
+        save_weights(stage, run.model)
     shortlist, test = plan.record() if plan else None, run.heldout.test
-    del run, plan  # the formats are loaded one by one, without these gigabytes beside them
+    del run, trained, plan  # the formats are loaded one by one, without these gigabytes beside them
     parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
     written.answers.clear()
     if quality and test:
@@ -247,7 +252,7 @@ def _proven(
                     session = FORMATS.find(record.name).open_in(stage, record, signature)
                     yield prove(record.name, answers, session, vocabularies, config)
                 except PartedError as error:
-                    run = load_run(run_path)  # once more, to look for the block
+                    run = load_run(run_path).folded()  # once more, to look for the block
                     where = where_they_part(stage, record, error.signature, error.case, run)
                     raise CheckError(f"{error}; {where}") from None
                 del session

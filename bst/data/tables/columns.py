@@ -68,7 +68,7 @@ def _numbers_or_text(values: pl.Series, path: Path, mixed: bool) -> pl.Series:
     return values
 
 
-def categories(values: pl.Series, path: Path) -> pl.Series:
+def categories(values: pl.Series, path: Path, *, what: str = "context feature") -> pl.Series:
     """Read a column of categories: Int64 or String; null where the value is missing.
 
     Among numbers a word such as `nan` is a missing value. Among texts it may be a category (`none` is an occupation in
@@ -94,7 +94,7 @@ def categories(values: pl.Series, path: Path) -> pl.Series:
         raise InputError(_fractions(values.name, path, fractions[0], "cut it into categories first"))
     if words.any():
         warnings.warn(
-            f"context feature {values.name!r} has {values.filter(words)[0]!r} in {words.sum():,} rows, as a category "
+            f"{what} {values.name!r} has {values.filter(words)[0]!r} in {words.sum():,} rows, as a category "
             "of its own; where it stands for a missing value, leave it empty",
             stacklevel=3,
         )
