@@ -20,7 +20,7 @@ from bst.system.commands import Group, build_group
 GROUP = "bst.commands"
 # What a person does first comes first; what other packages add follows by name.
 ORDER = (
-    *("demo", "train", "config", "evaluate", "import-notebook"),
+    *("demo", "train", "config", "evaluate", "add-items", "import-notebook"),
     *("export", "verify", "recommend", "serve", "bench", "compare"),
 )
 HEARD: list[int] = []  # signals that are to end this process

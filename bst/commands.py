@@ -1,4 +1,4 @@
-"""`bst train`, `bst evaluate` and `bst import-notebook`."""
+"""`bst train`, `bst evaluate`, `bst add-items` and `bst import-notebook`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from bst.config import DataConfig, Settings, TrainConfig
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
-from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
-from bst.run.folder import load_run
+from bst.options import ITEM_OPTIONS, TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
+from bst.run.folder import load_run, save_run
+from bst.run.new_items import add_items as with_new_items
 from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
@@ -176,6 +177,27 @@ def evaluate(
             print(line)
     if places is not None:
         print(f"wrote {places}")
+
+
+@with_options(*ITEM_OPTIONS, of_a_run=True)
+def add_items(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote, with item features.")],
+    items: Annotated[Path, typer.Argument(metavar="ITEMS", help="Table of items, new ones among them.")],
+    out: Annotated[Path, _of(OUTPUT, "The run to write; must not exist.")],
+    *,
+    data: Changes,
+) -> None:
+    """Add new items to a run, to be scored by their features.
+
+    They need no event. What the run writes is a run as any other: to be exported, evaluated, or exported into a bundle.
+    """
+    require_new(out, "the run")
+    loaded = load_run(run)
+    grown, remarks = with_new_items(loaded, items, changed(loaded.config.data, data))
+    for line in remarks:
+        print(line)
+    save_run(out, grown)
+    print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
 def import_notebook(

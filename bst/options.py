@@ -84,14 +84,17 @@ TABLE_OPTIONS = (
     TableOption("min_count", "Leave out users and items with fewer events, until there are none.", int),
     TableOption("split_at", "Train on what was before this time; test on each user's first event from then on."),
 )
-TRAINING_OPTIONS = (
-    TableOption("text_ids", "Keep ids as text, also where they are numbers.", bool, ("--text-ids",)),
-    TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",)),
+ITEM_OPTIONS = (
     TableOption("items_key", "Column of items in the items' table.", default="as in the events"),
     TableOption("items_columns", "Names of the fields of an items' table without a header.", read=_names),
     TableOption("name_column", "Column of names in the items' table."),
-    TableOption("item_features", "Columns of the items' table to learn from, by commas: category,brand.", read=_names),
     TableOption("value_separator", "What stands between several values of an item feature: '|'."),
+)
+TRAINING_OPTIONS = (
+    TableOption("text_ids", "Keep ids as text, also where they are numbers.", bool, ("--text-ids",)),
+    TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",)),
+    TableOption("item_features", "Columns of the items' table to learn from, by commas: category,brand.", read=_names),
+    *ITEM_OPTIONS,
 )
 
 

@@ -51,11 +51,16 @@ class Items:
     remarks: tuple[str, ...] = ()
 
 
-def read_items(items: Vocabulary, path: Path, config: DataConfig) -> Items:
+def read_items(
+    items: Vocabulary, path: Path, config: DataConfig, categories_of: Mapping[str, Vocabulary] | None = None
+) -> Items:
     """Read names (`config.name_column`) and features (`config.item_features`) of the catalogue `items` from a table.
 
     A row may come again, as in a table of events, if it says the same. What the table does not know of an item is
     unknown to the model; how many items that are stands in the remarks.
+
+    Args:
+        categories_of: the categories of each feature, where a model has learnt them; others are unknown to it.
 
     Raises:
         InputError: the table cannot be read or lacks a column, an item has two names or two values of a feature that
@@ -63,14 +68,33 @@ def read_items(items: Vocabulary, path: Path, config: DataConfig) -> Items:
     """
     if config.name_column is None and not config.item_features:
         raise InputError(f"--items {path} wants --name-column, --item-features or both: columns to take from it")
+    reader = _open(items, path, config)
+    names = reader.names(config.name_column) if config.name_column else None
+    features = {
+        name: reader.feature(name, config.value_separator, (categories_of or {}).get(name))
+        for name in config.item_features
+    }
+    return Items(names, features, tuple(f"{path.name}: {remark}" for remark in (*reader.said, *reader.remarks)))
+
+
+def ids_of_items(path: Path, config: DataConfig, known: Vocabulary) -> Vocabulary:
+    """Read the ids of all items of a table, as numbers or text as those of `known` are, without names.
+
+    Raises:
+        InputError: as `read_items`, or they are of another kind than those of `known`.
+    """
+    found = _open(known, path, config).ids()
+    if found.dtype != known.ids.dtype:
+        raise InputError(f"{path} has items such as {found[0]!r}, and the run knows numbers such as {known.ids[0]}")
+    return Vocabulary.fit(found)
+
+
+def _open(items: Vocabulary, path: Path, config: DataConfig) -> _Reader:
     key = config.items_key or config.item_column
     wanted = [key, *([config.name_column] if config.name_column else []), *config.item_features]
     table = Table(path, Layout(tuple(wanted), columns=config.items_columns, columns_option="--items-columns"))
     _require_columns(table, key, config)
-    reader = _Reader(table, key, items)
-    names = reader.names(config.name_column) if config.name_column else None
-    features = {name: reader.feature(name, config.value_separator) for name in config.item_features}
-    return Items(names, features, tuple(f"{path.name}: {remark}" for remark in (*reader.said, *reader.remarks)))
+    return _Reader(table, key, items)
 
 
 class _Reader:
@@ -83,8 +107,8 @@ class _Reader:
 
     def names(self, column: str) -> pl.Series:
         rows = self._rows(column, ())
-        names = rows.select("id", value=pl.col(column).cast(pl.String).str.strip_chars())
-        names = self._of_catalogue(names.filter(pl.col("value") != ""))
+        names = rows.select("id", value=pl.col(column).cast(pl.String).str.strip_chars().replace("", None))
+        names = self._of_catalogue(names)
         if len(twice := names.filter(pl.col("index").is_duplicated())):
             self._refuse_second(twice, "is called {} and {}; keep one row an item")
         self.remarks = tuple(self.table.remarks)
@@ -94,45 +118,54 @@ class _Reader:
         )
         return by_index["value"].alias("name")
 
-    def feature(self, column: str, separator: str | None) -> ItemFeatureValues:
+    def ids(self) -> pl.Series:
+        """All items of the table, those of others among them."""
+        return self._rows(self.key, ())["id"].unique().sort()
+
+    def feature(self, column: str, separator: str | None, learnt: Vocabulary | None) -> ItemFeatureValues:
         lists = self.table.lists([column])
         rows = self._rows(column, lists)
         if separator is not None and not lists:
             rows = rows.with_columns(pl.col(column).cast(pl.String).str.split(separator)).explode(column)
             rows = rows.with_columns(pl.col(column).str.strip_chars())
         rows = rows.with_columns(categories(rows[column], self.table.path, what="item feature").alias("value"))
-        known = self._of_catalogue(rows.select("id", "value").drop_nulls())
+        known = self._of_catalogue(rows.select("id", "value"))
         if separator is None and not lists and len(twice := known.filter(pl.col("index").is_duplicated())):
             self._refuse_second(twice, f"has the {column} {{}} and {{}}; keep one row an item, or give lists of values")
-        if known.is_empty():
+        if known.is_empty() and learnt is None:
             raise InputError(f"{self.table.path}: no item of the events has a value of {column!r}; leave it out")
+        if learnt is not None:
+            known = known.with_columns(pl.col("value").cast(learnt.ids.dtype, strict=False))
+            known = known.filter(pl.col("value").is_in(learnt.ids.implode()))
         self._say(column, known)
-        vocabulary = Vocabulary.fit(known["value"])
+        vocabulary = learnt or Vocabulary.fit(known["value"])
         return ItemFeatureValues(vocabulary, self._rectangle(known, vocabulary, column))
 
     def _rows(self, column: str, lists: list[str] | tuple[()]) -> pl.DataFrame:
-        raw = self.table.collect(self.table.rows((self.key, column), lists), (self.key, column))
+        wanted = tuple(dict.fromkeys((self.key, column)))
+        raw = self.table.collect(self.table.rows(wanted, lists), wanted)
         if raw.is_empty():
             raise InputError(f"{self.table.path} holds no rows below its header; give a table with at least one item")
         text_ids = self.items.dtype == "string"
         return raw.with_columns(ids(raw[self.key], self.table.path, text_ids, mixed=True).alias("id"))
 
     def _of_catalogue(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Leave out repeats and the items of others; `index` stands for the id.
+        """Leave out repeats, the items of others and rows without a value; `index` stands for the id.
 
         Raises:
-            InputError: nothing is left.
+            InputError: all items are of others.
         """
         own = self.items.ids.rename("id").to_frame().with_row_index("index", offset=1)
         if rows["id"].dtype != own["id"].dtype:  # items of others may have ids of another kind
             own = own.with_columns(pl.col("id").cast(pl.String))
+        own = own.with_columns(pl.col("index").cast(pl.Int64))
         known = rows.unique(maintain_order=True).join(own, on="id", how="inner", maintain_order="left")
-        if known.is_empty() and len(rows):
+        if known.is_empty():
             raise InputError(
                 f"{self.table.path}: none of its items, such as {rows['id'][0]!r}, is an item of the events, such as "
                 f"{self.items.ids[0]!r}; give a table of the same items, or another --items-key"
             )
-        return known.select("id", pl.col("index").cast(pl.Int64), "value")
+        return known.drop_nulls().select("id", "index", "value")
 
     def _refuse_second(self, twice: pl.DataFrame, said: str) -> None:
         first = twice.filter(pl.col("index") == twice["index"][0])
@@ -150,7 +183,7 @@ class _Reader:
         order = np.lexsort((values, rows))
         rows, values = rows[order], values[order]
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        width = int(places.max()) + 1
+        width = int(places.max(initial=0)) + 1
         if width > MOST_VALUES:
             item = self.items.ids[int(rows[places.argmax()]) - 1]
             raise InputError(

@@ -1,0 +1,128 @@
+"""New items of a trained model: those that no event of the training had, known by their features alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from bst.config import DataConfig
+from bst.data.batches import Examples
+from bst.data.items import Items, ids_of_items, read_items
+from bst.data.sequences import Sequences
+from bst.data.vocabulary import Index, Vocabularies, Vocabulary
+from bst.errors import InputError
+from bst.model import BST
+from bst.run.folder import Run
+from bst.run.heldout import Heldout
+
+
+def add_items(run: Run, path: Path, data: DataConfig) -> tuple[Run, tuple[str, ...]]:
+    """Add the items of a table that the run does not know; they are scored by their features.
+
+    An item that the run knows keeps its features. A new one has no vector of its own, and the mean bias of the output
+    layer. One of which the model knows no feature is not added: nothing would tell it from the others.
+
+    Args:
+        data: how the table is read; its item features are those of the run.
+
+    Returns:
+        The run with the larger catalogue, and remarks for people.
+
+    Raises:
+        InputError: the run has no item features, the table cannot be read, or it has no new item.
+    """
+    config, known = run.config.model, run.vocabularies
+    if not config.item_features:
+        raise InputError("the run has no item features, by which new items could be scored; train with --item-features")
+    strangers = ids_of_items(path, data, known.items).ids
+    strangers = strangers.filter(~strangers.is_in(known.items.ids.implode()))
+    if strangers.is_empty():
+        raise InputError(f"{path} has no item that the run does not know; there is nothing to add")
+    read = read_items(Vocabulary(strangers), path, data, known.item_features)
+    told = np.any([feature.values[1:].any(axis=1) for feature in read.features.values()], axis=0)
+    if not told.any():
+        raise InputError(
+            f"{path}: of no new item, such as {strangers[0]!r}, a feature is known to the run; give a table with "
+            f"{', '.join(data.item_features)} as in training"
+        )
+    added, items = _joined(known.items, strangers.filter(told), read, np.flatnonzero(told))
+    places = items.indices(known.items.ids)  # the new index of each old one
+    size = len(items)
+    model_config = config.model_copy(
+        update={
+            "num_items": size,
+            "item_features": tuple(
+                feature.model_copy(update={"num_values": max(feature.num_values, one.values.shape[1])})
+                for feature, one in zip(config.item_features, read.features.values(), strict=True)
+            ),
+        }
+    )
+    with torch.device("meta"):
+        model = BST(model_config)
+    state = _grown(run.model.state_dict(), places, size)
+    assert model.item_features is not None
+    for number, (feature, one) in enumerate(zip(model_config.item_features, read.features.values(), strict=True)):
+        name = f"item_features.values_{number}"
+        state[name] = torch.nn.functional.pad(state[name], (0, feature.num_values - state[name].size(1)))
+        state[name][torch.from_numpy(added), : one.values.shape[1]] = torch.from_numpy(one.values[1:][told])
+    model.load_state_dict(state, assign=True)
+    remarks = [f"{len(added):,} new items are scored by {', '.join(data.item_features)}"]
+    if left_out := len(strangers) - len(added):
+        remarks.append(f"{left_out:,} others are left out: the run knows none of their features")
+    grown = replace(
+        run,
+        model=model.eval(),
+        config=run.config.model_copy(update={"model": model_config}),
+        vocabularies=Vocabularies(items, known.context, known.item_features),
+        heldout=_moved(run.heldout, places),
+    )
+    return grown, (*remarks, *read.remarks)
+
+
+def _joined(known: Vocabulary, added: pl.Series, read: Items, rows: Index) -> tuple[Index, Vocabulary]:
+    """Join two catalogues; give the indices of the added items beside it."""
+    frame = pl.DataFrame(
+        {
+            "id": pl.concat([known.ids.rename("id"), added.rename("id")]),
+            "name": pl.concat(
+                [
+                    known.names if known.names is not None else pl.Series([None] * len(known), dtype=pl.String),
+                    read.names.gather(rows)
+                    if read.names is not None
+                    else pl.Series([None] * len(added), dtype=pl.String),
+                ]
+            ),
+        }
+    ).sort("id")
+    named = known.names is not None or read.names is not None
+    items = Vocabulary(frame["id"], frame["name"] if named else None)
+    return items.indices(added), items
+
+
+def _grown(state: dict[str, Tensor], places: Index, size: int) -> dict[str, Tensor]:
+    """Move the rows of items to their new places; rows between them are 0, biases the mean."""
+    at = torch.from_numpy(np.concatenate([[0], places]))
+    grown = dict(state)
+    for name, tensor in state.items():
+        with_padding = name in ("item_embedding.weight", "output_bias") or name.startswith("item_features.values_")
+        if with_padding or name in ("output.weight", "output.bias"):
+            first = 0 if with_padding else 1
+            filled = tensor[1 - first :].mean() if tensor.dim() == 1 else 0
+            rows = torch.full((size + 1 - first, *tensor.shape[1:]), float(filled)).to(tensor.dtype)
+            rows[at[first:] - first] = tensor
+            grown[name] = rows
+    return grown
+
+
+def _moved(heldout: Heldout, places: Index) -> Heldout:
+    at = np.concatenate([[0], places])
+    test = heldout.test
+    if test is not None:
+        items = at[test.sequences.items].astype(np.int32)
+        test = Examples(Sequences(items, test.sequences.offsets, test.sequences.context), test.users, test.targets)
+    return replace(heldout, items=torch.from_numpy(at)[heldout.items], test=test)
