@@ -83,7 +83,7 @@ $(INSTALLED): pyproject.toml $(LOCKS)
 	$(BIN)/pip install -q --no-deps --require-hashes -r requirements.lock
 	@if $(BIN)/python -c "from importlib.metadata import requires; exit('nvidia' not in str(requires('torch')))"; then \
 	  $(BIN)/pip install -q --no-deps --require-hashes -r requirements-cuda.lock; fi
-	$(BIN)/pip install -q --no-index --no-build-isolation -e '.[demo,dev]'
+	$(BIN)/pip install -q --no-index --no-build-isolation -e '.[demo,dev,docs]'
 	@touch $@
 
 $(TOOLS): tools/requirements.lock

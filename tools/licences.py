@@ -34,6 +34,7 @@ SPDX = {
 # Their metadata says "BSD", or nothing: these were read.
 READ = {
     "com.github.asus4.onnxruntime": "MIT",
+    "colorama": "BSD-3-Clause",
     "contourpy": "BSD-3-Clause",
     "cycler": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
@@ -91,7 +92,7 @@ def licence(name: str) -> str:
 
 def python_packages() -> Iterator[Package]:
     listed: set[str] = set()
-    for extra in ["", "tensorboard", "demo", "dev"]:
+    for extra in ["", "tensorboard", "demo", "dev", "docs"]:
         for name in sorted(names(extra) - listed):
             version = distribution(name).version.split("+")[0]
             yield Package(name, version, licence(name), extra or "base", not extra)

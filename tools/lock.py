@@ -60,7 +60,7 @@ def lock_of(package: str) -> str:
 
 
 def main(options: list[str]) -> None:
-    wanted = ["pyproject.toml", "--extra=demo", "--extra=dev"]
+    wanted = ["pyproject.toml", "--extra=demo", "--extra=dev", "--extra=docs"]
     packages = list(locked(wanted, [ROOT / name for name in LOCKS], options))
     for name in LOCKS:
         write(name, (package for package in packages if lock_of(package) == name))
