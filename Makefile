@@ -8,7 +8,7 @@ NPM := clients/js tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
-.PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema install lock audit
+.PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema docs install lock audit
 .PHONY: licences package-check clean
 
 demo: install
@@ -65,6 +65,12 @@ schema: install
 	$(BIN)/python -c "import json, bench.record.record; print(json.dumps(bench.record.record.record_schema(), indent=2))" \
 	  > docs/reference/bench.schema.json
 	$(BIN)/python -m tools.client_schema
+	$(BIN)/python -m tools.reference
+
+# The site in site/, which opens from the folder or from any server of files, without a network.
+docs: install
+	$(BIN)/python -m tools.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -119,4 +125,4 @@ $(TRITON): tests/triton/requirements.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo build dist *.egg-info
+	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo site build dist *.egg-info

@@ -3,9 +3,9 @@
     python tools/readability.py                 # the files as they are
     python tools/readability.py --at REVISION   # the same of an older revision
 
-Reading ease is 206.835 - 1.015 words a sentence - 84.6 syllables a word (Flesch, 1948): 60 and more is plain English, 30
-and less is hard. Code blocks, tables, headings and the targets of links are left out. The column `all` counts what they
-hold too, as `wc -w` does.
+Reading ease is 206.835 - 1.015 words a sentence - 84.6 syllables a word (Flesch, 1948): 60 and more is plain English,
+30 and less is hard. Code blocks, tables, headings and the targets of links are left out. The column `all` counts what
+they hold too, as `wc -w` does.
 """
 
 from __future__ import annotations
