@@ -1,8 +1,8 @@
 """The hook of mkdocs that lets one relative link work on a code host and in the site.
 
-The READMEs of the clients lie outside `docs/` and become pages of the site. A link between them and `docs/` is written for
-the files as they lie in the repository; here it is turned to where the page lies in the site. What is no page, such as a
-folder of sources, is named without a link.
+The READMEs of the clients lie outside `docs/` and become pages of the site. A link between them and `docs/` is written
+for the files as they lie in the repository; here it is turned to where the page lies in the site. What is no page, such
+as a folder of sources, is named without a link.
 """
 
 from __future__ import annotations
