@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs")
-LEFT_OUT = re.compile(r"^```.*?^```|^<!--.*?-->|^---\n.*?^---$|^\s*\|.*?$|^#.*?$|^    \S.*?$", re.MULTILINE | re.DOTALL)
+LEFT_OUT = re.compile(r"^```.*?^```|^<!--.*?-->|^\s*\|.*?$|^#.*?$|^:::.*?$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 BLOCK = re.compile(r"\n\s*\n|\n\s*(?:[*-]|\d+\.)\s")
 SENTENCE = re.compile(r"[.!?]+(?=[\s\"')*]|$)")

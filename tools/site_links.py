@@ -46,6 +46,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
     def turned(link: re.Match[str]) -> str:
         path = Path(os.path.normpath(source.parent / link["target"]))
+        if not path.exists():
+            return link[0]  # mkdocs reports it
         place = place_in_site(path / "README.md" if path.is_dir() else path)
         if place is None:
             return link["text"].strip("[]") if not link["text"].startswith("!") else ""
