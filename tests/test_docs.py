@@ -14,6 +14,7 @@ import typer
 
 from bench.report import columns
 from bst.cli import build_app
+from export.contract.manifest import PARITY_HEADS
 from tools import readability, reference
 
 ROOT = Path(__file__).parents[1]
@@ -96,14 +97,21 @@ def test_the_options_that_a_page_names_exist(page: Path, options: dict[str, set[
     assert sorted(set(used) - OF_OTHERS.union(*options.values())) == []
 
 
+def explained(page: str) -> set[str]:
+    """The words in code in the first cells of a page's tables."""
+    rows = re.findall(r"^\| (`.*?) \|", (DOCS / page).read_text(), flags=re.MULTILINE)
+    return {word for row in rows for word in row.split("`")[1::2]}
+
+
 def test_every_column_of_a_bench_is_explained() -> None:
-    page = (DOCS / "guides" / "reading-a-bench.md").read_text()
-    explained = {
-        word for row in re.findall(r"^\| (`.*?) \|", page, flags=re.MULTILINE) for word in row.split("`")[1::2]
-    }
     tables = (columns.LATENCY, columns.LOAD, columns.LIMITS, columns.COLD, columns.SOAK, columns.SURFACE)
-    heads = {column.head for table in tables for column in table if column.head}
-    assert sorted(heads - explained) == []
+    page = (*tables, columns.ANSWER, columns.TAIL)
+    heads = {column.head for table in page for column in table if column.head}
+    assert sorted(heads - explained("guides/reading-a-bench.md") - {"verdict"}) == []
+
+
+def test_every_column_of_an_export_is_explained() -> None:
+    assert sorted(set(PARITY_HEADS) - explained("explanation/parity.md")) == []
 
 
 def test_the_site_builds_without_a_warning_and_asks_no_other_host(tmp_path: Path) -> None:
