@@ -136,13 +136,13 @@ def errors_page() -> str:
 def _messages() -> dict[str, list[tuple[str, str]]]:
     """Take each kind of message with a remedy once, by the command that gives it: what is wrong, and what to do."""
     sections: dict[str, list[tuple[str, str]]] = {}
-    known: set[str] = set()
+    kinds: set[str] = set()
     for row in read_page().rows:
         cause, semicolon, remedy = row.came_back.rpartition("; ")
         kind = VALUES.sub("", row.came_back)
         is_error = row.door in ("Commands", "Clients") and row.ends in ("1", "2")
-        if is_error and semicolon and kind not in known and not LEFT_OUT.search(row.came_back):
-            known.add(kind)
+        if is_error and semicolon and kind not in kinds and not LEFT_OUT.search(row.came_back):
+            kinds.add(kind)
             sections.setdefault(row.section, []).append((cause, remedy))
     return sections
 
