@@ -97,6 +97,14 @@ def test_the_options_that_a_page_names_exist(page: Path, options: dict[str, set[
     assert sorted(set(used) - OF_OTHERS.union(*options.values())) == []
 
 
+def test_training_from_lists_runs_as_shown() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "guides" / "training.md").read_text(), flags=re.DOTALL)
+    *statements, last = block.strip().splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(statements), names)
+    assert f"scores {list(eval(last.split('#')[0], names).shape)}" in last
+
+
 def explained(page: str) -> set[str]:
     """The words in code in the first cells of a page's tables."""
     rows = re.findall(r"^\| (`.*?) \|", (DOCS / page).read_text(), flags=re.MULTILINE)
