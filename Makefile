@@ -37,7 +37,7 @@ test-all: install check $(TRITON)
 # elsewhere, then copied). Without `wheels/` the packages must be there already.
 test-gpu:
 	$(PYTHON) -m venv --system-site-packages .venv-gpu
-	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst; fi
+	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst-recommender; fi
 	rm -rf gpu
 	.venv-gpu/bin/python -m bench.gpu --out gpu
 

@@ -27,6 +27,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bst import __version__
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
@@ -200,7 +201,8 @@ def run_hash(path: Path) -> str:
 
 def library_versions(*others: str) -> dict[str, str]:
     """Versions of Python, of this package and its base, and of `others`."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("bst", "torch", "numpy", *others)}}
+    versions = {name: version(name) for name in ("torch", "numpy", *others)}
+    return {"python": platform.python_version(), "bst": __version__, **versions}
 
 
 def read_vocabularies(folder: Path, what: str) -> Vocabularies:
