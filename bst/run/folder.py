@@ -119,13 +119,14 @@ def save_metrics(path: Path, metrics: tuple[dict[str, Any], ...]) -> None:
     write_atomically(path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path | str) -> Run:
     """Read a run.
 
     Raises:
         InputError: the folder is not a run, is of a later schema, or a file in it is missing, cut short or does not
             fit the others; the message names the file.
     """
+    path = Path(path)
     config = read_run_config(path)
     model = load_weights(path, config.model)
     vocabularies = _read_vocabularies(path, config.model)
