@@ -9,7 +9,7 @@ TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
 .PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema install lock audit
-.PHONY: licences package-check clean
+.PHONY: licences package package-check clean
 
 demo: install
 	@rm -rf demo
@@ -102,6 +102,14 @@ audit: $(TOOLS) $(NPM:=/node_modules/.installed)
 
 licences: install
 	$(BIN)/python tools/licences.py
+
+# The wheel is built from the sdist, so that nothing of an earlier build gets in. The last line is what a person copies.
+package: install
+	@rm -rf dist
+	@$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')" >/dev/null
+	@$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist dist/*.tar.gz
+	@rm -rf bst_recommender.egg-info
+	@echo pip install -c constraints.txt dist/*.whl
 
 package-check: $(TOOLS)
 	$(<D)/bin/python tools/package_check.py

@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,32 @@ def test_the_name_on_the_index_is_not_that_of_somebody_else() -> None:
 def test_make_installs_the_wheel_by_its_name_where_there_is_no_network() -> None:
     (line,) = [one for one in (ROOT / "Makefile").read_text().splitlines() if "--find-links wheels" in one]
     assert re.search(rf"--find-links wheels {NAME}\b", line)
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert citation.startswith("cff-version: 1.2.0\n")
+    assert f"\nversion: {bst.__version__}\n" in citation
+    assert f"\ntitle: {NAME}\n" in citation
+    assert 'value: "arXiv:1905.06874"' in citation
+
+
+def test_the_changelog_begins_with_this_version_and_goes_back_in_time() -> None:
+    heads = re.findall(r"^## (\d+\.\d+\.\d+) \((.*?)\)$", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    versions = [Version(version) for version, _ in heads]
+    assert str(versions[0]) == bst.__version__
+    assert versions == sorted(versions, reverse=True)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", date) for _, date in heads[1:])
+
+
+def test_the_sdist_holds_every_file_and_folder_at_the_top_of_the_project() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = {name for name in listed.splitlines() if "/" not in name}
+    folders = {name.split("/")[0] for name in listed.splitlines() if "/" in name}
+    lines = [line.split() for line in (ROOT / "MANIFEST.in").read_text().splitlines()]
+    included = [pattern for kind, *patterns in lines if kind == "include" for pattern in patterns]
+    grafted = {folder for kind, *named in lines if kind == "graft" for folder in named}
+    by_itself = {"pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", ".gitignore"}
+    missing = {name for name in files - by_itself if not any(fnmatch(name, pattern) for pattern in included)}
+    assert missing == set()
+    assert folders - grafted == {"bst", "export", "bench", ".ci"}
