@@ -112,8 +112,8 @@ def test_the_plain_service_imports_nothing_of_this_package(variants: dict[str, P
 @contextmanager
 def started(*command: object, **environment: str) -> Iterator[str]:
     """Start a service, give the address that it prints last, and end it."""
-    given = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
-    service = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=given)
+    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment}
+    service = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, env=variables)
     assert service.stdout is not None
     try:
         lines = iter(service.stdout.readline, "")

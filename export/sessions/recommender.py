@@ -93,9 +93,9 @@ class Recommender:
             )
         items = self.manifest.items
         inputs = {"history": _array([list(history) or [items.padding]], items.dtype)}
-        for name, one in facts.items():
+        for name, feature in facts.items():
             value = context.get(name)
-            inputs[name] = _array([one.padding if value is None else value], one.dtype)
+            inputs[name] = _array([feature.padding if value is None else value], feature.dtype)
         return inputs
 
 

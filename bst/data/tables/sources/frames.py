@@ -77,11 +77,11 @@ def _series(name: str, column: Any, table: str) -> pl.Series:
         return pl.Series(name, column.to_numpy(dtype=f"datetime64[{'ms' if unit == 's' else unit}]"))  # in UTC
     if kind in "iufb" and isinstance(dtype, np.dtype):
         return pl.Series(name, column.to_numpy())
-    missing = column.isna().tolist()
+    values, missing = column.tolist(), column.isna().tolist()
     try:
-        return pl.Series(name, [None if absent else one for one, absent in zip(column.tolist(), missing, strict=True)])
+        return pl.Series(name, [None if absent else value for value, absent in zip(values, missing, strict=True)])
     except (TypeError, pl.exceptions.PolarsError):
-        types = sorted({type(one).__name__ for one, absent in zip(column.tolist(), missing, strict=True) if not absent})
+        types = sorted({type(value).__name__ for value, absent in zip(values, missing, strict=True) if not absent})
         raise InputError(
             f"{table}: column {name!r} holds values of several types ({', '.join(types)}); "
             f"make text of all: frame[{name!r}].astype(str)"
