@@ -9,7 +9,7 @@ TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
 .PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema docs install lock audit
-.PHONY: licences package-check clean
+.PHONY: licences package package-check clean
 
 demo: install
 	@rm -rf demo
@@ -37,7 +37,7 @@ test-all: install check $(TRITON)
 # elsewhere, then copied). Without `wheels/` the packages must be there already.
 test-gpu:
 	$(PYTHON) -m venv --system-site-packages .venv-gpu
-	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst; fi
+	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst-recommender; fi
 	rm -rf gpu
 	.venv-gpu/bin/python -m bench.gpu --out gpu
 
@@ -108,6 +108,14 @@ audit: $(TOOLS) $(NPM:=/node_modules/.installed)
 
 licences: install
 	$(BIN)/python tools/licences.py
+
+# The wheel is built from the sdist, so that nothing of an earlier build gets in. The last line is what a person copies.
+package: install
+	@rm -rf dist
+	@$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')" >/dev/null
+	@$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist dist/*.tar.gz
+	@rm -rf bst_recommender.egg-info
+	@echo pip install -c constraints.txt dist/*.whl
 
 package-check: $(TOOLS)
 	$(<D)/bin/python tools/package_check.py

@@ -7,13 +7,14 @@ import os
 import signal
 import sys
 import warnings
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
+from bst import __version__
 from bst.errors import CheckError, InputError, one_line
 from bst.system.commands import Group, build_group
 
@@ -46,7 +47,7 @@ def _root(
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if show_version:
-        print(f"bst {version('bst')}")
+        print(f"bst {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -232,26 +231,15 @@ def recommend(
 ) -> None:
     """Recommend items for one user."""
     opened = open_bundle(bundle)
-    inputs, strangers = _one_user(opened, history, context or [])
+    items, values, strangers = _one_user(opened, history, context or [])
     if strangers:
         print(f"ignored, not known to the model: {printable(', '.join(strangers))}", file=sys.stderr)
-    stated = opened.manifest.signature("top_k")
-    if stated.max_k is not None:
-        inputs["k"] = np.array([min(DEFAULTS.top_k.limit, stated.max_k) if k is None else k])
-    elif k is not None and not 1 <= k <= int(stated.outputs[0].shape[1]):
-        raise InputError(f"--k {k}: this bundle gives 1 to {stated.outputs[0].shape[1]}; export with a larger --k")
-    answer = opened.session(backend, "top_k")(inputs)
-    indices_or_ids = answer[stated.outputs[0].name][0]
-    found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()
-    scores = [float(score) for score in answer["scores"][0, :k] if np.isfinite(score)]  # -inf: nothing is left
-    found = found[: len(scores)]
-    items = opened.vocabularies.items
-    names = [items.name(item) for item in found] if items.names is not None else []
+    answer = opened.recommender(backend).recommend(items, values, k=k)
     if json_output:
-        print(json.dumps({"item_ids": found, "scores": scores, **({"names": names} if names else {})}))
+        print(json.dumps(answer.to_dict()))
         return
-    for place, (item, score) in enumerate(zip(found, scores, strict=True), start=1):
-        name = f"  {printable(names[place - 1] or '')}".rstrip() if names else ""
+    for place, (item, score) in enumerate(zip(answer.item_ids, answer.scores, strict=True), start=1):
+        name = f"  {printable(answer.names[place - 1] or '')}".rstrip() if answer.names else ""
         print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}{name}")
 
 
@@ -274,8 +262,10 @@ def serve(
         raise typer.Exit(code)
 
 
-def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Read one user's inputs from the command line, and list the values that the model does not know."""
+def _one_user(
+    bundle: Bundle, history: str, context: list[str]
+) -> tuple[list[int | str], dict[str, int | str], list[str]]:
+    """Read one user's history and context from the command line, and list the values that the model does not know."""
     manifest, vocabularies = bundle.manifest, bundle.vocabularies
     given: dict[str, str] = {}
     for pair in (part for option in context for part in option.split(",")):
@@ -286,24 +276,10 @@ def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[st
         given[name] = value
     items = [_typed(text, manifest.items, "--history") for text in split_list(history)]
     strangers = [str(one) for one in items if not vocabularies.items.indices([one])[0]]
-    values = {}
-    for name, facts in manifest.context.items():
-        values[name] = _typed(given[name], facts, f"--context {name}") if name in given else facts.padding
-        if name in given and not vocabularies.context[name].indices([values[name]])[0]:
-            strangers.append(f"{name}={given[name]}")
-    row = items or [manifest.items.padding]
-    if manifest.ids == "index":
-        inputs = {"items": vocabularies.items.indices(row)[None]}
-        if values:
-            inputs["context"] = np.array(
-                [[vocabularies.context[name].indices([one])[0] for name, one in values.items()]]
-            )
-        return inputs, strangers
-    dtypes: dict[str, Any] = {"int64": np.int64, "string": object}
-    inputs = {"history": np.array([row], dtype=dtypes[manifest.items.dtype])}
-    for name, one in values.items():
-        inputs[name] = np.array([one], dtype=dtypes[manifest.context[name].dtype])
-    return inputs, strangers
+    values = {name: _typed(text, manifest.context[name], f"--context {name}") for name, text in given.items()}
+    unknown = (name for name in values if not vocabularies.context[name].indices([values[name]])[0])
+    strangers += [f"{name}={given[name]}" for name in unknown]
+    return items, values, strangers
 
 
 def _typed(text: str, facts: VocabularyFacts, option: str) -> int | str:

@@ -6,6 +6,7 @@ What users of `bst` and of the clients get must be under a licence that asks for
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, metadata
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = ROOT / "docs" / "reference" / "dependencies.md"
 TABLES = "## Python\n"
 NPM = ["clients/js", "tests/clients/headers"]
@@ -63,19 +65,25 @@ class Package:
 
 
 def names(extra: str) -> set[str]:
-    """What `bst[extra]` brings, with all that these bring; without what only a torch with CUDA wants."""
+    """List what `extra` brings, with all that these packages bring; without what only a torch with CUDA wants."""
     for_cuda = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-cuda.lock").read_text(), flags=re.MULTILINE))
-    found: set[tuple[str, str]] = set()
-    waiting = [("bst", ""), ("bst", extra)]
+    packages: set[tuple[str, str]] = set()
+    waiting = [(PROJECT["name"], ""), (PROJECT["name"], extra)]
     while waiting:
-        name, wanted = waiting.pop()
-        for requirement in map(Requirement, distribution(name).requires or []):
-            if requirement.marker and not requirement.marker.evaluate({"extra": wanted}):
-                continue
-            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - found
-            found |= new
+        for requirement in requirements(*waiting.pop()):
+            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - packages
+            packages |= new
             waiting += [(name, of) for name, of in new if name not in for_cuda]
-    return {name for name, _ in found} - for_cuda - {"bst"}
+    return {name for name, _ in packages} - for_cuda - {PROJECT["name"]}
+
+
+def requirements(name: str, extra: str) -> list[Requirement]:
+    """List what a package wants by itself, or with `extra`: this project by its pyproject.toml, others as installed."""
+    if name == PROJECT["name"]:
+        lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+        return [Requirement(line) for line in lines]
+    stated = map(Requirement, distribution(name).requires or [])
+    return [one for one in stated if one.marker is None or one.marker.evaluate({"extra": extra})]
 
 
 def licence(name: str) -> str:

@@ -57,7 +57,7 @@ def same(what: str, found: set[str], wanted: set[str]) -> None:
 def look_into(sdist: Path, wheel: Path, names: set[str]) -> None:
     with tarfile.open(sdist) as archive:
         held = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
-    made = {"PKG-INFO", "setup.cfg"} | {name for name in held if name.startswith("bst.egg-info/")}
+    made = {"PKG-INFO", "setup.cfg"} | {name for name in held if name.split("/")[0].endswith(".egg-info")}
     same("the sdist", held - made, names)
     held = set(zipfile.ZipFile(wheel).namelist())
     about = wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"

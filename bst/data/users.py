@@ -10,24 +10,25 @@ import polars as pl
 from bst.config import DataConfig
 from bst.data.tables.columns import categories, ids
 from bst.data.tables.names import KEY
+from bst.data.tables.sources.frames import Frame
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
 from bst.errors import InputError
 
 
-def open_users(path: Path, config: DataConfig) -> Table:
+def open_users(place: Path | Frame, config: DataConfig) -> Table:
     """Look at a users' table.
 
     Raises:
         InputError: it cannot be read, or has no column of users.
     """
     key = config.users_key or config.user_column
-    table = Table(path, Layout((key, *config.context), columns=config.users_columns, columns_option="--users-columns"))
+    table = Table(place, Layout((key, *config.context), columns=config.users_columns, columns_option="--users-columns"))
     if key not in table.columns:
         likely = KEY.likely(table.columns)
         named = f"say --users-key {shlex.quote(likely)}" if likely else "name it with --users-key"
         remedy = table.first.advice or named
-        raise InputError(f"{path} has no column {key!r} of users; it has {', '.join(table.columns)}; {remedy}")
+        raise InputError(f"{table.path} has no column {key!r} of users; it has {', '.join(table.columns)}; {remedy}")
     return table
 
 

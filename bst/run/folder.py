@@ -27,6 +27,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bst import __version__
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
@@ -118,13 +119,14 @@ def save_metrics(path: Path, metrics: tuple[dict[str, Any], ...]) -> None:
     write_atomically(path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path | str) -> Run:
     """Read a run.
 
     Raises:
         InputError: the folder is not a run, is of a later schema, or a file in it is missing, cut short or does not
             fit the others; the message names the file.
     """
+    path = Path(path)
     config = read_run_config(path)
     model = load_weights(path, config.model)
     vocabularies = _read_vocabularies(path, config.model)
@@ -200,7 +202,8 @@ def run_hash(path: Path) -> str:
 
 def library_versions(*others: str) -> dict[str, str]:
     """Versions of Python, of this package and its base, and of `others`."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("bst", "torch", "numpy", *others)}}
+    versions = {name: version(name) for name in ("torch", "numpy", *others)}
+    return {"python": platform.python_version(), "bst": __version__, **versions}
 
 
 def read_vocabularies(folder: Path, what: str) -> Vocabularies:

@@ -74,7 +74,7 @@ def open_tensorboard(run: Path, first_epoch: int) -> SummaryWriter:
 def require_tensorboard() -> None:
     """Refuse, before any work is done, if the package tensorboard is not installed; raises as `open_tensorboard`."""
     if find_spec("tensorboard") is None:
-        raise InputError("--tensorboard needs the package tensorboard; pip install 'bst[tensorboard]'")
+        raise InputError("--tensorboard needs the package tensorboard; pip install tensorboard")
 
 
 def log_epoch(writer: SummaryWriter, report: EpochReport) -> None:

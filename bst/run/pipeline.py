@@ -89,7 +89,7 @@ class TrainingResult:
 def train(
     dataset: Dataset,
     settings: Settings,
-    out: Path,
+    out: Path | str,
     *,
     world: World | None = None,
     resume: bool = False,
@@ -114,7 +114,7 @@ def train(
             there is nothing to train on.
         CheckError: the loss became NaN or infinite; what the run holds stays.
     """
-    world = world or World()
+    out, world = Path(out), world or World()
     resuming = resume and _all_see(out, world)
     if not resuming:
         require_new(out, "the run")

@@ -64,7 +64,7 @@ GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
 
 
 def export_bundle(
-    run_path: Path, out: Path, settings: ExportSettings = DEFAULTS, *, tell: Tell = lambda step: None
+    run_path: Path | str, out: Path | str, settings: ExportSettings = DEFAULTS, *, tell: Tell = lambda step: None
 ) -> Manifest:
     """Write the run at `run_path` as the bundle `out`, or nothing at all.
 
@@ -78,8 +78,8 @@ def export_bundle(
         CheckError: a format disagrees with the model; the message names the format, the case, the row, and the first
             block of the model where they part.
     """
-    with staged_folder(out, "the bundle") as stage:
-        return _build(stage, run_path, settings, tell)
+    with staged_folder(Path(out), "the bundle") as stage:
+        return _build(stage, Path(run_path), settings, tell)
 
 
 def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: None) -> Manifest:

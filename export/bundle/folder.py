@@ -23,6 +23,7 @@ from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
 from export.proof.golden import GoldenCall, read_golden
+from export.sessions.recommender import Recommender
 from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
 
 T = TypeVar("T")
@@ -64,6 +65,16 @@ class Bundle:
         return self.looked_up(
             signature, record.ids, lambda one: form.open_in(self.path, record, one, threads=threads, options=options)
         )
+
+    def recommender(self, backend: str = "onnxruntime", *, threads: int | None = None) -> Recommender:
+        """Load `top_k` to recommend for one user a call, by raw ids and a list, at whatever level the bundle is.
+
+        `backend` and `threads` are those of `session`, and so is what raises.
+        """
+        session = self.session(backend, "top_k", threads=threads)
+        if session.signature.ids == "index":
+            session = LookedUp(self.signature_at("top_k", "raw"), session, self.vocabularies)
+        return Recommender(session, self.manifest, self.vocabularies)
 
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
         """Let a session that takes and gives `ids` take and give them at the level of the bundle.

@@ -12,7 +12,8 @@ import polars as pl
 from bst.data.tables.lists import exploded, list_columns, parsed
 from bst.data.tables.packed import require_modest_rows, require_modest_text
 from bst.data.tables.parts import Part, parts_of
-from bst.data.tables.sources.kinds import PARQUET, TEXT, open_sources
+from bst.data.tables.sources.frames import Frame, open_frame
+from bst.data.tables.sources.kinds import DATAFRAME, PARQUET, TEXT, open_sources
 from bst.data.tables.sources.parquet import count_values
 from bst.data.tables.sources.source import Layout, Source
 from bst.errors import InputError, reason
@@ -25,22 +26,26 @@ class Table:
     """Columns of a table by name.
 
     Attributes:
+        path: where it lies; of a DataFrame, its name for messages.
         columns: names, those that folders give at the end.
         remarks: what was guessed or left out so far.
     """
 
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self.path = path
-        self.parts = parts_of(path)
+    def __init__(self, place: Path | Frame, layout: Layout) -> None:
+        self.path = path = Path(place.name) if isinstance(place, Frame) else place
+        self.parts = [Part(path)] if isinstance(place, Frame) else parts_of(path)
         self.paths = [part.path for part in self.parts]
         with self._refusing():
-            kind, self.sources = open_sources(self.paths, layout, path)
+            if isinstance(place, Frame):
+                kind, self.sources = DATAFRAME, [open_frame(place, layout)]
+            else:
+                kind, self.sources = open_sources(self.paths, layout, path)
             self.is_parquet = kind is PARQUET
             if layout.ragged and kind is not TEXT:
                 raise InputError(
                     f"{path} is {kind.name}, and --ragged is for lines of text; leave it out, or --no-ragged"
                 )
-            if not self.is_parquet:
+            if kind not in (PARQUET, DATAFRAME):
                 require_modest_text(self.paths, path)
         self.first = self.sources[0]
         self.columns = [*self.first.columns, *(name for name in self.parts[0].values if name not in self.first.columns)]

@@ -79,6 +79,7 @@ def _python(library: str, read: str, write: str) -> str:
 PARQUET = Kind("Parquet", starts(b"PAR1"), open_parquet)
 JSON_LINES = Kind("JSON lines", lambda content: _begins(content, r"\{"), open_json_lines)
 TEXT = Kind("text", lambda content: True, open_text)
+DATAFRAME = Kind("a DataFrame", lambda content: False)  # in memory: no file begins so
 # The first that fits.
 KINDS = (
     PARQUET,
