@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly, each with an exit code of its own."""
+"""The two kinds of errors that a command reports, each with an exit code of its own."""
 
 LONGEST = 4000  # characters of a message: a few hundred offences; what quotes a stranger's file may be endless
 

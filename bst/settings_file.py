@@ -1,4 +1,4 @@
-"""Settings as a `train.toml`: read, and written with what each of them means (`bst config`)."""
+"""Settings as a `train.toml`: read, and written with the meaning of each (`bst config`)."""
 
 from __future__ import annotations
 

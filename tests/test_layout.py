@@ -12,6 +12,7 @@ from tools import house
 
 ROOT = house.ROOT
 NOT_FOR_BST = {"onnx", "onnxruntime", "onnxscript", "onnx_ir"}
+OPENERS_OF_QUESTIONS = ("what", "how", "which", "who", "where", "when", "whether", "why", "does", "is", "are", "from")
 SIZES = {  # at most so many: files a folder, lines a file, lines a function, copied lines
     "bst": (12, 330, 60, 0),
     "export": (12, 330, 60, 0),
@@ -69,6 +70,16 @@ def test_every_folder_says_its_noun_and_exports_what_it_has(package: str) -> Non
         assert module.__doc__, name
         assert len(module.__doc__.splitlines()) == 1, name
         assert all(hasattr(module, one) for one in getattr(module, "__all__", ())), name
+
+
+def test_the_docstring_of_every_module_opens_with_a_noun_phrase() -> None:
+    openings = {
+        path.relative_to(ROOT).as_posix(): (ast.get_docstring(ast.parse(path.read_text())) or "").split(maxsplit=1)
+        for path in house.sources(*house.PACKAGES, "tools")
+        if path.suffix == ".py"
+    }
+    assert [path for path, words in openings.items() if not words] == []
+    assert [path for path, words in openings.items() if words[0].lower() in OPENERS_OF_QUESTIONS] == []
 
 
 def test_training_needs_no_onnx() -> None:

@@ -1,4 +1,4 @@
-"""Write the JSON Schema of the manifest as the clients in JavaScript read it: without the words for people.
+"""The JSON Schema of the manifest for the clients in JavaScript: without the descriptions for people.
 
 python -m tools.client_schema
 """

@@ -1,4 +1,4 @@
-"""How the house is built: folders and files by size, arrows between rooms, copies. `python tools/house.py`.
+"""The structure of the code: folders and files by size, imports between rooms, copies. `python tools/house.py`.
 
 `tests/test_layout.py` holds what this prints to its bounds.
 """

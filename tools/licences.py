@@ -1,4 +1,4 @@
-"""Write the tables of docs/reference/dependencies.md: each package that is installed, its licence, and what wants it.
+"""The tables of docs/reference/dependencies.md: each installed package, its licence, and the part that needs it.
 
 What users of `bst` and of the clients get must be under a licence that asks for little more than its notice.
 """

@@ -1,4 +1,4 @@
-"""Write the locks: every version that is installed, with the sha256 of each of its files.
+"""The locks: every installed version, with the sha256 of each of its files.
 
 `requirements-torch.lock` and `requirements.lock` are what `make install` takes, `requirements-cuda.lock` is what a
 torch with CUDA wants beside it, `constraints.txt` has the versions of all three without hashes, and

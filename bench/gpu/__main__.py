@@ -1,4 +1,4 @@
-"""All that a machine with a CUDA device is asked, in one run of under eight minutes and without a network.
+"""Every measurement and check that needs a CUDA device, in one run of under eight minutes and without a network.
 
     make test-gpu                                              # on that machine; writes gpu/gpu.json and gpu/gpu.html
     python -m bench.gpu --out FOLDER                        # the same, where the packages are installed already

@@ -1,4 +1,4 @@
-"""The page of `bench.gpu`: what each part found, on one page without a script."""
+"""The page of `bench.gpu`: the result of each part, on one page without a script."""
 
 from __future__ import annotations
 

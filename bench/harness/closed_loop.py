@@ -1,4 +1,4 @@
-"""Many threads over one session for a long time. Every answer is compared, and memory and tail are watched.
+"""A closed loop: many threads call one session for a long time; every answer is compared, memory and tail recorded.
 
 Threads call as fast as they are answered, all golden calls of the signature in an order of their own. The first tenth
 of the time is warm-up, with the largest call alone: what many of it take at once, by chance, is more than the mixture

@@ -1,4 +1,4 @@
-"""A contest on one bundle: the backends that are measured, their processes, and what became of those that fail."""
+"""A contest on one bundle: the backends that are measured, their processes, and the reasons of those that failed."""
 
 from __future__ import annotations
 

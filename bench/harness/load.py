@@ -1,4 +1,4 @@
-"""Calls as they arrive: an open loop, where a slow answer does not hold the next arrival back.
+"""Calls on a schedule: an open loop, where a slow answer does not delay the next arrival.
 
 Latency counts from the moment at which a call was intended to arrive, so that the time it waits for those before it is
 part of it; a closed loop would leave that out ("coordinated omission", Tene 2013).

@@ -1,4 +1,4 @@
-"""A trained run with a larger catalogue: what it would cost to serve, without the weeks of training it.
+"""A trained run with a larger catalogue, for measuring the cost of serving it without training it.
 
 The items that the run knows stay as they are, and so do the users, whose histories are of those. All others are drawn
 from a normal law with the mean and the covariance that the trained items have, embedding, output row and bias together:

@@ -1,4 +1,4 @@
-"""A run with random weights, of any size, without training: for measuring what size costs.
+"""A run with random weights, of any size, without training, for measuring the cost of size.
 
     python -m bench.models.random_model OUT num_items=1000000 dim=64
 

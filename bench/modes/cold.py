@@ -1,4 +1,4 @@
-"""From the start of a process to its first answer, and its peak memory: what a restart or a scale-up costs."""
+"""Cold starts: the time from the start of a process to its first answer, and its peak memory."""
 
 from __future__ import annotations
 

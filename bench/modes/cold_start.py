@@ -1,4 +1,4 @@
-"""A fresh process that answers one call: run by `bench.modes.cold` as a file, imports no more than what it measures.
+"""A fresh process that answers one call. `bench.modes.cold` runs this file; it imports no more than it measures.
 
 Its argument is JSON: `kind`, `path`, `name` of the signature, `threads`, `inputs` (.npz), their `order`, `outputs`
 (.npz to write), `output_names`, and for the kind `library` also `backend` (a pickle from the process that started this

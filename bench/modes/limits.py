@@ -1,4 +1,4 @@
-"""The limits of a machine: the bytes and operations that a call needs, over what this machine was measured to do.
+"""The limits of a machine: the bytes and operations that a call needs, over the rates measured on this machine.
 
 The floor of a call is max(bytes / bandwidth, operations / matrix-product rate): the roofline bound (Williams, Waterman
 & Patterson 2009), which no order of work beats. It counts what cannot be avoided: every weight read once a call, the

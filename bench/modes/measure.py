@@ -1,4 +1,4 @@
-"""From a bundle, or from nothing but sizes, to a record: verify, find the backends, measure in every mode."""
+"""A measurement from bundle, or model sizes, to record: verify, choose the backends, measure in every mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soak: what becomes of a backend that is asked by many threads for a long time (see `bench.harness.closed_loop`)."""
+"""Soak: each backend under many threads for a long time (see `bench.harness.closed_loop`)."""
 
 from __future__ import annotations
 

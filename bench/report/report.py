@@ -1,4 +1,4 @@
-"""A record as a page that a person understands who has not read the documentation."""
+"""A record as a page for readers who have not read the documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record in words and tables: what was measured, and what a reader of the numbers must know."""
+"""A record in words and tables: the results, and notes on missing, noisy and wrong numbers."""
 
 from __future__ import annotations
 

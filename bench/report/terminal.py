@@ -1,4 +1,4 @@
-"""Tables as text for a terminal of any width: a column is there whole, or not at all."""
+"""Tables as text for a terminal of any width: a column is shown whole or left out."""
 
 from __future__ import annotations
 

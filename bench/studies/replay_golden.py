@@ -1,4 +1,4 @@
-"""Replay a bundle's golden vectors in any ONNX Runtime, old ones too: this file needs it and numpy, and nothing of bst.
+"""A replay of a bundle's golden vectors in any ONNX Runtime, old ones too. It imports numpy, and nothing of bst.
 
     pip install --target OLD onnxruntime==1.17.0 'numpy<2'
     PYTHONPATH=OLD python bench/studies/replay_golden.py BUNDLE

@@ -1,4 +1,4 @@
-"""Does `top_k` of a bundle name the items that the model names? Asked for every held-out target of the data.
+"""A comparison of a bundle's `top_k` with the model's, for every held-out target of the data.
 
     python -m bench.studies.same_answers BUNDLE RUN INTERACTIONS [--users USERS] [--rows N]
 

@@ -1,4 +1,4 @@
-"""Context that gives the target away: columns of the item, which nobody knows before the item."""
+"""Context that gives the target away: columns that are properties of the item, unknown before the item is."""
 
 from __future__ import annotations
 

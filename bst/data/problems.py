@@ -1,4 +1,4 @@
-"""Problems of a table: collected while it is read, and told together in one line."""
+"""Problems of a table: collected while it is read, and reported together in one line."""
 
 from __future__ import annotations
 

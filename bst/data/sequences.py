@@ -1,4 +1,4 @@
-"""Histories as flat arrays with offsets: made from a table, or from lists."""
+"""Histories as flat arrays with offsets, made from a table or from lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The split of histories: what is trained on, what decides which epoch is best, what is measured at the end."""
+"""The split of histories into events for training, validation and test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw ids and their indices: what a caller knows an item or a category by, and what the model calls it."""
+"""Vocabularies: raw ids of items and categories, and the model's indices for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of the seed notebook: its config and its saved weights become a run that scores as the notebook does.
+"""Models of the seed notebook: its config and saved weights become a run with the notebook's scores.
 
 What the notebook does differently is folded into weights and buffers where that is exact: its scale sqrt(num_heads)
 into the query weights, its position table as the data of the buffer, the output row of its class 0 left out. What

@@ -1,4 +1,4 @@
-"""The run: a folder that holds a trained model and what is needed to use it, without pickle.
+"""The run folder: a trained model with its settings and vocabularies, without pickle.
 
 config.json           settings of model, training and data, sizes, versions
 model.safetensors     weights of the best epoch so far; not there before the first epoch has ended

@@ -1,4 +1,4 @@
-"""The course of a training, for people: a figure in the run folder, and TensorBoard's scalars on request."""
+"""The learning curve: a figure in the run folder, and TensorBoard's scalars on request."""
 
 from __future__ import annotations
 

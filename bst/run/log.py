@@ -1,4 +1,4 @@
-"""A run while it is trained: what of it is written when, so that a kill at any moment loses no more than it must."""
+"""A run while it is trained: written step by step, so that a kill loses only what follows the last checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a table of interactions to a run: the road that `bst train` and `bst evaluate` take."""
+"""The pipeline from a table of interactions to a run, for `bst train` and `bst evaluate`."""
 
 from __future__ import annotations
 

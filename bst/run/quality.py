@@ -1,4 +1,4 @@
-"""Quality: what a model reached on held-out targets, beside what counting alone reaches by the same rule."""
+"""Quality: a model's metrics on held-out targets, beside those of counting alone by the same rule."""
 
 from __future__ import annotations
 

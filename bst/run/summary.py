@@ -1,4 +1,4 @@
-"""Lines for people: what a run is about to learn from, how each epoch went, what came out beside its baselines."""
+"""Lines for people: a table's facts, each epoch's numbers, and the quality beside its baselines."""
 
 from __future__ import annotations
 

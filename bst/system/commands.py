@@ -1,4 +1,4 @@
-"""Subcommands that are loaded when they are asked for, and help with options under headings, on top of typer."""
+"""Subcommands that are loaded on first use, and help with options under headings, on top of typer."""
 
 from __future__ import annotations
 

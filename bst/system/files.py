@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the old state or the new one, never something between."""
+"""Atomic writing: a reader sees the old state or the new one, never something between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts that the system tells of this machine and of this process: none, or nothing, where it does not."""
+"""Facts about this machine and process; empty or None where the system does not report them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors by name from what `torch.save` wrote, and nothing else that a pickle can hold."""
+"""Tensors by name from files of `torch.save`; anything else in the pickle is refused."""
 
 from __future__ import annotations
 

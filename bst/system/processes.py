@@ -1,4 +1,4 @@
-"""Processes that do a piece of work for another one: they end when it ends, and leave Ctrl-C to it."""
+"""Worker processes: they end when their parent ends, and leave Ctrl-C to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values by name: what a person may choose from, and what somebody else may add to."""
+"""Registries: values by name, to choose from and to add to."""
 
 from __future__ import annotations
 

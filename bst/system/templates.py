@@ -1,4 +1,4 @@
-"""Text for people and for other programs, made of templates (jinja2) that lie beside the code that fills them."""
+"""Text from templates (jinja2) that lie beside the code that fills them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values from JSON and TOML, validated, with every offence named at once."""
+"""Values from JSON and TOML, validated; one message lists every error."""
 
 from __future__ import annotations
 

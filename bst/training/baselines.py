@@ -1,4 +1,4 @@
-"""Baselines: rankings by counting alone, which any model that is worth its cost must beat."""
+"""Baselines: rankings by counting alone, for a model to be compared with."""
 
 from __future__ import annotations
 

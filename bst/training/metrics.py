@@ -1,4 +1,4 @@
-"""Metrics of a ranking: the target's place among all items of the catalogue, and what is read off it."""
+"""Metrics of a ranking: the target's place among all items of the catalogue, and the means computed from it."""
 
 from __future__ import annotations
 

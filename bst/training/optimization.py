@@ -1,4 +1,4 @@
-"""Decisions about a step beside its gradient: who decays, how far, and where a gradient is too large."""
+"""The rules of a step beside its gradient: weight decay by parameter, learning rate, gradient clipping."""
 
 from __future__ import annotations
 

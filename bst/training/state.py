@@ -1,4 +1,4 @@
-"""A moment between two steps of training, from which it goes on to the same weights."""
+"""A moment between two steps of training; resumed from it, training reaches the same weights."""
 
 from __future__ import annotations
 

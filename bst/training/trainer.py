@@ -1,4 +1,4 @@
-"""The training loop: all prefixes of all histories, in one process or several, from any moment on; best epoch kept."""
+"""The training loop: all prefixes of all histories, in one process or several, resumable; the best epoch is kept."""
 
 from __future__ import annotations
 

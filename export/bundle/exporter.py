@@ -1,4 +1,4 @@
-"""A run becomes a bundle: written in every format, proven, and only then given its name."""
+"""The export of a run as a bundle: written in every format, proven, and only then renamed into place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundle, opened: a session for each signature in each backend, and the check that it is still whole."""
+"""An opened bundle: a session for each signature in each backend, and the verification of its files."""
 
 from __future__ import annotations
 

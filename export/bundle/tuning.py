@@ -1,4 +1,4 @@
-"""The options of ONNX Runtime's session that are fastest here: tried on the main signature, each in its own process.
+"""Tuning: the fastest options of ONNX Runtime's session on this machine, each tried in a process of its own.
 
 Thread pools of two sessions in one process disturb each other, and so do two processes: only one is at work at a time.
 One option after the other is tried beside the best so far, by turns for `ROUNDS` rounds, and kept only if it was faster

@@ -1,4 +1,4 @@
-"""What was chosen for a bundle because it is fastest, as the manifest tells it."""
+"""Choices made for a bundle because they are fastest, as the manifest records them."""
 
 from __future__ import annotations
 

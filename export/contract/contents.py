@@ -1,4 +1,4 @@
-"""The files of a bundle: which there are, what each is for, and whether they are those of the manifest."""
+"""The files of a bundle: their list, their uses, and their comparison with the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs of a session: brought to the stated dtypes where that loses nothing, or refused with all that is wrong."""
+"""Inputs of a session: cast to the signature's dtypes where that loses nothing, refused otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, for programs in any language. `manifest.json` has this shape."""
+"""The manifest: the content of a bundle, for programs in any language. `manifest.json` has this shape."""
 
 from __future__ import annotations
 

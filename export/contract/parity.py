@@ -1,4 +1,4 @@
-"""When are two answers equal? The rule of every comparison in this project, and what it found."""
+"""The rule by which two answers are equal, for every comparison in this project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: how many golden vectors travel with a bundle, and of whom."""
+"""Recordings: the number of golden vectors in a bundle, and the users they are of."""
 
 from __future__ import annotations
 

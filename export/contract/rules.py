@@ -1,4 +1,4 @@
-"""Reading a manifest, by the rules of `docs/reference/manifest.md`.
+"""The rules of `docs/reference/manifest.md`, by which a manifest is read.
 
 `tests/manifests/` holds sound and spoilt manifests that readers in every language judge alike.
 """

@@ -1,4 +1,4 @@
-"""Choices of a person who exports. A default is written here and nowhere else."""
+"""Settings of an export. A default is written here and nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The callable faces of a model: what goes in, what comes out, by name, dtype and named axes.
+"""The callable faces of a model: inputs and outputs by name, dtype and named axes.
 
 The names are API: renaming one breaks every caller in every language.
 """

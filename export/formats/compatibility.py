@@ -1,4 +1,4 @@
-"""What each format asks of the machine that runs it, and what would break on this one."""
+"""The needs of each format, compared with the machine it is to run on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A format: a value that knows how its files are written, opened, looked into and called, and what they need."""
+"""A format: a value with functions that write, open, inspect and call its files, and state their needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Torch's exporters and compilers tell much that is of no use to whoever exports: it is kept back in one place."""
+"""A context that silences torch's exporters and compilers, which print much that is of no use to the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be in the archives that torch reads: plain members, and programs of nothing but what bst writes.
+"""Rules for the archives that torch reads: plain members, and programs of nothing but the operators that bst writes.
 
 A program is code. These rules keep that code to arithmetic on tensors: it opens no file and starts no process. They
 list the operators that may stand in it and, for torch.export, whose reader makes Python of names, sizes and trees, the

@@ -1,4 +1,4 @@
-"""The door that every file goes through that torch is to read."""
+"""The one function through which torch loads a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader of `torch.export` archives that hands torch nothing it would run; with it comes torch's compiler."""
+"""A reader of `torch.export` archives that gives torch nothing to execute. It loads torch's compiler."""
 
 from __future__ import annotations
 

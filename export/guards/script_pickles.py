@@ -1,4 +1,4 @@
-"""What may stand in the pickles of a TorchScript archive: torch's reader takes every number in them at its word.
+"""Rules for the pickles of a TorchScript archive, because torch's reader trusts every number in them.
 
 It lays a tensor of any size over the bytes that there are, takes as much memory as a text or a place in the memo is
 said to need, and ends what is nested by recursion. So every pickle is walked here first, as that reader would, and held

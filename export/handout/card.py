@@ -1,4 +1,4 @@
-"""The model card: the `README.md` inside a bundle, for the person who finds the folder."""
+"""The model card: the `README.md` inside a bundle, for readers who have only the folder."""
 
 from __future__ import annotations
 

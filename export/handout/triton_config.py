@@ -1,4 +1,4 @@
-"""`config.pbtxt`: how Triton is told what a signature takes and gives, and how to batch and to warm it up."""
+"""`config.pbtxt`: a signature's inputs and outputs for Triton, with batching and warm-up."""
 
 from __future__ import annotations
 

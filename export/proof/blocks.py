@@ -1,4 +1,4 @@
-"""Where two formats part: the first block of the model whose values differ, not only that the answers do."""
+"""The first block of the model whose values differ between two formats."""
 
 from __future__ import annotations
 

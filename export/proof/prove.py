@@ -1,4 +1,4 @@
-"""The proof: every format against eager float32 and against float64, and against itself where nothing may change.
+"""The proof: every format against eager float32 and float64, and against itself under changes that must not matter.
 
 Eager answers all cases first, so that the model can be let go before the formats are loaded one by one.
 """

@@ -1,4 +1,4 @@
-"""Quality of what is exported: how often a bundle's own `top_k` names what a test user did next."""
+"""Quality of a bundle: how often its own `top_k` lists a test user's next item."""
 
 from __future__ import annotations
 

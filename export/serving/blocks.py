@@ -1,4 +1,4 @@
-"""The blocks of the model by name: to say where two formats part, not only that they do.
+"""The blocks of the model by name, so that two formats can be compared block by block.
 
 Blocks are `embedding`, `positions` (the embedded items with their places), `cell 1` and so on, `pooling` (with the
 context beside it) and `head`. In what torch exports they are found by the modules that the nodes came from; ONNX files

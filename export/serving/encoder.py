@@ -1,4 +1,4 @@
-"""The encoder for inference: `BST.user_vectors` with less work, and the same vectors but for rounding.
+"""The encoder for inference: the vectors of `BST.user_vectors` but for rounding, with less work.
 
 Most histories are short, so most slots of a batch are padding. Here the real slots of the whole batch stand packed in
 one table `[N, D]`, and all but attention runs on that. Its row 0 belongs to no slot: it keeps the table from being

@@ -1,4 +1,4 @@
-"""The signatures as torch code: once at index level, and once more with raw ids in front and behind.
+"""The signatures as torch code: once at index level, and once with raw ids as inputs and outputs.
 
 All but `ServedModel` can be scripted, and all of it runs eagerly and is exported by `torch.export`. No
 `from __future__ import annotations`, because TorchScript reads the annotations of attributes.

@@ -1,4 +1,4 @@
-"""Raw ids and their indices for requests: numpy and a dict alone.
+"""Raw ids and their indices for requests, with numpy and a dict alone.
 
 A library with threads of its own (polars) would wait for ever in the path of a request, in a process that was forked
 after it was used.

@@ -1,4 +1,4 @@
-"""Compact copies of the output layer, with bounds: what tells, without reading all weights, who can be among the best.
+"""Compact copies of the output layer, with bounds that show which items can be among the best.
 
 A score is `s_j = b_j + u w_j` for user vector u. Written from a centre c, `s_j = b'_j + d w_j` with `d = u - c` and
 `b'_j = b_j + c w_j`. Both d and w_j are cut to the few coordinates that matter most, `y = d P` and `x_j = w_j P`; of

@@ -1,4 +1,4 @@
-"""Which compact copies of the output layer pay for this model: by what they would cost its held-out users.
+"""The choice of compact copies of the output layer, by their estimated cost for the model's held-out users.
 
 Times are in microseconds, by the rates of `export.shortlist.rates`.
 """

@@ -1,4 +1,4 @@
-"""The rates of a core that the choice of a shortlist rests on, measured where an export runs.
+"""The rates of a core on which the choice of a shortlist rests, measured where the export runs.
 
 Each is measured with the operator of ONNX Runtime that a bundle's `top_k` uses. Another choice changes no answer.
 """

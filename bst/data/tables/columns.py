@@ -1,4 +1,4 @@
-"""Columns of a table as ids or categories: what is a number, what is text, what is missing."""
+"""Columns of a table as ids or categories: their type, and their missing values."""
 
 from __future__ import annotations
 

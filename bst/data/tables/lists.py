@@ -1,4 +1,4 @@
-"""Lists in cells: a row of a user with the items, and their times, becomes a row an event."""
+"""Lists in cells: a row of a user with lists of items and times becomes a row an event."""
 
 from __future__ import annotations
 

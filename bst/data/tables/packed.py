@@ -1,4 +1,4 @@
-"""Tables that are packed: a small file may unpack to more than memory holds, so it is asked before it is unpacked."""
+"""Packed tables: a small file may unpack to more than memory holds, so its size is checked before it is unpacked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of a table: one file, or those of a folder or of a pattern, in order, with what the names of folders say."""
+"""Parts of a table: one file, or those of a folder or pattern, in order, with columns from the names of folders."""
 
 from __future__ import annotations
 

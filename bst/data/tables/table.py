@@ -1,4 +1,4 @@
-"""A table: the parts of a file, folder or pattern as one set of named columns, read only as far as is asked."""
+"""A table: the parts of a file, folder or pattern as one set of named columns. Only needed columns are read."""
 
 from __future__ import annotations
 

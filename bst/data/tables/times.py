@@ -1,4 +1,4 @@
-"""Times of events: numbers or dates that begin with the year; what may be read in two ways is refused."""
+"""Times of events: numbers, or dates that begin with the year. An ambiguous date is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// How long a call takes, from raw ids in to raw ids out.
+// The time of a call, from raw ids in to raw ids out.
 #pragma once
 
 #include <bst/detail/golden.hpp>

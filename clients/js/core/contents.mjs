@@ -1,5 +1,5 @@
 // @ts-check
-/** The files of a bundle: where their bytes come from, which there are, and whether they are those of the manifest. */
+/** The files of a bundle: the source of their bytes, their list, and their comparison with the manifest. */
 
 import { CheckError, InputError, messageOf } from "./errors.mjs";
 import { parseJson } from "./text.mjs";

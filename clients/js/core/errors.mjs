@@ -1,5 +1,5 @@
 // @ts-check
-/** What a bundle or its caller can get wrong, and the words of an error. */
+/** Errors of a bundle or of its caller, and their wording. */
 
 /** Something that the user gave cannot be used. The message names the value and the remedy. */
 export class InputError extends Error {}

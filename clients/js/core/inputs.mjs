@@ -1,5 +1,5 @@
 // @ts-check
-/** What is said of users becomes the inputs of a signature; what the model answers becomes ids again. */
+/** Users' histories and context as inputs of a signature, and its outputs as raw ids. */
 
 import { InputError } from "./errors.mjs";
 import { axes, rowsOf } from "./tensors.mjs";

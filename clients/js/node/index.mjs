@@ -1,5 +1,5 @@
 // @ts-check
-/** What `@bst/node` gives: a bundle in a folder, opened or verified. */
+/** The public names of `@bst/node`: a bundle in a folder, opened or verified. */
 
 import {
   Bundle,

@@ -1,5 +1,5 @@
 // @ts-check
-/** The page from the first byte to the model, or to what went wrong on the way. */
+/** The loading of the page: from the first byte to the model, or to an error message. */
 
 import { loadModel } from "./model.mjs";
 import { keepForOffline } from "./offline.mjs";

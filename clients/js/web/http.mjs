@@ -1,5 +1,5 @@
 // @ts-check
-/** A bundle beside this page, fetched and hashed here. What its manifest does not list cannot be seen over HTTP. */
+/** A bundle beside this page, fetched and hashed here. Files outside its manifest cannot be seen over HTTP. */
 
 /** No answer at all: the server is gone, or this device is offline. */
 export class NoAnswer extends Error {}

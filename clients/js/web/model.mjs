@@ -1,5 +1,5 @@
 // @ts-check
-/** The model in this browser: fetched and hashed once, then asked without any request. */
+/** The model in this browser: fetched and hashed once, then called without any request. */
 
 import {
   Bundle,

@@ -1,5 +1,5 @@
 // @ts-check
-/** The page once the model is there: what a person picks is asked of the model, and the answer drawn. */
+/** The page once the model is loaded: it calls the model with the chosen items and draws the answer. */
 
 import { idOf, messageOf } from "@bst/core";
 import { Catalogue } from "./catalogue.mjs";

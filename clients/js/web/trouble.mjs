@@ -1,5 +1,5 @@
 // @ts-check
-/** What went wrong while loading, in words that say what to do. */
+/** Errors while loading, each with a remedy. */
 
 import { CheckError, InputError } from "@bst/core";
 import { NoAnswer } from "./http.mjs";

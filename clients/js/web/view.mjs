@@ -1,5 +1,5 @@
 // @ts-check
-/** What the page draws: plain functions from values to elements. */
+/** The drawing of the page: plain functions from values to elements. */
 
 /** @import { Report, Vocabulary } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */

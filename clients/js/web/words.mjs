@@ -1,5 +1,5 @@
 // @ts-check
-/** Sentences of the page that depend on what is there. */
+/** Sentences of the page that depend on the bundle and its state. */
 
 /** @import { Manifest } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */

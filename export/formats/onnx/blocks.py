@@ -1,4 +1,4 @@
-"""The blocks of the model inside an ONNX file: marked when it is written, given as outputs when it is looked into."""
+"""The blocks of the model inside an ONNX file: marked when it is written, read as outputs when it is inspected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of an ONNX file: whether it is valid, says of itself what a signature states, and where its weights lie."""
+"""Checks of an ONNX file: its validity, its inputs and outputs against the signature, and the place of its weights."""
 
 from __future__ import annotations
 

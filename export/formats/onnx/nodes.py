@@ -1,4 +1,4 @@
-"""Writes nodes of an ONNX graph one after another, each with a name that says who wrote it."""
+"""A writer of ONNX nodes, one after another, each with a name that shows where it comes from."""
 
 from __future__ import annotations
 

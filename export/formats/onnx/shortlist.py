@@ -1,4 +1,4 @@
-"""`top_k` as a graph that reads a compact copy of the output layer, and of the layer itself only the rows that matter.
+"""`top_k` as a graph that reads a compact copy of the output layer, and only the needed rows of the layer itself.
 
 Bounds of all scores (`export.shortlist.bounds`) give a shortlist; its rows are scored exactly, and the k-th best of
 them tells whether any other item could be among the k best. Where one could, all that could are scored as well; where

@@ -1,4 +1,4 @@
-"""Kinds of files, told by their first bytes and never by their names: those that are read, and a remedy for others."""
+"""Kinds of files, recognised by their first bytes, never by their names; for kinds that are not read, a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet as a source, and what its footer says of how many values there are."""
+"""Parquet as a source, and the number of its values as its footer states it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quotes of a text whose fields may be quoted: rows that go over several lines, and quotes that nobody can read."""
+"""Quotes in a text whose fields may be quoted: rows that span lines, and quotes that cannot be read."""
 
 from __future__ import annotations
 

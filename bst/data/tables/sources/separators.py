@@ -1,4 +1,4 @@
-"""Separators of fields: found by looking at the first lines of a text, or named by a person."""
+"""Separators of fields: detected from the first lines of a text, or named by the user."""
 
 from __future__ import annotations
 

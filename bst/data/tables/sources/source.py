@@ -1,4 +1,4 @@
-"""Sources: a file as named columns that are not read yet; what a person says of how it is laid out."""
+"""Sources: a file as named columns that are not read yet, and the user's settings for its layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-// What a bundle says of itself: manifest.json, as values.
+// manifest.json as values.
 #pragma once
 
 #include "signature.hpp"

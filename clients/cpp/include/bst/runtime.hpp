@@ -1,4 +1,4 @@
-// What a runtime implements, and the guards around it. `bst::OnnxRuntime` and `bst::LibTorch` are two.
+// The interface of a runtime, and the guards around it. `bst::OnnxRuntime` and `bst::LibTorch` implement it.
 #pragma once
 
 #include <sys/utsname.h>

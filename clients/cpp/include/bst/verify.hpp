@@ -1,4 +1,4 @@
-// Is a bundle whole, and does it answer here as it did where it was exported?
+// Verification: the files of a bundle against its manifest, its answers against the recorded ones.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
 // @ts-check
-/** The fields of a manifest by its JSON Schema: types, bounds and defaults. What it does not know is left out. */
+/** The fields of a manifest by its JSON Schema: types, bounds and defaults. Unknown fields are left out. */
 
 import { toJson } from "../text.mjs";
 import { DEFINITIONS } from "./schema.mjs";

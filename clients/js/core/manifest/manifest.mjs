@@ -1,5 +1,5 @@
 // @ts-check
-/** What `manifest.json` states, judged by the rules of `docs/reference/manifest.md`. */
+/** The content of `manifest.json`, checked by the rules of `docs/reference/manifest.md`. */
 
 import { readJson } from "../contents.mjs";
 import { InputError } from "../errors.mjs";

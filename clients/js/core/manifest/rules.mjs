@@ -1,5 +1,5 @@
 // @ts-check
-/** What a sound manifest states beyond the types of its fields: the rules of `docs/reference/manifest.md`. */
+/** The rules of `docs/reference/manifest.md`: conditions beyond the types of the fields. */
 
 import { pythonic } from "../text.mjs";
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** When are two answers equal? The rule is that of `export/contract/parity.py`; its words are too. */
+/** The rule by which two answers are equal; rule and wording are those of `export/contract/parity.py`. */
 
 import { rowsOf } from "../tensors.mjs";
 import { pythonic } from "../text.mjs";

@@ -1,4 +1,4 @@
-// JSON that somebody else has written: bounded, and read by name, so that an error says where it is.
+// Untrusted JSON: bounded, and read by name, so that an error says where it is.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// When are two answers equal? The rule of `bst verify` (docs/reference/bundle.md, "When are two answers
-// equal?").
+// The rule of `bst verify` by which two answers are equal (docs/reference/bundle.md, "When are two
+// answers equal?").
 #pragma once
 
 #include <algorithm>
