@@ -161,7 +161,7 @@ def demo(
 
 
 def _config(given: dict[str, Any], longest: int) -> BenchConfig:
-    """Settle what was not given by the mode, and refuse what cannot be measured."""
+    """Complete the options with the defaults of the mode, and refuse what cannot be measured."""
     values = dict(given)
     for mode in given.get("modes", ()):
         values = {**OF_MODE.get(mode, {}), **values}
@@ -221,7 +221,7 @@ def _tell(record: BenchRecord) -> None:
 
 
 def _list(given: str | None, kind: Callable[[str], T]) -> tuple[T, ...] | None:
-    """Read values separated by commas; the same number twice is once, the same name twice is twice."""
+    """Read values separated by commas. A repeated number counts once, a repeated name twice."""
     if given is None:
         return None
     parts = split_list(given)

@@ -27,7 +27,7 @@ HEARD: list[int] = []  # signals that are to end this process
 
 
 class Terminated(BaseException):
-    """SIGTERM has come."""
+    """The signal SIGTERM, as an exception."""
 
 
 def build_app() -> Group:
@@ -105,7 +105,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _typed(arguments: list[str]) -> Any:
-    """Let typer run the command, and write out all that it said."""
+    """Run the command by typer, and write out its messages."""
     try:
         code = build_app().main(args=arguments, prog_name="bst", standalone_mode=False)
         sys.stdout.flush()
@@ -119,7 +119,7 @@ def _typed(arguments: list[str]) -> Any:
 
 
 def _heed_signals() -> None:
-    """Let SIGTERM end the command as Ctrl-C does, with nothing left half-written.
+    """Make SIGTERM end the command as Ctrl-C does, with nothing left half-written.
 
     Processes of torchrun wait for one another in C++, where Python hears no signal: SIGTERM ends them as they are.
     """

@@ -31,7 +31,7 @@ TRAINING = TrainConfig()
 
 
 def _of(group: str, help: str, *flags: str) -> Any:
-    """Make an option that stands in a group of the help."""
+    """Make an option of a group of the help."""
     return typer.Option(*flags, help=help, rich_help_panel=group)
 
 
@@ -217,7 +217,7 @@ def _ks(text: str) -> tuple[int, ...]:
 
 
 def _silent(*words: object, flush: bool = False) -> None:
-    """Print nothing, in the processes that leave it to the first one."""
+    """Print nothing, in the processes other than the first."""
 
 
 def _merged(settings: Settings, **tables: Changes) -> Settings:

@@ -41,7 +41,9 @@ class Table(Frozen):
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether Python and TorchScript can have it as the name of an argument; of others than ASCII, not both can."""
+    """Return whether Python and TorchScript accept a text as the name of an argument; TorchScript accepts ASCII
+    only.
+    """
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
@@ -70,7 +72,7 @@ class ContextFeature(Frozen):
 
 
 class Architecture(Table):
-    """The sizes that a person chooses.
+    """The sizes of a model that a user chooses.
 
     Those that the data gives are added by `BSTConfig`.
     """
@@ -116,7 +118,7 @@ class Architecture(Table):
 
 
 class BSTConfig(Architecture):
-    """All that `BST` needs to be built. `context` fixes the order of the context features."""
+    """The arguments of `BST`. `context` fixes the order of the context features."""
 
     num_items: Positive
     context: tuple[ContextFeature, ...] = ()
@@ -139,14 +141,14 @@ class BSTConfig(Architecture):
 
     @property
     def encoder_weights(self) -> int:
-        """How many weights every call reads besides embeddings and output layer: those of cells and head."""
+        """The number of weights that every call reads besides embeddings and output layer: those of cells and head."""
         dim, wide = self.dim, self.ff_width
         cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
         return self.num_blocks * cell + sum((width + 1) * following for width, following in pairwise(self.head_sizes))
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of the weights and buffers that a run keeps of a model."""
+        """The bytes of the weights and buffers that a run keeps of a model."""
         items = (self.num_items + 1) * self.dim
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
@@ -154,7 +156,7 @@ class BSTConfig(Architecture):
         return FLOAT_BYTES * (items + categories + self.encoder_weights + output + positions)
 
     def require_memory(self, copies: int, beside: int = 0) -> None:
-        """Refuse a model of which `copies`, one mask, and the bytes that are `beside` do not fit into free memory.
+        """Refuse a model whose `copies`, one mask, and the bytes `beside` them exceed free memory.
 
         Raises:
             InputError: with both sizes and the settings that decide them.
@@ -169,7 +171,7 @@ class BSTConfig(Architecture):
 
 
 class DataConfig(Table):
-    """Where in the tables things stand, and which events are held out."""
+    """The columns of the tables, and the events that are held out."""
 
     user_column: str = "user_id"
     """The column of users."""
@@ -251,7 +253,7 @@ class DataConfig(Table):
 
 
 class TrainConfig(Table):
-    """How the weights are found."""
+    """The training of the weights."""
 
     epochs: Positive = 16
     """Passes over the data."""
@@ -310,7 +312,7 @@ class TrainConfig(Table):
 
 
 class Settings(Frozen):
-    """What a `train.toml` may hold: the tables `[model]`, `[training]` and `[data]`, every key optional."""
+    """The content of a `train.toml`: the tables `[model]`, `[training]` and `[data]`, every key optional."""
 
     model: Architecture = Architecture()
     training: TrainConfig = TrainConfig()

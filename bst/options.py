@@ -40,7 +40,7 @@ class TableOption:
     default: str = ""
 
     def parameter(self, default: str) -> inspect.Parameter:
-        """Make the parameter of a command, whose help says the `default`."""
+        """Make the parameter of a command, whose help states the `default`."""
         flags = self.flags or (f"--{self.setting.replace('_', '-')}",)
         said = f"{self.help}  [default: {default}]" if default else self.help
         option = typer.Option(*flags, help=said, rich_help_panel=INPUT, show_default=False)
@@ -94,7 +94,7 @@ TRAINING_OPTIONS = (
 
 
 def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Body], Body]:
-    """Give a command `options`; its parameter `data` is the settings that were asked for, by name.
+    """Give a command `options`; its parameter `data` receives the settings that the user chose, by name.
 
     Args:
         of_a_run: those that are not given are as a run has them.
@@ -137,7 +137,7 @@ def _changes(values: Mapping[TableOption, Any]) -> Changes:
 
 
 def changed(data: DataConfig, changes: Changes) -> DataConfig:
-    """Give `data` with `changes`; its settings of times go where the order of the file is asked for.
+    """Return `data` with `changes`; without its settings of times where the order of the file is chosen.
 
     Raises:
         InputError: they contradict each other.

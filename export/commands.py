@@ -126,7 +126,7 @@ def export(
 
 
 def _chosen(k: int | None, max_k: int | None, exclude_history: bool | None, others: dict[str, Any]) -> dict[str, Any]:
-    """What the command line says of the settings, without what it leaves at its default."""
+    """Return the settings that the command line gives, without those at their default."""
     if k is not None and max_k is not None:
         raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
     top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
@@ -155,7 +155,7 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
 
 
 def quality_lines(quality: Quality | None, top_k: TopK) -> Iterator[str]:
-    """Say what the run measured and what the bundle's `top_k` gives, and whether both follow one rule."""
+    """Write the metrics of the run and of the bundle's `top_k`, and whether both follow one rule."""
     served = "leaves out what the history holds" if top_k.exclude_history else "keeps items of the history"
     if quality is None:
         yield f"top_k {served}; the run does not say how good it is"

@@ -21,7 +21,7 @@ HOST, PORT = "127.0.0.1", 8000
 
 
 def require_server(host: str = HOST, port: int = PORT) -> None:
-    """Refuse what would keep the page from being served, before any work is done for it.
+    """Refuse what would prevent serving the page, before any work is done for it.
 
     Args:
         port: any that is free, if 0.
@@ -68,7 +68,7 @@ def require_page(bundle: Path) -> None:
 
 
 def serve_page(bundle: Path, *, host: str = HOST, port: int = PORT, browser: bool = True) -> int:
-    """Serve the page of `bundle` until Ctrl-C or SIGTERM, print its address, and give the exit code of the server.
+    """Serve the page of `bundle` until Ctrl-C or SIGTERM, print its address, and return the exit code of the server.
 
     Args:
         browser: whether to open the page there, for a person at a terminal with a display.
@@ -97,6 +97,6 @@ def serve_page(bundle: Path, *, host: str = HOST, port: int = PORT, browser: boo
 
 
 def _sees_a_display() -> bool:
-    """Whether somebody is there to see a browser. Without a display, one of text would take over the terminal."""
+    """Return whether there is a display for a browser. Without one, a text browser would take over the terminal."""
     displayed = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     return sys.stdout.isatty() and (displayed or sys.platform in ("darwin", "win32"))

@@ -34,7 +34,7 @@ CODE = (".py", ".mjs", ".js", ".hpp", ".cpp")
 
 
 def sources(*folders: str) -> list[Path]:
-    """The files that git knows below `folders`, and new ones that it does not ignore."""
+    """List the files that git knows below `folders`, and new ones that it does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", *folders], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -55,12 +55,12 @@ def lines_of(path: Path) -> list[str]:
 
 
 def source_lines(path: Path) -> int:
-    """Lines that are neither empty nor a comment; docstrings count."""
+    """Count the lines that are neither empty nor a comment; docstrings count."""
     return sum(bool(line.strip()) and not line.strip().startswith(("#", "//", "*", "/*")) for line in lines_of(path))
 
 
 def functions(paths: list[Path]) -> Iterator[tuple[int, str]]:
-    """Lines of each Python function, without those of its docstring."""
+    """Count the lines of each Python function, without those of its docstring."""
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.end_lineno:
@@ -72,7 +72,7 @@ def functions(paths: list[Path]) -> Iterator[tuple[int, str]]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The modules of this project that a Python file imports, anywhere in it."""
+    """Yield the modules of this project that a Python file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
@@ -88,7 +88,7 @@ def room_of(module: str) -> tuple[str, str] | None:
 
 
 def arrows() -> set[tuple[tuple[str, str], tuple[str, str], str]]:
-    """Each import from one room into another: from, to, and the file that it stands in."""
+    """List each import from one room into another: from, to, and the file that it stands in."""
     found = set()
     for path in (one for one in sources(*PACKAGES) if one.suffix == ".py"):
         name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
@@ -106,12 +106,12 @@ def height(room: tuple[str, str]) -> int:
 
 
 def arrows_up() -> list[str]:
-    """Imports of a room from a higher floor."""
+    """List the imports of a room from a higher floor."""
     return sorted(f"{file} imports {'.'.join(there)}" for here, there, file in arrows() if height(there) > height(here))
 
 
 def unplaced() -> list[str]:
-    """Folders and files of the packages that stand on no floor."""
+    """List folders and files of the packages that stand on no floor."""
     found = set()
     for path in (one for one in sources(*PACKAGES) if one.suffix == ".py"):
         package, *rest = path.relative_to(ROOT).with_suffix("").parts
@@ -121,7 +121,7 @@ def unplaced() -> list[str]:
 
 
 def circles() -> list[str]:
-    """Pairs of Python files that import one another, directly or by way of others."""
+    """List the pairs of Python files that import one another, directly or by way of others."""
     names = {
         path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
         for path in sources(*PACKAGES)
@@ -139,7 +139,9 @@ def circles() -> list[str]:
 
 
 def copied_lines(paths: list[Path]) -> dict[str, int]:
-    """Lines that stand in two files, `COPIED` or more in a row and not all punctuation, by the pair of files."""
+    """Count the lines that stand in two files, `COPIED` or more in a row and not all punctuation, by the pair of
+    files.
+    """
     places: dict[tuple[str, ...], set[Path]] = defaultdict(set)
     windows: dict[Path, list[tuple[str, ...]]] = {}
     for path in paths:
@@ -159,7 +161,7 @@ def copied_lines(paths: list[Path]) -> dict[str, int]:
 
 
 def public_names() -> dict[str, int]:
-    """Names in the `__all__` of each package and room."""
+    """Count the names in the `__all__` of each package and room."""
     found = {}
     for path in (one for one in sources(*PACKAGES) if one.name == "__init__.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

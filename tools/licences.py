@@ -62,7 +62,7 @@ class Package:
 
 
 def names(extra: str) -> set[str]:
-    """What `bst[extra]` brings, with all that these bring; without what only a torch with CUDA wants."""
+    """List what `bst[extra]` installs, with all dependencies; without those of a torch with CUDA alone."""
     for_cuda = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-cuda.lock").read_text(), flags=re.MULTILINE))
     found: set[tuple[str, str]] = set()
     waiting = [("bst", ""), ("bst", extra)]
@@ -78,7 +78,7 @@ def names(extra: str) -> set[str]:
 
 
 def licence(name: str) -> str:
-    """The SPDX expression where a package states one; otherwise what its metadata says, as SPDX; otherwise nothing."""
+    """Return the SPDX expression where a package states one; otherwise its metadata as SPDX; otherwise nothing."""
     stated = metadata(name)
     if "License-Expression" in stated:
         return str(stated["License-Expression"])

@@ -25,7 +25,7 @@ LOCKS = {
 
 
 def locked(wanted: list[str], files: list[Path], options: list[str]) -> Iterator[str]:
-    """One text a package, with hashes that hold on every platform; `files` say which versions to keep."""
+    """Write one text a package, with hashes that hold on every platform; `files` fix the versions to keep."""
     with TemporaryDirectory() as folder:
         found = Path(folder) / "found.txt"
         found.write_text("".join(path.read_text() for path in files if path.exists()))
@@ -49,7 +49,7 @@ def with_hash_of_cpu_build(package: str) -> str:
 
 
 def write(name: str, packages: Iterable[str]) -> None:
-    """A file that stays as it is keeps its time, so that `make install` has nothing to do."""
+    """Write a file unless it has that content: it keeps its time, so that `make install` has nothing to do."""
     path, text = ROOT / name, HEAD + "".join(packages)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)

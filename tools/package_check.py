@@ -20,7 +20,7 @@ OF_THE_REPOSITORY = {".ci/run", ".gitignore"}
 
 
 class PackageError(Exception):
-    """What is off, in one line."""
+    """A failed check, in one line."""
 
 
 def run(*command: str | Path, folder: Path) -> str:
@@ -67,7 +67,7 @@ def look_into(sdist: Path, wheel: Path, names: set[str]) -> None:
 
 
 def events(path: Path) -> None:
-    """60 users who go on from one item to the next, mostly."""
+    """Make up 60 users who mostly go on from one item to the next."""
     chance = random.Random(0)
     rows = [f"{user},{(user + step + chance.randrange(2)) % 20 + 1},{step}" for user in range(60) for step in range(12)]
     path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")

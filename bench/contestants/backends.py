@@ -24,19 +24,21 @@ Lacks = Callable[[Bundle], str | None]
 
 
 class Open(Protocol):
-    """Loads a signature for a number of threads; a function of a module, or a partial of one: processes take it."""
+    """A function that loads a signature for a number of threads; a module's function or a partial of one, so that it
+    pickles.
+    """
 
     def __call__(self, bundle: Bundle, signature: str, threads: int) -> Session: ...
 
 
 def nothing(bundle: Bundle) -> str | None:
-    """Lacks nothing."""
+    """Report that nothing is missing."""
     return None
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A name that a person may give, how it is opened, and what it lacks here.
+    """A backend by name: how it is opened, and what it lacks on this machine.
 
     `exact`: its answers are meant to be equal to eager. `peer`: an opponent; it may fail and the command does not.
     """
@@ -54,7 +56,7 @@ class Backend:
         return not self.peer and self.name.startswith(("onnxruntime", "openvino"))
 
     def missing(self, bundle: Bundle) -> str | None:
-        """Say why it cannot be measured on this machine or with this bundle, or None."""
+        """Say why the backend cannot be measured on this machine or with this bundle, or None."""
         if self.device == "cuda" and not torch.cuda.is_available():
             return "no CUDA device here"
         return self.lacks(bundle)
@@ -133,7 +135,7 @@ BACKENDS: Registry[Backend] = Registry("backend", _listed())
 
 
 def find_backends(names: Iterable[str]) -> dict[str, Backend]:
-    """Look names up; `all` is every one, and one that comes again is measured again, as `name#2`.
+    """Look names up. `all` stands for every backend; a repeated name is measured again, as `name#2`.
 
     Raises:
         InputError: a name is not known; the known ones are listed.

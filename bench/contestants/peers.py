@@ -43,7 +43,7 @@ FILE = "model.onnx"
 
 @dataclass(frozen=True)
 class Opponent:
-    """A way to serve that people have today. Add one to `OPPONENTS`, and `--peers` measures it.
+    """A common way to serve a model, to compare with. Add one to `OPPONENTS`, and `--peers` measures it.
 
     Attributes:
         name: what a person may give, as that of a backend.
@@ -99,22 +99,22 @@ def build_peers(
 
 
 def open_torch(bundle: Bundle, signature: str, threads: int, *, prepared: Callable[[torch.nn.Module], Any]) -> Session:
-    """The plain module, prepared as an opponent would."""
+    """Open the plain module, prepared as an opponent would."""
     return bundle.looked_up(signature, "index", lambda stated: _PlainTorch(stated, prepared(_plain(bundle, stated))))
 
 
 def open_onnx(bundle: Bundle, signature: str, threads: int, *, path: Path) -> Session:
-    """A file that was built before, in ONNX Runtime."""
+    """Open a file of `build_peers` in ONNX Runtime."""
     return bundle.looked_up(signature, "index", lambda stated: _PlainOnnx(stated, path, threads))
 
 
 def open_openvino(bundle: Bundle, signature: str, threads: int, *, path: Path) -> Session:
-    """A file that was built before, in OpenVINO."""
+    """Open a file of `build_peers` in OpenVINO."""
     return bundle.looked_up(signature, "index", lambda stated: _PlainOpenVino(stated, path, threads, {}))
 
 
 def whole_inputs(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Inputs by index with a context in any case: `[batch, 0]` where the model has none."""
+    """Return inputs by index with a context in any case: `[batch, 0]` where the model has none."""
     none = np.zeros((len(inputs["items"]), 0), dtype=np.int64)
     return {name: np.ascontiguousarray(inputs.get(name, none)) for name in ("items", "context", *inputs)}
 
@@ -223,7 +223,7 @@ OPPONENTS: Registry[Opponent] = Registry(
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep back what exporters print and log."""
+    """Suppress what exporters print and log."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

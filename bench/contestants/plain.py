@@ -35,7 +35,7 @@ class PlainTopK(nn.Module):
 
 
 class PlainTopKOfNew(nn.Module):
-    """Without what the history holds."""
+    """Plain `top_k` without the items of the history."""
 
     k: Final[int]
 
@@ -68,7 +68,9 @@ class PlainEncodeUser(nn.Module):
 
 
 def plain(model: BST, signature: Signature, top_k: TopK) -> nn.Module:
-    """The plain module of a signature. It takes `items`, `context` (`[batch, 0]` where there is none), `candidates`."""
+    """Return the plain module of a signature. Its inputs are `items`, `context` (`[batch, 0]` where there is none),
+    `candidates`.
+    """
     made: dict[str, Callable[[], nn.Module]] = {
         "all_scores": lambda: PlainAllScores(model),
         "top_k": lambda: (PlainTopKOfNew if top_k.exclude_history else PlainTopK)(model, top_k.limit),

@@ -20,14 +20,14 @@ from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
 
 def open_format(bundle: Bundle, signature: str, threads: int, *, kind: str) -> Session:
-    """Open what the bundle holds, as everybody does."""
+    """Open a file of the bundle by the bundle's own session."""
     return bundle.session(kind, signature, threads=threads)
 
 
 def open_eager(
     bundle: Bundle, signature: str, threads: int, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Session:
-    """The Python model; in bfloat16 with its weights too."""
+    """Open the Python model; in bfloat16, its weights are bfloat16 too."""
     served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
     stated = bundle.signature_at(signature, bundle.manifest.ids)
     return TorchSession(stated, served.method(stated), device)
@@ -36,7 +36,7 @@ def open_eager(
 def open_compiled(
     bundle: Bundle, signature: str, threads: int, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Session:
-    """`torch.compile` for dynamic sizes. Text ids are looked up outside."""
+    """Open the model by `torch.compile` for dynamic sizes. Text ids are looked up outside."""
 
     def opened(stated: Signature) -> Session:
         served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
@@ -48,7 +48,7 @@ def open_compiled(
 def open_torchscript(
     bundle: Bundle, signature: str, threads: int, *, frozen: bool = True, optimize: bool = False, device: str = "cpu"
 ) -> Session:
-    """The scripted model: as it is, frozen, or optimized for inference."""
+    """Open the scripted model: as it is, frozen, or optimized for inference."""
     record = bundle.manifest.format("torchscript")
 
     def opened(stated: Signature) -> Session:
@@ -68,7 +68,7 @@ def open_onnxruntime(
     optimization: str = "all",
     provider: str = "CPUExecutionProvider",
 ) -> Session:
-    """ONNX Runtime with a level of graph optimisation and a provider."""
+    """Open ONNX Runtime with a level of graph optimisation and a provider."""
     record = bundle.manifest.format("onnx")
     path = bundle.path / record.entries[signature].path
     return bundle.looked_up(
@@ -86,7 +86,7 @@ def open_onnxruntime(
 
 
 def open_openvino(bundle: Bundle, signature: str, threads: int) -> Session:
-    """The bundle's ONNX in OpenVINO, told to compute in float32: by itself it takes bfloat16 where the CPU has it."""
+    """Open the bundle's ONNX in OpenVINO, set to float32: by default it uses bfloat16 where the CPU has it."""
     record = bundle.manifest.format("onnx")
     path = bundle.path / record.entries[signature].path
     return bundle.looked_up(
@@ -97,7 +97,7 @@ def open_openvino(bundle: Bundle, signature: str, threads: int) -> Session:
 
 
 def open_cuda_graph(bundle: Bundle, signature: str, threads: int, *, dtype: torch.dtype) -> Session:
-    """The Python model, replayed as a CUDA graph for each shape."""
+    """Open the Python model, replayed as a CUDA graph for each shape."""
 
     def opened(stated: Signature) -> Session:
         served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to("cuda", dtype)
@@ -107,7 +107,7 @@ def open_cuda_graph(bundle: Bundle, signature: str, threads: int, *, dtype: torc
 
 
 def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype: torch.dtype) -> Session:
-    """A package compiled for the GPU of this machine, now: those of a bundle are for CPUs."""
+    """Compile a package for the GPU of this machine and open it: those of a bundle are for CPUs."""
 
     def opened(stated: Signature) -> Session:
         model = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).scorer.model.to("cuda", dtype)
@@ -121,7 +121,7 @@ def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype
 
 
 def ids_of_tensors(bundle: Bundle) -> Ids:
-    """The level at which ids can go through tensors alone."""
+    """Return the level at which ids can go through tensors alone."""
     return bundle.manifest.ids if can_hold_raw_ids(bundle.vocabularies) else "index"
 
 
@@ -146,7 +146,9 @@ class OpenVinoSession(Session):
 
 
 class CudaGraphSession(TorchSession):
-    """Records the kernels of a call once for each combination of shapes, and replays them on inputs copied in."""
+    """A session that records the kernels of a call once for each combination of shapes, and replays them on inputs
+    copied in.
+    """
 
     def __init__(self, signature: Signature, method: Any, device: str) -> None:
         super().__init__(signature, method, device)

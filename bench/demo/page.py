@@ -16,7 +16,7 @@ from export import Manifest
 
 @dataclass(frozen=True)
 class Household:
-    """One household as the page shows it: names of what it bought last, what is recommended, what came next."""
+    """One household of the page: the names of its last purchases, of its recommendations and of its next purchases."""
 
     about: str
     history: list[str]
@@ -27,7 +27,7 @@ class Household:
 
 @dataclass(frozen=True)
 class Demo:
-    """All that the page is made of."""
+    """The content of the page."""
 
     dataset: Dataset
     result: TrainingResult
@@ -40,7 +40,7 @@ class Demo:
 
 
 def demo_page(demo: Demo) -> str:
-    """Lay everything out as one page (see `bench.report.page`)."""
+    """Write everything as one page (see `bench.report.page`)."""
     sequences, quality = demo.dataset.sequences, demo.result.test
     model, popular, markov = quality.model, *(quality.baselines[name].hr[10] for name in ("popularity", "markov"))
     worst = max(record.max_error for record in demo.manifest.parity)

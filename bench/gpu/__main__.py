@@ -87,7 +87,7 @@ def _told(found: dict[str, Any]) -> str:
 
 
 def _in_time(job: Job, name: str, seconds: float) -> dict[str, Any]:
-    """Run a part in a process of its own and give what it found, or how it ended."""
+    """Run a part in a process of its own and return its result, or how it ended."""
     started = time.monotonic()
     command = [sys.executable, "-m", "bench.gpu", "--part", name, "--out", job.folder, "--device", job.device]
     found: dict[str, Any]
@@ -112,7 +112,7 @@ def _in_time(job: Job, name: str, seconds: float) -> dict[str, Any]:
 
 
 def _answer(job: Job, name: str) -> None:
-    """Run a part in this process and leave its answer for the one that started it."""
+    """Run a part in this process and write its result for the parent process."""
     try:
         found = PARTS[name].run(job)
         wrong = "; ".join(found.pop("failures", ()))

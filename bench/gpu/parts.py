@@ -34,7 +34,9 @@ BUNDLE = "bundle"
 
 @dataclass(frozen=True)
 class Job:
-    """Where a part works and on what. `small` is for machines without a GPU and for tests: it measures nothing true."""
+    """The inputs of a part: folder, device and sizes. `small` is for machines without a GPU and for tests: its
+    numbers mean nothing.
+    """
 
     folder: Path
     device: str
@@ -51,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Part:
-    """One part: what it does, how long it may take, and the function that does it."""
+    """One part: its title, its time limit, and its function."""
 
     name: str
     about: str
@@ -70,7 +72,7 @@ def make_bundle(job: Job) -> None:
 def _measured(
     job: Job, of_device: dict[str, tuple[str, ...]], batch_sizes: tuple[int, ...] | None = None
 ) -> dict[str, Any]:
-    """Latency and parity of some backends beside eager on the CPU."""
+    """Measure latency and parity of some backends beside eager on the CPU."""
     config = BenchConfig(
         backends=("eager", *of_device[job.kind]),
         batch_sizes=batch_sizes or job.batch_sizes,
@@ -106,7 +108,7 @@ def latency(job: Job) -> dict[str, Any]:
 
 
 def _compiled(on_cuda: str, on_cpu: str, job: Job) -> dict[str, Any]:
-    """Measure what a compiler makes, at the smallest and the largest batch: each is compiled anew."""
+    """Measure compiled models at the smallest and the largest batch: each is compiled anew."""
     name = on_cuda if job.kind == "cuda" else on_cpu
     if not name:
         return {"missing": {on_cuda: f"device {job.device} has nothing like it"}}
@@ -143,7 +145,9 @@ def training(job: Job) -> dict[str, Any]:
 
 
 def _write_events(job: Job) -> Path:
-    """Write users who walk through the items one after the other, with steps of chance: there is something to learn."""
+    """Write users who step through the items in order, with some steps at random, so that there is something to
+    learn.
+    """
     users, length, items = (60, 12, 40) if job.small else (3000, 30, 500)
     rng = np.random.default_rng(0)
     steps = np.where(rng.random((users, length)) < 0.8, 1, rng.integers(1, items, (users, length)))
@@ -159,7 +163,8 @@ def _write_events(job: Job) -> Path:
 
 
 def _gradients_off_by(job: Job) -> float:
-    """How far the gradients of a wrapped model are from those of the plain one, relative to the largest.
+    """Return the largest difference of a wrapped model's gradients from the plain one's, relative to the largest
+    gradient.
 
     A function of its own, since the wrapped model must go before its world: gone last, it waits for the threads of the
     world while it keeps from them the lock of Python that they wait for.
@@ -176,7 +181,7 @@ def _gradients_off_by(job: Job) -> float:
 
 
 def collectives(job: Job) -> dict[str, Any]:
-    """Join a world of one process by nccl (gloo on the CPU): sums, gathers, and the gradients of a wrapped model.
+    """Join a world of one process by nccl (gloo on the CPU): test sums, gathers, and the gradients of a wrapped model.
 
     Raises:
         CheckError: one of them is not what it is without that world.

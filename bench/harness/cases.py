@@ -18,13 +18,13 @@ STRIDE = 37  # rounds begin at different inputs; a prime, so that every input co
 
 
 def pool_size(case: Case, most: int = MAX_POOL) -> int:
-    """How many different calls of a case are drawn, `MIN_POOL` to `most`."""
+    """Return the number of different calls drawn for a case, `MIN_POOL` to `most`."""
     rows = min(POOL_ROWS, POOL_SCORES // case.num_items)
     return int(np.clip(rows // case.batch_size, MIN_POOL, most))
 
 
 def first_input(launch: int, number: int, pool: int) -> int:
-    """The input that round `number` of `launch` begins with; launches have fewer than a thousand rounds."""
+    """Return the first input of round `number` of `launch`; launches have fewer than a thousand rounds."""
     return (launch * 1009 + number) * STRIDE % pool
 
 
@@ -68,13 +68,13 @@ def draw_inputs(
 
 
 def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:
-    """Lengths of the histories of held-out users."""
+    """Return the lengths of the histories of held-out users."""
     return np.array([len(history) for history in held_out(bundle)[0]])
 
 
 def held_out(bundle: Bundle) -> tuple[list[Array], Array]:
-    """Histories and contexts of held-out users, by index, that are not empty: the largest batch among the golden
-    vectors of the main signature.
+    """Return histories and contexts of held-out users, by index, that are not empty: the largest batch among the
+    golden vectors of the main signature.
     """
     manifest, vocabularies = bundle.manifest, bundle.vocabularies
     signature = manifest.main_signature()

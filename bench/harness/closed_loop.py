@@ -45,14 +45,14 @@ class Soaked:
 
     @property
     def growth(self) -> float | None:
-        """Of memory since the warm-up: 0.01 for 1 %."""
+        """The growth of memory since the warm-up: 0.01 for 1 %."""
         last = self.windows[-1].memory_mb
         return None if self.warm_mb is None or last is None else last / self.warm_mb - 1
 
 
 @dataclass
 class _Watch:
-    """What the threads share; each counts in a place of its own. `turn` is the window in hand, 0 the warm-up."""
+    """Shared state of the threads; each counts in a slot of its own. `turn` is the current window, 0 the warm-up."""
 
     counts: Counts  # [clients, windows + 1, BUCKETS]
     same_bits: Counts  # [clients]
@@ -70,7 +70,7 @@ class _Watch:
 
 
 def soak(session: Session, golden: Sequence[GoldenCall], clients: int, seconds: float) -> Soaked:
-    """Let `clients` threads call `session` for so many seconds, warm-up included.
+    """Call `session` from `clients` threads for so many seconds, warm-up included.
 
     Raises:
         InputError: the time is too short for a call in every window.
@@ -129,7 +129,7 @@ def soak(session: Session, golden: Sequence[GoldenCall], clients: int, seconds: 
 
 
 def _watched(watch: _Watch, seconds: float) -> list[float | None]:
-    """Go through the windows, and give the memory at the end of each, the warm-up's first."""
+    """Wait through the windows, and return the memory at the end of each, the warm-up's first."""
     memory = []
     lengths = [WARM_UP * seconds] + [(1 - WARM_UP) * seconds / WINDOWS] * WINDOWS
     for turn, length in enumerate(lengths):

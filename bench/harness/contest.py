@@ -79,7 +79,7 @@ class Contest:
             yield found
 
     def each(self, workers: dict[str, Worker], act: Callable[[str, Worker], None], order: list[str]) -> None:
-        """Let every backend that is still there act, in `order`."""
+        """Call a function for every backend that has not failed, in `order`."""
         for name in order:
             if name in self.backends:
                 with self.tolerant(name):
@@ -87,7 +87,7 @@ class Contest:
 
     @contextmanager
     def tolerant(self, name: str) -> Iterator[None]:
-        """Let a backend fail without the others; only the reference must not."""
+        """Record the failure of a backend and go on without it; the reference must not fail."""
         try:
             yield
         except CheckError as error:
@@ -98,7 +98,7 @@ class Contest:
                 self.broken.append(name)
 
     def parity(self, expected: Answers, actual: Answers) -> Parity:
-        """Compare the answers to every timed call; give the worst, with the swaps of all."""
+        """Compare the answers to every timed call; return the worst, with the swaps of all."""
         manifest = self.bundle.manifest
         stated = manifest.signature(self.config.signature)
         found = [compare(stated, want, got, manifest.tolerance) for want, got in zip(expected, actual, strict=True)]
@@ -113,11 +113,11 @@ def parity_of(found: list[Comparison]) -> Parity:
 
 
 def worst_parity(found: list[Parity]) -> Parity:
-    """The same of what was summed up already."""
+    """Sum up parities likewise."""
     worst = max(found, key=lambda one: (one.failure is not None, one.max_error or 0.0))
     return worst.model_copy(update={"swaps": sum(one.swaps for one in found)})
 
 
 def weight_bytes(path: Path) -> int:
-    """Bytes of the largest file of a bundle: about what a process needs for the weights."""
+    """Return the bytes of the largest file of a bundle: about what a process needs for the weights."""
     return max(one.stat().st_size for one in path.rglob("*") if one.is_file())

@@ -37,7 +37,7 @@ class Arrivals:
     at_least: int
 
     def times(self) -> Floats:
-        """Seconds from the start of each arrival, float64 `[arrivals]`."""
+        """Draw the seconds from the start to each arrival, float64 `[arrivals]`."""
         rng = np.random.default_rng(self.seed)
         count = max(self.at_least, int(self.rate_per_s * self.seconds))
         return np.cumsum(rng.exponential(1 / self.rate_per_s, count))
@@ -45,7 +45,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Served:
-    """What became of the arrivals.
+    """The outcome of the arrivals.
 
     Attributes:
         latencies_us: from intended arrival to answer, float64 `[arrivals]`, in order of arrival; infinite for what was

@@ -38,7 +38,7 @@ Answers = list[dict[str, np.ndarray[Any, Any]]]
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker loads: one signature of a bundle in one backend, on `cores`, as many as there are threads.
+    """The task of a worker: one signature of a bundle in one backend, on `cores`, as many as there are threads.
 
     `as_reference` is for the one whose answers others are compared with (see `export.compare`). `steady` memory is kept
     for the next call (see `ALLOCATOR`); without it, it comes and goes as where the backend will serve.
@@ -57,14 +57,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Warm:
-    """The answers to every input of a case, and whether the median stood still in the end."""
+    """The answers to every input of a case, and whether the median was stable at the end."""
 
     answers: Answers
     settled: bool
 
 
 class Worker:
-    """A process that loads one session; once it is there, the parent asks it for one thing at a time.
+    """A process that loads one session and then executes one command of the parent at a time.
 
     Raises (from every method):
         CheckError: the process failed or ended; the message says how.
@@ -82,7 +82,7 @@ class Worker:
         theirs.close()
 
     def wait(self) -> None:
-        """Return when the session is loaded."""
+        """Wait until the session is loaded."""
         self._answer()
 
     def warm_up(self, case: Case, window_s: float, windows: int) -> Warm:
@@ -99,7 +99,7 @@ class Worker:
         return self._ask("load", arrivals)
 
     def soak(self, clients: int, seconds: float) -> Soaked:
-        """Let threads replay the golden calls for long."""
+        """Replay the golden calls from several threads for a long time."""
         return self._ask("soak", clients, seconds)
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Worker:
 
 
 class _Measured:
-    """The worker's side: the session, and the prepared inputs of the case in hand."""
+    """The worker's side: the session, and the prepared inputs of the current case."""
 
     def __init__(self, task: Task) -> None:
         torch.set_num_threads(task.threads)

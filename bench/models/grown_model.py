@@ -24,7 +24,7 @@ SPREAD = 1.0  # standard deviation of the logarithm of a drawn length
 
 
 def grown(run: Run, num_items: int, seed: int = 0) -> Run:
-    """Give `run` a catalogue of `num_items`, at least as many as it has."""
+    """Return `run` with a catalogue of `num_items`, at least as many as it has."""
     config = run.config.model.model_copy(update={"num_items": num_items})
     known = run.config.model.num_items
     parts = _item_parts(run.model)
@@ -53,7 +53,7 @@ def grown(run: Run, num_items: int, seed: int = 0) -> Run:
 
 
 def cut(run: Run, median_length: int | None, seed: int = 0) -> Run:
-    """Leave of each held-out history a beginning, of a length drawn from a log-normal law with this median."""
+    """Cut each held-out history to its beginning, of a length drawn from a log-normal law with this median."""
     if median_length is None:
         return run
     items, context = run.heldout.items, run.heldout.context
@@ -66,7 +66,7 @@ def cut(run: Run, median_length: int | None, seed: int = 0) -> Run:
 
 
 def _item_parts(model: BST) -> dict[str, Tensor]:
-    """The parameters with a row an item, by name; the last rows are the items'."""
+    """Return the parameters with a row an item, by name; the last rows are the items'."""
     parts: dict[str, Tensor] = {"item_embedding.weight": model.item_embedding.weight}
     if model.tied_output:
         return {**parts, "output_bias": model.output_bias}

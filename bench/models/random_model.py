@@ -34,7 +34,7 @@ USERS = 64
 
 @dataclass(frozen=True)
 class RandomModel:
-    """What to make up.
+    """The sizes of a random model.
 
     Attributes:
         config: its sizes.

@@ -32,7 +32,7 @@ def main(task: dict[str, Any]) -> None:
 
 
 def onnxruntime_answer(task: dict[str, Any]) -> dict[str, Any]:
-    """As a service without torch would: NumPy and ONNX Runtime alone."""
+    """Answer as a service without torch would: NumPy and ONNX Runtime alone."""
     import numpy as np
     import onnxruntime
 
@@ -51,7 +51,7 @@ def onnxruntime_answer(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def torch_answer(task: dict[str, Any]) -> dict[str, Any]:
-    """TorchScript and AOTInductor by torch's own loaders."""
+    """Answer by torch's own loaders: TorchScript and AOTInductor."""
     import warnings
 
     import numpy as np
@@ -78,7 +78,7 @@ def torch_answer(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def library_answer(task: dict[str, Any]) -> dict[str, Any]:
-    """Everything else, as this project opens it."""
+    """Answer every other backend through this project's own sessions."""
     from pathlib import Path
 
     import numpy as np
@@ -103,7 +103,7 @@ def moment() -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that was resident; `ru_maxrss` would count what the starting process held."""
+    """Return the peak resident memory in MB; `ru_maxrss` would include memory of the parent process."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1e3
 

@@ -22,7 +22,7 @@ ROUNDED = 2  # decimals of a microsecond in the record: the clock's own grain is
 
 @dataclass
 class _Gathered:
-    """What has been gathered of one backend in one case so far."""
+    """The results of one backend in one case so far."""
 
     samples: Samples = field(default_factory=list)
     device: Samples = field(default_factory=list)
@@ -31,7 +31,7 @@ class _Gathered:
 
 
 def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], list[Rate]]:
-    """Measure every case of a contest at a number of threads, and what the machine could do meanwhile.
+    """Measure every case of a contest at a number of threads, and the machine's rates meanwhile.
 
     Every launch starts all backends anew; in each round all of them run, in an order shuffled anew, on the same inputs.
     The answers to all inputs are compared with eager in every launch.
@@ -95,7 +95,7 @@ def _take_turns(
 def _rows(
     contest: Contest, case: Case, gathered: dict[str, _Gathered], rates: dict[str, list[Rate]]
 ) -> list[LatencyRow]:
-    """The rows of a case, for the backends that are still there."""
+    """Return the rows of a case, for the backends that have not failed."""
     there = {name: gathered[name] for name in contest.backends}
     parity = {name: worst_parity(one.parity) for name, one in there.items()}
     pool = pool_size(case, contest.config.max_pool)
@@ -144,7 +144,7 @@ def _rows(
 
 
 def _works(contest: Contest, case: Case) -> dict[ShortlistRecord | None, list[Work]]:
-    """What the calls of a case need, with the shortlist of the bundle's ONNX file and without."""
+    """Count the work of the calls of a case, with the shortlist of the bundle's ONNX file and without."""
     manifest = contest.bundle.manifest
     calls = draw_calls(contest.bundle, case, contest.config.seed, contest.config.max_pool)
     return {
@@ -158,7 +158,7 @@ def _pooled(samples: Samples) -> Floats:
 
 
 def _inputs(samples: Samples, pool: int) -> list[list[Floats]]:
-    """The number of the input of each call, in the shape of `samples`."""
+    """Return the number of each call's input, in the shape of `samples`."""
     return [
         [
             ((first_input(launch, number, pool) + np.arange(len(calls))) % pool).astype(np.float64)

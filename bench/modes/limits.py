@@ -32,14 +32,14 @@ MIN_BYTES = 2**18
 
 @dataclass(frozen=True)
 class Work:
-    """What a call needs at least: bytes moved, floating-point operations (a multiply-add is two)."""
+    """The least work of a call: bytes moved, floating-point operations (a multiply-add is two)."""
 
     moved_bytes: int
     operations: int
 
 
 def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistRecord | None = None) -> Work:
-    """Count for a call of `signature`; `top_k` looks for its items as `shortlist` says."""
+    """Count the work of a call of `signature`; `top_k` looks for its items as `shortlist` says."""
     batch, num_items = len(call.items), config.num_items
     lengths = (call.items > 0).sum(axis=1).astype(np.int64)
     rows = len(np.unique(call.items[call.items > 0]))
@@ -64,17 +64,17 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
 
 
 def output_numbers(config: BSTConfig) -> int:
-    """How many weights the output layer has."""
+    """Return the number of weights of the output layer."""
     return config.num_items * (config.user_width + 1)
 
 
 def _head_operations(config: BSTConfig) -> int:
-    """Operations a row of the network between pooling and output layer."""
+    """Return the operations a row of the network between pooling and output layer."""
     return 2 * sum(one * two for one, two in pairwise(config.head_sizes))
 
 
 def _encoder_operations(config: BSTConfig, length: int) -> int:
-    """For `length` real items; causal, so a query sees those up to itself."""
+    """Return the operations for `length` real items; causal, so a query sees those up to itself."""
     dim, wide = config.dim, config.ff_width
 
     def block(queries: int, seen: int) -> int:
@@ -89,12 +89,12 @@ def _encoder_operations(config: BSTConfig, length: int) -> int:
 
 
 def floor_us(works: Sequence[Work], bandwidth: float, products: float) -> float:
-    """The median over calls of the least time that each can take, microseconds."""
+    """Return the median over calls of the least time that each can take, microseconds."""
     return 1e6 * float(np.median([max(one.moved_bytes / bandwidth, one.operations / products) for one in works]))
 
 
 def working_set(works: Sequence[Work]) -> int:
-    """Bytes that a call moves, rounded up to a power of two: where bandwidth is to be measured."""
+    """Return the bytes that a call moves, rounded up to a power of two: the size at which bandwidth is measured."""
     return max(MIN_BYTES, 1 << (max(one.moved_bytes for one in works) - 1).bit_length())
 
 
@@ -120,7 +120,7 @@ def measure_rates(threads: int, sets: Sequence[int], seconds: float, device: str
 
 
 def _fastest(kernel: Callable[[], object], seconds: float, device: str) -> float:
-    """Seconds of the fastest call: a limit is what happens without disturbance."""
+    """Return the seconds of the fastest call: a limit is the time without disturbance."""
 
     def finish() -> None:
         if device != "cpu":
@@ -136,7 +136,7 @@ def _fastest(kernel: Callable[[], object], seconds: float, device: str) -> float
 
 
 def rates_of(launches: Sequence[Sequence[tuple[int, float]]], threads: int, device: str) -> list[Rate]:
-    """Join what `measure_rates` gave in every launch: the fastest counts, and how far apart they were is kept."""
+    """Join the results of `measure_rates` of every launch: the fastest counts, and the spread is kept."""
     joined = []
     for one in zip(*launches, strict=True):
         size, speeds = one[0][0], [speed for _, speed in one]

@@ -62,7 +62,7 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
 
 
 def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
-    """Measure models with random weights, exported for the occasion; which is their proof."""
+    """Measure models with random weights, exported for the measurement; the export proves them."""
     from bench.models.random_model import (
         write_random_run,  # a command of its own, which a package must not import first
     )
@@ -82,7 +82,9 @@ def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tel
 
 
 def _formats_of(config: BenchConfig) -> tuple[str, ...]:
-    """The formats, of those that are exported by default, that the backends of `config` read; one where none does."""
+    """Return the formats, of those that are exported by default, that the backends of `config` read; one where none
+    does.
+    """
     kinds = {name.partition("-")[0] for name in config.backends}
     kinds |= {"onnxruntime"} if "openvino" in kinds else set()
     default = ExportSettings().formats
@@ -91,7 +93,7 @@ def _formats_of(config: BenchConfig) -> tuple[str, ...]:
 
 
 def check_config(config: BenchConfig) -> None:
-    """Refuse what cannot be measured, all at once.
+    """Refuse settings that cannot be measured, all in one message.
 
     Raises:
         InputError: names each offending value and what would do.
@@ -190,7 +192,7 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
 
 @contextmanager
 def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
-    """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
+    """Choose the backends that can be measured on a bundle; files of the opponents exist as long as the context."""
     bundle = open_bundle(path)
     names = tuple(name for name in OPPONENTS.names if config.peers or name in config.backends)
     own = tuple(name for name in config.backends if name not in OPPONENTS)

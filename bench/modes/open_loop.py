@@ -21,7 +21,7 @@ BUDGETS_UNTIL_GIVEN_UP = 50
 
 @dataclass
 class _Gathered:
-    """What has been gathered of one backend in one case so far: by rate, and the limit of every launch."""
+    """The results of one backend in one case so far: by rate, and the limit of every launch."""
 
     served: dict[float, list[Served]] = field(default_factory=lambda: defaultdict(list))
     limits: list[float] = field(default_factory=list)
@@ -29,7 +29,7 @@ class _Gathered:
 
 
 def measure_load(contest: Contest, threads: int) -> tuple[list[LoadRow], list[LoadLimit]]:
-    """Try the rates of the config on every backend, in every launch, and look for its limit."""
+    """Run every backend at the rates of the config, in every launch, and search for its limit."""
     cases = contest.cases(threads)
     gathered = {case: {name: _Gathered() for name in contest.backends} for case in cases}
     rates: dict[Case, tuple[float, ...]] = {}

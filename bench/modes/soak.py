@@ -11,7 +11,7 @@ from bench.record.statistics import change, verdict
 
 
 def measure_soak(contest: Contest, threads: int) -> list[SoakRow]:
-    """Soak every backend that was asked for, one after the other, each in a process of its own."""
+    """Soak every requested backend, one after the other, each in a process of its own."""
     config = contest.config
     rows = []
     for name, backend in list(contest.backends.items()):

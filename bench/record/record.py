@@ -21,7 +21,7 @@ Cache = Literal["warm", "dropped"]
 
 
 class BenchConfig(Frozen):
-    """What is measured and for how long.
+    """The settings of a measurement: what is measured and for how long.
 
     Attributes:
         backends: names, see `bench.contestants.backends`; one that is named twice is measured twice. Opponents may be
@@ -71,7 +71,7 @@ class BenchConfig(Frozen):
 
 
 class Case(Frozen):
-    """What is called: a point of the grid. `length` 0 is the measured mix, `candidates` 0 where none are asked for."""
+    """A point of the grid of calls. `length` 0 is the measured mix, `candidates` 0 where the signature has none."""
 
     num_items: int
     threads: int
@@ -88,7 +88,8 @@ class Case(Frozen):
 
 
 class Parity(Frozen):
-    """How close the answers to the timed inputs came to eager float32 on the CPU; `failure` says what breaks parity.
+    """The difference of the answers to the timed inputs from eager float32 on the CPU; `failure` says what breaks
+    parity.
 
     `max_error` is relative to the largest score, none where an answer is not finite or has another shape.
     """
@@ -174,7 +175,7 @@ class LoadLimit(Frozen):
 
 
 class ColdRow(Frozen):
-    """From the start of a process to its first answer, milliseconds, and the most memory it held.
+    """The time from the start of a process to its first answer, milliseconds, and its peak memory.
 
     `start_ms` is the interpreter, `imports_ms` the libraries, `load_ms` the model, `answer_ms` the first call.
     """
@@ -195,7 +196,7 @@ class ColdRow(Frozen):
 
 
 class SoakWindow(Frozen):
-    """A stretch of a soak; `memory_mb` is what the process held in the end, where the system tells."""
+    """A stretch of a soak; `memory_mb` is the memory of the process at its end, where the system reports it."""
 
     calls: int
     p50_us: float
@@ -231,7 +232,7 @@ class SoakRow(Frozen):
 
 
 class Rate(Frozen):
-    """What this machine can do with `threads`: of a working set of so many bytes, how many a second are moved.
+    """A rate of this machine with `threads`: bytes a second moved, of a working set of so many bytes.
 
     `spread` is between the slowest and the fastest launch: how much the machine itself changed.
     """
@@ -245,14 +246,16 @@ class Rate(Frozen):
 
 
 class Subject(Frozen):
-    """What was measured: a bundle and its model."""
+    """The subject of a measurement: a bundle and its model."""
 
     bundle: str
     model: BSTConfig
 
 
 class BenchRecord(Frozen):
-    """All that was measured, with what is needed to judge it. `unavailable` says of a backend why it is not there."""
+    """All results of a measurement, with what is needed to judge them. `unavailable` has the reason for each backend
+    that is missing.
+    """
 
     schema_version: int
     date: str
@@ -270,7 +273,7 @@ class BenchRecord(Frozen):
 
     @property
     def failures(self) -> list[str]:
-        """What must not be: wrong answers of backends that are meant to be right, and backends that broke."""
+        """The failures of a measurement: wrong answers of backends that should be right, and backends that broke."""
         found = [f"{row.backend} at {row.case}: {row.parity.failure}" for row in self.latency if _fails(row)]
         found += [f"{row.backend} under load: {row.parity.failure}" for row in self.load_limits if _fails(row)]
         found += [f"{row.backend}, started cold: {row.parity.failure}" for row in self.cold if _fails(row)]
@@ -291,7 +294,7 @@ def _fails(row: LatencyRow | LoadLimit | ColdRow) -> bool:
 
 
 def read_record(path: Path) -> BenchRecord:
-    """Read what `bst bench --json` wrote.
+    """Read a file of `bst bench --json`.
 
     Raises:
         InputError: the file is missing, is not such a record, or is of another schema.
@@ -306,5 +309,5 @@ def read_record(path: Path) -> BenchRecord:
 
 
 def record_schema() -> dict[str, Any]:
-    """The JSON Schema of a record, as `docs/reference/bench.schema.json` publishes it."""
+    """Return the JSON Schema of a record, as `docs/reference/bench.schema.json` publishes it."""
     return json_schema(BenchRecord, "what `bst bench --json` writes", SCHEMA_VERSION)

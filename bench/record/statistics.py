@@ -80,7 +80,7 @@ def describe_latency(samples: Samples, inputs: Sequence[Sequence[Floats]]) -> La
 
 
 def percentile(launches: Sequence[Floats], share: float) -> Interval:
-    """The percentile of all calls together, with a bootstrap interval over launches.
+    """Estimate the percentile of all calls together, with a bootstrap interval over launches.
 
     Calls of one launch share where its memory came to lie and what disturbed it: they are no independent witnesses, so
     launches are resampled whole (a cluster bootstrap; Davison & Hinkley 1997, section 3.8). The interval is the
@@ -109,7 +109,7 @@ def percentile(launches: Sequence[Floats], share: float) -> Interval:
 
 
 def _resamples(n: int) -> tuple[NDArray[np.int64], Floats]:
-    """How often each of `n` launches is drawn, int64 `[resamples, n]`, and the probability of each such draw."""
+    """Return how often each of `n` launches is drawn, int64 `[resamples, n]`, and the probability of each such draw."""
     if n > EXACT_UP_TO:
         drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
         return drawn, np.full(RESAMPLES, 1 / RESAMPLES)
@@ -119,7 +119,7 @@ def _resamples(n: int) -> tuple[NDArray[np.int64], Floats]:
 
 
 def speedup(base: Samples, other: Samples) -> Interval:
-    """How many times faster `other` is than `base`: the geometric mean over launches.
+    """Estimate how many times as fast `other` is as `base`: the geometric mean over launches.
 
     Within a launch it is the median over rounds of the ratio of the two medians, each over the calls that both made: in
     a round all backends get the same inputs in the same order, and the faster one gets further.
@@ -129,7 +129,7 @@ def speedup(base: Samples, other: Samples) -> Interval:
 
 
 def launch_ratios(base: Samples, other: Samples) -> Floats:
-    """The ratio of `speedup` for each launch: float64 `[launches]`."""
+    """Return the ratio of `speedup` for each launch: float64 `[launches]`."""
     return np.array(
         [
             np.median([_ratio(one, two) for one, two in zip(rounds, theirs, strict=True)])
@@ -144,7 +144,8 @@ def _ratio(base: Floats, other: Floats) -> float:
 
 
 def change(before: Floats, after: Floats) -> Interval:
-    """How many times as large a number is, from one value a launch before and after, `[launches]` each and positive.
+    """Estimate how many times as large a number has become, from one value a launch before and after, `[launches]` each
+    and positive.
 
     The launches were not measured together, so their variances add (Welch 1947).
 
@@ -169,7 +170,7 @@ def verdict(ratio: Interval) -> str:
 
 
 def mean_of_launches(values: Floats) -> Interval:
-    """Mean of one value a launch, with Student's t interval.
+    """Estimate the mean of one value a launch, with Student's t interval.
 
     Raises:
         ValueError: there is only one launch, which says nothing of how they differ.

@@ -13,7 +13,7 @@ from bench.record.statistics import Interval
 
 @dataclass(frozen=True)
 class Column:
-    """A head, what stands under it, and whether that is a number.
+    """A column: its head, the text of its cells, and whether they are numbers.
 
     `rank` says how much a reader needs it: a terminal that is too narrow goes without the columns of the highest rank,
     all of that rank together; those of rank 0 always stay. `kind` is how a page marks a cell: `good`, `bad` or not.
@@ -40,7 +40,7 @@ def micro(value: float) -> str:
 
 
 def spread(one: Interval) -> str:
-    """Half the width of the interval, relative to the value."""
+    """Return half the width of the interval, relative to the value."""
     return f"{(one.high - one.low) / 2 / one.value:.0%}" if one.value else ""
 
 
@@ -49,7 +49,7 @@ def bounds(one: Interval | None, number: Callable[[float], str] = micro) -> str:
 
 
 def times(one: Interval | None) -> str:
-    """How many times, with its interval."""
+    """Write how many times, with its interval."""
     return "-" if one is None else f"{one.value:.2f} ({bounds(one, '{:.2f}'.format)})"
 
 

@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 def changes_sheet(title: str, changes: Iterable[Change]) -> Sheet:
-    """The changes as a table, those of one case together."""
+    """Lay the changes out as a table, those of one case together."""
     parts: dict[str, list[Change]] = {}
     for one in changes:
         parts.setdefault(one.what, []).append(one)
@@ -69,7 +69,7 @@ def compare_records(before: BenchRecord, after: BenchRecord) -> list[Change]:
 
 
 def differences(before: BenchRecord, after: BenchRecord) -> list[str]:
-    """Say what else is different, which the changes may come from."""
+    """List the other differences between two records, which may explain the changes."""
     old, new = _facts(before), _facts(after)
     lines = [
         f"{name}: {old.get(name)} before, {new.get(name)} after"
@@ -86,7 +86,7 @@ def differences(before: BenchRecord, after: BenchRecord) -> list[str]:
 
 
 def _facts(record: BenchRecord) -> dict[str, Any]:
-    """What the environment says, each version and each cache by itself."""
+    """List the facts of the environment, each version and each cache by itself."""
     facts: dict[str, Any] = {}
     for name, value in record.environment.items():
         if isinstance(value, dict):

@@ -30,7 +30,7 @@ PARTS = (("start_ms", "interpreter"), ("imports_ms", "imports"), ("load_ms", "lo
 
 
 def bars(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency of every backend in one case, with intervals, and the floor drawn in."""
+    """Draw the median latency of every backend in one case, with intervals and the limit of the machine."""
     rows = rows[::-1]
     names = [row.backend for row in rows]
     drawn, (axes,) = _blank(0.9 + 0.24 * len(rows))
@@ -62,7 +62,7 @@ def bars(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def by_batch(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency by batch size on log axes, with intervals."""
+    """Draw median latency by batch size on log axes, with intervals."""
     drawn, (axes,) = _blank(2.7)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
@@ -83,7 +83,7 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency by number of items on log axes, with intervals: a panel for each batch size."""
+    """Draw median latency by number of items on log axes, with intervals: a panel for each batch size."""
     sizes = sorted({row.case.batch_size for row in rows})
     names = list(dict.fromkeys(row.backend for row in rows))
     drawn, panels = _blank(2.7 * len(sizes), len(sizes))
@@ -101,7 +101,7 @@ def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def parity_beside_speed(rows: Sequence[LatencyRow]) -> Figure:
-    """How far each backend is from eager, beside how fast it is."""
+    """Draw the error of each backend against eager, beside its speed."""
     drawn, (axes,) = _blank(2.5)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
@@ -124,7 +124,7 @@ def parity_beside_speed(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
-    """p50 and p99 by arrival rate, with the budget."""
+    """Draw p50 and p99 by arrival rate, with the budget."""
     drawn, (axes,) = _blank(2.7)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
@@ -142,7 +142,7 @@ def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
 
 
 def cold_bars(rows: Sequence[ColdRow]) -> Figure:
-    """Where the time to the first answer goes."""
+    """Draw the parts of the time to the first answer."""
     labels = [f"{row.backend}, {row.cache}" for row in rows][::-1]
     drawn, (axes,) = _blank(0.8 + 0.24 * len(rows))
     left = [0.0] * len(rows)
@@ -184,7 +184,7 @@ def _latency_axes(axes: Axes, along: str) -> None:
 
 
 def _blank(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of `height` inches with as many panels, one below the other."""
+    """Return a figure of `height` inches with as many panels, one below the other."""
     drawn = Figure(figsize=(WIDTH, height), layout="constrained")
     below = [drawn.add_subplot(panels, 1, place + 1) for place in range(panels)]
     for axes in below:
@@ -194,7 +194,7 @@ def _blank(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def _with_legend(drawn: Figure) -> Figure:
-    """Put one legend for all panels below them, and make room for it: beside them they would have half of a phone."""
+    """Put one legend for all panels below them, and make room for it: beside them it would take half of a phone."""
     shown = dict(zip(*reversed(drawn.axes[0].get_legend_handles_labels()), strict=True))
     drawn.set_figheight(drawn.get_figheight() + 0.2 * ceil(len(shown) / 2))
     drawn.legend(shown.values(), shown.keys(), loc="outside lower left", ncols=2, fontsize=TEXT, frameon=False)

@@ -39,30 +39,30 @@ def preformatted(content: str) -> Markup:
 
 
 def marked(content: str, kind: str) -> Markup:
-    """A piece of text of a kind: `good`, `bad`, `soft` or none."""
+    """Write a piece of text of a kind: `good`, `bad`, `soft` or none."""
     return _part(PARTS.marked(content, kind))
 
 
 def stacked(content: str) -> Markup:
-    """A value and what stands in brackets behind it: below it where there is little room."""
+    """Write a value and its remark in brackets: below it where there is little room."""
     value, _, rest = content.partition(" (")
     return _part(PARTS.stacked(value, rest and f"({rest}"))
 
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> Markup:
-    """Large numbers, each over what it is."""
+    """Write large numbers, each over its meaning."""
     return _part(PARTS.tiles(pairs))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = (), kind: str = "") -> Markup:
-    """A table; the columns in `numeric` are aligned right. Of the kind `facts`, its rows are names and texts."""
+    """Write a table; the columns in `numeric` are aligned right. Of the kind `facts`, its rows are names and texts."""
     return _part(PARTS.table(head, [("", rows)], set(numeric), kind))
 
 
 def table_of_parts(
     head: Sequence[str], parts: Iterable[tuple[str, Iterable[Sequence[object]]]], numeric: Iterable[int] = ()
 ) -> Markup:
-    """A table of rows in parts, each with a title of its own or none."""
+    """Write a table of rows in parts, each with a title of its own or none."""
     return _part(PARTS.table(head, parts, set(numeric), ""))
 
 
@@ -71,12 +71,12 @@ def subtitle(content: str) -> Markup:
 
 
 def figures(drawn: Iterable[Markup]) -> Markup:
-    """Figures side by side where there is room."""
+    """Put figures side by side where there is room."""
     return _part(PARTS.figures(drawn))
 
 
 def cards(households: Iterable[Any]) -> Markup:
-    """What households bought and might want; see `bench.demo.page.Household`."""
+    """Write each household's purchases and recommendations; see `bench.demo.page.Household`."""
     return _part(PARTS.cards(households))
 
 
@@ -91,5 +91,5 @@ def figure(drawn: Figure, caption: str) -> Markup:
 
 
 def _part(made: Any) -> Markup:
-    """What a macro gives, without the line breaks around it: it was escaped there."""
+    """Render a macro without the line breaks around it; it was escaped there."""
     return Markup(str(made).strip())

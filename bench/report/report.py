@@ -31,7 +31,7 @@ FIGURES = 4  # groups that are drawn; beyond, tables alone
 
 
 def html_page(record: BenchRecord) -> str:
-    """The record as one self-contained page (see `bench.report.page`)."""
+    """Write the record as one self-contained page (see `bench.report.page`)."""
     subjects = ", ".join(f"{one.bundle} ({one.model.num_items:,} items)" for one in record.subjects)
     lead = (
         f"{record.config.signature} of {subjects} on {record.environment['cpu']}, {record.date}. "
@@ -42,7 +42,7 @@ def html_page(record: BenchRecord) -> str:
 
 
 def bench_sections(record: BenchRecord) -> list[Markup]:
-    """Headline, tables and figures, for this page and for others that show a measurement."""
+    """Write headline, tables and figures, for this page and for others that show a measurement."""
     parts = [*(paragraph(line, "banner") for line in banners(record)), tiles(_headlines(record))]
     parts += [
         _latency(title, rows, drawn=place < FIGURES) for place, (title, rows) in enumerate(groups(record.latency))
@@ -74,7 +74,7 @@ def bench_sections(record: BenchRecord) -> list[Markup]:
 
 
 def _latency(title: str, rows: Sequence[LatencyRow], drawn: bool) -> Markup:
-    """The answer, the figures, and what else was measured of a group."""
+    """Write the answer, the figures, and the other results of a group."""
     batches = [(size, list(own)) for size, own in groupby(rows, lambda row: row.case.batch_size)]
     parts = [(f"batch {size}", own) for size, own in batches]
     shown = []
@@ -95,7 +95,7 @@ def _latency(title: str, rows: Sequence[LatencyRow], drawn: bool) -> Markup:
 
 
 def _same_but_items(case: Case, first: Case) -> Case:
-    """`first` with the items and the batch size of `case`."""
+    """Return `first` with the items and the batch size of `case`."""
     return first.model_copy(update={"num_items": case.num_items, "batch_size": case.batch_size})
 
 

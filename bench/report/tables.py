@@ -16,19 +16,19 @@ CANNOT_TELL = "cannot tell"
 
 
 def groups(rows: Iterable[LatencyRow]) -> list[tuple[str, list[LatencyRow]]]:
-    """Rows that differ in backend and batch size alone, each group with what it is."""
+    """Group the rows that differ in backend and batch size alone, each group with its title."""
     return [(title, list(found)) for title, found in groupby(rows, lambda row: about(row.case))]
 
 
 def about(case: Case) -> str:
-    """A case without its batch size."""
+    """Describe a case without its batch size."""
     length = f"length {case.length}" if case.length else "measured lengths"
     candidates = f", {case.candidates:,} candidates" if case.candidates else ""
     return f"{case.num_items:,} items, {case.threads} thread{'s' * (case.threads > 1)}, {length}{candidates}"
 
 
 def sheets(record: BenchRecord) -> list[Sheet]:
-    """Every table of a record, as a terminal shows it."""
+    """Return every table of a record, as a terminal shows it."""
     if "surface" in record.config.modes:
         first = [Sheet("who is fastest where", SURFACE, [("", crossings(record.latency))])]
     else:
@@ -50,7 +50,7 @@ def sheets(record: BenchRecord) -> list[Sheet]:
 
 @dataclass(frozen=True)
 class Cell:
-    """The fastest right backend of a case, and the next."""
+    """The fastest correct backend of a case, and the next."""
 
     case: Case
     best: LatencyRow
@@ -58,7 +58,7 @@ class Cell:
 
 
 def crossings(rows: Sequence[LatencyRow]) -> list[Cell]:
-    """The fastest of every case. `crossed` names whom it took over from, compared with the case before it."""
+    """Return the fastest of every case. `crossed` names the backend that was fastest in the case before."""
     cells: list[Cell] = []
     for case, found in groupby(rows, lambda row: row.case):
         right = [row for row in found if row.parity.failure is None]
@@ -70,7 +70,7 @@ def crossings(rows: Sequence[LatencyRow]) -> list[Cell]:
 
 
 def notes(record: BenchRecord) -> list[str]:
-    """Say what a reader of the numbers must know: what is missing, what is noisy, what is wrong."""
+    """List the caveats of the numbers: what is missing, noisy or wrong."""
     lines = [f"{name}: not measured, {reason}" for name, reason in record.unavailable.items()]
     noisy = [row for row in record.latency if row.latency.noise is not None and row.latency.noise > NOISY]
     if noisy:
@@ -106,7 +106,7 @@ def _rate(what: str) -> str:
 
 
 def banners(record: BenchRecord) -> list[str]:
-    """Say what makes the numbers of a record doubtful altogether."""
+    """List the reasons to doubt a record as a whole."""
     return [
         f"The machine drifted: {_rate(rate.what)} changed by {rate.spread:.0%} between launches. Smaller differences "
         "may be the machine's own; measure again when it is idle."
@@ -116,7 +116,7 @@ def banners(record: BenchRecord) -> list[str]:
 
 
 def headline(row: LatencyRow) -> tuple[str, str]:
-    """How many times as fast as eager a backend is, and the words beside it, with interval and verdict."""
+    """Write how many times as fast as eager a backend is, and the words beside it, with interval and verdict."""
     ratio = f"{row.to_eager.value:.2f}"
     interval = f"{row.to_eager.low:.2f}-{row.to_eager.high:.2f}"
     if row.verdict == CANNOT_TELL:
@@ -139,7 +139,7 @@ def _sentence(row: LatencyRow) -> str:
 
 
 def summary(record: BenchRecord) -> str:
-    """The fastest backend with right answers in each case, in a sentence, with intervals and verdicts."""
+    """Write the fastest backend with correct answers in each case, in a sentence, with intervals and verdicts."""
     parts = []
     many = len({about(row.case) for row in record.latency}) > 1
     for cell in crossings(record.latency):

@@ -39,13 +39,13 @@ HEADS = ("client", "runtime", "format", "p50 us", "p99 us", "times as fast as ON
 
 @dataclass(frozen=True)
 class Measured:
-    """What a client said of itself, one line of JSON a round."""
+    """A client's own report, one line of JSON a round."""
 
     name: str
     lines: list[dict[str, Any]]
 
     def interval(self, key: str) -> Interval:
-        """Geometric mean over rounds."""
+        """Return the geometric mean over rounds with its interval."""
         return _exp(mean_of_launches(np.log([line[key] for line in self.lines])))
 
     def speedup(self, reference: Measured) -> Interval:
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def race(commands: dict[str, str], bundle: Path, case: str, calls: int, rounds: int) -> list[Measured]:
-    """Let every client time itself once a round.
+    """Run every client's own timing once a round.
 
     Raises:
         CheckError: a client fails; the message has its name and what it wrote.
@@ -128,7 +128,7 @@ def time_python(path: Path, case: str, calls: int) -> dict[str, Any]:
 
 
 def table(found: list[Measured]) -> str:
-    """What was measured, in Markdown."""
+    """Write the results in Markdown."""
     reference = next(one for one in found if one.name == REFERENCE)
     rows = [HEADS, ("---",) * len(HEADS)]
     for one in found:

@@ -59,7 +59,7 @@ def measure_load(path: Path, backend: str) -> dict[str, float]:
 
 
 def compare_bundles(raw: Path, index: Path) -> list[str]:
-    """Measure both bundles in every format that holds raw ids, taking turns: rows of a Markdown table."""
+    """Measure both bundles in every format that holds raw ids, in turns: rows of a Markdown table."""
     raw_formats = {record.name for record in open_bundle(raw).manifest.formats if record.ids == "raw"}
     backends = [form.backend for form in FORMATS if form.name in raw_formats]
     lines = ["| format | what | with ids | without | difference |", "|---|---|---|---|---|"]

@@ -20,7 +20,9 @@ DTYPES: dict[str, Any] = {"int64": np.int64, "string": object}
 
 
 def replay(bundle: Path) -> tuple[int, float]:
-    """Run every golden call of the ONNX files: how many, and the largest difference relative to the largest score."""
+    """Run every golden call of the ONNX files; return their number, and the largest difference relative to the
+    largest score.
+    """
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     record = next(one for one in manifest["formats"] if one["name"] == "onnx")
     options = onnxruntime.SessionOptions()

@@ -34,7 +34,7 @@ ALLOWED = 1e-3  # share of rows
 
 
 def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: int) -> dict[str, float]:
-    """Ask both for up to `rows` rows; what came out, by name.
+    """Call bundle and model for up to `rows` rows; return the results by name.
 
     Raises:
         InputError: the bundle is of another run, or its `top_k` leaves histories out, which this does not follow.
@@ -70,7 +70,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
 
 
 def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[dict[str, Array], Array]:
-    """What eager float32 answers, as `top_k` of the bundle would, and the indices of it."""
+    """Return the answer of eager float32, as `top_k` of the bundle would give it, and its indices."""
     given = {"items": case.items, "context": case.context}
     scores = scorer({spec.name: given[spec.name] for spec in scorer.signature.inputs})["scores"]
     best = np.argsort(-scores, axis=1, kind="stable")[:, : session.signature.outputs[0].shape[1]]
@@ -82,7 +82,7 @@ def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[
 
 
 def _gains(listed: Array, wanted: Array) -> list[float]:
-    """NDCG@10 of each row for its one wanted item."""
+    """Return the NDCG@10 of each row for its one target."""
     hits = listed[:, :10] == np.asarray(wanted)[:, None]
     return [float(one) for one in (hits / np.log2(2 + np.arange(hits.shape[1]))).sum(axis=1)]
 

@@ -53,7 +53,7 @@ REPLAY_WORKER = Path(__file__).with_name("replay_worker.py")
 
 @dataclass(frozen=True)
 class Contestant:
-    """How one of this project's ways to train differs from the defaults."""
+    """A way to train with this project: its settings beside the defaults."""
 
     model: dict[str, Any]
     training: dict[str, Any]
@@ -104,7 +104,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _few_users(arguments: argparse.Namespace) -> tuple[Dataset, int]:
-    """The first users of the table, with the catalogue of all."""
+    """Return the first users of the table, with the catalogue of all."""
     whole = Dataset.build(read_interactions(arguments.interactions, DataConfig()))
     users = min(USERS, whole.sequences.num_users)
     stop = whole.sequences.offsets[users]
@@ -160,7 +160,7 @@ def _work(train: Callable[[], float]) -> None:
 
 
 def _start(name: str, arguments: argparse.Namespace, folder: Path) -> subprocess.Popen[str]:
-    """Start a contestant and let it train a round that does not count."""
+    """Start a contestant and wait for a first round that does not count."""
     if name == "replay":
         dataset, max_length = _few_users(arguments)
         _save_windows(folder / "windows.npz", dataset, max_length)

@@ -128,7 +128,7 @@ def read_notebook_config(path: Path) -> NotebookConfig:
 
 
 def bst_config(stated: NotebookConfig, names: tuple[str, ...]) -> BSTConfig:
-    """Say a notebook config in the words of this project.
+    """Translate a notebook config into a `BSTConfig`.
 
     Raises:
         InputError: sizes contradict one another, or the notebook itself gives NaN for them.
@@ -222,7 +222,7 @@ def converted(weights: dict[str, Tensor], stated: NotebookConfig, path: Path) ->
 
 
 def notebook_positions(length: int, dim: int) -> Tensor:
-    """The notebook's position table, float32 `[length + 1, dim]`, its last row never used.
+    """Return the notebook's position table, float32 `[length + 1, dim]`, its last row never used.
 
     Its rows mix sines and cosines of several positions (audit, M05): the stacked halves `[2, length, dim / 2]` are read
     as `[length, dim]`, transposed, and read again as `[length, dim]`. Rates are 10000^(-i / (dim / 2 - 1)).

@@ -63,7 +63,7 @@ class RunConfig(Frozen):
 
 @dataclass(frozen=True)
 class Run:
-    """What `load_run` gives: the model in evaluation mode on the CPU, and all that goes with it."""
+    """The result of `load_run`: the model in evaluation mode on the CPU, with its settings and vocabularies."""
 
     model: BST
     config: RunConfig
@@ -78,7 +78,7 @@ class Run:
 
     @property
     def quality(self) -> dict[str, Any] | None:
-        """What the best epoch reached on the test, as `bst.run.quality.Quality.to_dict` has it, once it is measured."""
+        """The test metrics of the best epoch, as `bst.run.quality.Quality.to_dict` has them, once they are measured."""
         return next((line["test"] for line in self.metrics if "test" in line), None)
 
 
@@ -190,7 +190,7 @@ def read_weights(
 
 
 def run_hash(path: Path) -> str:
-    """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
+    """Compute the sha256 over the files of a run that decide its answers, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name in ("config.json", WEIGHTS_FILE, VOCABULARY_FILE):
         with (path / name).open("rb") as stream:
@@ -199,7 +199,7 @@ def run_hash(path: Path) -> str:
 
 
 def library_versions(*others: str) -> dict[str, str]:
-    """Versions of Python, of this package and its base, and of `others`."""
+    """Return the versions of Python, of this package and its base, and of `others`."""
     return {"python": platform.python_version(), **{name: version(name) for name in ("bst", "torch", "numpy", *others)}}
 
 
@@ -234,7 +234,7 @@ def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
 
 
 def _misfits(model: BST, weights: dict[str, Tensor]) -> list[str]:
-    """Say which weights are missing, too many, of another type or shape, or not finite."""
+    """List the weights that are missing, too many, of another type or shape, or not finite."""
     expected = model.state_dict()
     offences = [f"{name} is missing" for name in expected if name not in weights]
     offences += [f"{name} is not part of the model" for name in weights if name not in expected]

@@ -69,7 +69,7 @@ def write_heldout(run: Path, heldout: Heldout) -> None:
 
 
 def read_heldout(run: Path, config: BSTConfig) -> Heldout:
-    """Read what `write_heldout` wrote.
+    """Read the file of `write_heldout`.
 
     Raises:
         InputError: a file is missing or damaged, or does not fit the model; the test rows may be missing.
@@ -98,7 +98,7 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
 
 
 def _alone(examples: Examples) -> Examples:
-    """The same examples, without the events that they do not read: each user ends with the target."""
+    """Return the same examples without the events that they do not read: each user ends with the target."""
     starts, lengths = examples.sequences.offsets[examples.users], examples.targets + 1
     lengths = lengths - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)])

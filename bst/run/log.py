@@ -35,7 +35,7 @@ MUST_AGREE = {"data_sha256": "events, users or context", "vocabulary_sha256": "i
 
 
 class RunLog:
-    """Writes the run `path`; in processes other than the first it only reads.
+    """A writer of the run `path`; in processes other than the first it only reads.
 
     The state is the last file to be replaced. A kill between two files leaves weights or metrics that are newer than
     the state; what is resumed from it writes the same again.
@@ -64,7 +64,7 @@ class RunLog:
             save_state(stage, self._with_origin(state))
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep other trainings out of the run; its weights and state would be of two of them.
+        """Keep other trainings out of the run, or weights and state would come from two of them.
 
         Raises:
             InputError: another process is training it.
@@ -72,7 +72,7 @@ class RunLog:
         return alone_in(self.path, "the run") if self.writes else nullcontext()
 
     def resume(self, config: RunConfig, restore: Callable[[TrainingState, Weights | None], None]) -> None:
-        """Hand the last checkpoint of the run to `restore`, with the best weights if there are some.
+        """Pass the last checkpoint of the run to `restore`, with the best weights if there are some.
 
         Warns where the machine differs, so that the last bits may.
 
@@ -94,7 +94,7 @@ class RunLog:
             save_metrics(self.path, tuple(state.values["reports"]))
 
     def write(self, moment: EpochReport | TrainingState, reports: Sequence[EpochReport], model: BST) -> None:
-        """Write what the trainer yields: the state that a resume starts from, or what an epoch brought."""
+        """Write what the trainer yields: a state to resume from, or the result of an epoch."""
         if not self.writes:
             return
         if isinstance(moment, TrainingState):
@@ -108,7 +108,7 @@ class RunLog:
             log_epoch(self.scalars, moment)
 
     def end(self, reports: Sequence[EpochReport], quality: Quality) -> None:
-        """Write what the test gave, and draw the learning curve."""
+        """Write the test metrics, and draw the learning curve."""
         if self.writes:
             save_metrics(self.path, (*(report.to_dict() for report in reports), {"test": quality.to_dict()}))
             save_learning_curve(self.path, reports)

@@ -39,7 +39,7 @@ TRAINING_COPIES = 4  # weights, gradients and two moments
 
 @dataclass(frozen=True)
 class Dataset:
-    """Interactions as a model sees them: indices, split, and the vocabularies that lead back.
+    """The interactions as indices, their split, and the vocabularies of their raw ids.
 
     Attributes:
         facts: what was counted in the table, where it came from one.
@@ -68,7 +68,9 @@ class Dataset:
         return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context)
 
     def named(self, items: Path, config: DataConfig) -> Dataset:
-        """Give the items their names from a table, which travel with the model; see `bst.data.items.named`."""
+        """Return the dataset with names for its items from a table, which travel with the model; see
+        `bst.data.items.named`.
+        """
         vocabulary, remarks = named(self.vocabularies.items, items, config)
         facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *remarks))
         return replace(self, vocabularies=Vocabularies(vocabulary, self.vocabularies.context), facts=facts)
@@ -80,7 +82,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What the best epoch reached on the validation targets, and on those of the test, with baselines beside it."""
+    """The metrics of the best epoch on the validation and the test targets, with baselines beside them."""
 
     validation: RankingMetrics
     test: Quality
@@ -159,7 +161,7 @@ def train(
 
 
 def model_config(settings: Settings, vocabularies: Vocabularies) -> BSTConfig:
-    """Join the architecture that was chosen with the sizes that the data gives."""
+    """Join the chosen architecture with the sizes of the data."""
     context = tuple(
         ContextFeature(name=name, num_categories=len(one), dim=settings.model.context_dim)
         for name, one in vocabularies.context.items()
@@ -185,7 +187,7 @@ def _all_see(run: Path, world: World) -> bool:
 
 
 def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
-    """Say what, beside the settings, decides the weights to the bit."""
+    """Return what, besides the settings, decides the weights to the bit."""
     sequences = dataset.sequences
     return {
         "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context),
@@ -198,7 +200,7 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
 
 
 def _digest(*arrays: NDArray[Any]) -> str:
-    """sha256 over arrays, as hexadecimal digits."""
+    """Compute the sha256 over arrays, as hexadecimal digits."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())

@@ -41,7 +41,7 @@ class Quality:
     rule: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in the last line of `metrics.jsonl`, under `test`."""
+        """Return the value of `test` in the last line of `metrics.jsonl`."""
         return {
             "model": self.model.to_dict(),
             **{name: metrics.to_dict() for name, metrics in self.baselines.items()},
@@ -53,7 +53,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What counting alone ranks, over what is trained on."""
+    """Rankings by counting alone, over the training events."""
 
     sequences: Sequences
     split: Split
@@ -76,7 +76,7 @@ class Baselines:
         }
 
     def unseen(self, examples: Examples) -> float:
-        """Share of the targets that were never trained on."""
+        """Compute the share of the targets that were never trained on."""
         targets = examples.sequences.items[examples.targets]
         return float(np.mean((targets == 0) | (self.popularity.popularity[np.maximum(targets, 1) - 1] == 0)))
 

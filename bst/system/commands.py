@@ -38,7 +38,7 @@ class Command(TyperCommand):
 
 
 class Commands(UserDict[str, Any]):
-    """Commands by name; each is an entry point until it is looked up, for some load libraries for seconds."""
+    """Commands by name; each is an entry point until it is looked up, because some load libraries for seconds."""
 
     def __getitem__(self, name: str) -> Any:
         command = self.data[name]

@@ -105,7 +105,8 @@ def _stage(target: Path) -> Iterator[Path]:
 
 
 def _make_partial(target: Path, make: Callable[[str | None, str, Path], str]) -> tuple[Path, int]:
-    """Make a file or folder beside `target`, remove those of killed processes, and give it with the handle of its lock.
+    """Make a file or folder beside `target`, remove those of killed processes, and return it with the handle of its
+    lock.
 
     It is locked until the handle is closed, so that nobody takes it for what a killed process has left.
     """
@@ -136,7 +137,9 @@ def _flush(path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Let two paths of one file system change names, atomically where Linux can: at no moment is either missing."""
+    """Exchange the names of two paths of one file system, atomically where Linux can: at no moment is either
+    missing.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "renameat2"):
         at_cwd, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, linux/fcntl.h and linux/fs.h
@@ -188,7 +191,7 @@ def remove_leftovers(target: Path, inside: bool = True) -> None:
 
 
 def _remove_unused(left: Path) -> None:
-    """Remove a file or folder whose lock no living process holds; one that is not ours stays."""
+    """Remove a file or folder whose lock no living process holds; one that this user may not remove stays."""
     with suppress(OSError):
         handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -213,7 +216,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path, what: str) -> Iterator[None]:
-    """Keep other processes that ask for the same out of `folder` while the block lasts.
+    """Keep other processes that call this out of `folder` while the block lasts.
 
     Raises:
         InputError: another process is in it.
@@ -228,7 +231,7 @@ def alone_in(folder: Path, what: str) -> Iterator[None]:
 
 
 def _lock_at_once(handle: int) -> bool:
-    """Whether nobody else holds the lock, or nobody can, on a file system without locks."""
+    """Return whether the lock is free and now held, or the file system has no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -237,7 +240,7 @@ def _lock_at_once(handle: int) -> bool:
 
 
 def read_text(path: Path, most: int = TEXT_BYTES) -> str:
-    """Read a text file in UTF-8 that nobody here has written.
+    """Read an untrusted text file in UTF-8.
 
     Raises:
         OSError: it cannot be read.
@@ -250,13 +253,13 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
 
 
 def require_plain_file(path: Path) -> None:
-    """Raise ValueError where it is none, before it is opened: a pipe would never end."""
+    """Raise ValueError for a path that is no plain file, before it is opened: a pipe would never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is not a plain file")
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON that nobody here has written.
+    """Parse untrusted JSON.
 
     Raises:
         ValueError: it is not JSON (NaN and Infinity are not), or is nested deeper than `JSON_DEPTH`.

@@ -39,7 +39,7 @@ def undisturbed_start() -> Iterator[None]:
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Let the handlers of `SIGNALS` that are written in Python run when the block has ended."""
+    """Hold back the handlers of `SIGNALS` that are written in Python until the block has ended."""
     if threading.current_thread() is not threading.main_thread():  # Python runs handlers in the main thread alone
         yield
         return
@@ -74,12 +74,12 @@ def end_with_parent() -> None:
 
 
 def context() -> SpawnContext:
-    """Give the way in which this package starts processes by `multiprocessing`."""
+    """Return the way in which this package starts processes by `multiprocessing`."""
     return multiprocessing.get_context(START_METHOD)  # type: ignore[return-value]
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a module in a fresh process; it ends with the call, whichever way that ends.
+    """Call a function of a module in a fresh process, which ends with the call, also when it fails.
 
     Raises:
         CheckError: the process was killed, as for want of memory. What `function` raises is raised here.

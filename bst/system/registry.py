@@ -17,7 +17,7 @@ T = TypeVar("T", bound=Named)
 
 
 class Registry(Generic[T]):
-    """The known values of a kind, in the order in which they were added.
+    """The values of a kind by name, in the order in which they were added.
 
     Args:
         what: what messages call such a value.
@@ -30,7 +30,7 @@ class Registry(Generic[T]):
             self.add(value)
 
     def add(self, value: T) -> None:
-        """Make a value known.
+        """Add a value.
 
         Raises:
             InputError: there is one of that name.
@@ -40,11 +40,11 @@ class Registry(Generic[T]):
         self._values[value.name] = value
 
     def remove(self, name: str) -> None:
-        """Forget a value; the opposite of `add`."""
+        """Remove a value; the opposite of `add`."""
         del self._values[self.find(name).name]
 
     def find(self, name: str) -> T:
-        """Find a value.
+        """Look a value up.
 
         Raises:
             InputError: there is none of that name; the known ones are listed.

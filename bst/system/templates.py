@@ -18,7 +18,7 @@ def render(template: Path, **values: Any) -> str:
 
 
 def macros(template: Path) -> Any:
-    """The macros of a template as functions, by name; see `render`."""
+    """Return the macros of a template as functions, by name; see `render`."""
     return _environment(template).get_template(template.name).module
 
 

@@ -12,7 +12,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def validated(kind: type[T], values: object, source: str, *, unknown: Literal["forbid", "ignore"] = "forbid") -> T:
-    """Build `kind` from plain JSON or TOML values; `unknown` says what becomes of keys that it does not have.
+    """Build `kind` from plain JSON or TOML values; `unknown` says what happens to keys that it does not have.
 
     Raises:
         InputError: names `source` and every offending key at once, with the known keys where one is unknown.
@@ -27,7 +27,7 @@ def validated(kind: type[T], values: object, source: str, *, unknown: Literal["f
 
 
 def json_schema(kind: type[BaseModel], title: str, version: int | str) -> dict[str, Any]:
-    """The JSON Schema of a file whose field `schema_version` is `version`."""
+    """Return the JSON Schema of a file whose field `schema_version` is `version`."""
     schema = kind.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = f"{title}, schema version {version}"

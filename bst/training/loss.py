@@ -53,7 +53,7 @@ class PrefixLoss(nn.Module):
 
 
 class NegativeSampler:
-    """Draws items with replacement, with a probability that grows with their count to the power 0.75.
+    """A sampler of items with replacement, with a probability that grows with their count to the power 0.75.
 
     The power is that of Mikolov et al. (2013); an item that never occurs counts as occurring once.
 
@@ -71,7 +71,7 @@ class NegativeSampler:
         self.log_expected = torch.from_numpy(np.log(probabilities * num_negatives)).to(device, torch.float32)
 
     def draw(self) -> Tensor:
-        """Item indices, int64 `[num_negatives]`, from 1, by torch's random numbers of the device."""
+        """Draw item indices, int64 `[num_negatives]`, from 1, by torch's random numbers of the device."""
         # float64: steps of float32 are wider than the probabilities of a million items.
         at = torch.rand(self.num_negatives, dtype=torch.float64, device=self.cumulative.device)
         return torch.searchsorted(self.cumulative, at, right=True).clamp(max=len(self.cumulative) - 1) + 1

@@ -44,7 +44,7 @@ class RankingMetrics:
 
     @classmethod
     def from_places(cls, places: NDArray[np.int64], ks: Sequence[int] = KS) -> Self:
-        """Read the metrics off the targets' places, int64 `[num_users]` from 1 (best)."""
+        """Compute the metrics from the targets' places, int64 `[num_users]` from 1 (best)."""
         gains = 1.0 / np.log2(1.0 + places)
         return cls(
             hr={k: float(np.mean(places <= k)) for k in ks},
@@ -73,7 +73,7 @@ class RankingMetrics:
 
 
 def places_of(scores: Tensor, targets: Tensor) -> Tensor:
-    """Place of each row's target among all its scores, from 1; an equal score counts as ahead of the target.
+    """Return the place of each row's target among all its scores, from 1; an equal score counts as ahead of the target.
 
     Args:
         scores: float `[batch, num_items]`, column j is item j + 1; -inf leaves an item out.
@@ -95,7 +95,7 @@ def evaluate(
     world: World | None = None,
     batch_size: int = 512,
 ) -> RankingMetrics:
-    """Rank the whole catalogue for every example (see `rank`) and measure where the targets came."""
+    """Rank the whole catalogue for every example (see `rank`) and compute the metrics of the targets' places."""
     places = rank(model, examples, max_length, filter_seen=filter_seen, world=world, batch_size=batch_size)
     return RankingMetrics.from_places(places)
 
@@ -131,7 +131,7 @@ def rank(
 
 
 def filter_by(chosen: bool | None, validation: Examples) -> tuple[bool, str]:
-    """Decide whether metrics leave out what the history holds, and say so in a line.
+    """Decide whether metrics leave out the items of the history, and print the decision.
 
     Args:
         chosen: what was asked for; None leaves it to the validation targets (see `TrainConfig.filter_seen`).

@@ -24,7 +24,7 @@ class TrainingState:
     values: dict[str, Any]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """Tensors whose name begins with `prefix` and a point, under the rest of their names."""
+        """Return the tensors whose name begins with `prefix` and a point, under the rest of their names."""
         start = prefix + "."
         return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
@@ -36,7 +36,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], begun: bool) -> None:
-    """Put back what `optimizer_tensors` gave; nothing, if no step was `begun`.
+    """Restore the tensors of `optimizer_tensors`; nothing, if no step was `begun`.
 
     Raises:
         ValueError: a moment is not of the shape of its parameter, or missing.
@@ -57,13 +57,15 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def random_states(device: str) -> dict[str, Tensor]:
-    """States of torch's random numbers on the CPU and, if `device` is another, there: uint8 tensors on the CPU."""
+    """Return the states of torch's random numbers on the CPU and, if `device` is another, there: uint8 tensors on
+    the CPU.
+    """
     on_cuda = {} if device == "cpu" else {"cuda": torch.cuda.get_rng_state(device)}
     return {"cpu": torch.get_rng_state(), **on_cuda}
 
 
 def set_random_state(kind: str, device: str, state: Tensor) -> None:
-    """Put back one state that `random_states` gave."""
+    """Restore one state of `random_states`."""
     if kind == "cpu":
         torch.set_rng_state(state)
     else:

@@ -62,7 +62,7 @@ class EpochReport:
     best: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The line of the epoch in `metrics.jsonl`."""
+        """Return the line of the epoch in `metrics.jsonl`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "validation": self.validation.to_dict()}
 
@@ -76,7 +76,7 @@ class EpochReport:
 
 @dataclass
 class Tally:
-    """The epoch in hand so far: steps, examples, sum of their losses, seconds spent."""
+    """The current epoch so far: steps, examples, sum of their losses, seconds spent."""
 
     steps: int = 0
     rows: int = 0
@@ -85,7 +85,7 @@ class Tally:
 
 
 class Trainer:
-    """Trains `model` in place; `fit` is the whole of it, `epoch` one pass.
+    """Training of `model` in place; `fit` runs all of it, `epoch` one pass.
 
     It writes nothing: `moments` yields what a run keeps.
 
@@ -168,7 +168,7 @@ class Trainer:
             self.model.eval()
 
     def epoch(self) -> EpochReport:
-        """Pass over what is left of the epoch in hand, then validate. See `moments` for what raises."""
+        """Train the rest of the current epoch, then validate. See `moments` for what raises."""
         steps = self._epoch()
         while True:
             try:
@@ -194,7 +194,7 @@ class Trainer:
         return self._end_epoch()
 
     def state(self) -> TrainingState:
-        """Take down this moment; all processes call it together, and each gets the whole."""
+        """Return the state of this moment; all processes call it together, and each gets the whole."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
         for kind, random in random_states(self.world.device).items():
@@ -209,7 +209,7 @@ class Trainer:
         return TrainingState(tensors, values)
 
     def restore(self, state: TrainingState, best: Weights | None) -> None:
-        """Go back to the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
+        """Restore the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
         self.model.load_state_dict(state.part("model"))
         begun = state.tensors["gradient_norms"].numel() > 0
         restore_optimizer(self.optimizer, state.part("optimizer"), begun)
@@ -228,7 +228,7 @@ class Trainer:
         self.clipper.norms = state.tensors["gradient_norms"].flatten().tolist()
 
     def _step(self, batch: Batch, step: int, due: bool) -> bool:
-        """Learn from one batch; returns whether the first process says that a checkpoint is due."""
+        """Train on one batch; return whether the first process says that a checkpoint is due."""
         rank, size, device = self.world.rank, self.world.size, self.world.device
         count = int((batch.targets > 0).sum())
         share = (part[rank::size].to(device) for part in (batch.items, batch.context, batch.targets))

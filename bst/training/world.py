@@ -31,7 +31,7 @@ class World:
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Sum `tensor` over all processes, in place, and give it back."""
+        """Sum `tensor` over all processes, in place, and return it."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor

@@ -83,7 +83,7 @@ def export_bundle(
 
 
 def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: None) -> Manifest:
-    """Put the weights and id tables of another run into `bundle`, with the settings that it was exported with.
+    """Replace the weights and id tables in `bundle` by those of another run, with the bundle's own settings.
 
     The new bundle is written beside the old one, proven and verified; then the two change places in one step. Until
     then, and if anything fails, the old one is as it was. Who holds its files open can go on using them.
@@ -107,7 +107,7 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
 
 @dataclass(frozen=True)
 class _Written:
-    """What stands in the folder before anything of it is proven."""
+    """The content of the folder before any of it is proven."""
 
     formats: tuple[FormatRecord, ...]
     output_layer: OutputLayer | None
@@ -178,7 +178,7 @@ def _require_room(stage: Path, run_path: Path, forms: Sequence[Format], settings
 
 
 def _rates(settings: ExportSettings, tell: Tell) -> Rates:
-    """What the operators of `top_k` cost: measured here where the settings ask for it, else of a known machine."""
+    """Return the costs of the operators of `top_k`: measured here if the settings say so, else a known machine's."""
     if not (settings.tune and _looks_first(settings)):
         return ZEN_4
     tell("measuring what the operators of top_k cost here")
@@ -206,7 +206,7 @@ def _write(
     plan: Shortlist | None,
     tell: Tell,
 ) -> _Written:
-    """Write formats, vocabularies and golden vectors; keep what eager says to every case."""
+    """Write formats, vocabularies and golden vectors; return with them the eager answers to every case."""
     settings: ExportSettings = facts["settings"]
     records, output_layer = [], None
     for form in forms:
@@ -263,7 +263,7 @@ def _own_top_k(
     top_k: TopK,
     tell: Tell,
 ) -> OwnTopK | None:
-    """Measure the first format that has it; the others are proven equal."""
+    """Measure the first format that has `top_k`; the others are proven equal."""
     for record in records:
         for signature in signatures[record.ids]:
             if signature.kind.picks:
@@ -312,14 +312,14 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
 
 
 def _architecture(config: BSTConfig) -> dict[str, Any]:
-    """What graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
+    """Return what graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
     values = config.model_dump(mode="json", exclude={"num_items", "dropout", "init_method"})
     values["context"] = [(feature.name, feature.dim) for feature in config.context]
     return values
 
 
 def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:
-    """What travels inside the files themselves, for one who finds them without the manifest: JSON by name."""
+    """Return the metadata that every file holds, for readers that find it without the manifest: JSON by name."""
     told = {**facts, "signatures": list(signatures)}
     return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in told.items()}
 

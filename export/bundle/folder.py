@@ -39,7 +39,7 @@ class Bundle:
     def session(
         self, backend: str = "onnxruntime", signature: str = "top_k", *, threads: int | None = None, device: str = "cpu"
     ) -> Session:
-        """Load a signature. It takes and gives ids at the level of the bundle, whatever the format itself can hold.
+        """Load a signature. Its ids are those of the bundle's level, whatever the format itself can hold.
 
         Args:
             backend: that of a format (`onnxruntime`, `torchscript`, `pt2`, `aotinductor`), or `eager`, the Python model
@@ -66,7 +66,7 @@ class Bundle:
         )
 
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
-        """Let a session that takes and gives `ids` take and give them at the level of the bundle.
+        """Wrap a session whose ids are `ids` so that its ids are those of the bundle's level.
 
         Args:
             name: of a signature; `opened` gets it at the level `ids`.
@@ -89,7 +89,7 @@ class Bundle:
         return stated
 
     def output_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Map the vectors that a user vector is multiplied with, read-only: nothing is read before it is used.
+        """Map the vectors that a user vector is multiplied with, read-only; a row is read when it is used.
 
         Returns:
             Weights `[num_items, width]` and biases `[num_items]`, float32; row j is the item with index j + 1, whose id
@@ -109,7 +109,7 @@ class Bundle:
 
 
 def format_of_backend(backend: str) -> Format:
-    """The format that a backend executes.
+    """Return the format that a backend executes.
 
     Raises:
         InputError: none is known that it does.
@@ -122,7 +122,7 @@ def format_of_backend(backend: str) -> Format:
 
 
 def open_bundle(path: Path | str) -> Bundle:
-    """Read manifest and vocabularies. Of the files only place and size are looked at: `verify_bundle` reads them.
+    """Read manifest and vocabularies. Only place and size of the files are checked: `verify_bundle` reads them.
 
     Raises:
         InputError: the path is not a bundle, its vocabulary is another than the manifest states, or a file of it is
@@ -153,7 +153,7 @@ def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify_bundle` found for one signature in one format.
+    """The result of `verify_bundle` for one signature in one format.
 
     Attributes:
         cases: golden calls that were replayed, with `rows` rows together; 0 where the golden file was left out, and the
@@ -201,7 +201,7 @@ def verify_bundle(
 
 
 def check_output_layer(path: Path, layer: OutputLayer | None, signatures: Sequence[Signature]) -> None:
-    """Prove what the manifest says of the output layer: golden user vectors times it are the golden scores.
+    """Check the output layer that the manifest states: golden user vectors times it are the golden scores.
 
     Args:
         layer: nothing is proven where there is none, nor without the golden files of its signatures.
@@ -235,7 +235,7 @@ def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32
 
 
 def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
-    """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
+    """Run the golden calls of one signature in one format; a step of `verify_bundle`."""
     recorded = f"{record.golden}/{signature.name}.json"  # another file of that name proves nothing
     listed = any(file.path == recorded for file in manifest.files) and (path / recorded).exists()
     golden = _golden_to_replay(path, record, signature) if listed else []

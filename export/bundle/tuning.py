@@ -60,7 +60,7 @@ def tune(
 
 
 def _ratio(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
-    """Time of `other` for that of `base`; 1 where it is not clearly less."""
+    """Return the time of `other` relative to that of `base`; 1 where it is not clearly less."""
     ratios = np.exp(np.log(np.array(other[-ROUNDS:]) / np.array(base[-ROUNDS:])).mean(axis=1))  # of each round
     return float(ratios.mean()) if ratios.max() < 1 and ratios.mean() < 1 - MARGIN else 1.0
 
@@ -81,7 +81,7 @@ def _measure_by_turns(
 
 
 def _medians(bundle: Path, record: FormatRecord, signature: Signature, options: SessionOptions) -> list[float]:
-    """Microseconds of the median call, of each batch size."""
+    """Return the microseconds of the median call, of each batch size."""
     session = OnnxSession(signature, bundle / record.entries[signature.name].path, options=options)
     found = []
     for size in BATCH_SIZES:
@@ -98,7 +98,7 @@ def _medians(bundle: Path, record: FormatRecord, signature: Signature, options: 
 
 
 def _calls(golden_folder: Path, signature: Signature, size: int) -> list[Arrays]:
-    """Batches of the users in the golden vectors, each of other rows."""
+    """Make batches of the users in the golden vectors, each of other rows."""
     golden = [one.inputs for one in read_golden(golden_folder, signature)]
     largest = max(golden, key=lambda one: next(iter(one.values())).size)
     count = len(next(iter(largest.values())))

@@ -28,7 +28,7 @@ def list_files(folder: Path) -> tuple[FileRecord, ...]:
 
 
 def check_files(bundle: Path, manifest: Manifest) -> list[str]:
-    """Compare the files of a bundle with its manifest. A link counts as the file that it leads to.
+    """Compare the files of a bundle with its manifest. A link counts as the file it points to.
 
     Programs, weights and ids must be there as the manifest states them. So must golden vectors, but they may be left
     out. The card may be edited or left out. Files that the manifest does not list are left alone.
@@ -82,7 +82,7 @@ def require_files(bundle: Path, manifest: Manifest) -> None:
 
 
 def keep_what_is_not_ours(bundle: Path, manifest: Manifest, target: Path) -> list[str]:
-    """Copy the files of others that lie in `bundle` into `target`, and an edited card as `OLD_CARD`.
+    """Copy files that the bundle does not list from `bundle` into `target`, and an edited card as `OLD_CARD`.
 
     Returns:
         A line for each of both that there was.
@@ -104,7 +104,9 @@ def keep_what_is_not_ours(bundle: Path, manifest: Manifest, target: Path) -> lis
 
 
 def _difference(path: Path, stated: FileRecord) -> str | None:
-    """Say what differs. A file of another size, which may be endless, is not read."""
+    """Describe the difference between a file and its record. A file of another size, which may be endless, is not
+    read.
+    """
     if not path.is_file():
         return "is not a file" if path.exists() else MISSING
     if (size := path.stat().st_size) != stated.bytes:
@@ -115,7 +117,9 @@ def _difference(path: Path, stated: FileRecord) -> str | None:
 
 
 def _strangers(bundle: Path, manifest: Manifest) -> list[str]:
-    """List what the manifest does not; a folder that holds nothing of the bundle once, with a slash behind it."""
+    """List the files that the manifest does not; a folder that holds nothing of the bundle once, with a trailing
+    slash.
+    """
     listed = {MANIFEST_FILE, *(record.path for record in manifest.files)}
     folders = {parent.as_posix() for path in listed for parent in PurePosixPath(path).parents}
     strangers: set[str] = set()

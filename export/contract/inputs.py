@@ -17,7 +17,7 @@ RAGGED = "has rows of different lengths: pad the shorter ones in front, with the
 
 
 def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
-    """Bring inputs to the stated dtypes where that loses nothing, and refuse everything else.
+    """Cast inputs to the signature's dtypes where that loses nothing, and refuse everything else.
 
     Raises:
         InputError: an input is missing, unknown, empty, or of another kind or shape; all offenders are named.
@@ -54,7 +54,7 @@ def _array(spec: TensorSpec, value: Any) -> Array | None:
 
 
 def _offence(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> str:
-    """Say what is wrong with an input; nothing, if the text is empty."""
+    """Describe the error of an input; empty, if there is none."""
     if spec.dtype == "string":
         if strangers := [value for value in array.flat if not isinstance(value, str)]:
             unknown = (

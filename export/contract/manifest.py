@@ -28,7 +28,7 @@ class FileRecord(Frozen):
 
 
 class VocabularyFacts(Frozen):
-    """What a caller must know of raw ids.
+    """Facts of a vocabulary that a caller needs.
 
     Attributes:
         padding: fills the slots of a history that hold nothing.
@@ -42,7 +42,7 @@ class VocabularyFacts(Frozen):
 
 
 class Entry(Frozen):
-    """Where a signature lies: a file of the bundle, and the name in it where it holds several."""
+    """The place of a signature: a file of the bundle, and the name in it where it holds several."""
 
     path: str
     function: str | None = None
@@ -57,7 +57,7 @@ class TensorPlace(Frozen):
 
 
 class OutputLayer(Frozen):
-    """Where the vectors lie that a user vector is multiplied with, for an index of one's own.
+    """The place of the vectors that a user vector is multiplied with, for an index of one's own.
 
     The score of the item with index j + 1 is the product of the user vector with row `first_row + j` of `weights`, plus
     that entry of `biases`.
@@ -69,7 +69,7 @@ class OutputLayer(Frozen):
 
 
 class Needs(Frozen):
-    """What a format asks of the machine that runs it.
+    """The needs of a format on the machine that runs it.
 
     Attributes:
         versions: what the files themselves are written in: opset, IR, schema.
@@ -109,7 +109,7 @@ PARITY_HEADS = (
 
 
 class ParityRecord(Frozen):
-    """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
+    """The error of one signature in one format against eager float32, over `cases` calls with `rows` rows together.
 
     Errors are the largest |difference| divided by the largest |score| (or component of the user vector) of the same
     call, or by the golden `largest_score` where that is more (docs/reference/bundle.md). `swaps` counts places of a
@@ -142,7 +142,7 @@ class ParityRecord(Frozen):
         return max(0.0, self.error_to_float64 - self.eager_error_to_float64)
 
     def cells(self) -> tuple[str, ...]:
-        """The record as text under `PARITY_HEADS`."""
+        """Write the record as text under `PARITY_HEADS`."""
         same = (self.alone, self.more_padding, self.permuted)
         errors = (self.max_error, self.eager_error_to_float64, self.adds, *same)
         told = ("" if value is None else f"{value:.1e}" for value in errors)
@@ -150,7 +150,7 @@ class ParityRecord(Frozen):
 
 
 class OwnTopK(Frozen):
-    """What a bundle's own `top_k` reached, asked for every test user that travels with the run.
+    """The metrics of a bundle's own `top_k`, called for every test user that travels with the run.
 
     Attributes:
         k: how many items are looked at: 10, or as many as it gives.
@@ -166,7 +166,7 @@ class OwnTopK(Frozen):
 
 
 class Quality(Frozen):
-    """What the model reached on held-out targets when it was trained, beside what counting alone reaches.
+    """The metrics of the model on held-out targets at training, beside those of counting alone.
 
     Attributes:
         model, popularity, markov: metrics of the model and its baselines by name, such as `hr_10`, and `num_users`.
@@ -220,7 +220,7 @@ class Description(Frozen):
 
     @property
     def session_options(self) -> SessionOptions:
-        """Those that are advised, or those that ONNX Runtime has by itself."""
+        """The advised options, or ONNX Runtime's defaults."""
         return self.tuning.options if self.tuning else ORT_DEFAULTS
 
     @property
@@ -256,7 +256,7 @@ class Description(Frozen):
         raise InputError(f"signature {name!r} is not in the bundle; known: {known}")
 
     def main_signature(self, ids: Ids | None = None) -> Signature:
-        """The one that examples call and whose inputs measurements take: `top_k` if it is there, else the first."""
+        """Return the signature that examples and measurements call: `top_k` if it is there, else the first."""
         names = self.settings.signatures
         return self.signature("top_k" if "top_k" in names else names[0], ids)
 
@@ -271,7 +271,7 @@ class Manifest(Description):
 
 
 def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of `manifest.json`, as `docs/reference/manifest.schema.json` publishes it."""
+    """Return the JSON Schema of `manifest.json`, as `docs/reference/manifest.schema.json` publishes it."""
     schema = json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
     schema["properties"]["schema_version"] = {"type": "string", "pattern": rf"^{MAJOR}\.(0|[1-9][0-9]*)$"}
     for kind in (schema, *schema["$defs"].values()):

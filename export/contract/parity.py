@@ -18,7 +18,7 @@ LARGEST = "largest_score"
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far `actual` is from `expected` in one call.
+    """The difference between `actual` and `expected` in one call.
 
     Attributes:
         error: largest |difference| of the scores, relative to the largest |expected score|; of a user vector, the same
@@ -94,14 +94,14 @@ def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array,
 
 
 def runner_up(all_scores: Array, k: int) -> Array:
-    """The score of place k + 1 of each row of `all_scores` `[batch, num_items]`, or -inf: float `[batch]`."""
+    """Return the score of place k + 1 of each row of `all_scores` `[batch, num_items]`, or -inf: float `[batch]`."""
     if k >= all_scores.shape[1]:
         return np.full(len(all_scores), -np.inf, dtype=all_scores.dtype)
     return np.partition(all_scores, -k - 1, axis=1)[:, -k - 1]
 
 
 def _swaps(want_ids: Array, want_scores: Array, got_ids: Array, below: Array, noise: float) -> tuple[int, str | None]:
-    """Count the places with another id; say which is wrong, if one is."""
+    """Count the places with another id; describe the first one that is wrong, if any."""
     swaps = 0
     for row, place in np.argwhere(want_ids != got_ids):
         swaps += 1
@@ -119,5 +119,5 @@ def _swaps(want_ids: Array, want_scores: Array, got_ids: Array, below: Array, no
 
 
 def _told(found: Any) -> str:
-    """An id as its user wrote it, quoted if it is text."""
+    """Write an id as in a table, quoted if it is text."""
     return repr(found) if isinstance(found, str) else str(found)

@@ -46,7 +46,7 @@ def _require_major(values: object, bundle: Path) -> None:
 
 
 def offences(manifest: Manifest) -> list[str]:
-    """Name every rule that a manifest breaks, with the value; empty for a sound one."""
+    """List every rule that a manifest breaks, with the value; empty for a sound one."""
     rules = (_files, _formats, _signatures, _vocabularies, _output_layer, _tolerance)
     return [offence for rule in rules for offence in rule(manifest)]
 
@@ -104,7 +104,7 @@ def _signatures(manifest: Manifest) -> Iterator[str]:
 
 
 def _is_of_ids(signature: Signature) -> bool:
-    """Whether ids of ranks 1 and 2 go in, and rows come out: numbers, with ids before them or without."""
+    """Return whether ids of ranks 1 and 2 go in, and rows come out: numbers, with ids before them or without."""
     axes = [axis for spec in (*signature.inputs, *signature.outputs) for axis in spec.shape]
     return (
         {spec.dtype for spec in signature.inputs} in ({"int64"}, {"string"}, {"int64", "string"})
@@ -134,7 +134,7 @@ def _pads(facts: VocabularyFacts) -> bool:
 
 
 def _output_layer(manifest: Manifest) -> Iterator[str]:
-    """It is mapped as it is stated: of this model, within its file, and proven by two signatures."""
+    """Check the place of the output layer: of this model, within its file, and proven by two signatures."""
     layer = manifest.output_layer
     if layer is None:
         return

@@ -14,7 +14,7 @@ Cpu = Literal["avx2", "native"]
 
 
 class SessionOptions(Frozen):
-    """Options of an ONNX Runtime session; as they stand here, those that it has by itself.
+    """Options of an ONNX Runtime session; the defaults are its own.
 
     Attributes:
         threads: within an operator; as many as there are cores, if not given.
@@ -38,7 +38,7 @@ ORT_DEFAULTS = SessionOptions()
 
 
 class ExportSettings(Frozen):
-    """How a run becomes a bundle.
+    """The settings of an export.
 
     Attributes:
         formats: which are written, each once.

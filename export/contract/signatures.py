@@ -25,7 +25,7 @@ OF_OUTPUT_LAYER = ("encode_user", "all_scores")
 
 
 class TopK(Frozen):
-    """How `top_k` picks.
+    """The rule of `top_k`.
 
     Attributes:
         limit: how many items it gives; the most that may be asked for, if `k_is_input`.
@@ -40,7 +40,7 @@ class TopK(Frozen):
     exclude_history: bool = False
 
     def as_measured(self, filter_seen: bool | None) -> Self:
-        """Leave out the history, or not, as the metrics of a run did, unless that is said already."""
+        """Leave out the history, or not, as the metrics of a run did, unless that is set already."""
         if filter_seen is None or "exclude_history" in self.model_fields_set:
             return self
         return self.model_copy(update={"exclude_history": filter_seen})
@@ -86,7 +86,7 @@ class Signature(Frozen):
 
     @property
     def kind(self) -> SignatureKind:
-        """What is known of signatures of this name.
+        """The definition of signatures of this name.
 
         Raises:
             InputError: nothing is.
@@ -103,7 +103,7 @@ class Signature(Frozen):
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the shapes of outputs depend on."""
+    """The sizes that decide the shapes of outputs."""
 
     num_items: int
     user_width: int
@@ -111,13 +111,13 @@ class Sizes:
 
     @property
     def k(self) -> int | str:
-        """How many items `top_k` gives: a number, or an axis where the caller says it."""
+        """The number of items that `top_k` returns: a number, or an axis where the caller chooses it."""
         return "k" if self.top_k.k_is_input else self.top_k.limit
 
 
 @dataclass(frozen=True)
 class SignatureKind:
-    """All that is known of the signatures of a name. Add one to `SIGNATURES`, and every format exports it.
+    """The definition of the signatures of a name. Add one to `SIGNATURES`, and every format exports it.
 
     Attributes:
         name: of the signature, and of the method that answers it: `Scorer.<name>`, or `method`.
@@ -198,7 +198,7 @@ def build_signatures(
     top_k: TopK,
     ids: Ids,
 ) -> tuple[Signature, ...]:
-    """Describe the signatures `names` of a model; all that are known, if none are given.
+    """Describe the signatures `names` of a model; all of `SIGNATURES`, if there are no names.
 
     Raises:
         InputError: a name is not known.
@@ -231,5 +231,5 @@ def build_signatures(
 
 
 def can_hold_raw_ids(vocabularies: Vocabularies) -> bool:
-    """Whether raw ids can go through tensors alone: none of them is text."""
+    """Return whether raw ids can go through tensors alone: none of them is text."""
     return all(one.dtype == "int64" for one in (vocabularies.items, *vocabularies.context.values()))

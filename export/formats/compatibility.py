@@ -11,7 +11,7 @@ from export.formats import FORMATS
 
 
 def obstacles(record: FormatRecord) -> list[str]:
-    """Say why a format cannot run on this machine; it must then not be loaded. Empty if it can."""
+    """List the reasons why a format cannot run on this machine; it must then not be loaded. Empty if it can."""
     needs = record.needs
     found = []
     if needs.machine is not None and needs.machine != platform.machine():
@@ -27,7 +27,7 @@ def obstacles(record: FormatRecord) -> list[str]:
 
 
 def warnings_of(manifest: Manifest) -> list[str]:
-    """Say what may break on this machine, though it was not seen to: one line each."""
+    """List what may break on this machine, though it was not seen to: one line each."""
     told = []
     for record in manifest.formats:
         told += [f"{record.name}: {remark}" for remark in record.needs.remarks]

@@ -29,7 +29,7 @@ python ../program.py"""
 
 @dataclass(frozen=True)
 class Order:
-    """What a format is to write.
+    """The order to a format: what to write.
 
     Attributes:
         folder: where; it is empty, and its name is that of the format.
@@ -46,7 +46,7 @@ class Order:
     shortlist: Shortlist | None = None
 
     def served(self, *, one_length: bool = False, packed: bool = False) -> ServedModel:
-        """The network to be written, in evaluation mode; see `Scorer`."""
+        """Return the network to be written, in evaluation mode; see `Scorer`."""
         top_k, config = self.settings.top_k, self.run.config.model
         scorer = make_scorer(self.run.model, config, top_k, one_length=one_length, packed=packed)
         return ServedModel(scorer, self.run.vocabularies if self.signatures[0].ids == "raw" else None).eval()
@@ -69,7 +69,7 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Question:
-    """A call on which a format and the model part: as the model takes it by index, and as the format does."""
+    """A call on which a format and the model differ: by index for the model, and as the format takes it."""
 
     items: Any
     context: Any
@@ -94,7 +94,7 @@ class Format(ABC):
     snippets: tuple[Snippet, ...] = ()
 
     def level(self, ids: Ids, vocabularies: Vocabularies) -> Ids:
-        """The level at which it holds ids in a bundle of `ids`."""
+        """Return the level of its ids in a bundle of `ids`."""
         return ids if self.holds_text or can_hold_raw_ids(vocabularies) else "index"
 
     def require(self, config: BSTConfig, settings: ExportSettings) -> None:  # noqa: B027  most can write everything
@@ -105,16 +105,16 @@ class Format(ABC):
         """
 
     def copies(self, settings: ExportSettings) -> int:
-        """How many times the weights lie in its folder."""
+        """Return how many times the weights are stored in its folder."""
         return 1
 
     @abstractmethod
     def entry(self, signature: str) -> Entry:
-        """Where a signature lies in a bundle."""
+        """Return the place of a signature in a bundle."""
 
     @abstractmethod
     def write(self, order: Order) -> OutputLayer | None:
-        """Write the files; give where the output layer lies in them, if others can read it there.
+        """Write the files; return the place of the output layer in them, if other programs can read it there.
 
         Raises:
             CheckError: they could not be written, or came out as something else.
@@ -122,18 +122,20 @@ class Format(ABC):
 
     @abstractmethod
     def needs(self, folder: Path, settings: ExportSettings) -> Needs:
-        """Say what the files in `folder` ask for."""
+        """Return the needs of the files in `folder`."""
 
     def obstacles(self, needs: Needs) -> list[str]:
-        """Say why its files cannot run here, beyond what `export.formats.compatibility` looks at in every format."""
+        """List the reasons why its files cannot run here, beyond those that `export.formats.compatibility` checks
+        for every format.
+        """
         return []
 
     def warnings(self) -> list[str]:
-        """Say what may break here, though it was not seen to."""
+        """List what may break here, though it was not seen to."""
         return []
 
     def check(self, path: Path, signature: Signature) -> None:  # noqa: B027  most files say nothing of themselves
-        """Ask the file itself whether it is what `signature` states.
+        """Check that the file itself states `signature`.
 
         Raises:
             CheckError: it is not.
@@ -154,7 +156,9 @@ class Format(ABC):
         """
 
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
-        """The values of the blocks inside (`export.serving.blocks`) at a call, or why nobody can see them."""
+        """Return the values of the blocks inside (`export.serving.blocks`) at a call, or the reason why they cannot
+        be read.
+        """
         return f"{self.name} cannot be looked into"
 
     def open_in(
@@ -186,5 +190,5 @@ class Format(ABC):
 
 
 def file_of(bundle: Path, record: FormatRecord, signature: Signature) -> Path:
-    """Where a signature lies; `record` must hold it."""
+    """Return the path of the file of a signature; `record` must hold it."""
     return bundle / record.entries[signature.name].path

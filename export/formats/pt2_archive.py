@@ -73,7 +73,7 @@ def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
 
 
 def check_program(program: ExportedProgram, signature: Signature) -> None:
-    """Ask the program for the axes of its inputs.
+    """Check the axes of the program's inputs.
 
     Raises:
         CheckError: one is static that should be dynamic, or the other way round, or does not begin at 1.
@@ -115,7 +115,7 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
 
 
 def load_pt2_module(path: Path, name: str) -> Any:
-    """The same, as what can be called with inputs that fit: their dtypes and shapes are not looked at here.
+    """Load it likewise as a callable without checks: dtypes and shapes of its inputs must fit.
 
     torch's own looks, in Python and once more in each call, take longer than a small model: a session has checked its
     inputs before.
@@ -127,7 +127,7 @@ def load_pt2_module(path: Path, name: str) -> Any:
 
 
 def _lean(module: Any) -> Any:
-    """Leave out of a graph what computes nothing: asserts, and dropout, which does nothing outside of training."""
+    """Remove nodes of a graph that compute nothing: asserts, and dropout, which does nothing outside of training."""
     for node in list(module.graph.nodes):
         if node.op == "call_function" and str(node.target) in IDLE:
             if node.users:
@@ -144,7 +144,7 @@ def _program(file: str, name: str) -> ExportedProgram:
 
 
 class _Shared(PT2ArchiveWriter):
-    """Stores equal tensors once, and tells the configs that list them where they are."""
+    """A store of tensors, equal ones once, that updates the configs which list them."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -172,7 +172,7 @@ class _Shared(PT2ArchiveWriter):
 
 
 def _storage(data: bytes) -> Any:
-    """Wrap bytes: handed over as they are, gigabytes are copied once more on the way."""
+    """Wrap bytes as a storage; bytes handed over directly would be copied, gigabytes of them."""
     if not data:
         return torch.empty(0, dtype=torch.uint8).untyped_storage()
     with warnings.catch_warnings():
@@ -181,7 +181,7 @@ def _storage(data: bytes) -> Any:
 
 
 def blocks_of_program(program: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> Blocks:
-    """Run an exported program node by node and keep what the blocks gave."""
+    """Run an exported program node by node and collect the outputs of the blocks."""
     module = program.module()
     scopes = [
         (node, [path for path, _ in node.meta.get("nn_module_stack", {}).values()]) for node in module.graph.nodes

@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Let through nothing but errors of `loggers`, and no warning: of absent packages, old parts, a better CPU.
+    """Suppress warnings, and messages of `loggers` below errors: on absent packages, old parts, a better CPU.
 
     Nor what is printed, for the output of a command is its answer: onnxscript before 0.7 prints what it has rewritten.
     """

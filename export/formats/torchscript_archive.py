@@ -43,7 +43,7 @@ def save_torchscript(
 
 
 def method_source(signature: Signature) -> str:
-    """Write what `ServedModel.answer` does as a method, in the part of Python that TorchScript compiles."""
+    """Write `ServedModel.answer` as a method, in the part of Python that TorchScript compiles."""
     kind, first = signature.kind, signature.inputs[0]
     arguments = [f"{spec.name}: {_type_of(spec)}" for spec in signature.inputs]
     results = [_type_of(spec) for spec in signature.outputs]

@@ -105,7 +105,7 @@ def require_plain(path: Path) -> None:
 
 
 def require_inert(path: Path) -> None:
-    """Refuse a TorchScript archive that is not plain, or that would run something while it is read.
+    """Refuse a TorchScript archive that is not plain, or that would execute something while it is read.
 
     Raises:
         ValueError: names the member and what it holds; others as `require_plain`.
@@ -135,7 +135,7 @@ def require_inert(path: Path) -> None:
 
 
 def require_arithmetic(module: Any) -> None:
-    """Refuse a TorchScript module that calls an operator that no model of ours needs, in any method of any part of it.
+    """Refuse a TorchScript module that calls an operator outside those of our models, in any method of any part of it.
 
     This asks what torch made of the code, not the code.
 
@@ -148,7 +148,7 @@ def require_arithmetic(module: Any) -> None:
 
 
 def require_known_target(target: str) -> None:
-    """Refuse an operator of a torch.export program, such as `torch.ops.aten.add.Tensor`, that no model of ours needs.
+    """Refuse an operator of a torch.export program, such as `torch.ops.aten.add.Tensor`, outside those of our models.
 
     torch looks the name up among all that the modules `torch` and `operator` can reach, and calls what it finds.
 
@@ -177,7 +177,7 @@ def plain_program(data: bytes) -> bytes:
 
 
 def require_plain_payloads(data: bytes) -> None:
-    """Refuse a list of weights or constants, as JSON, that names anything but tensors that are stored as they are.
+    """Refuse a list of weights or constants, as JSON, that names anything but plainly stored tensors.
 
     Raises:
         ValueError: names it.
@@ -217,7 +217,7 @@ def _require_plain_text(text: str, key: str) -> None:
 
 
 def _is_size(text: str) -> bool:
-    """Whether it is an expression of sizes as torch writes it; torch evaluates such as Python."""
+    """Return whether it is an expression of sizes as torch writes it; torch evaluates such as Python."""
     if "@" in text:
         return False
     before, text = text, SIZE.sub("@", text)
@@ -227,7 +227,7 @@ def _is_size(text: str) -> bool:
 
 
 def _is_tree_of_tuples(spec: Any) -> bool:
-    """Whether it is how arguments or outputs are nested; what else such a spec may hold, torch imports."""
+    """Return whether it is a nesting of arguments or outputs; torch imports what else such a spec may hold."""
 
     def fits(node: Any) -> bool:
         if node in (LEAF, NO_KEYWORDS):
@@ -240,7 +240,7 @@ def _is_tree_of_tuples(spec: Any) -> bool:
 
 
 def _require_shallow(code: bytes) -> None:
-    """Refuse code that torch might not come back from: a statement too long, blocks too deep, or too many methods."""
+    """Refuse code on which torch might hang: a statement too long, blocks too deep, or too many methods."""
     bare = TEXT.sub("", code.decode())
     if odd := re.search(r'["\\]|\belif\b', bare):
         raise ValueError(f"its code holds {odd.group()!r}, which none that bst writes does")

@@ -43,7 +43,7 @@ PACKAGE = Kind("does not load as an AOTInductor package", require_plain, errors=
 
 
 def load(path: Path, kind: Kind, read: Callable[[str], T], name: str = "") -> T:
-    """Let `read` load a file, given as text, if the guards of its `kind` find nothing in it.
+    """Load a file by `read`, given its path as text, if the guards of its `kind` accept it.
 
     Args:
         name: what is asked for in the file, for the message.

@@ -35,14 +35,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Stored:
-    """The numbers of tensors, as many as there are."""
+    """The stored numbers of tensors."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Made:
-    """What holds other values: `tuple`, `list`, `dict`, `new` (an object without its attributes) or `whole`."""
+    """A value that holds others: `tuple`, `list`, `dict`, `new` (an object without its attributes) or `whole`."""
 
     kind: str
     parts: tuple[Any, ...] = ()
@@ -77,7 +77,7 @@ class Walk:
         return self.pop_from(self.marks.pop())
 
     def push(self, kind: str, parts: Iterable[Any] = (), *, keep: bool = False) -> None:
-        """Push what holds `parts`, which are only kept where somebody asks for them."""
+        """Push a value that holds `parts`, which are kept only where a rule needs them."""
         held = tuple(parts)
         depth = 1 + max((part.depth for part in held if isinstance(part, Made)), default=0)
         _require(depth <= DEPTH, f"it is nested deeper than {DEPTH}")
@@ -170,7 +170,7 @@ STEPS: dict[str, Callable[[Walk, Any], None]] = {
 
 
 def require_stored(data: bytes, sizes: Mapping[str, int]) -> None:
-    """Refuse a pickle that TorchScript would not write, or that says more than there is.
+    """Refuse a pickle that TorchScript would not write, or that states more numbers than are stored.
 
     Args:
         data: the pickle.

@@ -19,7 +19,8 @@ CARD = Path(__file__).parent / "templates" / "card.md.jinja"
 
 
 def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) -> None:
-    """Write `README.md` into `folder`: what the model takes and gives, how to call it, how close the formats are.
+    """Write `README.md` into `folder`: the model's inputs and outputs, programs that call it, and the parity of the
+    formats.
 
     Raises:
         InputError: SOURCE_DATE_EPOCH is set, and no date.
@@ -47,7 +48,9 @@ def _programs(manifest: Description, vocabularies: Vocabularies) -> Iterator[Pro
 
 
 def _date() -> str:
-    """The day of the export in UTC, or that of SOURCE_DATE_EPOCH, by which builds give the same bytes on any day."""
+    """Return the day of the export in UTC, or that of SOURCE_DATE_EPOCH, with which builds give the same bytes on
+    any day.
+    """
     stated = os.environ.get("SOURCE_DATE_EPOCH")
     if not stated:
         return datetime.now(UTC).date().isoformat()

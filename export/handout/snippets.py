@@ -24,7 +24,7 @@ CPP_READS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A program as text, with the title and the language that it is shown under, and the shell lines that run it."""
+    """A program as text, with its title and language, and the shell lines that run it."""
 
     title: str
     language: str
@@ -54,7 +54,7 @@ class Given:
 
     @property
     def nested(self) -> str:
-        """As a list of Python, with a list a row."""
+        """The values as a list of Python, with a list a row."""
         return repr([self.values] if len(self.spec.shape) == 2 else self.values)
 
     @property
@@ -63,7 +63,7 @@ class Given:
 
     @property
     def quoted(self) -> list[str]:
-        """Texts as C++, JavaScript and JSON quote them."""
+        """The texts as C++, JavaScript and JSON quote them."""
         return [json.dumps(value, ensure_ascii=False) for value in self.values]
 
     @property
@@ -74,7 +74,7 @@ class Given:
 
 
 def example(signature: Signature, vocabularies: Vocabularies, k: int) -> list[Given]:
-    """Inputs of one user who had the first items of the vocabulary."""
+    """Make the inputs of one user whose history is the first items of the vocabulary."""
     if signature.ids == "index":
         values = {"items": [1, 2][: len(vocabularies.items)], "context": [1] * len(vocabularies.context)}
     else:

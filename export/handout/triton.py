@@ -30,7 +30,7 @@ KSERVE_TYPES = {"int64": "INT64", "string": "BYTES", "float32": "FP32"}
 
 
 def require_repository(target: Path, bundle: Path, formats: tuple[str, ...]) -> None:
-    """Refuse, before any work is done, what cannot become a model repository of `bundle` in the end.
+    """Refuse, before any work is done, a bundle or target from which no model repository can be made.
 
     Raises:
         InputError: `target` exists or cannot be made; it and `bundle` lie one inside the other, whose files would then
@@ -45,7 +45,7 @@ def require_repository(target: Path, bundle: Path, formats: tuple[str, ...]) -> 
 
 
 def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None) -> tuple[str, ...]:
-    """Write the model repository `target` from a bundle, or nothing at all; give the names of its models.
+    """Write the model repository `target` from a bundle, or nothing at all; return the names of its models.
 
     Each signature is a model of that name: `config.pbtxt`, `1/model.onnx`, its weights beside it under the name that it
     states, and in `warmup/` golden inputs, if the bundle has them, that Triton runs before it calls the model ready.

@@ -32,7 +32,7 @@ class Sample:
 
 
 def is_batched(signature: Signature) -> bool:
-    """Whether each input has a row a user, so that Triton can merge calls. An input `k` has not."""
+    """Return whether each input has a row a user, so that Triton can merge calls. An input `k` has not."""
     return all(spec.shape[0] == "batch" for spec in signature.inputs)
 
 
@@ -72,5 +72,5 @@ def config_of(manifest: Manifest, signature: Signature, samples: list[Sample]) -
 
 
 def _dims(spec: TensorSpec, *, batched: bool) -> list[int]:
-    """The axes as Triton writes them; none where a batched tensor has no other axis."""
+    """Write the axes as Triton does; none where a batched tensor has no other axis."""
     return [-1 if isinstance(axis, str) else axis for axis in spec.shape[batched:]]

@@ -35,7 +35,7 @@ OUT_OF_RANGE = 2**40
 
 @dataclass(frozen=True)
 class Call:
-    """One call: a name that says what is special about it, and its inputs by index.
+    """One call: a name for what is special about it, and its inputs by index.
 
     `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` how
     many items are asked for where that is an input. What lies out of range stands for an id that nobody knows.
@@ -60,13 +60,13 @@ class Call:
         return {spec.name: np.ascontiguousarray(given[spec.name]) for spec in signature.inputs}
 
     def rows(self, chosen: slice) -> Call:
-        """Take some rows of the batch."""
+        """Return some rows of the batch."""
         return replace(self, items=self.items[chosen], context=self.context[chosen], candidates=self.candidates[chosen])
 
 
 @dataclass(frozen=True)
 class GoldenCall:
-    """A recorded call: the named inputs and what eager float32 answered, with what `compare` wants to know besides."""
+    """A recorded call: the named inputs and the answer of eager float32, with the other arguments of `compare`."""
 
     name: str
     inputs: dict[str, Array]
@@ -180,7 +180,9 @@ def _require_whole(call: GoldenCall) -> None:
 
 
 def worth_storing(case: GoldenCall, most: int) -> bool:
-    """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others with at most so many numbers."""
+    """Return whether a call travels with the bundle: those in `ALWAYS_STORED` do, others with at most so many
+    numbers.
+    """
     numbers = sum(array.size for array in case.outputs.values())
     if case.name in ALWAYS_STORED:
         return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
@@ -188,7 +190,7 @@ def worth_storing(case: GoldenCall, most: int) -> bool:
 
 
 def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
-    """Index-level rows; `OUT_OF_RANGE` stands for an id that nobody knows."""
+    """Return index-level rows; `OUT_OF_RANGE` stands for an unknown id."""
     items = real[real > 0]
     one, some = int(items[0]), np.resize(items, min(5, max_length))
     full = np.resize(items, max_length)

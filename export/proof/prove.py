@@ -30,7 +30,7 @@ MOST_CANCELLED = 10  # but no more than so many times the tolerance
 
 
 class PartedError(CheckError):
-    """A format disagrees: in which case of which signature, so that one can look for the block where it does."""
+    """A difference of a format: its case and signature, so that the block can be searched where it begins."""
 
     def __init__(self, message: str, signature: Signature, case: Call) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class PartedError(CheckError):
 
 @dataclass(frozen=True)
 class Expected:
-    """What the model says to every case of one signature: in float32 (golden), and in float64 the last output."""
+    """The answers of the model to every case of one signature: in float32 (golden), and in float64 the last output."""
 
     signature: Signature
     cases: Sequence[Call]
@@ -148,7 +148,7 @@ def prove(
 def _variations(
     signature: Signature, case: Call, golden: GoldenCall, session: Session, vocabularies: Vocabularies
 ) -> Iterator[tuple[str, Call, Comparison]]:
-    """Ask again in ways that may not change the answer; yield how, the changed case, and how far the answer is off."""
+    """Repeat the calls in ways that must not change the answer; yield the way, the changed case, and the error."""
 
     def asked(what: str, changed: Call, expected: Arrays) -> tuple[str, Call, Comparison]:
         return what, changed, compare(signature, expected, session(changed.inputs(signature, vocabularies)))
@@ -165,7 +165,9 @@ def _variations(
 
 
 def _batches(cases: Sequence[Call], max_length: int) -> list[int]:
-    """Which cases are asked again: the edge rows in one batch, and users whose histories leave room for padding."""
+    """Return the cases that are repeated: the edge rows in one batch, and users whose histories leave room for
+    padding.
+    """
     names = [case.name for case in cases]
     users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
     roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= max_length]
@@ -173,7 +175,7 @@ def _batches(cases: Sequence[Call], max_length: int) -> list[int]:
 
 
 def _below(scores: Array, case: Call, settings: ExportSettings) -> Array:
-    """The best score that `top_k` does not list: float32 `[batch]`."""
+    """Return the best score that `top_k` does not list: float32 `[batch]`."""
     count = case.k if settings.top_k.k_is_input else settings.top_k.limit
     if settings.top_k.exclude_history:
         scores = scores.copy()
@@ -184,7 +186,7 @@ def _below(scores: Array, case: Call, settings: ExportSettings) -> Array:
 
 
 def scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
-    """What errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
+    """Return what errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
 
     The numbers of a row may be small by chance where there are few, as the scores of a catalogue of two items, or in
     every row, as what is left of larger ones that cancel out. Rounding errors do not become small with them, so a row

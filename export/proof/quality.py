@@ -22,7 +22,7 @@ BATCH_SIZE = 64
 
 
 def quality_of(run: Run, run_path: Path) -> Quality | None:
-    """What the run measured: `test` in its `metrics.jsonl`; None without it.
+    """Return the metrics of the run: `test` in its `metrics.jsonl`; None without it.
 
     Raises:
         InputError: it is damaged.
@@ -33,7 +33,7 @@ def quality_of(run: Run, run_path: Path) -> Quality | None:
 def measure_top_k(
     session: Session, signature: Signature, vocabularies: Vocabularies, test: Examples, limit: int
 ) -> OwnTopK:
-    """Ask for every test user, with the whole history, and look where the target stands among the first 10.
+    """Call `top_k` for every test user, with the whole history, and find the target's place among the first 10.
 
     Args:
         signature: `top_k`, as `session` answers it.
@@ -56,6 +56,6 @@ def measure_top_k(
 
 
 def _alike(test: Examples) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
-    """Rows in batches of much the same length."""
+    """Yield rows in batches of much the same length."""
     order = np.argsort(test.targets - test.sequences.offsets[test.users], kind="stable")
     return (order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE))

@@ -40,7 +40,7 @@ def blocks_of_model(model: Any, items: Tensor, context: Tensor) -> Blocks:
 
 
 def boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of each block: what the last node of a module gives, or the first one takes.
+    """Yield name and value of each block: the output of a module's last node, or the input of its first one.
 
     Args:
         scopes: each node of a graph, with the paths of the modules that it came from.

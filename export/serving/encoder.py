@@ -20,7 +20,7 @@ from bst.model import BST, EncoderCell, SelfAttention
 
 
 class PackedEncoder(nn.Module):
-    """Takes what `BST.user_vectors` takes and gives what it gives; shares all weights that it can with the model.
+    """An encoder with the inputs and outputs of `BST.user_vectors`; it shares all weights that it can with the model.
 
     Raises:
         ValueError: to the model padding counts, so it may not be left out.
@@ -76,7 +76,7 @@ class PackedEncoder(nn.Module):
 
 
 class _Cell(nn.Module):
-    """What follows the attention is that of the model."""
+    """A cell whose parts after the attention are the model's."""
 
     def __init__(self, cell: EncoderCell) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class PackedCell(_Cell):
         self.dense = attention.dense
 
     def forward(self, x: Tensor, rows: Tensor, slots: Tensor, hidden: Tensor) -> Tensor:
-        """From `x` `[N, D]` to the same; `rows` `[B, L]`, `slots` `[N]`, `hidden` `[B, 1, L, L]`."""
+        """Map `x` `[N, D]` to the same shape; `rows` `[B, L]`, `slots` `[N]`, `hidden` `[B, 1, L, L]`."""
         wide = F.embedding(rows, self.query_key_value(x)).unflatten(-1, (3, self.num_heads, self.head_dim))
         query, key, value = wide.permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, L, D/H]
         weights = torch.softmax(query @ key.transpose(-2, -1) + hidden, dim=-1)
@@ -119,14 +119,16 @@ class NewestCell(_Cell):
         self.value_dense = _linear(torch.einsum("ohd,hdi->ohi", dense, value).flatten(1))  # [D, H * D]
 
     def forward(self, newest: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
-        """From `newest` `[B, D]` to the same; it attends to `states` `[B, L, D]`, `hidden` `[B, 1, L]`."""
+        """Map `newest` `[B, D]` to the same shape; it attends to `states` `[B, L, D]`, `hidden` `[B, 1, L]`."""
         queries = self.query_key(newest).unflatten(-1, (self.num_heads, -1))  # [B, H, D]
         weights = torch.softmax(queries @ states.transpose(1, 2) + hidden, dim=-1)  # [B, H, L]
         return self.finish(newest, self.value_dense((weights @ states).flatten(1)))
 
 
 def _projections(attention: SelfAttention) -> list[Tensor]:
-    """Query, key and value weights, float64 `[H, D/H, D]`; the query's are scaled, so that logits need not be."""
+    """Return query, key and value weights, float64 `[H, D/H, D]`; the query's are scaled, so that logits need not
+    be.
+    """
     whole = attention.query_key_value.weight.detach().double()
     query, key, value = (part.unflatten(0, (attention.num_heads, attention.head_dim)) for part in whole.chunk(3))
     return [query / math.sqrt(attention.head_dim), key, value]

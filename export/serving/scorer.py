@@ -135,7 +135,7 @@ class Scorer(nn.Module):
 
 
 class IntegerIds(nn.Module):
-    """Raw int64 ids to indices and back, by a sorted table."""
+    """A sorted table between raw int64 ids and indices."""
 
     ids: Tensor
     padding: int
@@ -151,12 +151,12 @@ class IntegerIds(nn.Module):
         return torch.where(self.ids[places] == raw, places + 1, 0)
 
     def raw(self, indices: Tensor) -> Tensor:
-        """Give the ids of `indices`, the padding id for 0."""
+        """Return the ids of `indices`, the padding id for 0."""
         return torch.where(indices > 0, self.ids[(indices - 1).clamp(min=0)], self.padding)
 
 
 class TextIds(nn.Module):
-    """Raw text ids to indices and back, by a dictionary."""
+    """A dictionary between raw text ids and indices."""
 
     ids: List[str]  # noqa: UP006
     index: Dict[str, int]  # noqa: UP006
@@ -184,7 +184,7 @@ class TextIds(nn.Module):
         return torch.stack(indices)
 
     def raw(self, indices: Tensor) -> List[List[str]]:  # noqa: UP006
-        """Give the ids of `indices` int64 `[batch, n]` as rows of text, the padding id for 0."""
+        """Return the ids of `indices` int64 `[batch, n]` as rows of text, the padding id for 0."""
         rows: List[List[int]] = indices.tolist()  # noqa: UP006
         found: List[List[str]] = []  # noqa: UP006
         for row in rows:
@@ -195,7 +195,7 @@ class TextIds(nn.Module):
 def make_scorer(
     model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
 ) -> Scorer:
-    """Build a scorer that answers every signature that is known, also one that was added from elsewhere."""
+    """Build a scorer that answers every signature of `SIGNATURES`, also one that was added from elsewhere."""
     methods = {kind.name: kind.method for kind in SIGNATURES if kind.method is not None}
     cls = type("Scorer", (Scorer,), methods) if methods else Scorer
     return cls(model, config, top_k, one_length=one_length, packed=packed)

@@ -37,5 +37,5 @@ class Lookup:
         return np.where(known[places] == raw, places + 1, 0).astype(np.int64)
 
     def raw(self, indices: NDArray[np.integer[Any]]) -> Array:
-        """Give the ids of indices within the vocabulary: int64, or object holding str, of the same shape."""
+        """Return the ids of indices within the vocabulary: int64, or object holding str, of the same shape."""
         return self.raw_ids[indices]

@@ -60,7 +60,7 @@ class Session(ABC):
             raise CheckError(f"{self.signature.name} fails in its runtime: {reason(error)}") from error
 
     def mode(self) -> AbstractContextManager[Any]:
-        """What the thread that runs must be in."""
+        """Return the context that the thread which runs must be in."""
         return nullcontext()
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Session(ABC):
     def finish(self, outputs: Any) -> Arrays: ...
 
     def named(self, outputs: Sequence[Array]) -> Arrays:
-        """Give the outputs their names.
+        """Name the outputs.
 
         Raises:
             ValueError: they are more or fewer than the signature states, or of another dtype or shape.
@@ -119,7 +119,7 @@ class TorchSession(Session):
         return outputs
 
     def wait(self) -> None:
-        """Return when the device is done."""
+        """Wait until the device is done."""
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
 
@@ -218,8 +218,8 @@ class LookedUp(Session):
 
 @contextmanager
 def one_at_a_time() -> Iterator[Callable[[], object]]:
-    """While the block lasts, give what removes the sessions that nobody holds: they are full of cycles, and stay in
-    memory beside the next one otherwise.
+    """Yield a function that frees unused sessions, which are full of cycles and would stay in memory beside the next
+    one.
 
     What is there before the block is not gone through again each time: libraries hold a million objects.
     """

@@ -81,11 +81,13 @@ class Scan:
 
     @property
     def block(self) -> int:
-        """How many coordinates share a step in a blocked DequantizeLinear: a power of two that divides them all."""
+        """The number of coordinates that share a step in a blocked DequantizeLinear: a power of two that divides
+        them all.
+        """
         return math.gcd(self.coordinates, BLOCK)
 
     def user_coordinates(self, vectors: Floats) -> Floats:
-        """What is multiplied with the table for `vectors` `[B, U]`: float32 `[B, K]`."""
+        """Return the factors of the table for `vectors` `[B, U]`: float32 `[B, K]`."""
         moved = vectors - self.centre
         if self.projection is None:
             kept, rest = moved, np.zeros(len(moved), dtype=np.float32)
@@ -101,7 +103,7 @@ class Scan:
         return found
 
     def bounds(self, vectors: Floats) -> tuple[Floats, Floats]:
-        """Upper bounds `[B, V]` of the scores, but for a slack `[B]`; float32. As the graph computes them."""
+        """Return upper bounds `[B, V]` of the scores, but for a slack `[B]`; float32. As the graph computes them."""
         given = self.user_coordinates(vectors)
         peaks = np.abs(given).max(axis=1)
         step = np.maximum(peaks / USER_LEVELS, TINY)[:, None]
@@ -179,7 +181,7 @@ def make_scan(weights: Floats, biases: Floats, vectors: Floats, coordinates: int
 
 
 def best_scores(weights: Floats, biases: Floats, vectors: Floats, k: int) -> Floats:
-    """The k-th best score of each of `vectors` `[B, U]`: float32 `[B, 1]`."""
+    """Return the k-th best score of each of `vectors` `[B, U]`: float32 `[B, 1]`."""
     users = torch.from_numpy(vectors)
     best = np.full((len(vectors), k), -np.inf, dtype=np.float32)
     for part in _chunks(len(weights)):
@@ -190,7 +192,7 @@ def best_scores(weights: Floats, biases: Floats, vectors: Floats, k: int) -> Flo
 
 
 def _rounded(x: Doubles, step: Doubles, peak_weight: float) -> tuple[Doubles, Doubles]:
-    """Round rows to multiples of `step`: the multiples, and the length of what that and rounding the user can cost."""
+    """Round rows to multiples of `step`: the multiples, and a bound on the error of this and of rounding the user."""
     levels = np.clip(np.rint(x / step[:, None]), -LEVELS, LEVELS)
     of_items = np.linalg.norm(x - levels * step[:, None], axis=1)
     of_users = step * np.abs(levels).sum(axis=1) * HALF_STEP / peak_weight
@@ -206,7 +208,7 @@ def _moments(rows: Floats) -> Doubles:
 
 
 def _projection(weights: Floats, moved: Floats, kept: int) -> Floats:
-    """The subspace outside of which there is least of users and items: float32 `[U, kept]`, orthonormal.
+    """Return the subspace outside of which there is least of users and items: float32 `[U, kept]`, orthonormal.
 
     Bounds lose the product of both rests, so the sum of their logarithms is what to minimise: eigenvectors of the sum
     of both second moments, each divided by its own rest, found by iteration.
@@ -224,7 +226,7 @@ def _projection(weights: Floats, moved: Floats, kept: int) -> Floats:
 
 
 def _spread(weights: Floats, moved: Floats, projection: Floats | None) -> tuple[Floats, Doubles]:
-    """What y is multiplied with, and x with in return, so that their product stays and rounding costs least.
+    """Return a factor for y, whose inverse is x's, so that their product stays and rounding costs least.
 
     The cost is `|y| |x|`. It is least where users and items have the same second moments, which the geometric mean of
     the one's inverse and the other gives (Pusz & Woronowicz 1975). Turned at random besides, no coordinate is larger
@@ -258,7 +260,7 @@ def _power(matrix: Doubles, exponent: float) -> Doubles:
 def _rest_room(
     weights: Floats, moved: Floats, projection: Floats | None, spread: Floats, back: Doubles, room: int
 ) -> tuple[int, float, Floats]:
-    """In how many coordinates the rest stands, times what for items, and times what for users."""
+    """Return the number of coordinates of the rest, and the factors for items and for users."""
     shares = np.zeros(room, dtype=np.float32)
     if projection is None:
         return 0, 0.0, shares
@@ -275,7 +277,7 @@ def _rest_room(
 
 
 def _float_error(width: int, kept: int, spread: Floats, back: Doubles) -> float:
-    """How far float32 moves a product of user and item, for every unit of |d| and of |x|."""
+    """Bound the error of float32 in a product of user and item, for every unit of |d| and of |x|."""
     largest = float(spread.max()) if spread.ndim == 1 else float(np.linalg.norm(spread, 2))
     steps = math.sqrt(kept) if spread.ndim == 1 else math.sqrt(kept) * (math.sqrt(width) + math.sqrt(kept))
     return EPSILON * steps * largest

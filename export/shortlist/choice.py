@@ -27,7 +27,7 @@ MANY = 32  # rows for which the copy for many is chosen
 
 @dataclass(frozen=True)
 class Shortlist:
-    """How `top_k` looks for its items, in a call of up to `few_rows` rows and in one of more.
+    """The way `top_k` finds its items, in a call of up to `few_rows` rows and in one of more.
 
     `first` and `many_first` are how many items are scored before it is asked whether that was enough. Without `many`,
     calls of more rows read the output layer itself.
@@ -40,7 +40,7 @@ class Shortlist:
     many_first: int
 
     def record(self) -> ShortlistRecord:
-        """What the manifest says of it."""
+        """Return the record of it in the manifest."""
         many = None if self.many is None else ScanRecord(coordinates=self.many.coordinates, first=self.many_first)
         few = ScanRecord(coordinates=self.few.coordinates, first=self.first)
         return ShortlistRecord(few_rows=self.few_rows, few=few, many=many)
@@ -49,7 +49,7 @@ class Shortlist:
 def choose_shortlist(
     model: BST, heldout: Heldout, limit: int, *, exclude_history: bool, rates: Rates = ZEN_4
 ) -> Shortlist | None:
-    """Choose for calls of few rows and of many, or say that reading the output layer itself costs less.
+    """Choose for calls of few rows and of many, or the output layer itself where reading it costs less.
 
     A history that is left out stands high in the shortlist, which therefore has room for it.
     """
@@ -98,13 +98,15 @@ class _Costs:
     rates: Rates
 
     def plain(self, rows: int) -> float:
-        """With the output layer itself: its bytes, or its operations."""
+        """Cost of the output layer itself: its bytes, or its operations."""
         rates, numbers = self.rates, self.width * self.count
         read = 4 * numbers / (rates.cached_bytes if 4 * numbers < rates.cache_bytes else rates.streamed_bytes)
         return max(read, rows * numbers / rates.float_products) + self._pick(rows)
 
     def few(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
-        """One row: a product of a blocked table, `first` exact scores, and all that need it for those who need more."""
+        """Cost of one row: a product of a blocked table, `first` exact scores, and the rest for the users that need
+        more.
+        """
         rates, table = self.rates, coordinates * self.count
         scan = table / (rates.cached_bytes if table < rates.cache_bytes else rates.streamed_table_bytes)
         scan += 4 * coordinates * self._projected(coordinates) / rates.small_bytes
@@ -112,7 +114,7 @@ class _Costs:
         return scan + self._pick(1) + rates.scan_overhead + exact + self._wider(first, needs)
 
     def many(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
-        """`MANY` rows, by a product of integers."""
+        """Cost of `MANY` rows, by a product of integers."""
         projected = self._projected(coordinates)
         operations = MANY * coordinates * (self.count + 2 * projected)
         exact = self._exact(first, self.rates.gathered_bytes_many)
@@ -120,7 +122,7 @@ class _Costs:
         return operations / self.rates.integer_products + rest
 
     def _projected(self, coordinates: int) -> int:
-        """Rows of the matrices that the user vector is multiplied with."""
+        """Return the rows of the matrices that the user vector is multiplied with."""
         if coordinates <= self.width:
             return self.width + coordinates
         return self.width if self.width <= WIDE else 0
@@ -133,7 +135,7 @@ class _Costs:
         return self.rates.exact_overhead + 4 * self.width * items / rate
 
     def _wider(self, first: int, needs: NDArray[np.float64]) -> float:
-        """The mean over users of what comes after the shortlist, if anything."""
+        """Return the mean over users of the cost after the shortlist."""
         rates = self.rates
         picked = 4 * self.width * needs / rates.gathered_bytes
         exact = np.minimum(picked, 4 * self.width * self.count / rates.streamed_bytes)
@@ -142,7 +144,9 @@ class _Costs:
 
 
 def _user_vectors(model: BST, heldout: Heldout) -> tuple[Floats, Floats]:
-    """User vectors to fit to and to try on, of different held-out users: of whole histories and of their beginnings."""
+    """Return user vectors to fit to and to try on, of different held-out users: of whole histories and of their
+    beginnings.
+    """
     count = len(heldout.items)
     parts = (np.arange(count * 3 // 4), np.arange(count * 3 // 4, count)) if count >= 8 else (np.arange(count),) * 2
     rng = np.random.default_rng(0)

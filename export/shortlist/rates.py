@@ -37,7 +37,7 @@ class _Graph:
     gives: int = TensorProto.FLOAT
 
     def seconds(self) -> float:
-        """The fastest call of many in this process, by one thread: what a call costs without disturbance."""
+        """Return the fastest call of many in this process, by one thread: the cost without disturbance."""
         inputs = [helper.make_tensor_value_info(name, _kind(one), one.shape) for name, one in self.inputs.items()]
         output = helper.make_tensor_value_info("y", self.gives, None)
         tables = [numpy_helper.from_array(array, name) for name, array in self.tables.items()]

@@ -20,7 +20,7 @@ DTYPES: Mapping[int, Dtype] = {
 
 
 def check_onnx(path: Path, signature: Signature) -> None:
-    """Ask the file itself whether it is valid and has the inputs, outputs and axes that `signature` states.
+    """Check that the file is valid and has the inputs, outputs and axes that `signature` states.
 
     Raises:
         CheckError: it is not, or has not; the message names the first difference.
@@ -62,15 +62,16 @@ def _require_inside(graph: onnx.GraphProto) -> None:
 
 
 def _take_as_inputs(graph: onnx.GraphProto) -> None:
-    """Make inputs of the weights that lie in other files: the checker of onnx refuses those files where they are links,
-    or have a second name, as in a cache of downloads."""
+    """Turn weights in other files into inputs: the checker of onnx refuses those files where they are links, or have
+    a second name, as in a cache of downloads.
+    """
     for holder, tensor in list(_outside(graph)):
         graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         holder.initializer.remove(tensor)
 
 
 def _outside(graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, onnx.TensorProto]]:
-    """Give each tensor whose content lies in another file, with the graph that holds it."""
+    """Yield each tensor whose content is in another file, with the graph that holds it."""
     for part in _graphs(graph):
         yield from ((part, tensor) for tensor in part.initializer if uses_external_data(tensor))
 

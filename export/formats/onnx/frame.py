@@ -51,7 +51,7 @@ def put_frame(
 
 
 class _Frame:
-    """A graph with its inner inputs, and the nodes that go in front of it."""
+    """A graph with its inner inputs, and the nodes to be put before it."""
 
     def __init__(self, graph: ir.Graph, vocabularies: Vocabularies) -> None:
         self.graph, self.vocabularies = graph, vocabularies
@@ -99,7 +99,7 @@ class _Frame:
         self.graph.insert_before(self.graph[0], self.nodes.take())
 
     def _first_real(self, items: ir.Value) -> ir.Value:
-        """The first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
+        """Return the first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
         padding = self.nodes.constant("padding", [0])
         real = self.nodes.add("Cast", self.nodes.add("Greater", items, padding), to=ir.DataType.FLOAT)
         # A sum, where the largest would do: symbolic shape inference of ONNX Runtime knows no ReduceMax.
@@ -109,7 +109,7 @@ class _Frame:
         return self.nodes.add("ArgMax", self.nodes.add("Cast", some, to=ir.DataType.FLOAT), axis=0, keepdims=1)
 
     def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
-        """Give the outputs of the signature: raw ids for indices, and the first k of them."""
+        """Write the outputs of the signature: raw ids for indices, and the first k of them."""
         count = None
         if k is not None:
             least, most = self.nodes.constant("k_least", [1]), self.nodes.constant("k_most", [top_k.limit])

@@ -92,7 +92,9 @@ def _place_weights(folder: Path, models: Mapping[str, ir.Model], scorer: Scorer)
 
 
 class _Whole(nn.Module):
-    """All signatures at once, of index-level inputs: what torch exports in one go. Each takes its part of the graph."""
+    """All signatures at once, of index-level inputs, exported by torch in one go. Each signature takes its part of
+    the graph.
+    """
 
     def __init__(self, scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids) -> None:
         super().__init__()
@@ -191,7 +193,7 @@ class _Weights:
         (folder / WEIGHTS_FILE).touch()
 
     def take_from(self, model: ir.Model) -> None:
-        """Move every large initializer of `model` into the file, and make the model point there."""
+        """Move every large initializer of `model` into the file, and replace it by a reference to there."""
         graphs = [model.graph, *model.graph.subgraphs()]
         for value in (value for graph in graphs for value in graph.initializers.values()):
             tensor = value.const_value
@@ -208,7 +210,7 @@ class _Weights:
             )
 
     def place_output_layer(self, scorer: Scorer) -> OutputLayer:
-        """Say where the output layer lies; what no graph holds as it is (a bias of zeros) is written as well."""
+        """Return the place of the output layer; a part that no graph holds (a bias of zeros) is written as well."""
         parts = [part.detach().numpy() for part in scorer.model.output_layer_parameters()]
         weights, biases = (
             TensorPlace(path=f"onnx/{WEIGHTS_FILE}", offset=self._place(part), shape=part.shape) for part in parts

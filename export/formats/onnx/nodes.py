@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 
 class Nodes:
-    """Nodes yet to be put into `graph`, in order. Constants go to `graph` at once, as initializers, each once."""
+    """New nodes to be put into `graph`, in order. Constants go to `graph` at once, as initializers, each once."""
 
     def __init__(self, graph: ir.Graph, prefix: str) -> None:
         self.graph, self.prefix = graph, prefix
@@ -20,11 +20,11 @@ class Nodes:
         self.count = 0
 
     def add(self, op: str, *inputs: ir.Value, domain: str = "", **attributes: Any) -> ir.Value:
-        """Write a node with one output, and give that."""
+        """Write a node with one output, and return the output."""
         return self.add_with(op, 1, *inputs, domain=domain, **attributes)[0]
 
     def add_with(self, op: str, outputs: int, *inputs: ir.Value, domain: str = "", **attributes: Any) -> list[ir.Value]:
-        """Write a node with several outputs, and give those."""
+        """Write a node with several outputs, and return them."""
         node = ir.node(op, inputs, attributes, domain=domain, num_outputs=outputs)
         self.count += 1
         node.name = f"{self.prefix}/{op}_{self.count}"
@@ -34,7 +34,7 @@ class Nodes:
         return list(node.outputs)
 
     def constant(self, name: str, values: ArrayLike | ir.TensorProtocol, *, own: bool = False) -> ir.Value:
-        """A constant by name; the first one of a name stays.
+        """Return a constant by name; the first one of a name stays.
 
         Args:
             own: it belongs to the branch that is being written, not to the whole graph.
@@ -54,7 +54,7 @@ class Nodes:
     def choose(
         self, condition: ir.Value, then: Callable[[], list[ir.Value]], otherwise: Callable[[], list[ir.Value]]
     ) -> list[ir.Value]:
-        """Write an If: of the two, only the one that `condition`, a bool, tells is computed.
+        """Write an If: of the two branches, only the one that the bool `condition` selects is computed.
 
         What each of them writes goes into a branch; it may use everything written before.
         """
@@ -70,7 +70,7 @@ class Nodes:
         return self.add_with("If", len(outputs), condition, **graphs)
 
     def repeat(self, count: ir.Value, body: Callable[[ir.Value], list[ir.Value]], *, outputs: int) -> list[ir.Value]:
-        """Write a Loop that computes `body` of 0, 1, ... `count` - 1, and stacks what it gives, in that order."""
+        """Write a Loop that computes `body` of 0, 1, ... `count` - 1, and stacks the results in that order."""
         number = ir.Value(name=f"{self.prefix}/number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
         going = ir.Value(name=f"{self.prefix}/going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
         outside, self.written = self.written, []
@@ -81,6 +81,6 @@ class Nodes:
         return self.add_with("Loop", outputs, count, always, body=graph)
 
     def take(self) -> list[ir.Node]:
-        """Give what was written since, to be put into the graph."""
+        """Return the nodes written since the last call, to be put into the graph."""
         written, self.written = self.written, []
         return written

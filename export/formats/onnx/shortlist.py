@@ -50,7 +50,7 @@ def put_shortlist(
 
 
 class _TopK:
-    """Writes the nodes. Shape letters: B batch, F rows whose shortlist was not enough, V items, U user width."""
+    """The writer of the nodes. Shape letters: B batch, F rows whose shortlist was not enough, V items, U user width."""
 
     def __init__(
         self,
@@ -69,7 +69,9 @@ class _TopK:
         self.zero, self.one = constant("0", [0]), constant("1", [1])
 
     def write(self, vectors: ir.Value, seen: ir.Value | None, *, blocks: bool) -> list[ir.Value]:
-        """From user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B, limit]`."""
+        """Write from user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B,
+        limit]`.
+        """
         plan = self.plan
         rows = self.nodes.add("Shape", vectors, start=0, end=1)
         is_few = self.nodes.add("LessOrEqual", rows, self.nodes.constant("few_rows", [plan.few_rows]))
@@ -115,12 +117,12 @@ class _TopK:
         )
 
     def _tiles(self, bounds: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Bounds by tiles `[B, tiles, TILE]`, and the highest of each `[B, tiles]`."""
+        """Return the bounds by tiles `[B, tiles, TILE]`, and the highest of each `[B, tiles]`."""
         tiles = self.nodes.add("Reshape", bounds, self.nodes.constant("tiled", [-1, self.num_tiles, TILE]))
         return tiles, self.nodes.add("ReduceMax", tiles, self.nodes.constant("2", [2]), keepdims=0)
 
     def _highest(self, tiles: ir.Value, tops: ir.Value, first: int) -> tuple[ir.Value, ir.Value]:
-        """The `first` highest bounds with their items, both `[B, first]`."""
+        """Return the `first` highest bounds with their items, both `[B, first]`."""
         add, constant = self.nodes.add, self.nodes.constant
         size = constant(f"first_{first}", [first])
         # They stand in no more tiles than that, and those are the tiles with the highest tops.
@@ -133,7 +135,7 @@ class _TopK:
         return highest, add("Add", start, add("Mod", places, tile))
 
     def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> tuple[ir.Value, ir.Value]:
-        """Bounds `[B, V]`, the last tile filled up, and slack `[B, 1]`; see `Scan.bounds`."""
+        """Return the bounds `[B, V]`, the last tile filled up, and slack `[B, 1]`; see `Scan.bounds`."""
         add, constant = self.nodes.add, self.nodes.constant
         # Integers have one step for all rows, blocks one for each.
         axes = [self.one] if blocks else []
@@ -164,7 +166,7 @@ class _TopK:
     def _user_coordinates(
         self, scan: Scan, name: str, vectors: ir.Value, axes: list[ir.Value]
     ) -> tuple[ir.Value, ir.Value]:
-        """What is multiplied with the table `[B, K]`, see `Scan.user_coordinates`, and the norm of d `[B, 1]`."""
+        """Return the factors of the table `[B, K]`, see `Scan.user_coordinates`, and the norm of d `[B, 1]`."""
         add = self.nodes.add
 
         def constant(what: str, values: object) -> ir.Value:
@@ -190,7 +192,7 @@ class _TopK:
         return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), *axes)
 
     def _exact(self, vectors: ir.Value, items: ir.Value) -> ir.Value:
-        """Scores `[B, n]` of items `[B, n]`."""
+        """Return the scores `[B, n]` of items `[B, n]`."""
         add = self.nodes.add
         if self.first_row:
             items = add("Add", items, self.nodes.constant("first_row", np.int64(self.first_row)))
@@ -199,7 +201,7 @@ class _TopK:
         return add("Add", add("Squeeze", product, two), add("Gather", self.biases, items))
 
     def _best(self, items: ir.Value, scores: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
-        """The best of items `[B, n]` with their scores: indices and scores `[B, limit]`."""
+        """Return the best of items `[B, n]` with their scores: indices and scores `[B, limit]`."""
         add, constant = self.nodes.add, self.nodes.constant
         indices = add("Add", items, constant("index_of_first", np.int64(1)))
         nothing = None if seen is None else constant("nothing", np.float32(-np.inf))
@@ -224,7 +226,7 @@ class _TopK:
         found: ir.Value,
         best: ir.Value,
     ) -> list[ir.Value]:
-        """Answer the open rows anew, one by one, from all items whose bounds are not below `least` `[B, 1]`."""
+        """Compute the open rows anew, one by one, from all items whose bounds are not below `least` `[B, 1]`."""
         add = self.nodes.add
         rows = add("Transpose", add("NonZero", add("Squeeze", is_open, self.one)), perm=[1, 0])  # [F, 1]
 
@@ -247,7 +249,9 @@ class _TopK:
         return [add("ScatterND", found, rows, new_found), add("ScatterND", best, rows, new_best)]
 
     def _possible(self, tiles: ir.Value, tops: ir.Value, least: ir.Value) -> ir.Value:
-        """The items `[1, n]` whose bounds are not below `least` `[1, 1]`, in order; those of NaN are among them."""
+        """Return the items `[1, n]` whose bounds are not below `least` `[1, 1]`, in order; those of NaN are among
+        them.
+        """
         add = self.nodes.add
         picked = add("Gather", add("NonZero", add("Not", add("Less", tops, least))), self.one)  # [1, m]
         some = add("Gather", add("Squeeze", tiles, self.zero), add("Squeeze", picked, self.zero))  # [m, TILE]
@@ -257,11 +261,11 @@ class _TopK:
         return add("Add", add("Mul", start, tile), add("Gather", places, self.one))
 
     def _scores(self, vectors: ir.Value) -> ir.Value:
-        """Scores of the whole catalogue `[B, V]`."""
+        """Return the scores of the whole catalogue `[B, V]`."""
         return self._items_of(self.nodes.add("Gemm", vectors, self.weights, self.biases, transB=1))
 
     def _scores_of_one(self, vector: ir.Value) -> ir.Value:
-        """Scores of the whole catalogue `[1, V]` for one user `[1, U]`."""
+        """Return the scores of the whole catalogue `[1, V]` for one user `[1, U]`."""
         # The weights stand on the left, where no runtime makes a second copy of them in another order.
         product = self.nodes.add("MatMul", self.weights, self.nodes.add("Transpose", vector, perm=[1, 0]))
         return self._items_of(self.nodes.add("Add", self.nodes.add("Transpose", product, perm=[1, 0]), self.biases))
@@ -273,7 +277,7 @@ class _TopK:
         return self.nodes.add("Slice", scores, start, end, self.one)
 
     def _of_all(self, scores: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
-        """The best by scores of the whole catalogue."""
+        """Return the best by scores of the whole catalogue."""
         size = self.limit_1
         if seen is not None:  # beyond those that are seen there are enough others
             size = self.nodes.add("Add", size, self.nodes.add("Shape", seen, start=1, end=2))
