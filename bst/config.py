@@ -20,7 +20,7 @@ RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
 FLOAT_BYTES = 4
-# Above this share of targets that stand in their own history, no metric leaves out what the history holds.
+# Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03
 
 Positive = Annotated[int, Field(ge=1)]
@@ -86,23 +86,23 @@ class Architecture(Table):
     ff_width: Positive = 256
     """Width of the feed-forward layer in each block."""
     max_length: Positive = 50
-    """How many events of a history are read: the newest."""
+    """The number of newest events of a history that are read."""
     head_widths: tuple[Positive, ...] = (256,)
     """Widths of the layers between the pooled history and the output layer."""
     context_dim: Positive = 10
     """Width of the vector of each context feature."""
     pooling: Literal["last", "mean"] = "last"
-    """What stands for the history: the state of its last event, or the mean of all."""
+    """The summary of the history: the state of its last event, or the mean of all states."""
     padding: Literal["ignored", "counted"] = "ignored"
-    """`ignored` makes a padded slot as good as absent. `counted` is for models of the seed notebook, which were trained
-    so: only as attention keys are padded slots hidden; positions count slots from the left, and the mean is over all
-    slots, padded ones included."""
+    """`ignored` makes padded slots absent. `counted` is for models of the seed notebook, which were trained so: padded
+    slots are hidden only as attention keys; positions count slots from the left, and the mean is over all slots, padded
+    ones included."""
     tied_output: bool = True
     """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
     dropout: Fraction = 0.3
     """Share of the activations that training leaves out at random."""
     init_method: Literal["xavier", "kaiming"] = "xavier"
-    """How matrices are drawn before training."""
+    """The random initialisation of matrices."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -159,7 +159,7 @@ class BSTConfig(Architecture):
         """Refuse a model whose `copies`, one mask, and the bytes `beside` them exceed free memory.
 
         Raises:
-            InputError: with both sizes and the settings that decide them.
+            InputError: the message has both sizes and the settings that decide them.
         """
         needed = copies * self.stored_bytes + (self.max_length + 1) ** 2 + beside
         free = memory_bytes("MemAvailable")
@@ -180,19 +180,19 @@ class DataConfig(Table):
     time_column: str = "timestamp"
     """The column of times."""
     context: tuple[str, ...] = ()
-    """Names of columns that are context features. Where one changes from event to event, the value of the event to be
-    predicted is taken: it must be known before that event."""
+    """Names of columns that are context features. Where one changes from event to event, the value is taken from the
+    event to be predicted, so it must be known before that event."""
     text_ids: bool = False
     """Keep ids as text, also where they are numbers."""
     time_format: Annotated[str | None, Field(examples=["%d/%m/%Y %H:%M"])] = None
-    """How times are written, as strftime has it; numbers and dates that begin with the year need none."""
+    """The format of times, as in strftime; numbers and dates that begin with the year need none."""
     drop_repeats: bool = False
     """Leave out events that repeat the item of the one before."""
     split_at: Annotated[str | None, Field(examples=["2024-01-01"])] = None
-    """A time of the table. What was before is trained on, and the first event of each user from then on is the test;
-    without it, the last event of each user is."""
+    """A time of the table. Events before it are for training, and the first event of each user from then on is the
+    test; without it, the last event of each user is."""
     separator: Annotated[str | None, Field(examples=[";"])] = None
-    """What stands between the fields of a text; found by looking, if it is not given."""
+    """The text between fields; detected, if it is not given."""
     columns: tuple[str, ...] = ()
     """Names of the fields of a text without a header."""
     no_header: bool = False
@@ -246,9 +246,9 @@ class DataConfig(Table):
         named = (self.user_column, self.item_column, self.time_column)
         if len(set(named)) < len(named):
             raise ValueError(f"users, items and times are in the columns {', '.join(named)}; name three different ones")
-        taken = set(named) & set(self.context)
-        if taken:
-            raise ValueError(f"context feature {taken.pop()!r} is a column of the events themselves; leave it out")
+        shared = set(named) & set(self.context)
+        if shared:
+            raise ValueError(f"context feature {shared.pop()!r} is a column of the events themselves; leave it out")
         return self
 
 
@@ -271,14 +271,14 @@ class TrainConfig(Table):
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     """Steps in which the learning rate rises, linearly; at most half of all steps."""
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
-    """How the learning rate falls after that."""
+    """The shape of the learning rate after the warm-up."""
     milestones: tuple[Positive, ...] = ()
     """Epochs after which `multistep` multiplies the learning rate by `gamma`."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """The factor of `multistep`."""
     clipping: Literal["off", "fixed", "adaptive_epoch", "adaptive_total"] = "fixed"
-    """Of the total gradient norm: to `clip_norm` if `fixed`; `adaptive_epoch` starts there and takes the mean plus the
-    standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
+    """The limit of the total gradient norm: `clip_norm` if `fixed`; `adaptive_epoch` starts there and then is the mean
+    plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
     clip_norm: Above0 = 5.0
     """The largest gradient norm."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -288,13 +288,12 @@ class TrainConfig(Table):
     patience: Annotated[Positive | None, Field(examples=[3])] = None
     """Stop after this many epochs in a row without a better validation NDCG@10; never, if not given."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 300.0
-    """How much work a kill can cost; every epoch ends in a checkpoint besides."""
+    """The time between checkpoints; every epoch ends in a checkpoint as well."""
     filter_seen: Annotated[bool | None, Field(examples=[True])] = None
-    """In metrics, items of the history are left out of the ranking, unless the target is one of them. If it is not
-    given, the data decide: they are left out unless more than 3 % of the targets return. A bundle's `top_k` does the
-    same by default."""
+    """Leave the items of the history out of the ranking in metrics, unless the target is one of them. If it is not
+    given, they are left out unless more than 3 % of the targets return. A bundle's `top_k` does the same by default."""
     validation_users: Annotated[Positive | None, Field(examples=[1000])] = None
-    """How many users, drawn by chance, decide which epoch is best; all, if not given."""
+    """The number of random users by which the best epoch is chosen; all, if not given."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
 

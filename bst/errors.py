@@ -1,6 +1,6 @@
 """The two kinds of errors that a command reports, each with an exit code of its own."""
 
-LONGEST = 4000  # characters of a message: a few hundred offences; what quotes a stranger's file may be endless
+LONGEST = 4000  # characters of a message: a few hundred offences; text quoted from an untrusted file may be endless
 
 
 class InputError(ValueError):
@@ -26,7 +26,7 @@ def one_line(message: str) -> str:
 
 def printable(text: str) -> str:
     """Escape characters that would move the cursor or reverse the text, such as `\x1b` and `\u202e`."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def reason(error: BaseException) -> str:

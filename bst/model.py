@@ -69,7 +69,7 @@ class BST(nn.Module):
 
     Index 0 in `items` is padding, at any position: scores are those of the history without the padded slots, because
     positions count real items only, from the newest (0) to the oldest. Indices must lie in [0, num_items]; `export`
-    guards the doors where others may come in. A row without a real item gets finite scores from its context alone.
+    guards against others. A row without a real item gets finite scores from its context alone.
 
     Dropout is active until `.eval()`, as in any module.
     """
@@ -140,8 +140,8 @@ class BST(nn.Module):
         real = items > 0
         states = self._encode(items, real, self.places(real))
         if self.mean_pooling:
-            seen = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
-            states = (states * seen).cumsum(dim=1) / seen.cumsum(dim=1).clamp(min=1)
+            pooled = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
+            states = (states * pooled).cumsum(dim=1) / pooled.cumsum(dim=1).clamp(min=1)
         return self.head(self.with_context(states, context))
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from bst.system.files import alone_in, remove_leftovers
 from bst.training.state import TrainingState
 from bst.training.trainer import EpochReport, Weights
 
-# Not settings to be given: the first two follow from the data, whose difference is told as such; the last is harmless.
+# The first two follow from the data, whose difference has a message of its own; the last is harmless.
 NOT_COMPARED = {"model.num_items", "model.context", "training.checkpoint_seconds"}
 MUST_AGREE = {"data_sha256": "events, users or context", "vocabulary_sha256": "ids"}
 
@@ -38,10 +38,10 @@ class RunLog:
     """A writer of the run `path`; in processes other than the first it only reads.
 
     The state is the last file to be replaced. A kill between two files leaves weights or metrics that are newer than
-    the state; what is resumed from it writes the same again.
+    the state; a resume writes the same again.
 
     Args:
-        origin: what decides the weights to the bit beside the settings; kept in the state.
+        origin: facts beside the settings that decide the weights to the bit; kept in the state.
         writes: whether this process is the first.
         tensorboard: write scalars into `tensorboard/` besides.
     """
@@ -74,7 +74,7 @@ class RunLog:
     def resume(self, config: RunConfig, restore: Callable[[TrainingState, Weights | None], None]) -> None:
         """Pass the last checkpoint of the run to `restore`, with the best weights if there are some.
 
-        Warns where the machine differs, so that the last bits may.
+        Warns if the machine differs, because the last bits of the weights may then differ too.
 
         Raises:
             InputError: the run is of other settings or data, or is damaged.
@@ -139,10 +139,10 @@ class RunLog:
                 )
 
 
-def _require_same(path: Path, found: RunConfig, given: RunConfig) -> None:
+def _require_same(path: Path, stored: RunConfig, current: RunConfig) -> None:
     offences = []
     for table in ("model", "training", "data"):
-        was, now = (config.model_dump(mode="json")[table] for config in (found, given))
+        was, now = (config.model_dump(mode="json")[table] for config in (stored, current))
         offences += [
             f"{table}.{name} is {json.dumps(now[name])}, in the run {json.dumps(was[name])}"
             for name in was

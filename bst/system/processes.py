@@ -23,10 +23,10 @@ START_METHOD: Literal["spawn", "forkserver"] = "spawn"  # a fresh interpreter, w
 
 @contextmanager
 def undisturbed_start() -> Iterator[None]:
-    """Start processes by `multiprocessing` within; each calls `end_with_parent` first.
+    """Let the block start processes by `multiprocessing`; each calls `end_with_parent` first.
 
-    Signals wait until the block ends, lest they part a process from what it is to do. Ctrl-C, which a terminal sends to
-    all, the new ones never hear: who started them ends them.
+    Signals wait until the block ends, so that no process starts without its task. The new processes ignore Ctrl-C,
+    which a terminal sends to all: their parent ends them.
     """
     with _held_back():  # a mask alone would let another thread of this process take the signal
         resource_tracker.ensure_running()  # where `multiprocessing` starts it, it ends with no signal masked
@@ -43,24 +43,26 @@ def _held_back() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # Python runs handlers in the main thread alone
         yield
         return
-    handlers = {one: handler for one in SIGNALS if callable(handler := signal.getsignal(one))}
+    handlers = {
+        signal_number: handler for signal_number in SIGNALS if callable(handler := signal.getsignal(signal_number))
+    }
     heard: list[int] = []
     holding = True
 
     def hold(number: int, frame: FrameType | None) -> None:
         if holding:
             heard.append(number)
-        else:  # another signal has parted the restoring below
+        else:  # another signal has interrupted the restoring below
             handlers[signal.Signals(number)](number, frame)
 
     try:
-        for one in handlers:
-            signal.signal(one, hold)
+        for signal_number in handlers:
+            signal.signal(signal_number, hold)
         yield
     finally:
         holding = False
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)
         for number in heard:
             signal.raise_signal(number)
 
@@ -95,7 +97,7 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
         process.join()
         raise CheckError(
             f"the process of {function.__name__} ended with exit code {process.exitcode}, which is -9 where memory "
-            "runs out; free some and call again"
+            "runs out; free some and run the command again"
         ) from None
     finally:
         ours.close()

@@ -20,7 +20,7 @@ class Registry(Generic[T]):
     """The values of a kind by name, in the order in which they were added.
 
     Args:
-        what: what messages call such a value.
+        what: the word for such a value in messages.
     """
 
     def __init__(self, what: str, values: Iterable[T] = ()) -> None:
@@ -47,7 +47,7 @@ class Registry(Generic[T]):
         """Look a value up.
 
         Raises:
-            InputError: there is none of that name; the known ones are listed.
+            InputError: there is none of that name; the message lists the names.
         """
         if name not in self._values:
             raise InputError(f"{self.what} {name!r} is not known; known: {', '.join(self._values)}")

@@ -15,7 +15,7 @@ def validated(kind: type[T], values: object, source: str, *, unknown: Literal["f
     """Build `kind` from plain JSON or TOML values; `unknown` says what happens to keys that it does not have.
 
     Raises:
-        InputError: names `source` and every offending key at once, with the known keys where one is unknown.
+        InputError: the message has `source` and every wrong key, and the known keys where one is unknown.
     """
     try:
         # Strict everywhere but here: JSON and TOML know lists where the values hold tuples.
@@ -46,8 +46,8 @@ def _tupled(value: object) -> Any:
 def _offence(kind: type[BaseModel], error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _fields_at(kind, error["loc"][:-1])
-        return f"there is no setting {where!r}; known: {', '.join(known)}"
+        names = _fields_at(kind, error["loc"][:-1])
+        return f"there is no setting {where!r}; known: {', '.join(names)}"
     if error["type"] == "missing":
         return f"{where} is missing"
     message = str(error["msg"]).removeprefix("Value error, ")

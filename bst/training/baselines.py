@@ -32,13 +32,13 @@ class Counts:
 
     @classmethod
     def fit(cls, items: NDArray[np.int32], num_items: int, groups: NDArray[np.int32] | None = None) -> Counts:
-        """Count `items`, indices `[n]`, by their `groups` `[n]` if given; a 0 in either is not known."""
-        known = items > 0
-        popularity = np.bincount(items[known], minlength=num_items + 1)[1:]
+        """Count `items`, indices `[n]`, by their `groups` `[n]` if given; a 0 in either is unknown and left out."""
+        valid = items > 0
+        popularity = np.bincount(items[valid], minlength=num_items + 1)[1:]
         if groups is None:
             return cls(popularity, np.zeros(0, np.int64), np.zeros(0, np.int64))
-        known &= groups > 0
-        pairs = groups[known].astype(np.int64) * (num_items + 1) + items[known]
+        valid &= groups > 0
+        pairs = groups[valid].astype(np.int64) * (num_items + 1) + items[valid]
         return cls(popularity, *np.unique(pairs, return_counts=True))
 
     def places(
@@ -115,10 +115,10 @@ def newest_items(examples: Examples) -> NDArray[np.int32]:
     return np.where(examples.targets > starts, examples.sequences.items[np.maximum(examples.targets - 1, 0)], 0)
 
 
-def _count(groups: Index, scores: Index, asked: NDArray[np.int32], least: Index) -> Index:
+def _count(groups: Index, scores: Index, queried: NDArray[np.int32], least: Index) -> Index:
     """Count the entries of a group that score `least` or more, for each queried group."""
     levels, ranks = np.unique(scores, return_inverse=True)
     width = len(levels) + 1
     keys = np.sort(groups * width + ranks)
-    lowest = asked.astype(np.int64) * width
+    lowest = queried.astype(np.int64) * width
     return np.searchsorted(keys, lowest + width) - np.searchsorted(keys, lowest + np.searchsorted(levels, least))

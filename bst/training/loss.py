@@ -35,13 +35,13 @@ class PrefixLoss(nn.Module):
 
         Returns a float32 scalar.
         """
-        wanted = targets > 0
-        vectors = self.model.prefix_vectors(items, context)[wanted]
+        real = targets > 0
+        vectors = self.model.prefix_vectors(items, context)[real]
         if self.sampler is None:
             # Cutting padding's row off the weights is cheap; cutting its column off the scores would copy them.
             scores = F.linear(vectors, *self.model.output_layer())
-            return F.cross_entropy(scores.float(), targets[wanted] - 1, reduction="sum")
-        return self._sampled(vectors, targets[wanted], self.sampler.draw())
+            return F.cross_entropy(scores.float(), targets[real] - 1, reduction="sum")
+        return self._sampled(vectors, targets[real], self.sampler.draw())
 
     def _sampled(self, vectors: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
         assert self.sampler is not None
@@ -60,7 +60,7 @@ class NegativeSampler:
     Args:
         counts: occurrences `[num_items]`, entry j is item j + 1.
         num_negatives: size of a draw.
-        device: where the draws are wanted.
+        device: the device of the draws.
     """
 
     def __init__(self, counts: NDArray[np.int64], num_negatives: int, device: str = "cpu") -> None:

@@ -19,11 +19,11 @@ from bst.training.world import World
 KS = (1, 5, 10)  # the k of every report
 NOWHERE = 2**62  # the place of an item that the model does not know: beyond every k
 
-# How many scores are held at once: what a ranking takes beside the weights does not grow with the catalogue, up to
+# The number of scores in memory at once: the memory of a ranking does not grow with the catalogue, up to
 # SCORES / FEWEST items. With fewer rows than four, a matrix product rounds otherwise on some CPUs.
 SCORES = 2**25
 FEWEST = 8
-SCORE_BYTES = 8 * SCORES  # the scores, and what compares them
+SCORE_BYTES = 8 * SCORES  # the scores, and their comparison
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RankingMetrics:
         hr: by k, the share of users whose target is among the first k.
         ndcg: by k, Järvelin & Kekäläinen (2002) for one relevant item.
         mrr: mean of 1 / place.
-        num_users: how many users the means are over.
+        num_users: the number of users.
     """
 
     hr: Mapping[int, float]
@@ -62,7 +62,9 @@ class RankingMetrics:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` gave, or raise a `ValueError`, `KeyError` or `TypeError`."""
         parts = {
-            name: {int(key.removeprefix(f"{name}_")): float(one) for key, one in values.items() if key.startswith(name)}
+            name: {
+                int(key.removeprefix(f"{name}_")): float(value) for key, value in values.items() if key.startswith(name)
+            }
             for name in ("hr", "ndcg")
         }
         if 1 in parts["hr"]:
@@ -131,10 +133,10 @@ def rank(
 
 
 def filter_by(chosen: bool | None, validation: Examples) -> tuple[bool, str]:
-    """Decide whether metrics leave out the items of the history, and print the decision.
+    """Decide whether metrics leave out the items of the history; return the decision and a line that states it.
 
     Args:
-        chosen: what was asked for; None leaves it to the validation targets (see `TrainConfig.filter_seen`).
+        chosen: the setting; None leaves it to the validation targets (see `TrainConfig.filter_seen`).
     """
     returning = float(validation.returning().mean()) if len(validation) else 0.0
     filter_seen = returning <= RETURNING if chosen is None else chosen

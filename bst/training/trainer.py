@@ -45,7 +45,7 @@ class EpochReport:
             estimate, on average a little below the full one.
         rows_per_s: training examples (one prediction each) a second, data cutting included, validation not.
         gradient_norm, gradient_norm_std: mean and standard deviation over steps of the total norm before clipping.
-        clip_norm: what it was clipped to; None where clipping is off.
+        clip_norm: the limit of that norm; None where clipping is off.
         learning_rate: of the last step.
         validation: full-ranking metrics on the validation targets.
         best: whether no epoch before had a higher NDCG@10.
@@ -94,8 +94,8 @@ class Trainer:
 
     Args:
         model: moved to the device of `world`.
-        windows: what is learnt from; the same in every process.
-        validation: what decides which epoch is the best.
+        windows: the training examples; the same in every process.
+        validation: the examples by which the best epoch is chosen.
         world: the processes that share each batch; this one alone unless given.
         progress: wraps the step numbers of an epoch, to show how far it is.
 
@@ -179,7 +179,7 @@ class Trainer:
 
     def _epoch(self) -> Generator[TrainingState, None, EpochReport]:
         self.model.train()
-        self.rng.bit_generator.state = self.epoch_rng  # whatever was drawn since, as of an epoch that was broken off
+        self.rng.bit_generator.state = self.epoch_rng  # an epoch that was interrupted may have drawn from it
         drawn = self.windows.epoch(self.rng, self.config.batch_size)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
@@ -198,7 +198,9 @@ class Trainer:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
         for kind, random in random_states(self.world.device).items():
-            tensors |= {f"random.{kind}.{rank}": one for rank, one in enumerate(self.world.gather(random))}
+            tensors |= {
+                f"random.{kind}.{rank}": random_state for rank, random_state in enumerate(self.world.gather(random))
+            }
         tensors["gradient_norms"] = torch.tensor(self.clipper.norms, dtype=torch.float64)
         values = {
             "reports": [report.to_dict() for report in self.reports],
@@ -239,8 +241,8 @@ class Trainer:
         # the gradients of several processes will be averaged.
         (loss * (size / self.rows_per_step)).backward()
         norm = self.clipper.clip(self.model.parameters())
-        told = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
-        total, due = told[0].item(), bool(told[1].item())
+        sums = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
+        total, due = sums[0].item(), bool(sums[1].item())
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise CheckError(
                 f"the loss is {total / max(count, 1)} and the gradient norm {norm} in step {step + 1} of epoch "

@@ -128,7 +128,7 @@ def test_a_run_is_evaluated_at_a_time(bst_command: Command, run_path: Path, tabl
     assert "to be predicted: the first event of each user from 400 on" in out
     assert "nothing is left out of the rankings" in out
     assert err == (
-        "warning: --split-at 400 is not how the run was split: what is predicted here may have been trained on\n"
+        "warning: --split-at 400 is not how the run was split: the targets here may have been trained on\n"
     )
 
 
