@@ -30,7 +30,7 @@ from bst.system.console import told_steps, wrapped
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list
 from bst.system.validation import validated
-from export.commands import NoBrowser, Port, shown
+from export.commands import NoBrowser, Port, page_option
 from export.contract.rules import read_manifest
 from export.page import PORT, require_server
 
@@ -50,7 +50,10 @@ OF_MODE: dict[str, dict[str, Any]] = {
 }
 T = TypeVar("T")
 WHAT, HOW = "What is measured", "How it is measured"
-asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
+input_option, output_option = (
+    partial(typer.Option, rich_help_panel=INPUT),
+    partial(typer.Option, rich_help_panel=OUTPUT),
+)
 
 
 def _help(panel: str, text: str, default: object) -> Any:
@@ -60,8 +63,10 @@ def _help(panel: str, text: str, default: object) -> Any:
 
 def bench(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle that `bst export` wrote.")] = None,
-    random: Annotated[str | None, asked(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")] = None,
-    catalogue_sizes: Annotated[str | None, asked(help="Several num_items for --random.")] = None,
+    random: Annotated[
+        str | None, input_option(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")
+    ] = None,
+    catalogue_sizes: Annotated[str | None, input_option(help="Several num_items for --random.")] = None,
     mode: Annotated[str | None, _help(WHAT, "latency, surface, load, cold, soak", DEFAULTS.modes)] = None,
     backends: Annotated[str | None, _help(WHAT, f"Of {', '.join(BACKENDS.names)}, all", DEFAULTS.backends)] = None,
     peers: Annotated[
@@ -81,8 +86,8 @@ def bench(
     load_seconds: Annotated[float | None, _help(HOW, "Load: how long a rate is tried", DEFAULTS.load_seconds)] = None,
     soak_seconds: Annotated[float | None, _help(HOW, "Soak: how long each backend", DEFAULTS.soak_seconds)] = None,
     seed: Annotated[int | None, _help(HOW, "Fixes the inputs and the order", DEFAULTS.seed)] = None,
-    json_file: Annotated[Path | None, written("--json", help="Write everything, raw samples too.")] = None,
-    html_file: Annotated[Path | None, written("--html", help="Write a page with figures.")] = None,
+    json_file: Annotated[Path | None, output_option("--json", help="Write everything, raw samples too.")] = None,
+    html_file: Annotated[Path | None, output_option("--html", help="Write a page with figures.")] = None,
 ) -> None:
     """Measure how fast a bundle answers in each backend.
 
@@ -115,7 +120,7 @@ def bench(
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="What `bst bench --json` wrote.")],
     after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, later.")],
-    json_output: Annotated[bool, written("--json", help="Print the changes as JSON.")] = False,
+    json_output: Annotated[bool, output_option("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
     """Say what changed between two measurements."""
     records = read_record(before), read_record(after)
@@ -132,12 +137,14 @@ def compare(
 
 def demo(
     out: Annotated[
-        Path, written(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
+        Path, output_option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
     ] = DEFAULT_OUT,
     seed: Annotated[
         int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1, rich_help_panel=MODEL)
     ] = 0,
-    serve: Annotated[bool, shown("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")] = False,
+    serve: Annotated[
+        bool, page_option("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")
+    ] = False,
     port: Port = None,
     no_browser: NoBrowser = False,
 ) -> None:

@@ -68,7 +68,7 @@ def export_bundle(
 ) -> Manifest:
     """Write the run at `run_path` as the bundle `out`, or nothing at all.
 
-    Every file is opened again in its runtime and compared with the eager model at sizes that it was not exported with.
+    Every file is reopened in its runtime and compared with the eager model at sizes other than those of the export.
 
     Args:
         tell: called with a line before each step.
@@ -76,7 +76,7 @@ def export_bundle(
     Raises:
         InputError: `out` exists, k is beyond the catalogue, a compiler is missing, or the run cannot be read.
         CheckError: a format disagrees with the model; the message names the format, the case, the row, and the first
-            block of the model where they part.
+            block of the model where they differ.
     """
     with staged_folder(out, "the bundle") as stage:
         return _build(stage, run_path, settings, tell)
@@ -86,13 +86,12 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
     """Replace the weights and id tables in `bundle` by those of another run, with the bundle's own settings.
 
     The new bundle is written beside the old one, proven and verified; then the two change places in one step. Until
-    then, and if anything fails, the old one is as it was. Who holds its files open can go on using them.
+    then, and if anything fails, the old one is as it was. Programs that have its files open can go on using them.
 
-    Files of others that lie in the bundle stay there, and so does a card that was edited, under another name: a warning
-    says so.
+    Other files in the bundle stay there, and so does an edited card, under another name, with a warning.
 
     Raises:
-        InputError: `bundle` is not one, or the run is of another architecture; all differences are named.
+        InputError: `bundle` is not one, or the run is of another architecture; the message lists all differences.
         CheckError: as `export_bundle`, or the new bundle does not verify.
     """
     old = read_manifest(bundle)
@@ -132,7 +131,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         "settings": settings,
         "model": config,
         "items": _facts(vocabularies.items),
-        "context": {name: _facts(one) for name, one in vocabularies.context.items()},
+        "context": {name: _facts(vocabulary) for name, vocabulary in vocabularies.context.items()},
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }
@@ -147,16 +146,16 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     if quality and test:
         own = _own_top_k(stage, written.formats, signatures, vocabularies, test, top_k, tell)
         quality = quality.model_copy(update={"top_k": own})
-    stated = tuple(one for level in signatures.values() for one in level)
-    check_output_layer(stage, written.output_layer, stated)
+    all_signatures = tuple(chain.from_iterable(signatures.values()))
+    check_output_layer(stage, written.output_layer, all_signatures)
     description = Description(
         schema_version=SCHEMA_VERSION,
-        signatures=stated,
+        signatures=all_signatures,
         formats=written.formats,
         weights=WEIGHTS_FILE,
         output_layer=written.output_layer,
         shortlist=shortlist,
-        tuning=_tuned(stage, written.formats, stated, rates, tell) if settings.tune else None,
+        tuning=_tuned(stage, written.formats, all_signatures, rates, tell) if settings.tune else None,
         tolerance=TOLERANCE,
         parity=parity,
         quality=quality,
@@ -181,7 +180,7 @@ def _rates(settings: ExportSettings, tell: Tell) -> Rates:
     """Return the costs of the operators of `top_k`: measured here if the settings say so, else a known machine's."""
     if not (settings.tune and _looks_first(settings)):
         return ZEN_4
-    tell("measuring what the operators of top_k cost here")
+    tell("measuring the costs of the operators of top_k here")
     return in_own_process(measure_rates)
 
 
@@ -227,9 +226,9 @@ def _write(
             )
         )
     write_vocabularies(stage, run.vocabularies)
-    tell("asking the model, in float32 and in float64")
-    stated = [*chain.from_iterable(signatures.values())]
-    return _Written(tuple(records), output_layer, record_answers(stage, run, settings, stated))
+    tell("running the model, in float32 and in float64")
+    all_signatures = [*chain.from_iterable(signatures.values())]
+    return _Written(tuple(records), output_layer, record_answers(stage, run, settings, all_signatures))
 
 
 def _proven(
@@ -267,7 +266,7 @@ def _own_top_k(
     for record in records:
         for signature in signatures[record.ids]:
             if signature.kind.picks:
-                tell(f"asking {signature.name} in {record.name} for {len(test):,} test users")
+                tell(f"running {signature.name} in {record.name} for {len(test):,} test users")
                 with one_at_a_time() as collect:
                     session = FORMATS.find(record.name).open_in(stage, record, signature)
                     own = measure_top_k(session, signature, vocabularies, test, top_k.limit)
@@ -280,10 +279,9 @@ def _own_top_k(
 def _tuned(
     stage: Path, records: Sequence[FormatRecord], signatures: Sequence[Signature], rates: Rates, tell: Tell
 ) -> Tuning:
-    (record,) = (one for one in records if one.name == "onnx")
-    named = {one.name: one for one in signatures if one.ids == record.ids and one.name in record.entries}
-    signature = named.get("top_k", next(iter(named.values())))
-    return tune(stage, record, signature, rates, tell)
+    (record,) = (record for record in records if record.name == "onnx")
+    named = {spec.name: spec for spec in signatures if spec.ids == record.ids and spec.name in record.entries}
+    return tune(stage, record, named.get("top_k", next(iter(named.values()))), rates, tell)
 
 
 def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> None:
@@ -299,12 +297,15 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
         FORMATS.find(name).require(run.config.model, settings)
     if like is None:
         return
-    sizes, stated = _architecture(run.config.model), _architecture(like.model)
-    differing = [f"{one} is {sizes[one]}, in the bundle {stated[one]}" for one in sizes if sizes[one] != stated[one]]
-    known = {"item": (run.vocabularies.items, like.items)}
-    known |= {name: (one, like.context[name]) for name, one in run.vocabularies.context.items() if name in like.context}
-    for name, (new, old) in known.items():
-        # Callers pad with that value: what it stands for may not change under them.
+    new_sizes, old_sizes = _architecture(run.config.model), _architecture(like.model)
+    triples = ((name, size, old_sizes[name]) for name, size in new_sizes.items())
+    differing = [f"{name} is {here}, in the bundle {there}" for name, here, there in triples if here != there]
+    vocabularies = {"item": (run.vocabularies.items, like.items)}
+    vocabularies |= {
+        name: (new, like.context[name]) for name, new in run.vocabularies.context.items() if name in like.context
+    }
+    for name, (new, old) in vocabularies.items():
+        # Callers pad with that value, so its meaning must not change.
         pairs = ((f"dtype of {name} ids", new.dtype, old.dtype), (f"padding of {name} ids", new.padding, old.padding))
         differing += [f"{what} is {here!r}, in the bundle {there!r}" for what, here, there in pairs if here != there]
     if differing:
@@ -320,8 +321,8 @@ def _architecture(config: BSTConfig) -> dict[str, Any]:
 
 def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:
     """Return the metadata that every file holds, for readers that find it without the manifest: JSON by name."""
-    told = {**facts, "signatures": list(signatures)}
-    return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in told.items()}
+    values = {**facts, "signatures": list(signatures)}
+    return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in values.items()}
 
 
 def _facts(vocabulary: Vocabulary) -> VocabularyFacts:

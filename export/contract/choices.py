@@ -75,7 +75,7 @@ class TuningRow(Frozen):
 class Tuning(Frozen):
     """The session options of ONNX Runtime that were fastest on a machine, and all that were tried there.
 
-    `rates` are those of the machine, by which the shortlist was chosen; none in bundles of before they were measured.
+    `rates` are those of the machine, by which the shortlist was chosen; None in bundles older than that measurement.
     """
 
     cpu: str

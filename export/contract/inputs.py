@@ -20,7 +20,7 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
     """Cast inputs to the signature's dtypes where that loses nothing, and refuse everything else.
 
     Raises:
-        InputError: an input is missing, unknown, empty, or of another kind or shape; all offenders are named.
+        InputError: an input is missing, unknown, empty, or of another kind or shape; the message lists all of them.
     """
     names = [spec.name for spec in signature.inputs]
     offences = [f"{name} is missing" for name in names if name not in inputs]
@@ -43,13 +43,13 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
 
 
 def _array(spec: TensorSpec, value: Any) -> Array | None:
-    """Make an array of what was given; None, if its rows have different lengths. NumPy alone would make text of a NaN
-    beside text."""
+    """Make an array of a value; None, if its rows have different lengths. NumPy alone would turn a NaN beside text into
+    text."""
     try:
         array = np.asarray(value, dtype=object if spec.dtype == "string" else None)
     except ValueError:
         return None
-    nested = array.dtype == object and any(isinstance(one, list | tuple | np.ndarray) for one in array.flat)
+    nested = array.dtype == object and any(isinstance(item, list | tuple | np.ndarray) for item in array.flat)
     return None if nested else array
 
 

@@ -1,7 +1,7 @@
 """AOTInductor packages: `torch.export` programs compiled to machine code, one package a signature, weights inside.
 
 A package runs on CPUs of the kind it was compiled for, and crashes the process on others (`cpu_flags_for`). It checks
-neither shape nor dtype nor strides of what it is given: `export.sessions.session` does, other callers must.
+neither shape nor dtype nor strides of its inputs: `export.sessions.session` does, other callers must.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ class Order:
     """The order to a format: what to write.
 
     Attributes:
-        folder: where; it is empty, and its name is that of the format.
+        folder: to write to; it is empty, and has the name of the format.
         signatures: at the level at which the format holds ids.
         metadata: texts by name that go into the files themselves.
-        shortlist: how `top_k` looks for its items, where a format can say it.
+        shortlist: the compact copies for `top_k`, for formats that can use them.
     """
 
     folder: Path
@@ -57,8 +57,8 @@ class Snippet:
     """A whole program that calls a signature in the bundle's folder, for people: a template, see `export.handout`.
 
     Attributes:
-        commands: shell lines that install what it needs and run it, in the bundle's folder, beside which it stands as
-            `program.py`, `.cpp` or `.mjs`. `{torch}` stands for a version of the manifest.
+        commands: shell lines that install what it needs and run it, in the bundle's folder; the program is beside that
+            folder, as `program.py`, `.cpp` or `.mjs`. `{torch}` stands for a version of the manifest.
     """
 
     title: str
@@ -81,9 +81,9 @@ class Format(ABC):
 
     Attributes:
         name: in settings, in the manifest, and of its folder in a bundle.
-        backend: what executes it, as `bst recommend --backend` calls it.
-        holds_text: text can go in and out of it. Where it cannot, a bundle with text ids holds it at index level.
-        equal_scores: in which order `top_k` gives items of equal scores.
+        backend: its runtime, by its name in `bst recommend --backend`.
+        holds_text: text can go in and out of it. If not, a bundle with text ids holds it at index level.
+        equal_scores: the order of items of equal scores in `top_k`.
         snippets: programs that the README in a bundle shows.
     """
 
@@ -101,7 +101,7 @@ class Format(ABC):
         """Refuse what it cannot write, before any work is done.
 
         Raises:
-            InputError: with the reason and the remedy.
+            InputError: the message has the reason and the remedy.
         """
 
     def copies(self, settings: ExportSettings) -> int:
@@ -117,7 +117,7 @@ class Format(ABC):
         """Write the files; return the place of the output layer in them, if other programs can read it there.
 
         Raises:
-            CheckError: they could not be written, or came out as something else.
+            CheckError: they could not be written, or are not what was to be written.
         """
 
     @abstractmethod
@@ -134,11 +134,11 @@ class Format(ABC):
         """List what may break here, though it was not seen to."""
         return []
 
-    def check(self, path: Path, signature: Signature) -> None:  # noqa: B027  most files say nothing of themselves
+    def check(self, path: Path, signature: Signature) -> None:  # noqa: B027  most files state no signature
         """Check that the file itself states `signature`.
 
         Raises:
-            CheckError: it is not.
+            CheckError: it does not.
         """
 
     def beside(self, path: Path) -> list[str]:
@@ -159,7 +159,7 @@ class Format(ABC):
         """Return the values of the blocks inside (`export.serving.blocks`) at a call, or the reason why they cannot
         be read.
         """
-        return f"{self.name} cannot be looked into"
+        return f"the blocks inside {self.name} cannot be read"
 
     def open_in(
         self,
@@ -177,12 +177,12 @@ class Format(ABC):
         """List the other files that a signature of a bundle needs, as paths of the manifest; see `beside`.
 
         Raises:
-            CheckError: one is not in the manifest, so that nothing says what it must hold.
+            CheckError: one is not in the manifest, so that its content cannot be checked.
         """
         path = file_of(bundle, record, signature)
         folder = PurePosixPath(record.entries[signature.name].path).parent
         needed = [(folder / name).as_posix() for name in self.beside(path)]
-        if strangers := sorted(set(needed) - {one.path for one in manifest.files}):
+        if strangers := sorted(set(needed) - {file.path for file in manifest.files}):
             raise CheckError(
                 f"{path} names weights that are no files of its bundle: {', '.join(strangers)}; export again"
             )

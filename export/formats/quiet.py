@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 def quiet(*loggers: str) -> Iterator[None]:
     """Suppress warnings, and messages of `loggers` below errors: on absent packages, old parts, a better CPU.
 
-    Nor what is printed, for the output of a command is its answer: onnxscript before 0.7 prints what it has rewritten.
+    Prints are suppressed as well, because the output of a command is its answer: onnxscript before 0.7 prints.
     """
     named = [logging.getLogger(name) for name in loggers]
     levels = [logger.level for logger in named]

@@ -11,8 +11,9 @@ PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
 
 
 class PlainReader(PT2ArchiveReader):
-    """Refuses what torch would unpickle, evaluate, import, or call beyond arithmetic; example inputs, which nobody
-    needs, are not read."""
+    """A reader that refuses what torch would unpickle, evaluate, import, or call beyond arithmetic; example inputs,
+    which no caller needs, are not read.
+    """
 
     def get_file_names(self) -> list[str]:
         names = super().get_file_names()

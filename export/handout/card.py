@@ -23,7 +23,7 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
     formats.
 
     Raises:
-        InputError: SOURCE_DATE_EPOCH is set, and no date.
+        InputError: SOURCE_DATE_EPOCH is set, and is no date.
     """
     text = render(
         CARD,
@@ -32,8 +32,8 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
         date=_date(),
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,
-        signatures=[one for one in manifest.signatures if one.ids == manifest.ids],
-        texts={one.dtype for one in (manifest.items, *manifest.context.values())},
+        signatures=[signature for signature in manifest.signatures if signature.ids == manifest.ids],
+        texts={facts.dtype for facts in (manifest.items, *manifest.context.values())},
         programs=list(_programs(manifest, vocabularies)),
         heads=PARITY_HEADS,
     )
@@ -51,10 +51,10 @@ def _date() -> str:
     """Return the day of the export in UTC, or that of SOURCE_DATE_EPOCH, with which builds give the same bytes on
     any day.
     """
-    stated = os.environ.get("SOURCE_DATE_EPOCH")
-    if not stated:
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
         return datetime.now(UTC).date().isoformat()
     try:
-        return datetime.fromtimestamp(int(stated), UTC).date().isoformat()
+        return datetime.fromtimestamp(int(seconds), UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):
-        raise InputError(f"SOURCE_DATE_EPOCH={stated!r} is no date; give seconds since 1970, or unset it") from None
+        raise InputError(f"SOURCE_DATE_EPOCH={seconds!r} is no date; give seconds since 1970, or unset it") from None

@@ -37,10 +37,10 @@ def measure_top_k(
 
     Args:
         signature: `top_k`, as `session` answers it.
-        limit: how many items it gives; of fewer than 10, as many are looked at.
+        limit: the number of items it returns; at most 10 are looked at.
     """
     k = min(10, limit)
-    beyond = k + 1  # as a place, it counts for nothing
+    beyond = k + 1  # a place beyond k adds nothing to the metrics
     places = np.full(len(test), beyond)
     for rows in _alike(test):
         batch = test.batch(rows, int((test.targets - test.sequences.offsets[test.users])[rows].max()))
@@ -48,8 +48,8 @@ def measure_top_k(
         call = Call("test", items, context, np.zeros((len(items), 1), np.int64), k)
         answer = session(call.inputs(signature, vocabularies))[signature.output_names[0]][:, :k]
         targets = batch.targets.numpy()
-        wanted = vocabularies.items.raw(targets) if signature.ids == "raw" else targets
-        hits = (answer == wanted[:, None]) & (targets > 0)[:, None]
+        target_ids = vocabularies.items.raw(targets) if signature.ids == "raw" else targets
+        hits = (answer == target_ids[:, None]) & (targets > 0)[:, None]
         places[rows] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, beyond)
     metrics = RankingMetrics.from_places(places, (k,))
     return OwnTopK(k=k, users=len(test), hr=metrics.hr[k], ndcg=metrics.ndcg[k])

@@ -23,7 +23,7 @@ class PackedEncoder(nn.Module):
     """An encoder with the inputs and outputs of `BST.user_vectors`; it shares all weights that it can with the model.
 
     Raises:
-        ValueError: to the model padding counts, so it may not be left out.
+        ValueError: padding counts in the model, so it cannot be left out.
     """
 
     def __init__(self, model: BST) -> None:
@@ -46,8 +46,8 @@ class PackedEncoder(nn.Module):
         slots = F.pad(real.flatten().nonzero().squeeze(1), (1, 0))  # [N]
         # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
         # process of a caller who gives no rows.
-        found, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
-        x = model.embed(found, places)  # [N, D]
+        real_items, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
+        x = model.embed(real_items, places)  # [N, D]
         hidden = self._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
@@ -58,8 +58,9 @@ class PackedEncoder(nn.Module):
         return model.head(model.with_context(pooled, context))
 
     def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
-        """What `BST.hidden` gives. Not cut out of its buffer: symbolic shape inference of ONNX Runtime takes the length
-        of a cut for another than that of the history."""
+        """Compute what `BST.hidden` returns. Not cut out of its buffer: symbolic shape inference of ONNX Runtime
+        takes the length of a cut for another than that of the history.
+        """
         places = torch.arange(real.size(1), device=real.device)
         visible = (places.unsqueeze(1) >= places) & real.unsqueeze(1)  # [B, L, L]
         return (~visible).to(x.dtype).unsqueeze(1) * self.model.hidden_logit
@@ -135,6 +136,6 @@ def _projections(attention: SelfAttention) -> list[Tensor]:
 
 
 def _linear(weight: Tensor) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    made.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
-    return made
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
+    return layer

@@ -28,13 +28,13 @@ class Lookup:
     def indices(self, raw: Array) -> NDArray[np.int64]:
         """Look ids up: int64 of the same shape."""
         if self.raw_ids.dtype == object:
-            found = [self.places.get(one, 0) for one in raw.ravel().tolist()]
-            return np.array(found, dtype=np.int64).reshape(raw.shape)
-        known = self.raw_ids[1:]
-        if not len(known):
+            indices = [self.places.get(text, 0) for text in raw.ravel().tolist()]
+            return np.array(indices, dtype=np.int64).reshape(raw.shape)
+        ids = self.raw_ids[1:]
+        if not len(ids):
             return np.zeros(raw.shape, dtype=np.int64)
-        places = np.searchsorted(known, raw).clip(max=len(known) - 1)
-        return np.where(known[places] == raw, places + 1, 0).astype(np.int64)
+        places = np.searchsorted(ids, raw).clip(max=len(ids) - 1)
+        return np.where(ids[places] == raw, places + 1, 0).astype(np.int64)
 
     def raw(self, indices: NDArray[np.integer[Any]]) -> Array:
         """Return the ids of indices within the vocabulary: int64, or object holding str, of the same shape."""

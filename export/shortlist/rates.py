@@ -38,7 +38,7 @@ class _Graph:
 
     def seconds(self) -> float:
         """Return the fastest call of many in this process, by one thread: the cost without disturbance."""
-        inputs = [helper.make_tensor_value_info(name, _kind(one), one.shape) for name, one in self.inputs.items()]
+        inputs = [helper.make_tensor_value_info(name, _kind(value), value.shape) for name, value in self.inputs.items()]
         output = helper.make_tensor_value_info("y", self.gives, None)
         tables = [numpy_helper.from_array(array, name) for name, array in self.tables.items()]
         graph = helper.make_graph(list(self.nodes), "rate", inputs, [output], tables)
@@ -81,8 +81,8 @@ def measure_rates() -> Rates:
 
 def _product(table_bytes: int, rows: int) -> _Graph:
     table = np.ones((WIDTH, table_bytes // (4 * WIDTH)), dtype=np.float32)
-    given = np.ones((rows, WIDTH), dtype=np.float32)
-    return _Graph([helper.make_node("MatMul", ["x", "table"], ["y"])], {"table": table}, {"x": given})
+    vectors = np.ones((rows, WIDTH), dtype=np.float32)
+    return _Graph([helper.make_node("MatMul", ["x", "table"], ["y"])], {"table": table}, {"x": vectors})
 
 
 def _blocks(table_bytes: int) -> _Graph:

@@ -19,8 +19,8 @@ def blocks_of_onnx(path: Path, inputs: Mapping[str, Array]) -> Blocks:
     """Run an ONNX file that was written with `mark_blocks`, with its blocks as outputs."""
     graph = onnx.load(str(path), load_external_data=False).graph
     marked = [name for node in graph.node for name in node.output if name.startswith(PREFIX)]
-    found = values_of_onnx(path, inputs, marked)
-    return {name.removeprefix(PREFIX): value for name, value in found.items()}
+    values = values_of_onnx(path, inputs, marked)
+    return {name.removeprefix(PREFIX): value for name, value in values.items()}
 
 
 def values_of_onnx(path: Path, inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:

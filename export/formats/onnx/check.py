@@ -32,12 +32,12 @@ def check_onnx(path: Path, signature: Signature) -> None:
         _take_as_inputs(model.graph)
         onnx.checker.check_model(model, full_check=True)
         inputs, outputs = ([_spec_of(value) for value in values] for values in (graph.input, graph.output))
-    except Exception as error:  # those of onnx, of protobuf and of what reads the types have no other common base
+    except Exception as error:  # errors of onnx, protobuf and the type reader have no other common base
         raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
-    for kind, found, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
-        if found != list(specs):
+    for kind, actual, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
+        if actual != list(specs):
             raise CheckError(
-                f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"
+                f"{path}: the {kind}s are {_listed(actual)}, not {_listed(specs)}; an axis was specialised at export"
             )
 
 
@@ -45,12 +45,12 @@ def weights_of(path: Path) -> list[str]:
     """List the files of weights that an ONNX file names, relative to its folder.
 
     Raises:
-        CheckError: it is none.
+        CheckError: it is no ONNX file.
     """
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
         return sorted({ExternalDataInfo(tensor).location for _, tensor in _outside(graph)})
-    except Exception as error:  # those of protobuf have no base that says so
+    except Exception as error:  # errors of protobuf have no common base
         raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
 
 

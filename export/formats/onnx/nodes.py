@@ -16,7 +16,7 @@ class Nodes:
     def __init__(self, graph: ir.Graph, prefix: str) -> None:
         self.graph, self.prefix = graph, prefix
         self.written: list[ir.Node] = []
-        self.own: list[ir.Value] = []  # constants of the branch that is being written
+        self.own: list[ir.Value] = []  # constants of the current branch
         self.count = 0
 
     def add(self, op: str, *inputs: ir.Value, domain: str = "", **attributes: Any) -> ir.Value:
@@ -37,11 +37,11 @@ class Nodes:
         """Return a constant by name; the first one of a name stays.
 
         Args:
-            own: it belongs to the branch that is being written, not to the whole graph.
+            own: register it in the current branch, not in the whole graph.
         """
         name = f"{self.prefix}/{name}"
-        if known := self.graph.initializers.get(name):
-            return known
+        if present := self.graph.initializers.get(name):
+            return present
         tensor = values if isinstance(values, ir.TensorProtocol) else ir.tensor(np.asarray(values))
         value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
         value.shape = ir.Shape(tensor.numpy().shape)
@@ -62,7 +62,7 @@ class Nodes:
         for name, branch in (("then_branch", then), ("else_branch", otherwise)):
             outside = self.written, self.own
             self.written, self.own = [], []
-            # A branch must give values of its own, which what it hands on from outside is not.
+            # A branch must return values of its own, not values from outside.
             outputs = [self.add("Identity", value) for value in branch()]
             whole_name = f"{self.prefix}/{name}_{self.count}"
             graphs[name] = ir.Graph([], outputs, nodes=self.written, initializers=self.own, name=whole_name)
@@ -74,8 +74,8 @@ class Nodes:
         number = ir.Value(name=f"{self.prefix}/number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
         going = ir.Value(name=f"{self.prefix}/going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
         outside, self.written = self.written, []
-        found = [self.add("Identity", value) for value in (going, *body(number))]
-        graph = ir.Graph([number, going], found, nodes=self.written, name=f"{self.prefix}/body_{self.count}")
+        results = [self.add("Identity", value) for value in (going, *body(number))]
+        graph = ir.Graph([number, going], results, nodes=self.written, name=f"{self.prefix}/body_{self.count}")
         self.written = outside
         always = self.constant("always", np.array(True))
         return self.add_with("Loop", outputs, count, always, body=graph)
