@@ -49,41 +49,41 @@ class Package:
     name: str
     version: str
     licence: str
-    wanted_by: str
+    needed_by: str
     at_run_time: bool
 
     def trouble(self) -> str | None:
         if not self.licence:
             return f"{self.name} states no licence; read it and add it to READ in tools/licences.py"
-        stated = re.split(r" AND | OR ", self.licence)
-        if self.at_run_time and not PERMISSIVE.issuperset(stated):
-            return f"{self.name} is under {self.licence}, which users of {self.wanted_by} would have to look at"
+        licences = re.split(r" AND | OR ", self.licence)
+        if self.at_run_time and not PERMISSIVE.issuperset(licences):
+            return f"{self.name} is under {self.licence}, which users of {self.needed_by} would have to look at"
         return None
 
 
 def names(extra: str) -> set[str]:
     """List what `bst[extra]` installs, with all dependencies; without those of a torch with CUDA alone."""
     for_cuda = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-cuda.lock").read_text(), flags=re.MULTILINE))
-    found: set[tuple[str, str]] = set()
+    requirements: set[tuple[str, str]] = set()
     waiting = [("bst", ""), ("bst", extra)]
     while waiting:
-        name, wanted = waiting.pop()
+        name, extra_ = waiting.pop()
         for requirement in map(Requirement, distribution(name).requires or []):
-            if requirement.marker and not requirement.marker.evaluate({"extra": wanted}):
+            if requirement.marker and not requirement.marker.evaluate({"extra": extra_}):
                 continue
-            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - found
-            found |= new
+            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - requirements
+            requirements |= new
             waiting += [(name, of) for name, of in new if name not in for_cuda]
-    return {name for name, _ in found} - for_cuda - {"bst"}
+    return {name for name, _ in requirements} - for_cuda - {"bst"}
 
 
 def licence(name: str) -> str:
     """Return the SPDX expression where a package states one; otherwise its metadata as SPDX; otherwise nothing."""
-    stated = metadata(name)
-    if "License-Expression" in stated:
-        return str(stated["License-Expression"])
-    classifiers = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
-    for text in [READ.get(name, ""), *stated.get_all("License", []), *classifiers]:
+    facts = metadata(name)
+    if "License-Expression" in facts:
+        return str(facts["License-Expression"])
+    classifiers = [line.split(" :: ")[-1] for line in facts.get_all("Classifier", []) if line.startswith("License")]
+    for text in [READ.get(name, ""), *facts.get_all("License", []), *classifiers]:
         if (spdx := SPDX.get(text, text)) in PERMISSIVE | {"MPL-2.0", "ZPL-2.1"}:
             return str(spdx)
     return ""
@@ -103,14 +103,14 @@ def npm_packages() -> Iterator[Package]:
         for path, entry in json.loads((ROOT / folder / "package-lock.json").read_text())["packages"].items():
             if "node_modules/" in path and not entry.get("link"):  # else it is a package of the project
                 name = path.split("node_modules/")[-1]
-                stated = entry.get("license", READ.get(name, "")).strip("()")
+                licence_ = entry.get("license", READ.get(name, "")).strip("()")
                 to_develop = entry.get("dev", False) or folder.startswith("tests")
                 wanted_by = f"{folder}, to develop" if to_develop else folder
-                yield Package(name, entry["version"], stated, wanted_by, not to_develop)
+                yield Package(name, entry["version"], licence_, wanted_by, not to_develop)
 
 
-def row(one: Package) -> str:
-    return f"| {one.name} | {one.version} | {one.licence} | {one.wanted_by} |"
+def row(package: Package) -> str:
+    return f"| {package.name} | {package.version} | {package.licence} | {package.needed_by} |"
 
 
 def table(packages: list[Package]) -> str:
@@ -123,7 +123,7 @@ def main() -> int:
     except PackageNotFoundError as missing:
         print(f"{missing.name} is not installed; run make install", file=sys.stderr)
         return 1
-    if troubles := [trouble for one in [*python, *npm] if (trouble := one.trouble())]:
+    if troubles := [trouble for package in [*python, *npm] if (trouble := package.trouble())]:
         print("\n".join(troubles), file=sys.stderr)
         return 1
     head = PAGE.read_text().split(TABLES)[0]

@@ -22,7 +22,7 @@ class Household:
     history: list[str]
     recommended: list[tuple[str, float]]
     bought_next: str
-    found: bool
+    is_hit: bool
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ def demo_page(demo: Demo) -> str:
     )
     parity_rows = [
         [
-            *(one.format, one.signature, str(one.cases), str(one.rows)),
-            f"{one.max_error:.1e}",
-            f"{one.error_to_float64:.1e}",
-            f"{one.eager_error_to_float64:.1e}",
-            str(one.swaps),
+            *(row.format, row.signature, str(row.cases), str(row.rows)),
+            f"{row.max_error:.1e}",
+            f"{row.error_to_float64:.1e}",
+            f"{row.eager_error_to_float64:.1e}",
+            str(row.swaps),
         ]
-        for one in demo.manifest.parity
+        for row in demo.manifest.parity
     ]
     parts = [
         tiles(
@@ -85,12 +85,21 @@ def demo_page(demo: Demo) -> str:
         section(
             "Equal to the trained model",
             paragraph(
-                "Each exported file was opened again and asked for the same answers as the Python model: held-out "
+                "Each exported file was reopened and compared with the Python model on the same calls: held-out "
                 "households in batches, and edge cases such as an empty history, unknown ids, padding "
                 "in the middle. Errors are relative to the largest score."
             ),
             table(
-                ["format", "signature", "calls", "rows", "to eager", "to float64", "eager to float64", "swaps"],
+                [
+                    "format",
+                    "signature",
+                    "calls",
+                    "rows",
+                    "max error",
+                    "error to float64",
+                    "eager's error to float64",
+                    "tied swaps",
+                ],
                 parity_rows,
                 range(2, 8),
             ),

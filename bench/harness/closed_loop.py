@@ -1,8 +1,8 @@
 """A closed loop: many threads call one session for a long time; every answer is compared, memory and tail recorded.
 
-Threads call as fast as they are answered, all golden calls of the signature in an order of their own. The first tenth
-of the time is warm-up, with the largest call alone: what many of it take at once, by chance, is more than the mixture
-will. The rest is cut into windows, so that what grows or slows down shows.
+Each thread repeats all golden calls of the signature, in an order of its own, without a pause. The first tenth of the
+time is warm-up, with the largest call alone: many of it at once take more memory than the mixture will. The rest is cut
+into windows, so that growth and slowing down show.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from export import Session, compare
 from export.proof.golden import GoldenCall
 
 WARM_UP, WINDOWS = 0.1, 20
-SWITCH_S = 5e-4  # a call that is done waits so long, at most, for each thread that is in Python; by default 5 ms
+SWITCH_S = 5e-4  # the longest time that a finished call waits for each thread in Python; by default 5 ms
 # A histogram of the time of a call takes the same memory for a second and for a week. Its steps are 1 %.
 FIRST_US, STEP, BUCKETS = 1.0, math.log(1.01), 2000
 Counts = NDArray[np.int64]
@@ -34,8 +34,9 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Soaked:
-    """What the threads found: how many calls were wrong, one of them in words, how many gave the very bits of the first
-    answer, the memory at the end of the warm-up, and the windows after it."""
+    """The results of the threads: the number of wrong calls, the failure of one of them, the number of calls with
+    the bits of the first answer, the memory at the end of the warm-up, and the windows after it.
+    """
 
     wrong: int
     failure: str | None
@@ -64,7 +65,7 @@ class _Watch:
 
     @classmethod
     def of(cls, clients: int) -> _Watch:
-        # Written here and now: memory that is only asked for would be taken later, and look like growth.
+        # Written at once: memory that is only reserved would be taken later, and look like growth.
         every, none = np.full((clients, WINDOWS + 1, BUCKETS), 0, np.int64), np.full(clients, 0, np.int64)
         return cls(every, none, none.copy())
 
@@ -75,14 +76,14 @@ def soak(session: Session, golden: Sequence[GoldenCall], clients: int, seconds: 
     Raises:
         InputError: the time is too short for a call in every window.
     """
-    prepared = [session.prepare(one.inputs) for one in golden]
+    prepared = [session.prepare(case.inputs) for case in golden]
     with session.mode():
-        first = [session.finish(session.run(one)) for one in prepared]
+        first = [session.finish(session.run(arrays)) for arrays in prepared]
     failures = [
-        compare(session.signature, one.outputs, found).failure for one, found in zip(golden, first, strict=True)
+        compare(session.signature, case.outputs, outputs).failure for case, outputs in zip(golden, first, strict=True)
     ]
     watch = _Watch.of(clients)
-    sizes = [sum(one.nbytes for one in (*case.inputs.values(), *case.outputs.values())) for case in golden]
+    sizes = [sum(array.nbytes for array in (*case.inputs.values(), *case.outputs.values())) for case in golden]
     largest = int(np.argmax(sizes))
 
     def call(number: int) -> None:

@@ -24,38 +24,41 @@ KNOWN = {
 }
 LIMIT = "#b3261e"
 OTHERS = [matplotlib.colormaps["tab20"](place) for place in range(20)]
-WIDTH = 4.2  # inches: a phone shows it at four fifths of its size, and a wide screen at a little more than all of it
+WIDTH = 4.2  # inches: a phone shows it at four fifths of its size, and a wide screen a little larger
 TEXT = 9  # points
 PARTS = (("start_ms", "interpreter"), ("imports_ms", "imports"), ("load_ms", "load"), ("answer_ms", "first answer"))
 
 
 def bars(rows: Sequence[LatencyRow]) -> Figure:
-    """Draw the median latency of every backend in one case, with intervals and the limit of the machine."""
+    """Draw the median latency of every backend in one case, with intervals and the roofline."""
     rows = rows[::-1]
     names = [row.backend for row in rows]
     drawn, (axes,) = _blank(0.9 + 0.24 * len(rows))
     p50 = [row.latency.p50_us for row in rows]
     axes.barh(
         range(len(rows)),
-        [one.value for one in p50],
-        xerr=[[one.value - one.low for one in p50], [one.high - one.value for one in p50]],
+        [interval.value for interval in p50],
+        xerr=[
+            [interval.value - interval.low for interval in p50],
+            [interval.high - interval.value for interval in p50],
+        ],
         color=[_colour(name, names) for name in names],
         hatch=["//" if row.parity.failure else "" for row in rows],
         height=0.66,
         error_kw={"elinewidth": 1.2, "ecolor": "#1c2430"},
     )
     axes.set_yticks(range(len(rows)), labels=names)
-    for place, (row, one) in enumerate(zip(rows, p50, strict=True)):
-        told = f" {micro(one.value)}{', wrong' if row.parity.failure else ''}"
-        axes.text(max(one.high, one.value), place, told, va="center", fontsize=TEXT)
+    for place, (row, interval) in enumerate(zip(rows, p50, strict=True)):
+        label = f" {micro(interval.value)}{', wrong' if row.parity.failure else ''}"
+        axes.text(max(interval.high, interval.value), place, label, va="center", fontsize=TEXT)
     floors = [(row.floor_us, place) for place, row in enumerate(rows) if row.floor_us is not None]
-    for floor, place in floors:  # who reads a compact copy of the output layer has a limit of its own
+    for floor, place in floors:  # a backend that reads a compact copy of the output layer has a roofline of its own
         axes.plot([floor, floor], [place - 0.5, place + 0.5], color=LIMIT, linestyle="--", linewidth=1.2)
     if floors:
         floor, place = floors[-1]
-        axes.text(floor, place + 0.5, " the machine's limit", color=LIMIT, fontsize=TEXT, va="bottom")
+        axes.text(floor, place + 0.5, " roofline", color=LIMIT, fontsize=TEXT, va="bottom")
     axes.set_xlabel("microseconds a call", fontsize=TEXT)
-    axes.set_xlim(0, 1.35 * max(one.high for one in p50))  # the numbers stand beyond the bars
+    axes.set_xlim(0, 1.35 * max(interval.high for interval in p50))  # the numbers stand beyond the bars
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return drawn
@@ -74,7 +77,7 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
     for row in rows:
         if row.floor_us is not None:
             floor[row.case.batch_size] = min(row.floor_us, floor.get(row.case.batch_size, row.floor_us))
-    axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color=LIMIT, label="the machine's limit")
+    axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color=LIMIT, label="roofline")
     axes.set_xscale("log", base=2)
     ticks = sorted({row.case.batch_size for row in rows})
     axes.set_xticks(ticks, labels=list(map(str, ticks)))
@@ -145,11 +148,11 @@ def cold_bars(rows: Sequence[ColdRow]) -> Figure:
     """Draw the parts of the time to the first answer."""
     labels = [f"{row.backend}, {row.cache}" for row in rows][::-1]
     drawn, (axes,) = _blank(0.8 + 0.24 * len(rows))
-    left = [0.0] * len(rows)
+    starts = [0.0] * len(rows)
     for (part, name), shade in zip(PARTS, ("#c9d1da", "#8a94a3", "#0b6e69", "#d9822b"), strict=True):
         values = [getattr(row, part).value / 1e3 for row in rows][::-1]
-        axes.barh(labels, values, left=left, color=shade, label=name, height=0.66)
-        left = [one + two for one, two in zip(left, values, strict=True)]
+        axes.barh(labels, values, left=starts, color=shade, label=name, height=0.66)
+        starts = [start + width for start, width in zip(starts, values, strict=True)]
     axes.set_xlabel("seconds", fontsize=TEXT)
     return _with_legend(drawn)
 
@@ -157,8 +160,11 @@ def cold_bars(rows: Sequence[ColdRow]) -> Figure:
 def _curve(
     axes: Axes, places: Sequence[float], values: Sequence[Interval], style: str, colour: object, label: str
 ) -> None:
-    below, above = [max(one.value - one.low, 0) for one in values], [one.high - one.value for one in values]
-    middle = [one.value for one in values]
+    below, above = (
+        [max(interval.value - interval.low, 0) for interval in values],
+        [interval.high - interval.value for interval in values],
+    )
+    middle = [interval.value for interval in values]
     axes.errorbar(
         places,
         middle,
@@ -173,7 +179,7 @@ def _curve(
 
 
 def _colour(name: str, names: Sequence[str]) -> object:
-    base = name.partition("#")[0]  # one that is measured twice is the same
+    base = name.partition("#")[0]  # a backend that is measured twice has one colour
     return KNOWN.get(base, OTHERS[sorted(names).index(name) % len(OTHERS)])
 
 

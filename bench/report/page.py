@@ -1,6 +1,6 @@
 """One self-contained HTML page: no script, no font, no file beside it; readable on a phone and printed.
 
-What the functions take is text, and is escaped by the template; what they give is HTML, and is put in as it is.
+Arguments of the functions are text, which the template escapes; their results are HTML, which is inserted as it is.
 """
 
 from __future__ import annotations
@@ -90,6 +90,6 @@ def figure(drawn: Figure, caption: str) -> Markup:
     return _part(PARTS.figure(svg[svg.index("<svg") :].replace("<svg ", label, 1), caption))
 
 
-def _part(made: Any) -> Markup:
+def _part(rendered: Any) -> Markup:
     """Render a macro without the line breaks around it; it was escaped there."""
-    return Markup(str(made).strip())
+    return Markup(str(rendered).strip())

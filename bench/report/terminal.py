@@ -45,8 +45,9 @@ def fitting(sheet: Sheet, width: int | None) -> list[Column]:
 
 
 def layout(sheet: Sheet, shown: Sequence[Column], width: int | None) -> Iterator[str]:
-    """The heads, then each row: of several lines where even the columns that always stay are too wide, for the widest
-    column of text is folded then. No number is."""
+    """Write the heads, then each row: of several lines where even the columns that always stay are too wide, because
+    the widest column of text is folded then. Numbers never are.
+    """
     widths = _widths(sheet, shown)
     texts = [place for place, column in enumerate(shown) if not column.numeric]
     if width is not None and texts and _total(widths) > width:

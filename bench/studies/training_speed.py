@@ -194,16 +194,16 @@ def _one_round(worker: subprocess.Popen[str]) -> float:
     worker.stdin.flush()
     line = worker.stdout.readline()
     if not line:
-        raise InputError(f"a contestant ended with code {worker.wait()}: {worker.args!r}; its own words stand above")
+        raise InputError(f"a contestant ended with code {worker.wait()}: {worker.args!r}; its output is above")
     return float(line)
 
 
 def _table(rates: dict[str, list[float]]) -> str:
     lines = [f"{'':<10}{'rows/s':>10}{'IQR':>18}{'to tied (95 %)':>28}"]
     base: NDArray[np.float64] = np.log(rates["tied"])
-    for name, found in rates.items():
-        low, middle, high = np.percentile(found, [25, 50, 75])
-        ratio = mean_of_launches(np.log(found) - base)
+    for name, speeds in rates.items():
+        low, middle, high = np.percentile(speeds, [25, 50, 75])
+        ratio = mean_of_launches(np.log(speeds) - base)
         interval = f"{np.exp(ratio.value):.2f} ({np.exp(ratio.low):.2f}-{np.exp(ratio.high):.2f})"
         lines.append(f"{name:<10}{middle:>10,.0f}{f'{low:,.0f}-{high:,.0f}':>18}{interval:>28}")
     return "\n".join(lines)

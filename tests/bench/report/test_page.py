@@ -91,7 +91,7 @@ def test_the_answer_comes_first_and_is_inside_the_window(opened: Opened, width: 
     shown = opened({"width": width, "height": 900})
     first = shown.locator("table").first
     heads = ["backend", "time of a call, us", "times as fast as eager", "verdict", "right or wrong"]
-    assert first.locator("thead th").all_inner_texts() == [*heads, "share of the limit"]
+    assert first.locator("thead th").all_inner_texts() == [*heads, "share of the roofline"]
     assert first.locator("tr.part").all_inner_texts() == ["batch 1", "batch 1024"]
     assert "1,234,567 (1,134,567-1,334,567)" in first.inner_text()
     assert shown.locator("table, figure").first.evaluate("one => one.tagName") == "TABLE"
