@@ -13,6 +13,11 @@ from bst.run.pipeline import Dataset, TrainingResult
 from bst.training.trainer import EpochReport
 from export import Manifest
 
+HEADS = (
+    *("format", "signature", "calls", "rows", "max error"),
+    *("error to float64", "eager's error to float64", "tied swaps"),
+)
+
 
 @dataclass(frozen=True)
 class Household:
@@ -90,16 +95,7 @@ def demo_page(demo: Demo) -> str:
                 "in the middle. Errors are relative to the largest score."
             ),
             table(
-                [
-                    "format",
-                    "signature",
-                    "calls",
-                    "rows",
-                    "max error",
-                    "error to float64",
-                    "eager's error to float64",
-                    "tied swaps",
-                ],
+                HEADS,
                 parity_rows,
                 range(2, 8),
             ),
