@@ -62,7 +62,7 @@ inline Json answer(const std::string& client, const Arguments& arguments, Runtim
   return bench(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
 }
 
-// One line of JSON. What is not UTF-8, as a file that an error quotes, gets a sign in its place.
+// One line of JSON. Bytes that are not UTF-8, such as those of a quoted path, are replaced.
 inline std::string to_line(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -73,7 +73,7 @@ inline int refused(const std::string& message, int code) {
   return code;
 }
 
-// `client` is the name of the program in what it prints.
+// `client` is the name of the program in its output.
 template <typename RuntimeOfProgram>
 int run_program(const std::string& client, int count, char** words) {
   try {

@@ -10,12 +10,12 @@
  * @param {(Node | string)[]} children
  */
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== false && value !== "") made.setAttribute(name, value === true ? "" : value);
+    if (value !== false && value !== "") node.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
 /** @param {string} id */
@@ -24,7 +24,7 @@ export function byId(id) {
 }
 
 /**
- * Bring a list to `items`, one element each, without replacing those that are there: focus and transitions live on.
+ * Fill a list with `items`, one element each, and reuse its elements, so that focus and transitions are kept.
  * @template T
  * @param {HTMLElement} list
  * @param {T[]} items
@@ -120,7 +120,7 @@ export function countInput(first, most, onChange) {
 
 /** @param {Report} report */
 export function verdictTable({ verdicts }) {
-  const heads = ["signature", "calls", "rows", "max error", "swaps"];
+  const heads = ["signature", "calls", "rows", "max error", "tied swaps"];
   const error = (/** @type {number | null} */ value) => (value === null ? "not replayed" : value.toExponential(1));
   const cells = verdicts.map((one) => [one.signature, one.cases, one.rows, error(one.max_error), one.swaps]);
   const row = (/** @type {string} */ tag, /** @type {(string | number)[]} */ values) =>
