@@ -66,7 +66,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
         target_ids = run.vocabularies.items.raw(target) if session.signature.ids == "raw" else target
         gains["bundle"] += _gains(actual[name], target_ids)
         gains["eager"] += _gains(indices, target)
-    return {**counts, **{f"ndcg_10_{who}": float(np.mean(values)) for who, values in gains.items()}}
+    return {**counts, **{f"ndcg_10_{name}": float(np.mean(values)) for name, values in gains.items()}}
 
 
 def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[dict[str, Array], Array]:

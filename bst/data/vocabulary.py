@@ -23,7 +23,7 @@ class Vocabulary:
 
     Attributes:
         ids: a polars Series of Int64 or String, sorted, without repeats or nulls.
-        names: for people, String in the order of `ids`, null where there is none; None where nobody gave any.
+        names: for people, String in the order of `ids`, null where there is none; None without names.
     """
 
     ids: pl.Series

@@ -98,7 +98,7 @@ def save_pt2(model: ServedModel, signatures: tuple[Signature, ...], path: Path, 
     """
     programs = {signature.name: export_program(model, signature) for signature in signatures}
     with _Shared(str(path)) as writer:
-        # Not public, but the public `package_pt2` cannot be told to share weights among programs.
+        # Not public, but the public `package_pt2` cannot share weights among programs.
         _package._package_exported_programs(writer, programs)
         for name, text in metadata.items():
             writer.write_string(archive.EXTRA_DIR + name, text)

@@ -44,7 +44,7 @@ OPERATORS = frozenset(
     stack cat chunk split slice select index index_select narrow pad squeeze unsqueeze transpose flatten unflatten
     expand reshape view contiguous clone detach alias to tolist item size sym_size len append get keys values items
     format warn real dtype device RaiseException _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size
-    """.split()  # noqa: SIM905  ninety words, each in quotes, are no list that a person reads
+    """.split()  # noqa: SIM905  ninety words in quotes are hard to read
 )
 # The structural nodes of a TorchScript program.
 GLUE = frozenset(

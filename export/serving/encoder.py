@@ -45,7 +45,7 @@ class PackedEncoder(nn.Module):
         rows = counted.flatten().cumsum(0).view_as(items) * counted
         slots = F.pad(real.flatten().nonzero().squeeze(1), (1, 0))  # [N]
         # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
-        # process of a caller who gives no rows.
+        # process for a call without rows.
         real_items, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
         x = model.embed(real_items, places)  # [N, D]
         hidden = self._hidden(real, x)

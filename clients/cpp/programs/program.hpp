@@ -78,10 +78,10 @@ template <typename RuntimeOfProgram>
 int run_program(const std::string& client, int count, char** words) {
   try {
     RuntimeOfProgram runtime;
-    const auto told = answer(client, parse_arguments({words + 1, words + count}), runtime);
-    if (!(std::cout << to_line(told) << std::endl))
+    const auto report = answer(client, parse_arguments({words + 1, words + count}), runtime);
+    if (!(std::cout << to_line(report) << std::endl))
       return refused("the answer cannot be written to stdout", 2);
-    return told.value("ok", true) ? 0 : refused(told["failure"], 1);
+    return report.value("ok", true) ? 0 : refused(report["failure"], 1);
   } catch (const CheckError& error) {
     return refused(error.what(), 1);
   } catch (const std::exception& error) {

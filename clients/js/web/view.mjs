@@ -52,17 +52,17 @@ export function fromTemplate(name) {
  * @param {{ item: Item, score: number, share: number, action: string }} values  the share of a bar is 0 to 1
  */
 export function fillRankingRow(row, { item, score, share, action }) {
-  const told = Number.isFinite(score) ? score.toFixed(3) : "no score";
+  const shown = Number.isFinite(score) ? score.toFixed(3) : "no score";
   const parts = {
     name: item.name,
     id: item.known ? (item.name === item.id ? "" : item.id) : "unknown to the model",
-    score: told,
+    score: shown,
   };
   for (const [part, text] of Object.entries(parts)) setText(row.querySelector(`.${part}`), text);
   row.querySelector("data")?.setAttribute("value", String(score));
   const button = /** @type {HTMLElement} */ (row.firstElementChild);
   button.dataset.id = item.id;
-  button.setAttribute("aria-label", `${action} ${item.name}, score ${told}`);
+  button.setAttribute("aria-label", `${action} ${item.name}, score ${shown}`);
   button.style.setProperty("--share", String(Math.min(1, Math.max(0, share)) || 0));
 }
 

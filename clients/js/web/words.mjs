@@ -23,7 +23,7 @@ export function noteOn(history, maxLength) {
 export function basisOf(history, context, { model }) {
   const known = history.filter((one) => one.known).length;
   const hasContext = Object.values(context).some(Boolean);
-  const nothing = model.context.length ? "with nothing known of the person" : "for somebody new";
+  const nothing = model.context.length ? "without any context" : "for a new user";
   const alone = hasContext ? "by the context alone" : nothing;
   if (!history.length) return `Nothing is picked yet: this is what the model gives ${alone}. Pick, and it changes.`;
   if (!known) return `The model knows none of the picked ids: this is what it gives ${alone}.`;

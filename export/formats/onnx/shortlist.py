@@ -1,11 +1,10 @@
 """`top_k` as a graph that reads a compact copy of the output layer, and only the needed rows of the layer itself.
 
-Bounds of all scores (`export.shortlist.bounds`) give a shortlist; its rows are scored exactly, and the k-th best of
-them tells whether any other item could be among the k best. Where one could, all that could are scored as well; where
-those are half the catalogue, all are. What comes out is always the k best of the exact scores, and what it costs
-depends on the user. Operators are standard ones, which ONNX Runtime fuses by itself: DequantizeLinear of blocks and
-MatMul to MatMulNBits, fastest for one row, and MatMulInteger with what is around it to MatMulIntegerToFloat, fastest
-for many.
+Bounds of all scores (`export.shortlist.bounds`) give a shortlist; its rows are scored exactly. Other items whose bound
+reaches the k-th best of these scores are scored as well; if they are half the catalogue, all items are. The result is
+always the k best of the exact scores; the cost depends on the user. The operators are standard ones, which ONNX Runtime
+fuses by itself: DequantizeLinear of blocks and MatMul to MatMulNBits, fastest for one row, and MatMulInteger with the
+operators around it to MatMulIntegerToFloat, fastest for many.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ from export.shortlist.bounds import TINY, USER_LEVELS, Scan
 from export.shortlist.choice import Shortlist
 
 BLOCKS_OPSET = 21  # DequantizeLinear of blocks
-TILE = 64  # neighbouring items of whose bounds the highest is looked at first
-NO_ITEM = -3e38  # bound of what fills up the last tile: below all others, and finite, so that it stays so with slack
+TILE = 64  # neighbouring items whose highest bound is compared first
+NO_ITEM = (
+    -3e38
+)  # bound of the padding of the last tile: below all others, and finite, so that it stays below with slack
 
 
 def put_shortlist(

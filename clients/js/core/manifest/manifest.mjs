@@ -66,8 +66,8 @@ export async function readManifest(source) {
   const values = await readJson(source, "manifest.json", parseExactJson);
   const found = values?.schema_version;
   if (typeof found !== "string" || VERSION.exec(found)?.[1] !== MAJOR) {
-    const told = typeof found === "string" ? `'${found}'` : (found ?? "None");
-    throw new InputError(`${source.name}: schema_version=${told}, this version reads ${MAJOR}.*; export again`);
+    const shown = typeof found === "string" ? `'${found}'` : (found ?? "None");
+    throw new InputError(`${source.name}: schema_version=${shown}, this version reads ${MAJOR}.*; export again`);
   }
   /** @type {string[]} */
   const offences = [];
