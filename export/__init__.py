@@ -1,4 +1,4 @@
-"""A run becomes a bundle: the same model in several formats, proven equal, described by a manifest."""
+"""Export: a run becomes a bundle, the same model in several formats, proven equal, described by a manifest."""
 
 import os
 

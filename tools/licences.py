@@ -1,4 +1,4 @@
-"""Write the tables of docs/reference/dependencies.md: each package that is installed, its licence, and what wants it.
+"""The tables of docs/reference/dependencies.md: each installed package, its licence, and the part that needs it.
 
 What users of `bst` and of the clients get must be under a licence that asks for little more than its notice.
 """
@@ -52,15 +52,15 @@ class Package:
     name: str
     version: str
     licence: str
-    wanted_by: str
+    needed_by: str
     at_run_time: bool
 
     def trouble(self) -> str | None:
         if not self.licence:
             return f"{self.name} states no licence; read it and add it to READ in tools/licences.py"
-        stated = re.split(r" AND | OR ", self.licence)
-        if self.at_run_time and not PERMISSIVE.issuperset(stated):
-            return f"{self.name} is under {self.licence}, which users of {self.wanted_by} would have to look at"
+        licences = re.split(r" AND | OR ", self.licence)
+        if self.at_run_time and not PERMISSIVE.issuperset(licences):
+            return f"{self.name} is under {self.licence}, which users of {self.needed_by} would have to look at"
         return None
 
 
@@ -82,17 +82,17 @@ def requirements(name: str, extra: str) -> list[Requirement]:
     if name == PROJECT["name"]:
         lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
         return [Requirement(line) for line in lines]
-    stated = map(Requirement, distribution(name).requires or [])
-    return [one for one in stated if one.marker is None or one.marker.evaluate({"extra": extra})]
+    requires = map(Requirement, distribution(name).requires or [])
+    return [line for line in requires if line.marker is None or line.marker.evaluate({"extra": extra})]
 
 
 def licence(name: str) -> str:
-    """The SPDX expression where a package states one; otherwise what its metadata says, as SPDX; otherwise nothing."""
-    stated = metadata(name)
-    if "License-Expression" in stated:
-        return str(stated["License-Expression"])
-    classifiers = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
-    for text in [READ.get(name, ""), *stated.get_all("License", []), *classifiers]:
+    """Return the SPDX expression where a package states one; otherwise its metadata as SPDX; otherwise nothing."""
+    facts = metadata(name)
+    if "License-Expression" in facts:
+        return str(facts["License-Expression"])
+    classifiers = [line.split(" :: ")[-1] for line in facts.get_all("Classifier", []) if line.startswith("License")]
+    for text in [READ.get(name, ""), *facts.get_all("License", []), *classifiers]:
         if (spdx := SPDX.get(text, text)) in PERMISSIVE | {"MPL-2.0", "ZPL-2.1"}:
             return str(spdx)
     return ""
@@ -112,14 +112,14 @@ def npm_packages() -> Iterator[Package]:
         for path, entry in json.loads((ROOT / folder / "package-lock.json").read_text())["packages"].items():
             if "node_modules/" in path and not entry.get("link"):  # else it is a package of the project
                 name = path.split("node_modules/")[-1]
-                stated = entry.get("license", READ.get(name, "")).strip("()")
+                licence_ = entry.get("license", READ.get(name, "")).strip("()")
                 to_develop = entry.get("dev", False) or folder.startswith("tests")
                 wanted_by = f"{folder}, to develop" if to_develop else folder
-                yield Package(name, entry["version"], stated, wanted_by, not to_develop)
+                yield Package(name, entry["version"], licence_, wanted_by, not to_develop)
 
 
-def row(one: Package) -> str:
-    return f"| {one.name} | {one.version} | {one.licence} | {one.wanted_by} |"
+def row(package: Package) -> str:
+    return f"| {package.name} | {package.version} | {package.licence} | {package.needed_by} |"
 
 
 def table(packages: list[Package]) -> str:
@@ -132,7 +132,7 @@ def main() -> int:
     except PackageNotFoundError as missing:
         print(f"{missing.name} is not installed; run make install", file=sys.stderr)
         return 1
-    if troubles := [trouble for one in [*python, *npm] if (trouble := one.trouble())]:
+    if troubles := [trouble for package in [*python, *npm] if (trouble := package.trouble())]:
         print("\n".join(troubles), file=sys.stderr)
         return 1
     head = PAGE.read_text().split(TABLES)[0]

@@ -26,7 +26,7 @@ DEFAULTS = DataConfig()
 
 @dataclass(frozen=True)
 class Earlier:
-    """How many events of each user are earlier than `time` (in words): `counts`, int64 `[num_users]`, as in `users`."""
+    """The number of each user's events before `time` (in words): `counts`, int64 `[num_users]`, as in `users`."""
 
     time: str
     counts: NDArray[np.int64]
@@ -42,8 +42,8 @@ class Interactions:
         users: column `user` (each user once, in the order of `events`) and one a context feature that belongs to the
             user; null where it is not known.
         context: names of the context features, in the order asked for.
-        facts: what was counted in the table.
-        earlier: what is before `DataConfig.split_at`; None if that is not set.
+        facts: counts of the table.
+        earlier: the numbers of events before `DataConfig.split_at`; None if that is not set.
     """
 
     events: pl.DataFrame
@@ -103,13 +103,13 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
     if config.drop_repeats:
         events, times = events.filter(~repeats), times.filter(~repeats)
     if config.min_count:
-        stays, said = frequent(events, config.min_count, table.path)
+        stays, remark = frequent(events, config.min_count, table.path)
         events, times = events.filter(stays), times.filter(stays)
-        remarks.append(said)
+        remarks.append(remark)
     users = events["user"].rle().struct.field("value").alias("user").to_frame()
     if users_table:
-        users, said = join_users(users, users_table, config, per_user)
-        remarks += [said, *(f"{users_table.path}: {remark}" for remark in users_table.remarks)]
+        users, remark = join_users(users, users_table, config, per_user)
+        remarks += [remark, *(f"{users_table.path}: {line}" for line in users_table.remarks)]
     facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
     earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
     interactions = Interactions(events, users, config.context, facts, earlier)
@@ -139,7 +139,7 @@ def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str
 
 
 def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
-    """Order of the rows by user, then time; rows that tie keep the order they have."""
+    """Return the order of the rows by user, then time; rows that tie keep the order they have."""
     return np.lexsort((_sortable(times), _sortable(users)))
 
 

@@ -17,7 +17,7 @@ from bst.errors import InputError
 
 
 def named(items: Vocabulary, path: Path, config: DataConfig) -> tuple[Vocabulary, tuple[str, ...]]:
-    """Give items their names from a table; one that the table does not know has none. What was guessed comes beside.
+    """Return `items` with names from a table, and remarks on how it was read. An item that the table lacks has no name.
 
     Raises:
         InputError: the table cannot be read or lacks a column, an item has two names there, or none is an item of the
@@ -25,36 +25,36 @@ def named(items: Vocabulary, path: Path, config: DataConfig) -> tuple[Vocabulary
     """
     key, column = config.items_key or config.item_column, config.name_column
     if column is None:
-        raise InputError(f"--items {path} wants --name-column, the column of the names")
+        raise InputError(f"--items {path} needs --name-column, the column of the names")
     table = Table(path, Layout((key, column), columns=config.items_columns, columns_option="--items-columns"))
     _require_columns(table, key, column)
     raw = table.collect(table.rows((key, column)), (key, column))
     if raw.is_empty():
         raise InputError(f"{path} holds no rows below its header; give a table with at least one item")
-    known = pl.DataFrame(
+    listed = pl.DataFrame(
         {
             "id": ids(raw[key], path, items.dtype == "string", mixed=True),
             "name": raw[column].cast(pl.String).str.strip_chars(),
         }
     )
-    known = known.filter(pl.col("name") != "").unique(maintain_order=True)
+    listed = listed.filter(pl.col("name") != "").unique(maintain_order=True)
     own = items.ids.rename("id")
-    if known["id"].dtype != own.dtype:  # items of others may have ids of another kind
+    if listed["id"].dtype != own.dtype:  # items of others may have ids of another kind
         own = own.cast(pl.String)
-    if not known["id"].is_in(own.implode()).any():
+    if not listed["id"].is_in(own.implode()).any():
         raise InputError(
             f"{path}: none of its items, such as {raw[key][0]!r}, is an item of the events, such as {items.ids[0]!r}; "
             "give a table of the same items, or another --items-key"
         )
-    if len(twice := known.filter(known["id"].is_duplicated())):
+    if len(twice := listed.filter(listed["id"].is_duplicated())):
         first = twice.filter(pl.col("id") == twice["id"][0])["name"]
         raise InputError(
             f"{path}: item {twice['id'][0]!r} is called {first[0]!r} and {first[1]!r}; keep one row an item"
         )
-    names = own.to_frame().join(known, on="id", how="left", maintain_order="left")["name"]
+    names = own.to_frame().join(listed, on="id", how="left", maintain_order="left")["name"]
     count = len(names) - names.null_count()
-    said = f"{count:,} of {len(names):,} items have a name"
-    return Vocabulary(items.ids, names), tuple(f"{path.name}: {remark}" for remark in (said, *table.remarks))
+    coverage = f"{count:,} of {len(names):,} items have a name"
+    return Vocabulary(items.ids, names), tuple(f"{path.name}: {remark}" for remark in (coverage, *table.remarks))
 
 
 def _require_columns(table: Table, key: str, column: str) -> None:

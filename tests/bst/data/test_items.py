@@ -53,7 +53,7 @@ def test_ids_that_look_like_numbers_are_text_where_the_events_have_text(tmp_path
 @pytest.mark.parametrize(
     ("content", "config", "message"),
     [
-        ("item_id,name\n11,Milk\n", DataConfig(), "wants --name-column, the column of the names"),
+        ("item_id,name\n11,Milk\n", DataConfig(), "needs --name-column, the column of the names"),
         ("product_id,name\n11,Milk\n", CONFIG, "no column 'item_id' of items; .*; say --items-key product_id"),
         ("item_id,title\n11,Milk\n", CONFIG, "no column 'name' of names; it has item_id, title; give another"),
         ("item_id,name\n", CONFIG, "holds no rows below its header; give a table with at least one item"),
