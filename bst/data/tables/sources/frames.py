@@ -38,14 +38,14 @@ def open_frame(frame: Frame, layout: Layout) -> Source:
     """Look at a DataFrame. Of pandas, only the columns in `layout.needed` are converted.
 
     Raises:
-        InputError: it is no DataFrame, or a column that is wanted holds values of several types.
+        InputError: it is no DataFrame, or a column that is needed holds values of several types.
     """
     data: Any = frame.data
     if hasattr(data, "iloc"):  # pandas, which need not be installed here, nor pyarrow beside it
         columns = list(_columns_of_pandas(data))
         names, remarks = stripped([name for name, _ in columns])
-        wanted = {name: column for name, (_, column) in zip(names, columns, strict=True) if name in layout.needed}
-        rows = pl.LazyFrame([_series(name, column, frame.name) for name, column in wanted.items()])
+        needed = {name: column for name, (_, column) in zip(names, columns, strict=True) if name in layout.needed}
+        rows = pl.LazyFrame([_series(name, column, frame.name) for name, column in needed.items()])
         return Source(tuple(names), rows, is_text=False, remarks=remarks)
     if not isinstance(data, pl.LazyFrame):
         if not hasattr(data, "__arrow_c_stream__"):
