@@ -8,8 +8,8 @@ NPM := clients/js tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
-.PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema install lock audit
-.PHONY: licences package-check clean
+.PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema docs install lock audit
+.PHONY: licences package package-check clean
 
 demo: install
 	@rm -rf demo
@@ -37,7 +37,7 @@ test-all: install check $(TRITON)
 # elsewhere, then copied). Without `wheels/` the packages must be there already.
 test-gpu:
 	$(PYTHON) -m venv --system-site-packages .venv-gpu
-	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst; fi
+	@if [ -d wheels ]; then .venv-gpu/bin/pip install -q --no-index --find-links wheels bst-recommender; fi
 	rm -rf gpu
 	.venv-gpu/bin/python -m bench.gpu --out gpu
 
@@ -65,6 +65,12 @@ schema: install
 	$(BIN)/python -c "import json, bench.record.record; print(json.dumps(bench.record.record.record_schema(), indent=2))" \
 	  > docs/reference/bench.schema.json
 	$(BIN)/python -m tools.client_schema
+	$(BIN)/python -m tools.reference
+
+# The site in site/, which opens from the folder or from any server of files, without a network.
+docs: install
+	$(BIN)/python -m tools.reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: install
 	$(BIN)/ruff check --fix .
@@ -83,7 +89,7 @@ $(INSTALLED): pyproject.toml $(LOCKS)
 	$(BIN)/pip install -q --no-deps --require-hashes -r requirements.lock
 	@if $(BIN)/python -c "from importlib.metadata import requires; exit('nvidia' not in str(requires('torch')))"; then \
 	  $(BIN)/pip install -q --no-deps --require-hashes -r requirements-cuda.lock; fi
-	$(BIN)/pip install -q --no-index --no-build-isolation -e '.[demo,dev]'
+	$(BIN)/pip install -q --no-index --no-build-isolation -e '.[demo,dev,docs]'
 	@touch $@
 
 $(TOOLS): tools/requirements.lock
@@ -103,6 +109,14 @@ audit: $(TOOLS) $(NPM:=/node_modules/.installed)
 licences: install
 	$(BIN)/python tools/licences.py
 
+# The wheel is built from the sdist, so that nothing of an earlier build gets in. The last line is what a person copies.
+package: install
+	@rm -rf dist
+	@$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('dist')" >/dev/null
+	@$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist dist/*.tar.gz
+	@rm -rf bst_recommender.egg-info
+	@echo pip install -c constraints.txt dist/*.whl
+
 package-check: $(TOOLS)
 	$(<D)/bin/python tools/package_check.py
 
@@ -119,4 +133,4 @@ $(TRITON): tests/triton/requirements.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo build dist *.egg-info
+	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo site build dist *.egg-info

@@ -1,4 +1,4 @@
-"""A bundle is measured: which backend, at which batch size, how fast, how sure, and is it right."""
+"""Bench: measurements of a bundle, by backend and batch size, with intervals and with a check of every answer."""
 
 from bench.modes.measure import measure_bundle, measure_random
 from bench.record.record import BenchConfig, BenchRecord, read_record

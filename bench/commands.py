@@ -30,12 +30,12 @@ from bst.system.console import told_steps, wrapped
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list
 from bst.system.validation import validated
-from export.commands import NoBrowser, Port, shown
+from export.commands import NoBrowser, Port, page_option
 from export.contract.rules import read_manifest
 from export.page import PORT, require_server
 
 DEFAULTS = BenchConfig()
-# What a mode takes where it is not told: a grid has many cells, and load and cold starts are about single calls.
+# Defaults that differ by mode: a grid has many cells, and load and cold starts are about single calls.
 OF_MODE: dict[str, dict[str, Any]] = {
     "surface": {
         "signature": "score_candidates",
@@ -50,7 +50,10 @@ OF_MODE: dict[str, dict[str, Any]] = {
 }
 T = TypeVar("T")
 WHAT, HOW = "What is measured", "How it is measured"
-asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
+input_option, output_option = (
+    partial(typer.Option, rich_help_panel=INPUT),
+    partial(typer.Option, rich_help_panel=OUTPUT),
+)
 
 
 def _help(panel: str, text: str, default: object) -> Any:
@@ -60,33 +63,37 @@ def _help(panel: str, text: str, default: object) -> Any:
 
 def bench(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle that `bst export` wrote.")] = None,
-    random: Annotated[str | None, asked(help="Made up: num_items=50000,dim=64,... or num_items=50000,like=RUN")] = None,
-    catalogue_sizes: Annotated[str | None, asked(help="Several num_items for --random.")] = None,
+    random: Annotated[
+        str | None, input_option(help="Random model: num_items=50000,dim=64,... or num_items=50000,like=RUN")
+    ] = None,
+    catalogue_sizes: Annotated[str | None, input_option(help="Several num_items for --random.")] = None,
     mode: Annotated[str | None, _help(WHAT, "latency, surface, load, cold, soak", DEFAULTS.modes)] = None,
     backends: Annotated[str | None, _help(WHAT, f"Of {', '.join(BACKENDS.names)}, all", DEFAULTS.backends)] = None,
     peers: Annotated[
         bool, typer.Option(help="All opponents too; --backends may name some.", rich_help_panel=WHAT)
     ] = False,
-    signature: Annotated[str | None, _help(WHAT, "What is called", DEFAULTS.signature)] = None,
+    signature: Annotated[str | None, _help(WHAT, "Signature that is called", DEFAULTS.signature)] = None,
     batch_sizes: Annotated[str | None, _help(WHAT, "Rows a call", DEFAULTS.batch_sizes)] = None,
     lengths: Annotated[str | None, _help(WHAT, "Slots of a history, 0 for the measured mix", DEFAULTS.lengths)] = None,
     candidates: Annotated[str | None, _help(WHAT, "Candidates a row", DEFAULTS.candidates)] = None,
     threads: Annotated[str | None, _help(WHAT, "Threads of every backend", DEFAULTS.threads)] = None,
-    launches: Annotated[int | None, _help(HOW, "How often every backend starts anew", DEFAULTS.launches)] = None,
-    rounds: Annotated[int | None, _help(HOW, "How often they take turns, a launch", DEFAULTS.rounds)] = None,
-    round_seconds: Annotated[float | None, _help(HOW, "Of one backend in one round", DEFAULTS.round_seconds)] = None,
-    rates: Annotated[str | None, _help(HOW, "Load: arrivals a second", "shares of what eager can do")] = None,
+    launches: Annotated[int | None, _help(HOW, "Fresh starts of every backend", DEFAULTS.launches)] = None,
+    rounds: Annotated[int | None, _help(HOW, "Turns of every backend in a launch", DEFAULTS.rounds)] = None,
+    round_seconds: Annotated[
+        float | None, _help(HOW, "Seconds of one backend in one round", DEFAULTS.round_seconds)
+    ] = None,
+    rates: Annotated[str | None, _help(HOW, "Load: arrivals a second", "shares of eager's capacity")] = None,
     clients: Annotated[int | None, _help(HOW, "Threads over one session", f"load: {DEFAULTS.clients}, soak: 8")] = None,
-    budget_ms: Annotated[float | None, _help(HOW, "Load: what p99 must keep under", DEFAULTS.budget_ms)] = None,
-    load_seconds: Annotated[float | None, _help(HOW, "Load: how long a rate is tried", DEFAULTS.load_seconds)] = None,
-    soak_seconds: Annotated[float | None, _help(HOW, "Soak: how long each backend", DEFAULTS.soak_seconds)] = None,
+    budget_ms: Annotated[float | None, _help(HOW, "Load: the highest p99 allowed", DEFAULTS.budget_ms)] = None,
+    load_seconds: Annotated[float | None, _help(HOW, "Load: seconds a rate", DEFAULTS.load_seconds)] = None,
+    soak_seconds: Annotated[float | None, _help(HOW, "Soak: seconds a backend", DEFAULTS.soak_seconds)] = None,
     seed: Annotated[int | None, _help(HOW, "Fixes the inputs and the order", DEFAULTS.seed)] = None,
-    json_file: Annotated[Path | None, written("--json", help="Write everything, raw samples too.")] = None,
-    html_file: Annotated[Path | None, written("--html", help="Write a page with figures.")] = None,
+    json_file: Annotated[Path | None, output_option("--json", help="Write everything, raw samples too.")] = None,
+    html_file: Annotated[Path | None, output_option("--html", help="Write a page with figures.")] = None,
 ) -> None:
     """Measure how fast a bundle answers in each backend.
 
-    The latency of each stands beside its parity, on the same inputs. Commas separate lists.
+    Each latency has its parity beside it, on the same inputs. Commas separate lists.
     """
     plain = {
         "signature": signature, "launches": launches, "rounds": rounds, "round_seconds": round_seconds,
@@ -98,14 +105,14 @@ def bench(
         "lengths": _list(lengths, int), "candidates": _list(candidates, int), "threads": _list(threads, int),
         "rates": _list(rates, float),
     }  # fmt: skip
-    given = {name: value for name, value in {**plain, **lists}.items() if value is not None}
+    values = {name: value for name, value in {**plain, **lists}.items() if value is not None}
     if (bundle is None) == (random is None):
         raise InputError("give a BUNDLE, or --random num_items=50000,dim=64 for a model without training, and not both")
     if catalogue_sizes is not None and random is None:
         raise InputError(f"--catalogue-sizes {catalogue_sizes} are of random models; give --random too")
     models = _models(random, _list(catalogue_sizes, int)) if random is not None else ()
     longest = models[0].config.max_length if models else read_manifest(bundle or Path()).model.max_length
-    config = _config({**given, "peers": peers}, longest)
+    config = _config({**values, "peers": peers}, longest)
     _require_writable(json_file, html_file)
     with told_steps() as tell:
         record = measure_bundle(bundle, config, tell) if bundle else measure_random(models, config, tell)
@@ -115,35 +122,37 @@ def bench(
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="What `bst bench --json` wrote.")],
     after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, later.")],
-    json_output: Annotated[bool, written("--json", help="Print the changes as JSON.")] = False,
+    json_output: Annotated[bool, output_option("--json", help="Print the changes as JSON.")] = False,
 ) -> None:
-    """Say what changed between two measurements."""
+    """List the changes between two measurements."""
     records = read_record(before), read_record(after)
     changes, others = compare_records(*records), differences(*records)
     if json_output:
-        print(to_json({"changes": [one.to_dict() for one in changes], "differences": others}), end="")
+        print(to_json({"changes": [change.to_dict() for change in changes], "differences": others}), end="")
         return
     print_sheet(changes_sheet(f"{before} to {after}", changes), "they are in --json")
     for line in others:
         print(wrapped(f"different: {line}"))
-    same = sum(one.verdict == "cannot tell" for one in changes)
+    same = sum(change.verdict == "cannot tell" for change in changes)
     print(f"{same} of {len(changes)} agree within their intervals")
 
 
 def demo(
     out: Annotated[
-        Path, written(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
+        Path, output_option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
     ] = DEFAULT_OUT,
     seed: Annotated[
         int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1, rich_help_panel=MODEL)
     ] = 0,
-    serve: Annotated[bool, shown("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")] = False,
+    serve: Annotated[
+        bool, page_option("--serve", help="Then recommend on a page in the browser, until Ctrl-C.")
+    ] = False,
     port: Port = None,
     no_browser: NoBrowser = False,
 ) -> None:
-    """Walk the whole road on open data, from table to page.
+    """Run everything on open data, from table to page.
 
-    Train, export, prove and measure on openly licensed purchases, and show all of it on a page.
+    Train, export, prove and measure a model of openly licensed purchases, and show the results on a page.
     """
     if not serve:
         if port is not None:
@@ -160,10 +169,10 @@ def demo(
         raise typer.Exit(code)
 
 
-def _config(given: dict[str, Any], longest: int) -> BenchConfig:
-    """Settle what was not given by the mode, and refuse what cannot be measured."""
-    values = dict(given)
-    for mode in given.get("modes", ()):
+def _config(options: dict[str, Any], longest: int) -> BenchConfig:
+    """Complete the options with the defaults of the mode, and refuse what cannot be measured."""
+    values = dict(options)
+    for mode in options.get("modes", ()):
         values = {**OF_MODE.get(mode, {}), **values}
         if mode == "surface":
             values.setdefault("lengths", tuple(sorted({max(1, longest // 10), max(1, longest // 2), longest})))
@@ -190,8 +199,8 @@ def _models(settings: str, sizes: tuple[int, ...] | None) -> list[RandomModel]:
 
 
 def _tell_and_write(record: BenchRecord, json_file: Path | None, html_file: Path | None) -> None:
-    # Written before anything is told, and told also where that fails: neither a closed pipe nor a full disk may cost an
-    # hour of measuring.
+    # Files are written before the report is printed, and it is printed even if writing fails: neither a closed pipe nor
+    # a full disk may cost an hour of measuring.
     try:
         if json_file:
             write_atomically(json_file, json.dumps(record.to_dict()) + "\n")
@@ -220,17 +229,17 @@ def _tell(record: BenchRecord) -> None:
         print(wrapped(f"{summary(record)} ({record.environment['cpu']})"))
 
 
-def _list(given: str | None, kind: Callable[[str], T]) -> tuple[T, ...] | None:
-    """Read values separated by commas; the same number twice is once, the same name twice is twice."""
-    if given is None:
+def _list(text: str | None, kind: Callable[[str], T]) -> tuple[T, ...] | None:
+    """Read values separated by commas. A repeated number counts once, a repeated name twice."""
+    if text is None:
         return None
-    parts = split_list(given)
+    parts = split_list(text)
     try:
-        found = [kind(part) for part in parts]
+        values = [kind(part) for part in parts]
     except ValueError:
         wrong = next(part for part in parts if not _is(part, kind))
-        raise InputError(f"{wrong!r} in {given!r} is not a number; give such as 1,32") from None
-    return tuple(found if kind is str else dict.fromkeys(found))
+        raise InputError(f"{wrong!r} in {text!r} is not a number; give such as 1,32") from None
+    return tuple(values if kind is str else dict.fromkeys(values))
 
 
 def _is(part: str, kind: Callable[[str], object]) -> bool:

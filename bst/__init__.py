@@ -1,5 +1,7 @@
 """A trainable Behaviour Sequence Transformer: data, model, training, and the run that it leaves behind."""
 
+__version__ = "0.2.0"  # that of the distribution `bst-recommender` and of the packages in clients/
+
 from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig
 from bst.data.interactions import Interactions, read_interactions
 from bst.data.sequences import Sequences, to_sequences
@@ -31,6 +33,7 @@ __all__ = [
     "Trainer",
     "Vocabularies",
     "Vocabulary",
+    "__version__",
     "evaluate",
     "leave_one_out",
     "load_run",

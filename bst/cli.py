@@ -7,18 +7,19 @@ import os
 import signal
 import sys
 import warnings
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from itertools import pairwise
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
+from bst import __version__
 from bst.errors import CheckError, InputError, one_line
 from bst.system.commands import Group, build_group
 
 GROUP = "bst.commands"
-# What a person does first comes first; what other packages add follows by name.
+# In the order of use; commands of other packages follow by name.
 ORDER = (
     *("demo", "train", "config", "evaluate", "add-items", "import-notebook"),
     *("export", "verify", "recommend", "serve", "bench", "compare"),
@@ -27,7 +28,7 @@ HEARD: list[int] = []  # signals that are to end this process
 
 
 class Terminated(BaseException):
-    """SIGTERM has come."""
+    """The signal SIGTERM, as an exception."""
 
 
 def build_app() -> Group:
@@ -36,9 +37,9 @@ def build_app() -> Group:
     def place(point: EntryPoint) -> tuple[int, str]:
         return (ORDER.index(point.name) if point.name in ORDER else len(ORDER), point.name)
 
-    known = sorted(entry_points(group=GROUP), key=place)
-    told = "Train a Behaviour Sequence Transformer, export it once, run it anywhere."
-    return build_group(_root, known, name="bst", help=told)
+    points = sorted(entry_points(group=GROUP), key=place)
+    summary = "Train a Behaviour Sequence Transformer, export it once, run it anywhere."
+    return build_group(_root, points, name="bst", help=summary)
 
 
 def _root(
@@ -46,7 +47,7 @@ def _root(
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if show_version:
-        print(f"bst {version('bst')}")
+        print(f"bst {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     _heed_signals()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not text
     sys.exit(run(arguments))
 
 
@@ -93,40 +94,40 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         if HEARD:
             raise
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  whoever read us has gone: nobody hears
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  the reader of stdout has gone
         return 0
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        message = f"{name}{error.strerror or error}; no file was left half-written; mend that and call again"
+        message = f"{name}{error.strerror or error}; no file was left half-written; fix it and run the command again"
         return _fail(message, 2, alone=True)
-    if code == 130:  # what typer makes of Ctrl-C, without a word
+    if code == 130:  # typer's exit code for Ctrl-C, without a message
         return _fail("interrupted", 130)
     return code if isinstance(code, int) else 0
 
 
 def _typed(arguments: list[str]) -> Any:
-    """Let typer run the command, and write out all that it said."""
+    """Run the command by typer, and write out its messages."""
     try:
         code = build_app().main(args=arguments, prog_name="bst", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # typer makes a failed check of it
+        if isinstance(error.__context__, BrokenPipeError):  # typer would turn it into exit code 1
             raise error.__context__ from None
         if not isinstance(error.code, int):
             raise
-        return error.code  # how typer ends what it does for shells
+        return error.code  # typer's exit after shell completion
     return code
 
 
 def _heed_signals() -> None:
-    """Let SIGTERM end the command as Ctrl-C does, with nothing left half-written.
+    """Make SIGTERM end the command as Ctrl-C does, with nothing left half-written.
 
-    Processes of torchrun wait for one another in C++, where Python hears no signal: SIGTERM ends them as they are.
+    Processes of torchrun wait for one another in C++, where Python handles no signal: SIGTERM ends them at once.
     """
     if "LOCAL_RANK" in os.environ:
         return
     for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-        if signal.getsignal(number) is default:  # else whoever started us wants it ignored
+        if signal.getsignal(number) is default:  # else the parent process set it to be ignored
             signal.signal(number, _stop)
 
 
@@ -145,7 +146,7 @@ def _given(error: typer.TyperException, arguments: list[str]) -> str:
 
 
 def _fail(message: str, code: int, alone: bool = False) -> int:
-    if HEARD:  # whatever became of what the signal raised: libraries in Rust make a panic of it, and readers bad input
+    if HEARD:  # libraries in Rust turn the raised exception into a panic, and readers into bad input
         message, code = ("interrupted", 130) if HEARD[-1] == signal.SIGINT else ("terminated", 143)
     _tell("error", message, alone)
     return code
@@ -156,8 +157,8 @@ def _one_line_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _tell(kind: str, message: str, alone: bool = False) -> None:
-    """Print one line. All the processes that torchrun starts on a machine meet the same trouble, and one tells of it;
-    trouble that a process may have `alone` is told with its number."""
+    """Print one line. An error that all processes of torchrun share is printed by the first alone; one that a process
+    may have `alone`, by each with its number."""
     rank = os.environ.get("LOCAL_RANK", "0")
     if rank == "0" or alone:
         print(f"{kind}:", *([f"[rank {rank}]"] if rank != "0" else []), one_line(message), file=sys.stderr)

@@ -32,7 +32,7 @@ TRAINING = TrainConfig()
 
 
 def _of(group: str, help: str, *flags: str) -> Any:
-    """Make an option that stands in a group of the help."""
+    """Make an option of a group of the help."""
     return typer.Option(*flags, help=help, rich_help_panel=group)
 
 
@@ -40,7 +40,7 @@ CONTEXT_HELP = (
     "Context features: columns, separated by commas. Values are taken from the event to be predicted, so they must be "
     "known before it."
 )
-VALIDATION_HELP = "How many users, drawn by chance, decide which epoch is best.  [default: all]"
+VALIDATION_HELP = "Number of random users by which the best epoch is chosen.  [default: all]"
 TABLE_HELP = "Events: CSV and its relatives, JSON lines (also .gz) or Parquet; a folder or 'pattern' of parts."
 Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help=TABLE_HELP)]
 Users = Annotated[
@@ -135,7 +135,7 @@ def evaluate(
 ) -> None:
     """Measure a run on the test event of each user.
 
-    The whole catalogue is ranked. The table is read as that of the training was, but for what other options say.
+    The whole catalogue is ranked. The table is read with the run's settings, unless options change them.
     """
     require_device(device)
     ks = _ks(k)
@@ -144,7 +144,7 @@ def evaluate(
     loaded = load_run(run)
     loaded.config.model.require_memory(0, SCORE_BYTES)
     evaluated = changed(loaded.config.data, data)
-    # Where the run knows items as text, also those of this table that look like numbers.
+    # Items are text here too where they are text in the run, also those that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
     table = read_interactions(interactions, evaluated, users, text_items=text_items)
     dataset = Dataset.build(table, loaded.vocabularies)
@@ -153,8 +153,8 @@ def evaluate(
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
     _warn_of_another_split(evaluated, loaded.config.data)
-    wanted = loaded.config.training.filter_seen if filter_seen is None else filter_seen
-    filtered, filter_line = filter_by(wanted, dataset.split.validation)
+    chosen = loaded.config.training.filter_seen if filter_seen is None else filter_seen
+    filtered, filter_line = filter_by(chosen, dataset.split.validation)
     splits = {name: examples for name, examples in dataset.split.targets.items() if len(examples)}
     model, world = loaded.model.to(device), World(device=device)
     ranks = {
@@ -168,12 +168,14 @@ def evaluate(
     if places is not None:
         write_places(places, table, dataset, ranks, filter_seen=filtered)
     if json_output:
-        print(to_json({name: one.to_dict() for name, one in qualities.items()}), end="")
+        print(to_json({name: quality.to_dict() for name, quality in qualities.items()}), end="")
         return
     for line in (*about_table(dataset), filter_line, *unknown_lines(dataset, table)):
         print(line)
-    for name, one in qualities.items():
-        for line in quality_lines(one, name, "are items without an earlier event in this table, where baselines count"):
+    for name, quality in qualities.items():
+        for line in quality_lines(
+            quality, name, "are items without an earlier event in this table, where baselines count"
+        ):
             print(line)
     if places is not None:
         print(f"wrote {places}")
@@ -227,8 +229,7 @@ def _warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
     """Warn, also beside --json, where the run was split otherwise."""
     if evaluated.split_at != trained.split_at:
         warnings.warn(
-            f"--split-at {evaluated.split_at} is not how the run was split: what is predicted here may have been "
-            "trained on",
+            f"--split-at {evaluated.split_at} is not how the run was split: the targets here may have been trained on",
             stacklevel=2,
         )
 
@@ -241,7 +242,7 @@ def _ks(text: str) -> tuple[int, ...]:
 
 
 def _silent(*words: object, flush: bool = False) -> None:
-    """Print nothing, in the processes that leave it to the first one."""
+    """Print nothing, in the processes other than the first."""
 
 
 def _merged(settings: Settings, **tables: Changes) -> Settings:

@@ -20,7 +20,7 @@ RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
 FLOAT_BYTES = 4
-# Above this share of targets that stand in their own history, no metric leaves out what the history holds.
+# Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03
 
 Positive = Annotated[int, Field(ge=1)]
@@ -41,7 +41,9 @@ class Table(Frozen):
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether Python and TorchScript can have it as the name of an argument; of others than ASCII, not both can."""
+    """Return whether Python and TorchScript accept a text as the name of an argument; TorchScript accepts ASCII
+    only.
+    """
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
@@ -88,7 +90,7 @@ class ItemFeature(Frozen):
 
 
 class Architecture(Table):
-    """The sizes that a person chooses.
+    """The sizes of a model that a user chooses.
 
     Those that the data gives are added by `BSTConfig`.
     """
@@ -102,17 +104,17 @@ class Architecture(Table):
     ff_width: Positive = 256
     """Width of the feed-forward layer in each block."""
     max_length: Positive = 50
-    """How many events of a history are read: the newest."""
+    """The number of newest events of a history that are read."""
     head_widths: tuple[Positive, ...] = (256,)
     """Widths of the layers between the pooled history and the output layer."""
     context_dim: Positive = 10
     """Width of the vector of each context feature."""
     pooling: Literal["last", "mean"] = "last"
-    """What stands for the history: the state of its last event, or the mean of all."""
+    """The summary of the history: the state of its last event, or the mean of all states."""
     padding: Literal["ignored", "counted"] = "ignored"
-    """`ignored` makes a padded slot as good as absent. `counted` is for models of the seed notebook, which were trained
-    so: only as attention keys are padded slots hidden; positions count slots from the left, and the mean is over all
-    slots, padded ones included."""
+    """`ignored` makes padded slots absent. `counted` is for models of the seed notebook, which were trained so: padded
+    slots are hidden only as attention keys; positions count slots from the left, and the mean is over all slots, padded
+    ones included."""
     tied_output: bool = True
     """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
     dropout: Fraction = 0.3
@@ -121,7 +123,7 @@ class Architecture(Table):
     """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
     them; used where there are item features."""
     init_method: Literal["xavier", "kaiming"] = "xavier"
-    """How matrices are drawn before training."""
+    """The random initialisation of matrices."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
@@ -137,7 +139,7 @@ class Architecture(Table):
 
 
 class BSTConfig(Architecture):
-    """All that `BST` needs to be built. `context` fixes the order of the context features."""
+    """The arguments of `BST`. `context` fixes the order of the context features."""
 
     num_items: Positive
     context: tuple[ContextFeature, ...] = ()
@@ -162,14 +164,14 @@ class BSTConfig(Architecture):
 
     @property
     def encoder_weights(self) -> int:
-        """How many weights every call reads besides embeddings and output layer: those of cells and head."""
+        """The number of weights that every call reads besides embeddings and output layer: those of cells and head."""
         dim, wide = self.dim, self.ff_width
         cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
         return self.num_blocks * cell + sum((width + 1) * following for width, following in pairwise(self.head_sizes))
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of the weights and buffers that a run keeps of a model."""
+        """The bytes of the weights and buffers that a run keeps of a model."""
         items = (self.num_items + 1) * self.dim
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
@@ -181,10 +183,10 @@ class BSTConfig(Architecture):
         return FLOAT_BYTES * (items + categories + features + self.encoder_weights + output + positions)
 
     def require_memory(self, copies: int, beside: int = 0) -> None:
-        """Refuse a model of which `copies`, one mask, and the bytes that are `beside` do not fit into free memory.
+        """Refuse a model whose `copies`, one mask, and the bytes `beside` them exceed free memory.
 
         Raises:
-            InputError: with both sizes and the settings that decide them.
+            InputError: the message has both sizes and the settings that decide them.
         """
         needed = copies * self.stored_bytes + (self.max_length + 1) ** 2 + beside
         free = memory_bytes("MemAvailable")
@@ -196,7 +198,7 @@ class BSTConfig(Architecture):
 
 
 class DataConfig(Table):
-    """Where in the tables things stand, and which events are held out."""
+    """The columns of the tables, and the events that are held out."""
 
     user_column: str = "user_id"
     """The column of users."""
@@ -205,19 +207,19 @@ class DataConfig(Table):
     time_column: str = "timestamp"
     """The column of times."""
     context: tuple[str, ...] = ()
-    """Names of columns that are context features. Where one changes from event to event, the value of the event to be
-    predicted is taken: it must be known before that event."""
+    """Names of columns that are context features. Where one changes from event to event, the value is taken from the
+    event to be predicted, so it must be known before that event."""
     text_ids: bool = False
     """Keep ids as text, also where they are numbers."""
     time_format: Annotated[str | None, Field(examples=["%d/%m/%Y %H:%M"])] = None
-    """How times are written, as strftime has it; numbers and dates that begin with the year need none."""
+    """The format of times, as in strftime; numbers and dates that begin with the year need none."""
     drop_repeats: bool = False
     """Leave out events that repeat the item of the one before."""
     split_at: Annotated[str | None, Field(examples=["2024-01-01"])] = None
-    """A time of the table. What was before is trained on, and the first event of each user from then on is the test;
-    without it, the last event of each user is."""
+    """A time of the table. Events before it are for training, and the first event of each user from then on is the
+    test; without it, the last event of each user is."""
     separator: Annotated[str | None, Field(examples=[";"])] = None
-    """What stands between the fields of a text; found by looking, if it is not given."""
+    """The text between fields; detected, if it is not given."""
     columns: tuple[str, ...] = ()
     """Names of the fields of a text without a header."""
     no_header: bool = False
@@ -280,14 +282,14 @@ class DataConfig(Table):
             raise ValueError(
                 f"value_separator={self.value_separator!r} needs at least one character, and item_features to split"
             )
-        taken = set(named) & set(self.context)
-        if taken:
-            raise ValueError(f"context feature {taken.pop()!r} is a column of the events themselves; leave it out")
+        shared = set(named) & set(self.context)
+        if shared:
+            raise ValueError(f"context feature {shared.pop()!r} is a column of the events themselves; leave it out")
         return self
 
 
 class TrainConfig(Table):
-    """How the weights are found."""
+    """The training of the weights."""
 
     epochs: Positive = 16
     """Passes over the data."""
@@ -305,14 +307,14 @@ class TrainConfig(Table):
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     """Steps in which the learning rate rises, linearly; at most half of all steps."""
     schedule: Literal["constant", "cosine", "multistep"] = "cosine"
-    """How the learning rate falls after that."""
+    """The shape of the learning rate after the warm-up."""
     milestones: tuple[Positive, ...] = ()
     """Epochs after which `multistep` multiplies the learning rate by `gamma`."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     """The factor of `multistep`."""
     clipping: Literal["off", "fixed", "adaptive_epoch", "adaptive_total"] = "fixed"
-    """Of the total gradient norm: to `clip_norm` if `fixed`; `adaptive_epoch` starts there and takes the mean plus the
-    standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
+    """The limit of the total gradient norm: `clip_norm` if `fixed`; `adaptive_epoch` starts there and then is the mean
+    plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
     clip_norm: Above0 = 5.0
     """The largest gradient norm."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -322,13 +324,12 @@ class TrainConfig(Table):
     patience: Annotated[Positive | None, Field(examples=[3])] = None
     """Stop after this many epochs in a row without a better validation NDCG@10; never, if not given."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 300.0
-    """How much work a kill can cost; every epoch ends in a checkpoint besides."""
+    """The time between checkpoints; every epoch ends in a checkpoint as well."""
     filter_seen: Annotated[bool | None, Field(examples=[True])] = None
-    """In metrics, items of the history are left out of the ranking, unless the target is one of them. If it is not
-    given, the data decide: they are left out unless more than 3 % of the targets return. A bundle's `top_k` does the
-    same by default."""
+    """Leave the items of the history out of the ranking in metrics, unless the target is one of them. If it is not
+    given, they are left out unless more than 3 % of the targets return. A bundle's `top_k` does the same by default."""
     validation_users: Annotated[Positive | None, Field(examples=[1000])] = None
-    """How many users, drawn by chance, decide which epoch is best; all, if not given."""
+    """The number of random users by which the best epoch is chosen; all, if not given."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes every random choice."""
 
@@ -346,7 +347,7 @@ class TrainConfig(Table):
 
 
 class Settings(Frozen):
-    """What a `train.toml` may hold: the tables `[model]`, `[training]` and `[data]`, every key optional."""
+    """The content of a `train.toml`: the tables `[model]`, `[training]` and `[data]`, every key optional."""
 
     model: Architecture = Architecture()
     training: TrainConfig = TrainConfig()

@@ -1,34 +1,34 @@
-"""The two ways in which a command ends badly, each with an exit code of its own."""
+"""The two kinds of errors that a command reports, each with an exit code of its own."""
 
-LONGEST = 4000  # characters of a message: a few hundred offences; what quotes a stranger's file may be endless
+LONGEST = 4000  # characters of a message: a few hundred offences; text quoted from an untrusted file may be endless
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used. The message names the value and the remedy; exit code 2."""
+    """An input that cannot be used. The message names the value and the remedy; exit code 2."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
 class CheckError(RuntimeError):
-    """Numbers differ or a file is not what it was. The message names the worst case; exit code 1."""
+    """A failed check: numbers differ, or a file was changed. The message names the worst case; exit code 1."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
 
 
 def one_line(message: str) -> str:
-    """Write on one line what is `printable`; of what is longer than `LONGEST`, the beginning and the end."""
+    """Write a text on one line, escaped by `printable`; if it is longer than `LONGEST`, its beginning and end."""
     shown = printable(" ".join(message.split()))
     half = LONGEST // 2
     return shown if len(shown) <= LONGEST else f"{shown[:half]} ... {shown[-half:]}"
 
 
 def printable(text: str) -> str:
-    """Write characters that would move the cursor or turn the text round as `\\x1b`, `\\u202e`."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    """Escape characters that would move the cursor or reverse the text, such as `\x1b` and `\u202e`."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what an exception of somebody else says, or its name where it says nothing."""
+    """Return the first line of another library's exception, or its class name where it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

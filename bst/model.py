@@ -66,11 +66,11 @@ class EncoderCell(nn.Module):
 
 
 class BST(nn.Module):
-    """Scores every item of the catalogue for each row of a batch.
+    """A model that scores every item of the catalogue for each row of a batch.
 
     Index 0 in `items` is padding, at any position: scores are those of the history without the padded slots, because
     positions count real items only, from the newest (0) to the oldest. Indices must lie in [0, num_items]; `export`
-    guards the doors where others may come in. A row without a real item gets finite scores from its context alone.
+    guards against others. A row without a real item gets finite scores from its context alone.
 
     Dropout is active until `.eval()`, as in any module.
     """
@@ -146,8 +146,8 @@ class BST(nn.Module):
         real = items > 0
         states = self._encode(items, real, self.places(real))
         if self.mean_pooling:
-            seen = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
-            states = (states * seen).cumsum(dim=1) / seen.cumsum(dim=1).clamp(min=1)
+            pooled = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
+            states = (states * pooled).cumsum(dim=1) / pooled.cumsum(dim=1).clamp(min=1)
         return self.head(self.with_context(states, context))
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:
@@ -160,7 +160,8 @@ class BST(nn.Module):
             return self.output(user_vectors)
 
     def output_layer(self) -> tuple[Tensor, Tensor]:
-        """Weights `[num_items, user_width]` and biases `[num_items]` of the output layer; row j is item j + 1.
+        """Return the weights `[num_items, user_width]` and biases `[num_items]` of the output layer; row j is item j +
+        1.
 
         For training. Exported, the cut of a tied layer's first row would be a second copy of the weights.
         """
@@ -172,13 +173,15 @@ class BST(nn.Module):
             return self.output.weight, self.output.bias
 
     def output_layer_parameters(self) -> tuple[Tensor, Tensor]:
-        """The stored parameters of the output layer, without item features; tied, they have a row 0 for padding."""
+        """Return the stored parameters of the output layer, without item features; tied, row 0 is that of padding."""
         if self.tied_output:
             return self.item_embedding.weight, self.output_bias
         return self.output.weight, self.output.bias
 
     def output_rows(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights `[..., user_width]` and biases `[...]` of the output layer for item indices `[...]`, int64 from 1."""
+        """Return the weights `[..., user_width]` and biases `[...]` of the output layer for item indices `[...]`,
+        int64 from 1.
+        """
         if self.tied_output:
             return self.item_vectors(items), self.output_bias[items]
         else:
@@ -202,7 +205,9 @@ class BST(nn.Module):
         return vectors * kept.unsqueeze(-1)
 
     def places(self, real: Tensor) -> Tensor:
-        """Row of the position table for each slot: how many real items follow it, int64 `[B, L]`, 0 at the newest."""
+        """Return the row of the position table for each slot: the number of real items after it, int64 `[B, L]`, 0
+        at the newest.
+        """
         if self.padding_counts:
             return torch.ones_like(real).cumsum(dim=1) - 1  # slots from the left, as the notebook has it
         counted = real.to(torch.int64)  # torch's older ONNX exporter writes a sum of bools that no runtime takes
@@ -224,8 +229,9 @@ class BST(nn.Module):
         return self.dropout(x)
 
     def hidden(self, real: Tensor, x: Tensor) -> Tensor:
-        """What is added to the logits of attention, `[B, 1, L, L]` in the type of `x`: nothing where the query sees the
-        key, which is real and not later; `real` is bool `[B, L]`."""
+        """Return the mask that is added to the logits of attention, `[B, 1, L, L]` in the type of `x`: nothing where
+        the query sees the key, which is real and not later; `real` is bool `[B, L]`.
+        """
         length = real.size(1)
         visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
         return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit
@@ -268,7 +274,7 @@ def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
 
 
 def sinusoidal_positions(length: int, dim: int) -> Tensor:
-    """Positions as in Vaswani et al. (2017), section 3.5: sin in the even columns, cos in the odd ones.
+    """Return positions as in Vaswani et al. (2017), section 3.5: sin in the even columns, cos in the odd ones.
 
     Returns float32 `[length, dim]`; row p is the same whatever `length` is. Computed in float64, so that the table is
     right to the last bit of float32.

@@ -17,7 +17,7 @@ from bst.system.text import split_list
 from bst.system.validation import validated
 
 DEFAULTS = DataConfig()
-Changes = Mapping[str, Any]  # of settings, those that were asked for
+Changes = Mapping[str, Any]  # the settings that the user chose, by name
 Body = Callable[..., None]
 
 
@@ -27,9 +27,9 @@ class TableOption:
 
     Attributes:
         kind: its type on the command line.
-        flags: how it is written, where that is not the setting's own name.
-        read: makes the setting of what was given.
-        default: what holds where it is not given, in words.
+        flags: its names on the command line, if not the setting's own.
+        read: turns the option's value into the setting's.
+        default: its default, in words.
     """
 
     setting: str
@@ -40,10 +40,10 @@ class TableOption:
     default: str = ""
 
     def parameter(self, default: str) -> inspect.Parameter:
-        """Make the parameter of a command, whose help says the `default`."""
+        """Make the parameter of a command, whose help states the `default`."""
         flags = self.flags or (f"--{self.setting.replace('_', '-')}",)
-        said = f"{self.help}  [default: {default}]" if default else self.help
-        option = typer.Option(*flags, help=said, rich_help_panel=INPUT, show_default=False)
+        text = f"{self.help}  [default: {default}]" if default else self.help
+        option = typer.Option(*flags, help=text, rich_help_panel=INPUT, show_default=False)
         annotation = Annotated[self.kind | None, option]  # type: ignore[name-defined]
         return inspect.Parameter(
             self.setting, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation
@@ -62,14 +62,14 @@ TABLE_OPTIONS = (
     TableOption("user_column", "Column of users.", default=DEFAULTS.user_column),
     TableOption("item_column", "Column of items.", default=DEFAULTS.item_column),
     TableOption("time_column", "Column of times.", default=DEFAULTS.time_column),
-    TableOption("time_format", "How times are written, as %d/%m/%Y %H:%M; numbers and year-first dates need none."),
+    TableOption("time_format", "Format of times, such as %d/%m/%Y %H:%M; numbers and year-first dates need none."),
     TableOption(
         "file_order",
         "Rows stand in order of time: read no times.",
         bool,
         ("--file-order/--no-file-order",),
     ),
-    TableOption("separator", "What stands between fields: ';', '::', tab, blank.", default="found by looking"),
+    TableOption("separator", "Text between fields: ';', '::', tab, blank.", default="detected"),
     TableOption("columns", "Names of the fields of a text without a header, by commas.", read=_names),
     TableOption("no_header", "Whether the first line of a text is data.", bool, ("--no-header/--header",)),
     TableOption("ragged", "Each line is a user and then the items, oldest first.", bool, ("--ragged/--no-ragged",)),
@@ -82,7 +82,7 @@ TABLE_OPTIONS = (
         read=_all,
     ),
     TableOption("min_count", "Leave out users and items with fewer events, until there are none.", int),
-    TableOption("split_at", "Train on what was before this time; test on each user's first event from then on."),
+    TableOption("split_at", "Train on events before this time; test on each user's first event from then on."),
 )
 ITEM_OPTIONS = (
     TableOption("items_key", "Column of items in the items' table.", default="as in the events"),
@@ -99,10 +99,10 @@ TRAINING_OPTIONS = (
 
 
 def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Body], Body]:
-    """Give a command `options`; its parameter `data` is the settings that were asked for, by name.
+    """Give a command `options`; its parameter `data` receives the settings that the user chose, by name.
 
     Args:
-        of_a_run: those that are not given are as a run has them.
+        of_a_run: options that are not given default to the run's settings.
     """
 
     def decorate(command: Body) -> Body:
@@ -116,11 +116,11 @@ def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Bod
         parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
 
         @wraps(command)
-        def run(**given: Any) -> None:
-            values = {option: given.pop(option.setting) for option in options}
-            command(**given, data=_changes(values))
+        def run(**arguments: Any) -> None:
+            values = {option: arguments.pop(option.setting) for option in options}
+            command(**arguments, data=_changes(values))
 
-        del run.__dict__["__wrapped__"]  # whose parameters are others
+        del run.__dict__["__wrapped__"]  # it has other parameters
         run.__dict__["__signature__"] = inspect.Signature(parameters)
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run
@@ -142,7 +142,7 @@ def _changes(values: Mapping[TableOption, Any]) -> Changes:
 
 
 def changed(data: DataConfig, changes: Changes) -> DataConfig:
-    """Give `data` with `changes`; its settings of times go where the order of the file is asked for.
+    """Return `data` with `changes`; without its settings of times where the order of the file is chosen.
 
     Raises:
         InputError: they contradict each other.

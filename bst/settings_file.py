@@ -1,4 +1,4 @@
-"""Settings as a `train.toml`: read, and written with what each of them means (`bst config`)."""
+"""Settings as a `train.toml`: read, and written with the meaning of each (`bst config`)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def config(
 ) -> None:
     """Print all settings as TOML, each with its meaning.
 
-    What is printed can be kept, changed and given to `bst train`: bst config > train.toml; bst train ... --config
-    train.toml
+    The output can be edited and passed to `bst train`: bst config > train.toml; bst train ... --config train.toml
     """
     print(settings_toml(_settings_of(source) if source else Settings()), end="")
 
@@ -52,7 +51,7 @@ def config(
 def settings_toml(settings: Settings) -> str:
     """Write `settings` as TOML that `read_settings` reads as the same value.
 
-    A setting without a value is a comment: it begins to hold when the `#` before it is removed.
+    A setting without a value is a comment: remove its `#` to set it.
     """
     lines = ["# Settings of `bst train EVENTS --config train.toml --out RUN`; each may be left out."]
     for name, table in settings:
@@ -65,9 +64,9 @@ def settings_toml(settings: Settings) -> str:
 def _settings_of(source: Path) -> Settings:
     if not source.is_dir():
         return read_settings(source)
-    kept = read_run_config(source)
-    sizes = {name: getattr(kept.model, name) for name in Architecture.model_fields}
-    return Settings(model=Architecture(**sizes), training=kept.training, data=kept.data)
+    stored = read_run_config(source)
+    sizes = {name: getattr(stored.model, name) for name in Architecture.model_fields}
+    return Settings(model=Architecture(**sizes), training=stored.training, data=stored.data)
 
 
 def _comment(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A run becomes a bundle: the same model in several formats, proven equal, described by a manifest."""
+"""Export: a run becomes a bundle, the same model in several formats, proven equal, described by a manifest."""
 
 import os
 
@@ -12,6 +12,7 @@ from export.contract.parity import Comparison, compare
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import Signature, TensorSpec, TopK
+from export.sessions.recommender import Recommendations, Recommender
 from export.sessions.session import Session
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Comparison",
     "ExportSettings",
     "Manifest",
+    "Recommendations",
+    "Recommender",
     "Session",
     "Signature",
     "TensorSpec",

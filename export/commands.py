@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -33,31 +32,34 @@ from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
 from export.page import HOST, PORT, require_page, require_server, serve_page
 
-asked, written = partial(typer.Option, rich_help_panel=INPUT), partial(typer.Option, rich_help_panel=OUTPUT)
-exported = partial(typer.Option, rich_help_panel="What is exported")
-of_machine = partial(typer.Option, rich_help_panel="For this machine")
-shown = partial(typer.Option, rich_help_panel="The page")
+input_option, output_option = (
+    partial(typer.Option, rich_help_panel=INPUT),
+    partial(typer.Option, rich_help_panel=OUTPUT),
+)
+export_option = partial(typer.Option, rich_help_panel="What is exported")
+machine_option = partial(typer.Option, rich_help_panel="For this machine")
+page_option = partial(typer.Option, rich_help_panel="The page")
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that `bst export` wrote.")]
 
 ExcludeHistory = Annotated[
     bool | None,
-    exported(
+    export_option(
         "--exclude-history/--keep-history",
-        help="top_k leaves out what the history holds, or keeps it.  [default: as the run was measured]",
+        help="Leave items of the history out of top_k, or keep them.  [default: as the run was measured]",
     ),
 ]
 Port = Annotated[
-    int | None, shown(help=f"Where the page is, on this machine; 0 takes any that is free [{PORT}].", min=0, max=65535)
+    int | None, page_option(help=f"Port of the page on this machine; 0 takes a free one [{PORT}].", min=0, max=65535)
 ]
-NoBrowser = Annotated[bool, shown("--no-browser", help="Print the address alone; open no browser.")]
+NoBrowser = Annotated[bool, page_option("--no-browser", help="Print the address alone; open no browser.")]
 BACKENDS = ", ".join(form.backend for form in FORMATS)
 
 Golden = Annotated[
     str | None,
-    exported(
+    export_option(
         help="Recorded calls for bst verify and bst bench: "
-        + "; ".join(f"{one.name}: {one.about}" for one in RECORDINGS)
+        + "; ".join(f"{recording.name}: {recording.about}" for recording in RECORDINGS)
         + f" [{DEFAULTS.golden}]."
     ),
 ]
@@ -67,43 +69,43 @@ def export(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run that `bst train` wrote; with --triton alone, a bundle.")
     ],
-    out: Annotated[Path | None, written(help="The bundle to write; must not exist.")] = None,
+    out: Annotated[Path | None, output_option(help="The bundle to write; must not exist.")] = None,
     into: Annotated[
         Path | None,
-        written(help="A bundle to refresh: weights and ids of RUN in its formats and settings, in one step."),
+        output_option(help="A bundle to refresh: weights and ids of RUN in its formats and settings, in one step."),
     ] = None,
     formats: Annotated[
-        str | None, exported(help=f"Which formats, separated by commas: {', '.join(FORMATS.names)}.")
+        str | None, export_option(help=f"Which formats, separated by commas: {', '.join(FORMATS.names)}.")
     ] = None,
     signatures: Annotated[
-        str | None, exported(help=f"Which signatures, separated by commas [{', '.join(DEFAULTS.signatures)}].")
+        str | None, export_option(help=f"Which signatures, separated by commas [{', '.join(DEFAULTS.signatures)}].")
     ] = None,
-    k: Annotated[int | None, exported(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
-    max_k: Annotated[int | None, exported(help="Make k an input of top_k, up to this many.")] = None,
+    k: Annotated[int | None, export_option(help=f"How many items top_k gives [{DEFAULTS.top_k.limit}].")] = None,
+    max_k: Annotated[int | None, export_option(help="Make k an input of top_k, up to this many.")] = None,
     exclude_history: ExcludeHistory = None,
     ids: Annotated[
-        str | None, exported(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
+        str | None, export_option(help="raw: ids as in the data [default]; index: the caller holds the vocabulary.")
     ] = None,
-    opset: Annotated[int | None, exported(help=f"ONNX opset: 18, 20, 21 or 23 [{DEFAULTS.opset}].")] = None,
+    opset: Annotated[int | None, export_option(help=f"ONNX opset: 18, 20, 21 or 23 [{DEFAULTS.opset}].")] = None,
     shortlist: Annotated[
-        bool, exported(help="top_k in ONNX reads compact copies of the output layer where that costs less.")
+        bool, export_option(help="top_k in ONNX reads compact copies of the output layer where that costs less.")
     ] = True,
     tune: Annotated[
-        bool, of_machine(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
+        bool, machine_option(help="Try ONNX Runtime's session options here; the manifest keeps the best.")
     ] = False,
-    single_file: Annotated[bool, exported(help="Put the weights into each ONNX file.")] = False,
+    single_file: Annotated[bool, export_option(help="Put the weights into each ONNX file.")] = False,
     golden: Golden = None,
-    native: Annotated[bool, of_machine(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
+    native: Annotated[bool, machine_option(help="aotinductor for CPUs like this one, not any with AVX2.")] = False,
     triton: Annotated[
         Path | None,
-        written(help="A model repository for Triton to write, from the bundle's onnx; must not exist."),
+        output_option(help="A model repository for Triton to write, from the bundle's onnx; must not exist."),
     ] = None,
 ) -> None:
     """Export a run as files, each proven equal to the model."""
     flags = {"shortlist": None if shortlist else False, "tune": tune or None, "cpu": "native" if native else None}
     flags |= {"single_file": single_file or None}
-    given = {"formats": formats, "signatures": signatures}
-    lists = {name: None if names is None else split_list(names) for name, names in given.items()}
+    texts = {"formats": formats, "signatures": signatures}
+    lists = {name: None if names is None else split_list(names) for name, names in texts.items()}
     chosen = _chosen(k, max_k, exclude_history, {**lists, "ids": ids, "opset": opset, "golden": golden, **flags})
     if triton is not None and out is None and into is None:
         _require_bundle(run, chosen)
@@ -126,7 +128,7 @@ def export(
 
 
 def _chosen(k: int | None, max_k: int | None, exclude_history: bool | None, others: dict[str, Any]) -> dict[str, Any]:
-    """What the command line says of the settings, without what it leaves at its default."""
+    """Return the settings that the command line gives, without those at their default."""
     if k is not None and max_k is not None:
         raise InputError(f"--k {k} fixes what --max-k {max_k} leaves to the caller; give one of them")
     top_k = {"limit": k if max_k is None else max_k, "k_is_input": max_k is not None or None}
@@ -137,8 +139,8 @@ def _chosen(k: int | None, max_k: int | None, exclude_history: bool | None, othe
 
 def _print_export(manifest: Manifest, bundle: Path) -> None:
     table = Table(*PARITY_HEADS, box=None)
-    for one in manifest.parity:
-        table.add_row(*one.cells())
+    for row in manifest.parity:
+        table.add_row(*row.cells())
     Console(width=None if Console().is_terminal else 140).print(table)
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
     for line in quality_lines(manifest.quality, manifest.settings.top_k):
@@ -155,7 +157,7 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
 
 
 def quality_lines(quality: Quality | None, top_k: TopK) -> Iterator[str]:
-    """Say what the run measured and what the bundle's `top_k` gives, and whether both follow one rule."""
+    """Write the metrics of the run and of the bundle's `top_k`, and whether both follow one rule."""
     served = "leaves out what the history holds" if top_k.exclude_history else "keeps items of the history"
     if quality is None:
         yield f"top_k {served}; the run does not say how good it is"
@@ -163,7 +165,7 @@ def quality_lines(quality: Quality | None, top_k: TopK) -> Iterator[str]:
     alike = "as" if quality.filter_seen == top_k.exclude_history else "other than"
     yield f"top_k {served}, {alike} the run was measured"
     hits = {"HR@10": quality.model, "popularity": quality.popularity, "Markov": quality.markov}
-    yield f"run, {quality.rule}: " + ", ".join(f"{name} {one['hr_10']:.4f}" for name, one in hits.items())
+    yield f"run, {quality.rule}: " + ", ".join(f"{name} {metrics['hr_10']:.4f}" for name, metrics in hits.items())
     if own := quality.top_k:
         yield f"top_k of this bundle: HR@{own.k} {own.hr:.4f}, NDCG@{own.k} {own.ndcg:.4f} ({own.users:,} users)"
 
@@ -184,11 +186,11 @@ def _write_repository(bundle: Path, repository: Path) -> None:
 
 def verify(
     bundle: BundlePath,
-    json_output: Annotated[bool, written("--json", help="Print the verdict as JSON.")] = False,
+    json_output: Annotated[bool, output_option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Check a bundle's files, and replay its recorded calls.
 
-    Hashes are compared, every file is loaded, and what may break on this machine is said.
+    Hashes are compared, every file is loaded, and notes name what may break on this machine.
     """
     notes = warnings_of(read_manifest(bundle))
     verdicts, failure = [], None
@@ -199,16 +201,16 @@ def verify(
     except CheckError as error:
         failure = error
     if json_output:
-        told = {
+        verdict_json = {
             "ok": failure is None,
             "failure": failure and str(failure),
-            "verdicts": [vars(one) for one in verdicts],
+            "verdicts": [vars(each) for each in verdicts],
             "warnings": notes,
         }
-        print(json.dumps(told))
+        print(json.dumps(verdict_json))
     else:
-        for one in verdicts:
-            print(f"ok  {one.format:<12}{one.signature:<17}{_replayed(one)}")
+        for each in verdicts:
+            print(f"ok  {each.format:<12}{each.signature:<17}{_replayed(each)}")
         for line in notes:
             print(f"note: {printable(line)}")
     if failure:
@@ -219,46 +221,39 @@ def _replayed(verdict: Verdict) -> str:
     if verdict.max_error is None:
         return "loaded, not replayed: its golden file was left out"
     calls = f"{verdict.cases:>4} calls {verdict.rows:>5} rows"
-    return f"{calls}  max error {verdict.max_error:.1e}  {verdict.swaps} swaps"
+    return f"{calls}  max error {verdict.max_error:.1e}  {verdict.swaps} tied swaps"
 
 
 def recommend(
     bundle: BundlePath,
-    history: Annotated[str, asked(help="Ids of what the user had, oldest first, separated by commas.")] = "",
-    context: Annotated[list[str] | None, asked(help="A feature and its value, such as gender=F; repeatable.")] = None,
+    history: Annotated[str, input_option(help="Ids of the user's items, oldest first, separated by commas.")] = "",
+    context: Annotated[
+        list[str] | None, input_option(help="A feature and its value, such as gender=F; repeatable.")
+    ] = None,
     backend: Annotated[str, typer.Option(help=f"{BACKENDS} or eager.")] = "onnxruntime",
-    k: Annotated[int | None, written(help="How many, up to what the bundle gives [all; with --max-k 10].")] = None,
-    json_output: Annotated[bool, written("--json", help="Print the answer as JSON.")] = False,
+    k: Annotated[
+        int | None, output_option(help="Number of items, up to the bundle's k [all; with --max-k 10].")
+    ] = None,
+    json_output: Annotated[bool, output_option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Recommend items for one user."""
     opened = open_bundle(bundle)
-    inputs, strangers = _one_user(opened, history, context or [])
+    items, values, strangers = _one_user(opened, history, context or [])
     if strangers:
         print(f"ignored, not known to the model: {printable(', '.join(strangers))}", file=sys.stderr)
-    stated = opened.manifest.signature("top_k")
-    if stated.max_k is not None:
-        inputs["k"] = np.array([min(DEFAULTS.top_k.limit, stated.max_k) if k is None else k])
-    elif k is not None and not 1 <= k <= int(stated.outputs[0].shape[1]):
-        raise InputError(f"--k {k}: this bundle gives 1 to {stated.outputs[0].shape[1]}; export with a larger --k")
-    answer = opened.session(backend, "top_k")(inputs)
-    indices_or_ids = answer[stated.outputs[0].name][0]
-    found = (indices_or_ids if opened.manifest.ids == "raw" else opened.vocabularies.items.raw(indices_or_ids)).tolist()
-    scores = [float(score) for score in answer["scores"][0, :k] if np.isfinite(score)]  # -inf: nothing is left
-    found = found[: len(scores)]
-    items = opened.vocabularies.items
-    names = [items.name(item) for item in found] if items.names is not None else []
+    answer = opened.recommender(backend).recommend(items, values, k=k)
     if json_output:
-        print(json.dumps({"item_ids": found, "scores": scores, **({"names": names} if names else {})}))
+        print(json.dumps(answer.to_dict()))
         return
-    for place, (item, score) in enumerate(zip(found, scores, strict=True), start=1):
-        name = f"  {printable(names[place - 1] or '')}".rstrip() if names else ""
+    for place, (item, score) in enumerate(zip(answer.item_ids, answer.scores, strict=True), start=1):
+        name = f"  {printable(answer.names[place - 1] or '')}".rstrip() if answer.names else ""
         print(f"{place:>3}  {printable(str(item)):<20} {score:9.4f}{name}")
 
 
 def serve(
     bundle: BundlePath,
     host: Annotated[
-        str, shown(help="The address to listen at; browsers run the page on localhost or over https alone.")
+        str, page_option(help="The address to listen at; browsers run the page on localhost or over https alone.")
     ] = HOST,
     port: Port = None,
     no_browser: NoBrowser = False,
@@ -274,36 +269,24 @@ def serve(
         raise typer.Exit(code)
 
 
-def _one_user(bundle: Bundle, history: str, context: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Read one user's inputs from the command line, and list the values that the model does not know."""
+def _one_user(
+    bundle: Bundle, history: str, context: list[str]
+) -> tuple[list[int | str], dict[str, int | str], list[str]]:
+    """Read one user's history and context from the command line, and list the values that the model does not know."""
     manifest, vocabularies = bundle.manifest, bundle.vocabularies
-    given: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for pair in (part for option in context for part in option.split(",")):
         name, equals, value = pair.partition("=")
-        if not equals or name not in manifest.context or name in given:
-            known = ", ".join(manifest.context) or "none"
-            raise InputError(f"--context {pair!r} is not one of NAME=VALUE with a feature of the model, once: {known}")
-        given[name] = value
+        if not equals or name not in manifest.context or name in texts:
+            names = ", ".join(manifest.context) or "none"
+            raise InputError(f"--context {pair!r} is not one of NAME=VALUE with a feature of the model, once: {names}")
+        texts[name] = value
     items = [_typed(text, manifest.items, "--history") for text in split_list(history)]
-    strangers = [str(one) for one in items if not vocabularies.items.indices([one])[0]]
-    values = {}
-    for name, facts in manifest.context.items():
-        values[name] = _typed(given[name], facts, f"--context {name}") if name in given else facts.padding
-        if name in given and not vocabularies.context[name].indices([values[name]])[0]:
-            strangers.append(f"{name}={given[name]}")
-    row = items or [manifest.items.padding]
-    if manifest.ids == "index":
-        inputs = {"items": vocabularies.items.indices(row)[None]}
-        if values:
-            inputs["context"] = np.array(
-                [[vocabularies.context[name].indices([one])[0] for name, one in values.items()]]
-            )
-        return inputs, strangers
-    dtypes: dict[str, Any] = {"int64": np.int64, "string": object}
-    inputs = {"history": np.array([row], dtype=dtypes[manifest.items.dtype])}
-    for name, one in values.items():
-        inputs[name] = np.array([one], dtype=dtypes[manifest.context[name].dtype])
-    return inputs, strangers
+    strangers = [str(item) for item in items if not vocabularies.items.indices([item])[0]]
+    values = {name: _typed(text, manifest.context[name], f"--context {name}") for name, text in texts.items()}
+    unknown = (name for name in values if not vocabularies.context[name].indices([values[name]])[0])
+    strangers += [f"{name}={texts[name]}" for name in unknown]
+    return items, values, strangers
 
 
 def _typed(text: str, facts: VocabularyFacts, option: str) -> int | str:

@@ -21,7 +21,7 @@ HOST, PORT = "127.0.0.1", 8000
 
 
 def require_server(host: str = HOST, port: int = PORT) -> None:
-    """Refuse what would keep the page from being served, before any work is done for it.
+    """Refuse what would prevent serving the page, before any work is done for it.
 
     Args:
         port: any that is free, if 0.
@@ -34,7 +34,7 @@ def require_server(host: str = HOST, port: int = PORT) -> None:
             f"{CLIENTS / SERVER} is not there: the page is in the repository, not in the package; install from a clone"
         )
     if shutil.which("node") is None:
-        raise InputError("node is not on the path, and serves the page; install Node 20 or later")
+        raise InputError("node is not on the path, and the page needs it; install Node 20 or later")
     if not (CLIENTS / "node_modules" / "onnxruntime-web").is_dir():
         raise InputError(f"{CLIENTS} lacks onnxruntime-web; run: npm ci --ignore-scripts --prefix {CLIENTS}")
     try:
@@ -56,30 +56,30 @@ def require_page(bundle: Path) -> None:
     """Refuse a bundle that the page cannot show.
 
     Raises:
-        InputError: `bundle` is none that this version reads, or lacks onnx or `top_k`; the message says what to do.
+        InputError: `bundle` is none that this version reads, or lacks onnx or `top_k`; the message has the remedy.
     """
     manifest = read_manifest(bundle)
     if "onnx" not in manifest.format_names:
-        held = ", ".join(manifest.format_names)
-        raise InputError(f"the page runs onnx, and {bundle} holds {held}; export again with onnx in --formats")
+        names = ", ".join(manifest.format_names)
+        raise InputError(f"the page runs onnx, and {bundle} holds {names}; export again with onnx in --formats")
     if "top_k" not in (entries := manifest.format("onnx").entries):
-        held = ", ".join(entries)
-        raise InputError(f"the page asks top_k, and {bundle} holds {held}; export again with top_k in --signatures")
+        names = ", ".join(entries)
+        raise InputError(f"the page asks top_k, and {bundle} holds {names}; export again with top_k in --signatures")
 
 
 def serve_page(bundle: Path, *, host: str = HOST, port: int = PORT, browser: bool = True) -> int:
-    """Serve the page of `bundle` until Ctrl-C or SIGTERM, print its address, and give the exit code of the server.
+    """Serve the page of `bundle` until Ctrl-C or SIGTERM, print its address, and return the exit code of the server.
 
     Args:
-        browser: whether to open the page there, for a person at a terminal with a display.
+        browser: open the page in a browser, if stdout is a terminal and there is a display.
     """
     options = ["--host", host, "--port", str(port)]
     # Polars catches SIGINT in a way that leaves a waiting Python asleep.
-    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     server = subprocess.Popen(["node", CLIENTS / SERVER, bundle, *options], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
-        line = server.stdout.readline()  # with the address; nothing where it could not start
+        line = server.stdout.readline()  # the address; empty if it could not start
         print(line, end="", flush=True)
         if line and browser and _sees_a_display():
             # In a thread: some browsers return when they are closed.
@@ -92,11 +92,11 @@ def serve_page(bundle: Path, *, host: str = HOST, port: int = PORT, browser: boo
         server.terminate()
         server.wait()
         server.stdout.close()
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sees_a_display() -> bool:
-    """Whether somebody is there to see a browser. Without a display, one of text would take over the terminal."""
+    """Return whether there is a display for a browser. Without one, a text browser would take over the terminal."""
     displayed = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
     return sys.stdout.isatty() and (displayed or sys.platform in ("darwin", "win32"))

@@ -300,7 +300,7 @@ def variants(run_of: Callable[[str], Path], request: pytest.FixtureRequest, buil
 
 @pytest.fixture(scope="session")
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The folder in which the rows of docs/explanation/reliability.md are asked."""
+    """The folder in which the rows of tests/reliability/doors/bad_input.md are asked."""
     from tests.reliability.doors.place import Place
 
     return Place(tmp_path_factory.mktemp("place"), request.getfixturevalue)

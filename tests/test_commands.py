@@ -194,7 +194,7 @@ def test_without_tensorboard_the_option_names_the_package(
 ) -> None:
     monkeypatch.setattr("bst.run.learning_curve.find_spec", lambda name: None)
     result = bst_command("train", tables[0], "--out", tmp_path / "run", "--tensorboard")
-    refused(result, "needs the package tensorboard", "pip install 'bst[tensorboard]'")
+    refused(result, "needs the package tensorboard", "pip install tensorboard")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schema of the manifest as the clients in JavaScript read it: without the words for people.
+"""The JSON Schema of the manifest for the clients in JavaScript: without the descriptions for people.
 
 python -m tools.client_schema
 """
@@ -19,17 +19,17 @@ HEAD = """// @ts-check
 def bare(value: Any, *, named: bool = False) -> Any:
     """Leave out titles and descriptions; `named`: the keys of `value` are names of fields."""
     if isinstance(value, list):
-        return [bare(one) for one in value]
+        return [bare(item) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {key: one for key, one in value.items() if named or key not in ("title", "description", "$schema")}
-    return {key: bare(one, named=key in ("properties", "$defs") and not named) for key, one in kept.items()}
+    kept = {key: part for key, part in value.items() if named or key not in ("title", "description", "$schema")}
+    return {key: bare(part, named=key in ("properties", "$defs") and not named) for key, part in kept.items()}
 
 
 def written() -> str:
     schema = bare(manifest_schema())
     definitions = schema.pop("$defs")
-    lines = "".join(f"  {name}: {json.dumps(one)},\n" for name, one in definitions.items())
+    lines = "".join(f"  {name}: {json.dumps(definition)},\n" for name, definition in definitions.items())
     return f"{HEAD}export const DEFINITIONS = {{\n{lines}}};\n\nexport const MANIFEST = {json.dumps(schema)};\n"
 
 

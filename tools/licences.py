@@ -1,4 +1,4 @@
-"""Write the tables of docs/reference/dependencies.md: each package that is installed, its licence, and what wants it.
+"""The tables of docs/reference/dependencies.md: each installed package, its licence, and the part that needs it.
 
 What users of `bst` and of the clients get must be under a licence that asks for little more than its notice.
 """
@@ -6,6 +6,7 @@ What users of `bst` and of the clients get must be under a licence that asks for
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, metadata
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PAGE = ROOT / "docs" / "reference" / "dependencies.md"
 TABLES = "## Python\n"
 NPM = ["clients/js", "tests/clients/headers"]
@@ -34,6 +36,7 @@ SPDX = {
 # Their metadata says "BSD", or nothing: these were read.
 READ = {
     "com.github.asus4.onnxruntime": "MIT",
+    "colorama": "BSD-3-Clause",
     "contourpy": "BSD-3-Clause",
     "cycler": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
@@ -49,41 +52,47 @@ class Package:
     name: str
     version: str
     licence: str
-    wanted_by: str
+    needed_by: str
     at_run_time: bool
 
     def trouble(self) -> str | None:
         if not self.licence:
             return f"{self.name} states no licence; read it and add it to READ in tools/licences.py"
-        stated = re.split(r" AND | OR ", self.licence)
-        if self.at_run_time and not PERMISSIVE.issuperset(stated):
-            return f"{self.name} is under {self.licence}, which users of {self.wanted_by} would have to look at"
+        licences = re.split(r" AND | OR ", self.licence)
+        if self.at_run_time and not PERMISSIVE.issuperset(licences):
+            return f"{self.name} is under {self.licence}, which users of {self.needed_by} would have to look at"
         return None
 
 
 def names(extra: str) -> set[str]:
-    """What `bst[extra]` brings, with all that these bring; without what only a torch with CUDA wants."""
+    """List what `extra` brings, with all that these packages bring; without what only a torch with CUDA wants."""
     for_cuda = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements-cuda.lock").read_text(), flags=re.MULTILINE))
-    found: set[tuple[str, str]] = set()
-    waiting = [("bst", ""), ("bst", extra)]
+    packages: set[tuple[str, str]] = set()
+    waiting = [(PROJECT["name"], ""), (PROJECT["name"], extra)]
     while waiting:
-        name, wanted = waiting.pop()
-        for requirement in map(Requirement, distribution(name).requires or []):
-            if requirement.marker and not requirement.marker.evaluate({"extra": wanted}):
-                continue
-            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - found
-            found |= new
+        for requirement in requirements(*waiting.pop()):
+            new = {(canonicalize_name(requirement.name), of) for of in ["", *requirement.extras]} - packages
+            packages |= new
             waiting += [(name, of) for name, of in new if name not in for_cuda]
-    return {name for name, _ in found} - for_cuda - {"bst"}
+    return {name for name, _ in packages} - for_cuda - {PROJECT["name"]}
+
+
+def requirements(name: str, extra: str) -> list[Requirement]:
+    """List what a package wants by itself, or with `extra`: this project by its pyproject.toml, others as installed."""
+    if name == PROJECT["name"]:
+        lines = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+        return [Requirement(line) for line in lines]
+    requires = map(Requirement, distribution(name).requires or [])
+    return [line for line in requires if line.marker is None or line.marker.evaluate({"extra": extra})]
 
 
 def licence(name: str) -> str:
-    """The SPDX expression where a package states one; otherwise what its metadata says, as SPDX; otherwise nothing."""
-    stated = metadata(name)
-    if "License-Expression" in stated:
-        return str(stated["License-Expression"])
-    classifiers = [line.split(" :: ")[-1] for line in stated.get_all("Classifier", []) if line.startswith("License")]
-    for text in [READ.get(name, ""), *stated.get_all("License", []), *classifiers]:
+    """Return the SPDX expression where a package states one; otherwise its metadata as SPDX; otherwise nothing."""
+    facts = metadata(name)
+    if "License-Expression" in facts:
+        return str(facts["License-Expression"])
+    classifiers = [line.split(" :: ")[-1] for line in facts.get_all("Classifier", []) if line.startswith("License")]
+    for text in [READ.get(name, ""), *facts.get_all("License", []), *classifiers]:
         if (spdx := SPDX.get(text, text)) in PERMISSIVE | {"MPL-2.0", "ZPL-2.1"}:
             return str(spdx)
     return ""
@@ -91,7 +100,7 @@ def licence(name: str) -> str:
 
 def python_packages() -> Iterator[Package]:
     listed: set[str] = set()
-    for extra in ["", "tensorboard", "demo", "dev"]:
+    for extra in ["", "tensorboard", "demo", "dev", "docs"]:
         for name in sorted(names(extra) - listed):
             version = distribution(name).version.split("+")[0]
             yield Package(name, version, licence(name), extra or "base", not extra)
@@ -103,14 +112,14 @@ def npm_packages() -> Iterator[Package]:
         for path, entry in json.loads((ROOT / folder / "package-lock.json").read_text())["packages"].items():
             if "node_modules/" in path and not entry.get("link"):  # else it is a package of the project
                 name = path.split("node_modules/")[-1]
-                stated = entry.get("license", READ.get(name, "")).strip("()")
+                licence_ = entry.get("license", READ.get(name, "")).strip("()")
                 to_develop = entry.get("dev", False) or folder.startswith("tests")
                 wanted_by = f"{folder}, to develop" if to_develop else folder
-                yield Package(name, entry["version"], stated, wanted_by, not to_develop)
+                yield Package(name, entry["version"], licence_, wanted_by, not to_develop)
 
 
-def row(one: Package) -> str:
-    return f"| {one.name} | {one.version} | {one.licence} | {one.wanted_by} |"
+def row(package: Package) -> str:
+    return f"| {package.name} | {package.version} | {package.licence} | {package.needed_by} |"
 
 
 def table(packages: list[Package]) -> str:
@@ -123,7 +132,7 @@ def main() -> int:
     except PackageNotFoundError as missing:
         print(f"{missing.name} is not installed; run make install", file=sys.stderr)
         return 1
-    if troubles := [trouble for one in [*python, *npm] if (trouble := one.trouble())]:
+    if troubles := [trouble for package in [*python, *npm] if (trouble := package.trouble())]:
         print("\n".join(troubles), file=sys.stderr)
         return 1
     head = PAGE.read_text().split(TABLES)[0]

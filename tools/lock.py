@@ -1,4 +1,4 @@
-"""Write the locks: every version that is installed, with the sha256 of each of its files.
+"""The locks: every installed version, with the sha256 of each of its files.
 
 `requirements-torch.lock` and `requirements.lock` are what `make install` takes, `requirements-cuda.lock` is what a
 torch with CUDA wants beside it, `constraints.txt` has the versions of all three without hashes, and
@@ -24,16 +24,16 @@ LOCKS = {
 }
 
 
-def locked(wanted: list[str], files: list[Path], options: list[str]) -> Iterator[str]:
-    """One text a package, with hashes that hold on every platform; `files` say which versions to keep."""
+def locked(sources: list[str], files: list[Path], options: list[str]) -> Iterator[str]:
+    """Write one text a package, with hashes that hold on every platform; `files` fix the versions to keep."""
     with TemporaryDirectory() as folder:
-        found = Path(folder) / "found.txt"
-        found.write_text("".join(path.read_text() for path in files if path.exists()))
+        pins = Path(folder) / "found.txt"
+        pins.write_text("".join(path.read_text() for path in files if path.exists()))
         uv = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet"]
         every = ["--universal", "--python-version=3.11", "--generate-hashes"]
-        output = ["--no-header", "--no-annotate", f"--output-file={found}"]
-        subprocess.run([*uv, *every, *output, *wanted, *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        for package in re.findall(r"^\S.*\n(?:\s.*\n)*", found.read_text(), flags=re.MULTILINE):
+        output = ["--no-header", "--no-annotate", f"--output-file={pins}"]
+        subprocess.run([*uv, *every, *output, *sources, *options], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        for package in re.findall(r"^\S.*\n(?:\s.*\n)*", pins.read_text(), flags=re.MULTILINE):
             yield with_hash_of_cpu_build(package) if package.startswith("torch==") else package
 
 
@@ -43,13 +43,13 @@ def with_hash_of_cpu_build(package: str) -> str:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-index", "--dest", folder]
         subprocess.run([*pip, package.split()[0]], stderr=subprocess.DEVNULL)
         hashes = {hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in Path(folder).iterdir()}
-    known = set(re.findall(r"sha256:(\w+)", package))
-    lines = [package.split(" \\\n")[0], *(f"    --hash=sha256:{sha}" for sha in sorted(hashes | known))]
+    listed = set(re.findall(r"sha256:(\w+)", package))
+    lines = [package.split(" \\\n")[0], *(f"    --hash=sha256:{sha}" for sha in sorted(hashes | listed))]
     return " \\\n".join(lines) + "\n"
 
 
 def write(name: str, packages: Iterable[str]) -> None:
-    """A file that stays as it is keeps its time, so that `make install` has nothing to do."""
+    """Write a file unless it has that content: it keeps its time, so that `make install` has nothing to do."""
     path, text = ROOT / name, HEAD + "".join(packages)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
@@ -60,8 +60,8 @@ def lock_of(package: str) -> str:
 
 
 def main(options: list[str]) -> None:
-    wanted = ["pyproject.toml", "--extra=demo", "--extra=dev"]
-    packages = list(locked(wanted, [ROOT / name for name in LOCKS], options))
+    sources = ["pyproject.toml", "--extra=demo", "--extra=dev", "--extra=docs"]
+    packages = list(locked(sources, [ROOT / name for name in LOCKS], options))
     for name in LOCKS:
         write(name, (package for package in packages if lock_of(package) == name))
     write("constraints.txt", (package.split(" \\\n")[0] + "\n" for package in packages))

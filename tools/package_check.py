@@ -1,4 +1,4 @@
-"""Build the sdist and the wheel, look at what is in them, and use the wheel where there is nothing else.
+"""A check of the package: sdist and wheel are built and inspected, and the wheel is used alone.
 
 The wheel goes with the versions of constraints.txt into a new virtual environment, and from an empty folder a model is
 trained, exported, verified and asked. `--sdist` installs the sdist instead.
@@ -20,14 +20,14 @@ OF_THE_REPOSITORY = {".ci/run", ".gitignore"}
 
 
 class PackageError(Exception):
-    """What is off, in one line."""
+    """A failed check, in one line."""
 
 
 def run(*command: str | Path, folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
-        raise PackageError(f"{' '.join(map(str, command))} gave {done.returncode}: {said}")
+        last_line = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
+        raise PackageError(f"{' '.join(map(str, command))} gave {done.returncode}: {last_line}")
     return done.stdout
 
 
@@ -48,26 +48,26 @@ def build(names: set[str], folder: Path) -> tuple[Path, Path]:
     return sdist, wheel
 
 
-def same(what: str, found: set[str], wanted: set[str]) -> None:
-    if found != wanted:
-        lacks, has = ", ".join(sorted(wanted - found)), ", ".join(sorted(found - wanted))
+def same(what: str, actual: set[str], expected: set[str]) -> None:
+    if actual != expected:
+        lacks, has = ", ".join(sorted(expected - actual)), ", ".join(sorted(actual - expected))
         raise PackageError(f"{what} lacks: {lacks or 'nothing'}; holds besides: {has or 'nothing'}")
 
 
 def look_into(sdist: Path, wheel: Path, names: set[str]) -> None:
     with tarfile.open(sdist) as archive:
-        held = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
-    made = {"PKG-INFO", "setup.cfg"} | {name for name in held if name.startswith("bst.egg-info/")}
-    same("the sdist", held - made, names)
-    held = set(zipfile.ZipFile(wheel).namelist())
+        members = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
+    generated = {"PKG-INFO", "setup.cfg"} | {name for name in members if name.split("/")[0].endswith(".egg-info")}
+    same("the sdist", members - generated, names)
+    members = set(zipfile.ZipFile(wheel).namelist())
     about = wheel.name.removesuffix("-py3-none-any.whl") + ".dist-info"
-    wanted = {name for name in names if name.split("/")[0] in PACKAGES}
+    packaged = {name for name in names if name.split("/")[0] in PACKAGES}
     parts = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt"]
-    same("the wheel", held, wanted | {f"{about}/{part}" for part in parts})
+    same("the wheel", members, packaged | {f"{about}/{part}" for part in parts})
 
 
 def events(path: Path) -> None:
-    """60 users who go on from one item to the next, mostly."""
+    """Make up 60 users who mostly go on from one item to the next."""
     chance = random.Random(0)
     rows = [f"{user},{(user + step + chance.randrange(2)) % 20 + 1},{step}" for user in range(60) for step in range(12)]
     path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")

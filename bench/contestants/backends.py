@@ -24,21 +24,23 @@ Lacks = Callable[[Bundle], str | None]
 
 
 class Open(Protocol):
-    """Loads a signature for a number of threads; a function of a module, or a partial of one: processes take it."""
+    """A function that loads a signature for a number of threads; a module's function or a partial of one, so that it
+    pickles.
+    """
 
     def __call__(self, bundle: Bundle, signature: str, threads: int) -> Session: ...
 
 
 def nothing(bundle: Bundle) -> str | None:
-    """Lacks nothing."""
+    """Report that nothing is missing."""
     return None
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A name that a person may give, how it is opened, and what it lacks here.
+    """A backend by name: how it is opened, and what it lacks on this machine.
 
-    `exact`: its answers are meant to be equal to eager. `peer`: an opponent; it may fail and the command does not.
+    `exact`: its answers should equal eager's. `peer`: an opponent; if it fails, the command does not.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Backend:
         return not self.peer and self.name.startswith(("onnxruntime", "openvino"))
 
     def missing(self, bundle: Bundle) -> str | None:
-        """Say why it cannot be measured on this machine or with this bundle, or None."""
+        """Say why the backend cannot be measured on this machine or with this bundle, or None."""
         if self.device == "cuda" and not torch.cuda.is_available():
             return "no CUDA device here"
         return self.lacks(bundle)
@@ -68,8 +70,8 @@ def _lacks_format(bundle: Bundle, kind: str) -> str | None:
     form = format_of_backend(kind).name
     if form not in bundle.manifest.format_names:
         return f"the bundle does not hold {form}"
-    found = obstacles(bundle.manifest.format(form))
-    return "; ".join(found) or None
+    reasons = obstacles(bundle.manifest.format(form))
+    return "; ".join(reasons) or None
 
 
 def lacks_compiler(bundle: Bundle) -> str | None:
@@ -87,10 +89,10 @@ def lacks_openvino(bundle: Bundle) -> str | None:
 
 
 def _lacks_openvino(bundle: Bundle) -> str | None:
-    found = lacks_openvino(bundle) or _lacks_format(bundle, "onnxruntime")
-    if not found and bundle.manifest.format("onnx").ids == "raw":
+    reason = lacks_openvino(bundle) or _lacks_format(bundle, "onnxruntime")
+    if not reason and bundle.manifest.format("onnx").ids == "raw":
         return "it has no LabelEncoder, which looks raw ids up; export with --ids index"
-    return found
+    return reason
 
 
 def _lacks_one_length(bundle: Bundle) -> str | None:
@@ -133,19 +135,19 @@ BACKENDS: Registry[Backend] = Registry("backend", _listed())
 
 
 def find_backends(names: Iterable[str]) -> dict[str, Backend]:
-    """Look names up; `all` is every one, and one that comes again is measured again, as `name#2`.
+    """Look names up. `all` stands for every backend; a repeated name is measured again, as `name#2`.
 
     Raises:
-        InputError: a name is not known; the known ones are listed.
+        InputError: a name is unknown; the message lists all names.
     """
-    wanted = [each for name in names for each in (BACKENDS.names if name == "all" else (name,))]
-    unknown = [name for name in wanted if name not in BACKENDS]
-    if unknown or not wanted:
+    requested = [each for name in names for each in (BACKENDS.names if name == "all" else (name,))]
+    unknown = [name for name in requested if name not in BACKENDS]
+    if unknown or not requested:
         raise InputError(f"backends {', '.join(unknown) or 'none'} not known; known: {', '.join(BACKENDS.names)}, all")
-    found: dict[str, Backend] = {}
+    backends: dict[str, Backend] = {}
     times: Counter[str] = Counter()
-    for name in wanted:
+    for name in requested:
         times[name] += 1
         label = name if times[name] == 1 else f"{name}#{times[name]}"
-        found[label] = replace(BACKENDS.find(name), name=label)
-    return found
+        backends[label] = replace(BACKENDS.find(name), name=label)
+    return backends

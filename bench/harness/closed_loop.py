@@ -1,8 +1,8 @@
-"""Many threads over one session for a long time. Every answer is compared, and memory and tail are watched.
+"""A closed loop: many threads call one session for a long time; every answer is compared, memory and tail recorded.
 
-Threads call as fast as they are answered, all golden calls of the signature in an order of their own. The first tenth
-of the time is warm-up, with the largest call alone: what many of it take at once, by chance, is more than the mixture
-will. The rest is cut into windows, so that what grows or slows down shows.
+Each thread repeats all golden calls of the signature, in an order of its own, without a pause. The first tenth of the
+time is warm-up, with the largest call alone: many of it at once take more memory than the mixture will. The rest is cut
+into windows, so that growth and slowing down show.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from export import Session, compare
 from export.proof.golden import GoldenCall
 
 WARM_UP, WINDOWS = 0.1, 20
-SWITCH_S = 5e-4  # a call that is done waits so long, at most, for each thread that is in Python; by default 5 ms
+SWITCH_S = 5e-4  # the longest time that a finished call waits for each thread in Python; by default 5 ms
 # A histogram of the time of a call takes the same memory for a second and for a week. Its steps are 1 %.
 FIRST_US, STEP, BUCKETS = 1.0, math.log(1.01), 2000
 Counts = NDArray[np.int64]
@@ -34,8 +34,9 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Soaked:
-    """What the threads found: how many calls were wrong, one of them in words, how many gave the very bits of the first
-    answer, the memory at the end of the warm-up, and the windows after it."""
+    """The results of the threads: the number of wrong calls, the failure of one of them, the number of calls with
+    the bits of the first answer, the memory at the end of the warm-up, and the windows after it.
+    """
 
     wrong: int
     failure: str | None
@@ -45,14 +46,14 @@ class Soaked:
 
     @property
     def growth(self) -> float | None:
-        """Of memory since the warm-up: 0.01 for 1 %."""
+        """The growth of memory since the warm-up: 0.01 for 1 %."""
         last = self.windows[-1].memory_mb
         return None if self.warm_mb is None or last is None else last / self.warm_mb - 1
 
 
 @dataclass
 class _Watch:
-    """What the threads share; each counts in a place of its own. `turn` is the window in hand, 0 the warm-up."""
+    """Shared state of the threads; each counts in a slot of its own. `turn` is the current window, 0 the warm-up."""
 
     counts: Counts  # [clients, windows + 1, BUCKETS]
     same_bits: Counts  # [clients]
@@ -64,25 +65,25 @@ class _Watch:
 
     @classmethod
     def of(cls, clients: int) -> _Watch:
-        # Written here and now: memory that is only asked for would be taken later, and look like growth.
+        # Written at once: memory that is only reserved would be taken later, and look like growth.
         every, none = np.full((clients, WINDOWS + 1, BUCKETS), 0, np.int64), np.full(clients, 0, np.int64)
         return cls(every, none, none.copy())
 
 
 def soak(session: Session, golden: Sequence[GoldenCall], clients: int, seconds: float) -> Soaked:
-    """Let `clients` threads call `session` for so many seconds, warm-up included.
+    """Call `session` from `clients` threads for so many seconds, warm-up included.
 
     Raises:
         InputError: the time is too short for a call in every window.
     """
-    prepared = [session.prepare(one.inputs) for one in golden]
+    prepared = [session.prepare(case.inputs) for case in golden]
     with session.mode():
-        first = [session.finish(session.run(one)) for one in prepared]
+        first = [session.finish(session.run(arrays)) for arrays in prepared]
     failures = [
-        compare(session.signature, one.outputs, found).failure for one, found in zip(golden, first, strict=True)
+        compare(session.signature, case.outputs, outputs).failure for case, outputs in zip(golden, first, strict=True)
     ]
     watch = _Watch.of(clients)
-    sizes = [sum(one.nbytes for one in (*case.inputs.values(), *case.outputs.values())) for case in golden]
+    sizes = [sum(array.nbytes for array in (*case.inputs.values(), *case.outputs.values())) for case in golden]
     largest = int(np.argmax(sizes))
 
     def call(number: int) -> None:
@@ -129,7 +130,7 @@ def soak(session: Session, golden: Sequence[GoldenCall], clients: int, seconds: 
 
 
 def _watched(watch: _Watch, seconds: float) -> list[float | None]:
-    """Go through the windows, and give the memory at the end of each, the warm-up's first."""
+    """Wait through the windows, and return the memory at the end of each, the warm-up's first."""
     memory = []
     lengths = [WARM_UP * seconds] + [(1 - WARM_UP) * seconds / WINDOWS] * WINDOWS
     for turn, length in enumerate(lengths):

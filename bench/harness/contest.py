@@ -1,4 +1,4 @@
-"""A contest on one bundle: the backends that are measured, their processes, and what became of those that fail."""
+"""A contest on one bundle: the backends that are measured, their processes, and the reasons of those that failed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from export.contract.signatures import SIGNATURES
 
 @dataclass
 class Contest:
-    """The backends that are measured on one bundle. One that breaks leaves it, and the others go on.
+    """The backends that are measured on one bundle. A backend that fails is dropped, and the others go on.
 
-    `unavailable` says why a backend is not there; `broken` names those of them that ought to have run.
+    `unavailable` has the reason for each backend that is missing; `broken` names those of them that should have run.
     """
 
     bundle: Bundle
@@ -49,7 +49,7 @@ class Contest:
     @contextmanager
     def worker(self, name: str, threads: int, clients: int = 1, *, steady: bool = True) -> Iterator[Worker]:
         """Start a backend in a process of its own, kept on cores for `clients` calls at a time (`steady`: `Task`)."""
-        found = Worker(
+        started = Worker(
             Task(
                 self.bundle.path.absolute(),
                 self.backends[name],
@@ -63,23 +63,23 @@ class Contest:
             )
         )
         try:
-            yield found
+            yield started
         finally:
-            found.close()
+            started.close()
 
     @contextmanager
     def workers(self, threads: int, clients: int = 1) -> Iterator[dict[str, Worker]]:
         """Start every backend, see `worker`."""
         with ExitStack() as stack:
-            found: dict[str, Worker] = {}
+            started: dict[str, Worker] = {}
             for name in list(self.backends):
                 self.tell(f"starting {name}")
-                found[name] = stack.enter_context(self.worker(name, threads, clients))
-            self.each(found, lambda name, worker: worker.wait(), list(found))
-            yield found
+                started[name] = stack.enter_context(self.worker(name, threads, clients))
+            self.each(started, lambda name, worker: worker.wait(), list(started))
+            yield started
 
     def each(self, workers: dict[str, Worker], act: Callable[[str, Worker], None], order: list[str]) -> None:
-        """Let every backend that is still there act, in `order`."""
+        """Call a function for every backend that has not failed, in `order`."""
         for name in order:
             if name in self.backends:
                 with self.tolerant(name):
@@ -87,7 +87,7 @@ class Contest:
 
     @contextmanager
     def tolerant(self, name: str) -> Iterator[None]:
-        """Let a backend fail without the others; only the reference must not."""
+        """Record the failure of a backend and go on without it; the reference must not fail."""
         try:
             yield
         except CheckError as error:
@@ -98,26 +98,26 @@ class Contest:
                 self.broken.append(name)
 
     def parity(self, expected: Answers, actual: Answers) -> Parity:
-        """Compare the answers to every timed call; give the worst, with the swaps of all."""
+        """Compare the answers to every timed call; return the worst, with the swaps of all."""
         manifest = self.bundle.manifest
-        stated = manifest.signature(self.config.signature)
-        found = [compare(stated, want, got, manifest.tolerance) for want, got in zip(expected, actual, strict=True)]
-        return parity_of(found)
+        spec = manifest.signature(self.config.signature)
+        comparisons = [compare(spec, *pair, manifest.tolerance) for pair in zip(expected, actual, strict=True)]
+        return parity_of(comparisons)
 
 
-def parity_of(found: list[Comparison]) -> Parity:
+def parity_of(comparisons: list[Comparison]) -> Parity:
     """Sum up comparisons: the worst of them, with the swaps of all."""
-    worst = max(found, key=lambda one: (one.failure is not None, one.error))
+    worst = max(comparisons, key=lambda comparison: (comparison.failure is not None, comparison.error))
     error = worst.error if worst.error < float("inf") else None
-    return Parity(max_error=error, swaps=sum(one.swaps for one in found), failure=worst.failure)
+    return Parity(max_error=error, swaps=sum(comparison.swaps for comparison in comparisons), failure=worst.failure)
 
 
-def worst_parity(found: list[Parity]) -> Parity:
-    """The same of what was summed up already."""
-    worst = max(found, key=lambda one: (one.failure is not None, one.max_error or 0.0))
-    return worst.model_copy(update={"swaps": sum(one.swaps for one in found)})
+def worst_parity(parities: list[Parity]) -> Parity:
+    """Sum up parities likewise."""
+    worst = max(parities, key=lambda parity: (parity.failure is not None, parity.max_error or 0.0))
+    return worst.model_copy(update={"swaps": sum(parity.swaps for parity in parities)})
 
 
 def weight_bytes(path: Path) -> int:
-    """Bytes of the largest file of a bundle: about what a process needs for the weights."""
-    return max(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    """Return the bytes of the largest file of a bundle: about what a process needs for the weights."""
+    return max(file.stat().st_size for file in path.rglob("*") if file.is_file())

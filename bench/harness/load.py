@@ -1,7 +1,7 @@
-"""Calls as they arrive: an open loop, where a slow answer does not hold the next arrival back.
+"""Calls on a schedule: an open loop, where a slow answer does not delay the next arrival.
 
-Latency counts from the moment at which a call was intended to arrive, so that the time it waits for those before it is
-part of it; a closed loop would leave that out ("coordinated omission", Tene 2013).
+Latency counts from the intended arrival of a call, so that it includes the time in the queue; a closed loop would leave
+that out ("coordinated omission", Tene 2013).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Floats = NDArray[np.float64]
 class Arrivals:
     """Poisson arrivals: `rate_per_s` for `seconds`, served by `clients` threads over one session.
 
-    `at_least`: so many arrivals, however short the time.
-    `give_up_s`: a queue that has grown so long will not become short again; what is left is given up.
+    `at_least`: the least number of arrivals, however short the time.
+    `give_up_s`: the length of the queue at which the remaining arrivals are given up.
     """
 
     rate_per_s: float
@@ -37,7 +37,7 @@ class Arrivals:
     at_least: int
 
     def times(self) -> Floats:
-        """Seconds from the start of each arrival, float64 `[arrivals]`."""
+        """Draw the seconds from the start to each arrival, float64 `[arrivals]`."""
         rng = np.random.default_rng(self.seed)
         count = max(self.at_least, int(self.rate_per_s * self.seconds))
         return np.cumsum(rng.exponential(1 / self.rate_per_s, count))
@@ -45,12 +45,12 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Served:
-    """What became of the arrivals.
+    """The outcome of the arrivals.
 
     Attributes:
-        latencies_us: from intended arrival to answer, float64 `[arrivals]`, in order of arrival; infinite for what was
-            given up.
-        late_us: of the calls that found a free client, how much after their arrival they began, float64.
+        latencies_us: from intended arrival to answer, float64 `[arrivals]`, in order of arrival; infinite for those
+            that were given up.
+        late_us: of the calls with a free client, the time from their arrival to their start, float64.
         answered_per_s: answers over the time from the first arrival to the last answer.
     """
 
@@ -60,7 +60,7 @@ class Served:
 
 
 def serve(session: Session, inputs: Sequence[Any], arrivals: Arrivals) -> Served:
-    """Run `session` on prepared `inputs`, in turn, as arrivals ask for it; they wait in one line for a free client."""
+    """Run `session` on prepared `inputs`, in turn, at each arrival; arrivals wait in one line for a free client."""
     times = arrivals.times()
     begun, ended = np.full(len(times), np.inf), np.full(len(times), np.inf)
     waited = np.zeros(len(times), dtype=bool)

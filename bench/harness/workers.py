@@ -38,10 +38,10 @@ Answers = list[dict[str, np.ndarray[Any, Any]]]
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker loads: one signature of a bundle in one backend, on `cores`, as many as there are threads.
+    """The task of a worker: one signature of a bundle in one backend, on `cores`, as many as there are threads.
 
-    `as_reference` is for the one whose answers others are compared with (see `export.compare`). `steady` memory is kept
-    for the next call (see `ALLOCATOR`); without it, it comes and goes as where the backend will serve.
+    `as_reference` marks the backend whose answers others are compared with (see `export.compare`). `steady` keeps
+    memory for the next call (see `ALLOCATOR`); without it, memory is returned as in a service.
     """
 
     bundle: Path
@@ -57,14 +57,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Warm:
-    """The answers to every input of a case, and whether the median stood still in the end."""
+    """The answers to every input of a case, and whether the median was stable at the end."""
 
     answers: Answers
     settled: bool
 
 
 class Worker:
-    """A process that loads one session; once it is there, the parent asks it for one thing at a time.
+    """A process that loads one session and then executes one command of the parent at a time.
 
     Raises (from every method):
         CheckError: the process failed or ended; the message says how.
@@ -74,7 +74,7 @@ class Worker:
         self.task = task
         self.connection, theirs = context().Pipe()
         self.process = context().Process(target=_serve, args=(task, theirs), daemon=True)
-        # A thread that a client starts does not inherit `torch.set_num_threads`, but this.
+        # Threads of a client do not inherit `torch.set_num_threads`, but these variables.
         threads = {name: str(task.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         allocator = ALLOCATOR if task.steady else {}
         with environment(allocator), environment(threads, override=True), undisturbed_start():
@@ -82,7 +82,7 @@ class Worker:
         theirs.close()
 
     def wait(self) -> None:
-        """Return when the session is loaded."""
+        """Wait until the session is loaded."""
         self._answer()
 
     def warm_up(self, case: Case, window_s: float, windows: int) -> Warm:
@@ -99,12 +99,12 @@ class Worker:
         return self._ask("load", arrivals)
 
     def soak(self, clients: int, seconds: float) -> Soaked:
-        """Let threads replay the golden calls for long."""
+        """Replay the golden calls from several threads for a long time."""
         return self._ask("soak", clients, seconds)
 
     def close(self) -> None:
         self.connection.close()
-        self.process.kill()  # it holds nothing that is worth the second that an orderly end takes
+        self.process.kill()  # an orderly end would take a second
         self.process.join()
 
     def _ask(self, *request: Any) -> Any:
@@ -131,7 +131,7 @@ class Worker:
 
 
 class _Measured:
-    """The worker's side: the session, and the prepared inputs of the case in hand."""
+    """The worker's side: the session, and the prepared inputs of the current case."""
 
     def __init__(self, task: Task) -> None:
         torch.set_num_threads(task.threads)
@@ -144,12 +144,12 @@ class _Measured:
     def warm_up(self, case: Case, window_s: float, windows: int) -> Warm:
         session = self.session
         inputs = draw_inputs(self.bundle, self.task.signature, case, self.task.seed, self.task.max_pool)
-        self.prepared = [session.prepare(one) for one in inputs]
+        self.prepared = [session.prepare(call) for call in inputs]
         with session.mode():
-            answers = [session.finish(session.run(one)) for one in self.prepared]
-        pin(self.task.cores)  # not before: compilers work at the first call, and may use the whole machine
+            answers = [session.finish(session.run(arrays)) for arrays in self.prepared]
+        pin(self.task.cores)  # not before: compilers run at the first call, and may use the whole machine
         if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
-            self._add_what_compare_needs(answers, inputs)
+            self._add_scales(answers, inputs)
         with session.mode():
             return Warm(answers, self._settle(window_s, windows))
 
@@ -161,12 +161,12 @@ class _Measured:
         until = now() + int(seconds * 1e9)
         with self.session.mode():
             while len(samples) < MIN_CALLS or now() < until:
-                one = self.prepared[number]
+                arrays = self.prepared[number]
                 number = (number + 1) % pool
                 if clock:
                     clock.begin()
                 started = now()
-                run(one)
+                run(arrays)
                 samples.append(now() - started)
                 if clock:
                     device.append(clock.elapsed_us())
@@ -186,24 +186,24 @@ class _Measured:
             window = time.perf_counter() + window_s
             while len(samples) < WINDOW_CALLS or time.perf_counter() < window:
                 started = time.perf_counter()
-                self.session.run(self.prepared[len(samples) % len(self.prepared)])  # every window the same inputs
+                self.session.run(self.prepared[len(samples) % len(self.prepared)])  # the same inputs in every window
                 samples.append(time.perf_counter() - started)
             medians.append(float(np.median(samples)))
             if len(medians) > 2 and max(medians[-3:]) < (1 + SETTLED) * min(medians[-3:]):
                 return True
         return False
 
-    def _add_what_compare_needs(self, answers: Answers, inputs: list[dict[str, Any]]) -> None:
+    def _add_scales(self, answers: Answers, inputs: list[dict[str, Any]]) -> None:
         task = self.task
         scored = task.backend.open(self.bundle, "all_scores", task.threads)
         excluding = self.bundle.manifest.settings.top_k.exclude_history
-        for one, call in zip(answers, inputs, strict=True):
+        for answer, call in zip(answers, inputs, strict=True):
             user = {name: array for name, array in call.items() if name not in ("k", "candidates")}
             scores = scored(user)["scores"]
-            one[LARGEST] = np.abs(scores).max(axis=1)
-            # Where the history is left out, scores of all items do not tell: any id beyond the list fails there.
+            answer[LARGEST] = np.abs(scores).max(axis=1)
+            # Where the history is left out, scores of all items are no runner-up: any id beyond the list fails there.
             if SIGNATURES.find(task.signature).picks and not excluding:
-                one[RUNNER_UP] = runner_up(scores, one["scores"].shape[1])
+                answer[RUNNER_UP] = runner_up(scores, answer["scores"].shape[1])
 
 
 class _DeviceClock:
@@ -273,5 +273,5 @@ def _serve(task: Task, connection: Connection) -> None:
         connection.send(("bad_input", str(error)))
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        told = (str(error).splitlines() or [""])[0]
-        connection.send(("failed", f"{type(error).__name__}: {told} ({Path(last.filename).name}:{last.lineno})"))
+        message = (str(error).splitlines() or [""])[0]
+        connection.send(("failed", f"{type(error).__name__}: {message} ({Path(last.filename).name}:{last.lineno})"))

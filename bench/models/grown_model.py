@@ -1,6 +1,6 @@
-"""A trained run with a larger catalogue: what it would cost to serve, without the weeks of training it.
+"""A trained run with a larger catalogue, for measuring the cost of serving it without training it.
 
-The items that the run knows stay as they are, and so do the users, whose histories are of those. All others are drawn
+The items of the run stay as they are, and so do its users, whose histories are of those. All others are drawn
 from a normal law with the mean and the covariance that the trained items have, embedding, output row and bias together:
 their output layer has the spectrum of a trained one.
 """
@@ -24,27 +24,27 @@ SPREAD = 1.0  # standard deviation of the logarithm of a drawn length
 
 
 def grown(run: Run, num_items: int, seed: int = 0) -> Run:
-    """Give `run` a catalogue of `num_items`, at least as many as it has."""
+    """Return `run` with a catalogue of `num_items`, at least as many as it has."""
     config = run.config.model.model_copy(update={"num_items": num_items})
-    known = run.config.model.num_items
+    old_count = run.config.model.num_items
     parts = _item_parts(run.model)
-    rows = torch.cat([part[-known:].reshape(known, -1) for part in parts.values()], dim=1).detach()
-    made = {
-        name: torch.cat([part.detach(), part.new_empty(num_items - known, *part.shape[1:])])
+    rows = torch.cat([part[-old_count:].reshape(old_count, -1) for part in parts.values()], dim=1).detach()
+    grown_parts = {
+        name: torch.cat([part.detach(), part.new_empty(num_items - old_count, *part.shape[1:])])
         for name, part in parts.items()
     }
     widths = [part[0].numel() for part in parts.values()]
     mean, factor = rows.mean(dim=0), torch.linalg.cholesky(_covariance(rows)).float()
     source = torch.Generator().manual_seed(seed)
-    for start in range(0, num_items - known, CHUNK):
-        count = min(CHUNK, num_items - known - start)
+    for start in range(0, num_items - old_count, CHUNK):
+        count = min(CHUNK, num_items - old_count - start)
         drawn = mean + torch.randn(count, len(mean), generator=source) @ factor.T
-        for part, columns in zip(made.values(), drawn.split(widths, dim=1), strict=True):
-            place = len(part) - (num_items - known) + start
+        for part, columns in zip(grown_parts.values(), drawn.split(widths, dim=1), strict=True):
+            place = len(part) - (num_items - old_count) + start
             part[place : place + count] = columns.reshape(count, *part.shape[1:])
     with torch.device("meta"):
         model = BST(config)
-    model.load_state_dict({**run.model.state_dict(), **made}, assign=True)
+    model.load_state_dict({**run.model.state_dict(), **grown_parts}, assign=True)
     items = run.vocabularies.items
     vocabularies = Vocabularies(Vocabulary(_more_ids(items.ids, num_items)), run.vocabularies.context)
     return replace(
@@ -53,7 +53,7 @@ def grown(run: Run, num_items: int, seed: int = 0) -> Run:
 
 
 def cut(run: Run, median_length: int | None, seed: int = 0) -> Run:
-    """Leave of each held-out history a beginning, of a length drawn from a log-normal law with this median."""
+    """Cut each held-out history to its beginning, of a length drawn from a log-normal law with this median."""
     if median_length is None:
         return run
     items, context = run.heldout.items, run.heldout.context
@@ -66,7 +66,7 @@ def cut(run: Run, median_length: int | None, seed: int = 0) -> Run:
 
 
 def _item_parts(model: BST) -> dict[str, Tensor]:
-    """The parameters with a row an item, by name; the last rows are the items'."""
+    """Return the parameters with a row an item, by name; the last rows are the items'."""
     parts: dict[str, Tensor] = {"item_embedding.weight": model.item_embedding.weight}
     if model.tied_output:
         return {**parts, "output_bias": model.output_bias}

@@ -1,4 +1,4 @@
-"""A run with random weights, of any size, without training: for measuring what size costs.
+"""A run with random weights, of any size, without training, for measuring the cost of size.
 
     python -m bench.models.random_model OUT num_items=1000000 dim=64
 
@@ -34,13 +34,13 @@ USERS = 64
 
 @dataclass(frozen=True)
 class RandomModel:
-    """What to make up.
+    """The sizes of a random model.
 
     Attributes:
         config: its sizes.
-        median_length: of the histories, whose lengths then follow a log-normal law; without it all lengths are as many.
+        median_length: of the histories, whose lengths then follow a log-normal law; without it they are uniform.
         text_ids: of items; else they are numbers.
-        like: the run whose weights it has, besides those of the items that it does not know.
+        like: the run whose weights it has, but for the items that the run lacks.
     """
 
     config: BSTConfig
@@ -49,30 +49,31 @@ class RandomModel:
     like: Path | None = None
 
 
-def write_random_run(out: Path, wanted: RandomModel, *, seed: int = 0) -> None:
+def write_random_run(out: Path, sizes: RandomModel, *, seed: int = 0) -> None:
     """Write a run with freshly initialised weights, sparse item ids and Zipf histories, or one `like` another.
 
     Raises:
         InputError: `out` exists or cannot be written.
     """
-    if wanted.like:
-        save_run(
-            out, cut(grown(load_run(wanted.like).folded(), wanted.config.num_items, seed), wanted.median_length, seed)
-        )
+    if sizes.like:
+        like = load_run(sizes.like).folded()
+        save_run(out, cut(grown(like, sizes.config.num_items, seed), sizes.median_length, seed))
         return
-    config, text_ids = wanted.config, wanted.text_ids
+    config, text_ids = sizes.config, sizes.text_ids
     config.require_memory(2)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     ids = np.unique(rng.integers(1, 2**40, config.num_items + config.num_items // 8 + 16))
     chosen = pl.Series("id", rng.permutation(ids)[: config.num_items])
     items = Vocabulary((chosen.cast(pl.String) if text_ids else chosen).sort())
-    context = {one.name: Vocabulary(pl.Series("id", range(1, one.num_categories + 1))) for one in config.context}
+    context = {
+        feature.name: Vocabulary(pl.Series("id", range(1, feature.num_categories + 1))) for feature in config.context
+    }
     histories = (rng.zipf(1.2, (USERS, config.max_length)) - 1) % config.num_items + 1
-    if wanted.median_length is None:
+    if sizes.median_length is None:
         lengths = rng.integers(1, config.max_length + 1, USERS)
         histories[np.arange(config.max_length) < config.max_length - lengths[:, None]] = 0
-    contexts = [rng.integers(1, one.num_categories + 1, USERS) for one in config.context]
+    contexts = [rng.integers(1, feature.num_categories + 1, USERS) for feature in config.context]
     stacked = np.stack(contexts, axis=1) if contexts else np.zeros((USERS, 0), dtype=np.int64)
     settings = RunConfig(
         schema_version=RUN_SCHEMA,
@@ -83,14 +84,14 @@ def write_random_run(out: Path, wanted: RandomModel, *, seed: int = 0) -> None:
     )
     heldout = Heldout(torch.from_numpy(histories), torch.from_numpy(stacked))
     run = Run(BST(config).eval(), settings, Vocabularies(items, context), heldout, ())
-    save_run(out, cut(run, wanted.median_length, seed))
+    save_run(out, cut(run, sizes.median_length, seed))
 
 
 def parse_model(settings: list[str]) -> RandomModel:
     """Read `NAME=VALUE` settings, see above.
 
     Raises:
-        InputError: a setting is not known or does not fit; all offenders are named.
+        InputError: a setting is unknown or does not fit; the message lists all of them.
     """
     values = dict(setting.partition("=")[::2] for setting in settings)
     if len(values) < len(settings):
@@ -98,25 +99,26 @@ def parse_model(settings: list[str]) -> RandomModel:
     like = values.pop("like", None)
     context = [part.partition(":") for part in split_list(values.pop("context", ""))]
     try:
-        given = {name: tomllib.loads(f"value = {text}")["value"] for name, text in values.items()}
+        values_given = {name: tomllib.loads(f"value = {text}")["value"] for name, text in values.items()}
         features = [(name, int(count)) for name, _, count in context]
     except (tomllib.TOMLDecodeError, ValueError):
         raise InputError(f"settings {' '.join(settings)} are not NAME=VALUE pairs such as dim=64") from None
-    num_items, median_length = given.pop("num_items", 50_000), given.pop("median_length", None)
-    text_ids = given.pop("text_ids", False)
+    num_items, median_length = values_given.pop("num_items", 50_000), values_given.pop("median_length", None)
+    text_ids = values_given.pop("text_ids", False)
     for name, value in (("num_items", num_items), ("median_length", median_length or 1)):
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{name}={value} is not a number from 1 up")
     if like is not None:
-        if given or features or text_ids:
-            raise InputError(f"{', '.join([*given, *dict(features)] or ['text_ids'])}: those are of the run in like=")
+        if values_given or features or text_ids:
+            raise InputError(
+                f"{', '.join([*values_given, *dict(features)] or ['text_ids'])}: those are of the run in like="
+            )
         model = read_run_config(Path(like)).model
         if num_items < model.num_items:
             raise InputError(f"num_items={num_items} is less than the {model.num_items} that {like} knows")
-        return RandomModel(
-            model.model_copy(update={"num_items": num_items, "item_features": ()}), median_length, like=Path(like)
-        )
-    sizes = validated(Architecture, given, "random model")
+        plain = model.model_copy(update={"num_items": num_items, "item_features": ()})
+        return RandomModel(plain, median_length, like=Path(like))
+    sizes = validated(Architecture, values_given, "random model")
     context_features = tuple(
         validated(ContextFeature, {"name": name, "num_categories": count, "dim": sizes.context_dim}, "random model")
         for name, count in features

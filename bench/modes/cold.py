@@ -1,4 +1,4 @@
-"""From the start of a process to its first answer, and its peak memory: what a restart or a scale-up costs."""
+"""Cold starts: the time from the start of a process to its first answer, and its peak memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from export.bundle.folder import format_of_backend
 
 SCRIPT = Path(__file__).with_name("cold_start.py")
 DROP = Path("/proc/sys/vm/drop_caches")
-# Those that need nothing of this project; all others are opened by it, and pay for its imports.
+# Backends that need no code of this project; all others are opened by it, with the time of its imports.
 ALONE = ("onnxruntime", "torchscript", "aotinductor")
 PARTS = ("start", "imports", "load", "answer")
 
@@ -38,7 +38,7 @@ PARTS = ("start", "imports", "load", "answer")
 def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
     """Start every backend in a fresh process, in random order, `launches` times for each state of the page cache.
 
-    Dropping the cache takes root, and slows down everything on the machine for a moment.
+    Dropping the cache needs root, and slows down the whole machine for a moment.
     """
     caches: list[Cache] = ["warm", "dropped"]
     if not os.access(DROP, os.W_OK):
@@ -47,9 +47,9 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
     case = contest.cases(threads)[0].model_copy(update={"batch_size": 1})
 
     def there() -> list[str]:
-        return [name for name in contest.backends if contest.config.asked(name)]
+        return [name for name in contest.backends if contest.config.is_requested(name)]
 
-    found: dict[tuple[str, Cache], list[dict[str, float]]] = defaultdict(list)
+    parts_of_starts: dict[tuple[str, Cache], list[dict[str, float]]] = defaultdict(list)
     parity: dict[tuple[str, Cache], list[Parity]] = defaultdict(list)
     with temporary_folder() as folder:
         starts = {name: _Start(contest, backend, case, folder) for name, backend in contest.backends.items()}
@@ -67,10 +67,10 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
                     contest.tell(f"cold start {launch + 1} of {contest.config.launches}, cache {cache}: {name}")
                     with contest.tolerant(name):
                         measured, answer = starts[name].run(drop=cache == "dropped")
-                        found[name, cache].append(measured)
+                        parts_of_starts[name, cache].append(measured)
                         parity[name, cache].append(starts[name].parity(expected, answer))
     return [
-        _row(contest.backends[name], case, cache, found[name, cache], worst_parity(parity[name, cache]))
+        _row(contest.backends[name], case, cache, parts_of_starts[name, cache], worst_parity(parity[name, cache]))
         for cache in caches
         for name in there()
     ]
@@ -82,31 +82,34 @@ class _Start:
     def __init__(self, contest: Contest, backend: Backend, case: Case, folder: Path) -> None:
         self.contest, self.backend = contest, backend
         bundle, name = contest.bundle, contest.config.signature
-        stated = bundle.manifest.signature(name)
+        signature = bundle.manifest.signature(name)
         kind = backend.name.partition("#")[0]
         task: dict[str, Any] = {"name": name, "threads": case.threads}
         if isinstance(backend.open, partial) and backend.open.func is open_onnx:
-            stated = bundle.signature_at(name, "index")
+            signature = bundle.signature_at(name, "index")
             task |= {"kind": "onnxruntime", "path": str(backend.open.keywords["path"])}
         elif kind in ALONE:
             record = bundle.manifest.format(format_of_backend(kind).name)
-            stated = bundle.signature_at(name, record.ids)
+            signature = bundle.signature_at(name, record.ids)
             task |= {"kind": kind, "path": str(bundle.path / record.entries[name].path)}
         else:
             pickled = base64.b64encode(pickle.dumps(backend)).decode()
             task |= {"kind": "library", "path": str(bundle.path.absolute()), "backend": pickled}
-        self.inputs = draw_calls(bundle, case, contest.config.seed)[0].inputs(stated, bundle.vocabularies)
-        if stated.ids == "index":
+        self.inputs = draw_calls(bundle, case, contest.config.seed)[0].inputs(signature, bundle.vocabularies)
+        if signature.ids == "index":
             self.inputs = whole_inputs(self.inputs)
         files = {what: folder / f"{backend.name}.{what}.npz" for what in ("inputs", "outputs")}
-        arrays = {one: array.astype(str) if array.dtype == object else array for one, array in self.inputs.items()}
+        arrays = {
+            array_name: array.astype(str) if array.dtype == object else array
+            for array_name, array in self.inputs.items()
+        }
         np.savez(files["inputs"], allow_pickle=False, **arrays)
         task |= {what: str(path) for what, path in files.items()}
-        task |= {"order": [spec.name for spec in stated.inputs], "output_names": stated.output_names}
+        task |= {"order": [spec.name for spec in signature.inputs], "output_names": signature.output_names}
         self.outputs, self.task = files["outputs"], json.dumps(task)
 
     def run(self, drop: bool = False) -> tuple[dict[str, float], dict[str, Any]]:
-        """Start, wait, and give milliseconds of each part with the peak memory, and the answer.
+        """Start, wait, and return milliseconds of each part with the peak memory, and the answer.
 
         Raises:
             CheckError: the process failed.
@@ -116,27 +119,29 @@ class _Start:
             DROP.write_text("1")
         started = time.monotonic()
         command = [sys.executable, "-P", str(SCRIPT), self.task]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise CheckError(f"backend {self.backend.name} failed in a fresh process: {told}")
-        told = json.loads(done.stdout.splitlines()[-1])
-        moments = [started, *told["moments"]]
-        parts = {name: 1e3 * (two - one) for name, one, two in zip(PARTS, moments[:-1], moments[1:], strict=True)}
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode:
+            report = (process.stderr.strip().splitlines() or [f"exit code {process.returncode}"])[-1]
+            raise CheckError(f"backend {self.backend.name} failed in a fresh process: {report}")
+        report = json.loads(process.stdout.splitlines()[-1])
+        moments = [started, *report["moments"]]
+        parts = {
+            name: 1e3 * (later - earlier) for name, earlier, later in zip(PARTS, moments[:-1], moments[1:], strict=True)
+        }
         answer = dict(np.load(self.outputs))
         if "item_indices" in answer and self.contest.bundle.manifest.ids == "raw":
             answer["item_ids"] = self.contest.bundle.vocabularies.items.raw(answer.pop("item_indices"))
-        return {**parts, "total": 1e3 * (moments[-1] - started), "peak_mb": told["peak_mb"]}, answer
+        return {**parts, "total": 1e3 * (moments[-1] - started), "peak_mb": report["peak_mb"]}, answer
 
     def parity(self, expected: dict[str, Any], answer: dict[str, Any]) -> Parity:
         manifest = self.contest.bundle.manifest
-        stated = manifest.signature(self.contest.config.signature)
-        return parity_of([compare(stated, expected, answer, manifest.tolerance)])
+        spec = manifest.signature(self.contest.config.signature)
+        return parity_of([compare(spec, expected, answer, manifest.tolerance)])
 
 
-def _row(backend: Backend, case: Case, cache: Cache, found: list[dict[str, float]], parity: Parity) -> ColdRow:
+def _row(backend: Backend, case: Case, cache: Cache, parts: list[dict[str, float]], parity: Parity) -> ColdRow:
     def of(part: str) -> Interval:
-        return mean_of_launches(np.array([one[part] for one in found]))
+        return mean_of_launches(np.array([start[part] for start in parts]))
 
     return ColdRow(
         backend=backend.name,
@@ -151,5 +156,5 @@ def _row(backend: Backend, case: Case, cache: Cache, found: list[dict[str, float
         answer_ms=of("answer"),
         peak_mb=of("peak_mb"),
         parity=parity,
-        samples_ms=tuple(tuple(one[part] for part in PARTS) for one in found),
+        samples_ms=tuple(tuple(start[part] for part in PARTS) for start in parts),
     )

@@ -1,4 +1,4 @@
-"""A fresh process that answers one call: run by `bench.modes.cold` as a file, imports no more than what it measures.
+"""A fresh process that answers one call. `bench.modes.cold` runs this file; it imports no more than it measures.
 
 Its argument is JSON: `kind`, `path`, `name` of the signature, `threads`, `inputs` (.npz), their `order`, `outputs`
 (.npz to write), `output_names`, and for the kind `library` also `backend` (a pickle from the process that started this
@@ -32,7 +32,7 @@ def main(task: dict[str, Any]) -> None:
 
 
 def onnxruntime_answer(task: dict[str, Any]) -> dict[str, Any]:
-    """As a service without torch would: NumPy and ONNX Runtime alone."""
+    """Answer as a service without torch would: NumPy and ONNX Runtime alone."""
     import numpy as np
     import onnxruntime
 
@@ -41,17 +41,17 @@ def onnxruntime_answer(task: dict[str, Any]) -> dict[str, Any]:
     options.intra_op_num_threads, options.inter_op_num_threads = task["threads"], 1
     session = onnxruntime.InferenceSession(task["path"], options, providers=["CPUExecutionProvider"])
     moment()
-    given = np.load(task["inputs"])
-    feed = {one.name: given[one.name] for one in session.get_inputs()}
-    found = session.run(
-        None, {name: one.astype(object) if one.dtype.kind == "U" else one for name, one in feed.items()}
+    arrays = np.load(task["inputs"])
+    feed = {node.name: arrays[node.name] for node in session.get_inputs()}
+    outputs = session.run(
+        None, {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in feed.items()}
     )
     moment()
-    return dict(zip([one.name for one in session.get_outputs()], found, strict=True))
+    return dict(zip([node.name for node in session.get_outputs()], outputs, strict=True))
 
 
 def torch_answer(task: dict[str, Any]) -> dict[str, Any]:
-    """TorchScript and AOTInductor by torch's own loaders."""
+    """Answer by torch's own loaders: TorchScript and AOTInductor."""
     import warnings
 
     import numpy as np
@@ -67,18 +67,18 @@ def torch_answer(task: dict[str, Any]) -> dict[str, Any]:
 
         method = torch._inductor.aoti_load_package(task["path"])
     moment()
-    given = np.load(task["inputs"])
-    inputs = [given[name] for name in task["order"]]
+    stored = np.load(task["inputs"])
+    inputs = [stored[name] for name in task["order"]]
     with torch.inference_mode():
-        found = method(*[one.tolist() if one.dtype.kind == "U" else torch.from_numpy(one) for one in inputs])
+        outputs = method(*[array.tolist() if array.dtype.kind == "U" else torch.from_numpy(array) for array in inputs])
     moment()
-    found = found if isinstance(found, (tuple, list)) else (found,)
-    arrays = [np.array(one.numpy() if isinstance(one, torch.Tensor) else one) for one in found]
+    outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    arrays = [np.array(part.numpy() if isinstance(part, torch.Tensor) else part) for part in outputs]
     return dict(zip(task["output_names"], arrays, strict=True))
 
 
 def library_answer(task: dict[str, Any]) -> dict[str, Any]:
-    """Everything else, as this project opens it."""
+    """Answer every other backend through this project's own sessions."""
     from pathlib import Path
 
     import numpy as np
@@ -91,9 +91,11 @@ def library_answer(task: dict[str, Any]) -> dict[str, Any]:
     moment()
     session = backend.open(open_bundle(Path(task["path"])), task["name"], task["threads"])
     moment()
-    given = np.load(task["inputs"])
-    inputs = {name: given[name] for name in task["order"]}
-    answer = session({name: one.astype(object) if one.dtype.kind == "U" else one for name, one in inputs.items()})
+    stored = np.load(task["inputs"])
+    inputs = {name: stored[name] for name in task["order"]}
+    answer = session(
+        {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in inputs.items()}
+    )
     moment()
     return answer
 
@@ -103,7 +105,7 @@ def moment() -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that was resident; `ru_maxrss` would count what the starting process held."""
+    """Return the peak resident memory in MB; `ru_maxrss` would include memory of the parent process."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1e3
 

@@ -22,7 +22,7 @@ ROUNDED = 2  # decimals of a microsecond in the record: the clock's own grain is
 
 @dataclass
 class _Gathered:
-    """What has been gathered of one backend in one case so far."""
+    """The results of one backend in one case so far."""
 
     samples: Samples = field(default_factory=list)
     device: Samples = field(default_factory=list)
@@ -31,7 +31,7 @@ class _Gathered:
 
 
 def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], list[Rate]]:
-    """Measure every case of a contest at a number of threads, and what the machine could do meanwhile.
+    """Measure every case of a contest at a number of threads, and the machine's rates meanwhile.
 
     Every launch starts all backends anew; in each round all of them run, in an order shuffled anew, on the same inputs.
     The answers to all inputs are compared with eager in every launch.
@@ -45,17 +45,17 @@ def measure_latency(contest: Contest, threads: int) -> tuple[list[LatencyRow], l
     devices = sorted({backend.device for backend in contest.backends.values()})
     rates: dict[str, list[list[tuple[int, float]]]] = {device: [] for device in devices}
     for launch in range(config.launches):
-        told = f"launch {launch + 1} of {config.launches}"
+        launch_text = f"launch {launch + 1} of {config.launches}"
         for device in devices:
-            tell(f"{told}: the machine's own speed")
+            tell(f"{launch_text}: the machine's own speed")
             rates[device].append(in_own_process(measure_rates, threads, sets, config.speed_seconds, device))
         with contest.workers(threads) as workers:
             for case in cases:
-                tell(f"{told}: {case}")
+                tell(f"{launch_text}: {case}")
                 _take_turns(contest, workers, case, launch, gathered[case])
-    measured = {device: rates_of(found, threads, device) for device, found in rates.items()}
+    measured = {device: rates_of(device_rates, threads, device) for device, device_rates in rates.items()}
     rows = [row for case in cases for row in _rows(contest, case, gathered[case], measured)]
-    return rows, [rate for found in measured.values() for rate in found]
+    return rows, [rate for device_rates in measured.values() for rate in device_rates]
 
 
 def _take_turns(
@@ -69,11 +69,11 @@ def _take_turns(
         warm = worker.warm_up(case, config.round_seconds, config.warm_windows)
         if name == REFERENCE:
             expected.append(warm.answers)
-        one = gathered[name]
-        one.parity.append(contest.parity(expected[0], warm.answers))
-        one.settled = one.settled and warm.settled
-        one.samples.append([])
-        one.device.append([])
+        results = gathered[name]
+        results.parity.append(contest.parity(expected[0], warm.answers))
+        results.settled = results.settled and warm.settled
+        results.samples.append([])
+        results.device.append([])
 
     contest.each(workers, warm_up, list(workers))
     expected.clear()
@@ -95,28 +95,33 @@ def _take_turns(
 def _rows(
     contest: Contest, case: Case, gathered: dict[str, _Gathered], rates: dict[str, list[Rate]]
 ) -> list[LatencyRow]:
-    """The rows of a case, for the backends that are still there."""
+    """Return the rows of a case, for the backends that have not failed."""
     there = {name: gathered[name] for name in contest.backends}
-    parity = {name: worst_parity(one.parity) for name, one in there.items()}
+    parity = {name: worst_parity(results.parity) for name, results in there.items()}
     pool = pool_size(case, contest.config.max_pool)
     works = _works(contest, case)
-    p50 = {name: float(np.median(_pooled(one.samples))) for name, one in there.items()}
+    p50 = {name: float(np.median(_pooled(results.samples))) for name, results in there.items()}
     right = [name for name in there if parity[name].failure is None]
-    per_s = {device: {rate.working_set_bytes: rate.per_s for rate in found} for device, found in rates.items()}
+    per_s = {
+        device: {rate.working_set_bytes: rate.per_s for rate in device_rates} for device, device_rates in rates.items()
+    }
     floors = {}
     for name, backend in contest.backends.items():
         if backend.exact:
-            own, known = works[contest.bundle.manifest.shortlist if backend.runs_onnx else None], per_s[backend.device]
-            floors[name] = floor_us(own, known[working_set(own)], known[0])
-    # Who is right and faster than its limit shows that it was measured too low: then nobody on that device knows it.
+            own, machine = (
+                works[contest.bundle.manifest.shortlist if backend.runs_onnx else None],
+                per_s[backend.device],
+            )
+            floors[name] = floor_us(own, machine[working_set(own)], machine[0])
+    # A correct backend faster than its limit shows that the device's speed was measured too low: drop the limit.
     beaten = {contest.backends[name].device for name in right if name in floors and floors[name] >= p50[name]}
     rows = []
-    for name, one in there.items():
+    for name, results in there.items():
         backend = contest.backends[name]
-        latency = describe_latency(one.samples, _inputs(one.samples, pool))
-        to_eager = speedup(there[REFERENCE].samples, one.samples)
+        latency = describe_latency(results.samples, _inputs(results.samples, pool))
+        to_eager = speedup(there[REFERENCE].samples, results.samples)
         best = min((other for other in right if other != name), key=lambda other: p50[other], default=None)
-        to_best = speedup(there[best].samples, one.samples) if best else None
+        to_best = speedup(there[best].samples, results.samples) if best else None
         wrong = parity[name].failure is not None
         floor = None if backend.device in beaten else floors.get(name)
         rows.append(
@@ -133,18 +138,18 @@ def _rows(
                 best=best,
                 to_best=to_best,
                 best_verdict=None if to_best is None else NOT_EQUAL if wrong else verdict(to_best),
-                settled=one.settled,
+                settled=results.settled,
                 parity=parity[name],
                 pool=pool,
-                samples_us=_plain(one.samples),
-                device_us=_plain(one.device) if any(map(any, map(_lengths, one.device))) else None,
+                samples_us=_plain(results.samples),
+                device_us=_plain(results.device) if any(map(any, map(_lengths, results.device))) else None,
             )
         )
     return rows
 
 
 def _works(contest: Contest, case: Case) -> dict[ShortlistRecord | None, list[Work]]:
-    """What the calls of a case need, with the shortlist of the bundle's ONNX file and without."""
+    """Count the work of the calls of a case, with the shortlist of the bundle's ONNX file and without."""
     manifest = contest.bundle.manifest
     calls = draw_calls(contest.bundle, case, contest.config.seed, contest.config.max_pool)
     return {
@@ -158,7 +163,7 @@ def _pooled(samples: Samples) -> Floats:
 
 
 def _inputs(samples: Samples, pool: int) -> list[list[Floats]]:
-    """The number of the input of each call, in the shape of `samples`."""
+    """Return the number of each call's input, in the shape of `samples`."""
     return [
         [
             ((first_input(launch, number, pool) + np.arange(len(calls))) % pool).astype(np.float64)

@@ -1,8 +1,8 @@
-"""The limits of a machine: the bytes and operations that a call needs, over what this machine was measured to do.
+"""The limits of a machine: the bytes and operations that a call needs, over the rates measured on this machine.
 
 The floor of a call is max(bytes / bandwidth, operations / matrix-product rate): the roofline bound (Williams, Waterman
-& Patterson 2009), which no order of work beats. It counts what cannot be avoided: every weight read once a call, the
-embedding rows of the items that come, the outputs written; multiplications and additions of matrix products alone, for
+& Patterson 2009), which no order of work beats. It counts only unavoidable work: every weight read once a call, the
+embedding rows of the call's items, the outputs written; multiplications and additions of matrix products alone, for
 real items alone, and in the last block of a model that pools the newest state, for that state alone. Where `top_k`
 looks into a compact copy of the output layer first, the bytes are those of the copy and of the rows that it gives.
 Bandwidth is measured at that size, for small models live in the cache, where memory's own bandwidth is no bound.
@@ -32,20 +32,20 @@ MIN_BYTES = 2**18
 
 @dataclass(frozen=True)
 class Work:
-    """What a call needs at least: bytes moved, floating-point operations (a multiply-add is two)."""
+    """The least work of a call: bytes moved, floating-point operations (a multiply-add is two)."""
 
     moved_bytes: int
     operations: int
 
 
 def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistRecord | None = None) -> Work:
-    """Count for a call of `signature`; `top_k` looks for its items as `shortlist` says."""
+    """Count the work of a call of `signature`; `top_k` looks for its items as `shortlist` says."""
     batch, num_items = len(call.items), config.num_items
     lengths = (call.items > 0).sum(axis=1).astype(np.int64)
     rows = len(np.unique(call.items[call.items > 0]))
     encoder = sum(_encoder_operations(config, int(length)) for length in lengths)
     operations = encoder + batch * _head_operations(config)
-    numbers = config.encoder_weights + rows * config.dim + sum(batch * one.dim for one in config.context)
+    numbers = config.encoder_weights + rows * config.dim + sum(batch * feature.dim for feature in config.context)
     kind = SIGNATURES.find(signature)
     if not kind.of_catalogue:
         numbers += batch * config.user_width
@@ -64,17 +64,17 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
 
 
 def output_numbers(config: BSTConfig) -> int:
-    """How many weights the output layer has."""
+    """Return the number of weights of the output layer."""
     return config.num_items * (config.user_width + 1)
 
 
 def _head_operations(config: BSTConfig) -> int:
-    """Operations a row of the network between pooling and output layer."""
-    return 2 * sum(one * two for one, two in pairwise(config.head_sizes))
+    """Return the operations a row of the network between pooling and output layer."""
+    return 2 * sum(width * following for width, following in pairwise(config.head_sizes))
 
 
 def _encoder_operations(config: BSTConfig, length: int) -> int:
-    """For `length` real items; causal, so a query sees those up to itself."""
+    """Return the operations for `length` real items; causal, so a query sees those up to itself."""
     dim, wide = config.dim, config.ff_width
 
     def block(queries: int, seen: int) -> int:
@@ -89,13 +89,13 @@ def _encoder_operations(config: BSTConfig, length: int) -> int:
 
 
 def floor_us(works: Sequence[Work], bandwidth: float, products: float) -> float:
-    """The median over calls of the least time that each can take, microseconds."""
-    return 1e6 * float(np.median([max(one.moved_bytes / bandwidth, one.operations / products) for one in works]))
+    """Return the median over calls of the least time that each can take, microseconds."""
+    return 1e6 * float(np.median([max(work.moved_bytes / bandwidth, work.operations / products) for work in works]))
 
 
 def working_set(works: Sequence[Work]) -> int:
-    """Bytes that a call moves, rounded up to a power of two: where bandwidth is to be measured."""
-    return max(MIN_BYTES, 1 << (max(one.moved_bytes for one in works) - 1).bit_length())
+    """Return the bytes that a call moves, rounded up to a power of two: the size at which bandwidth is measured."""
+    return max(MIN_BYTES, 1 << (max(work.moved_bytes for work in works) - 1).bit_length())
 
 
 def measure_rates(threads: int, sets: Sequence[int], seconds: float, device: str = "cpu") -> list[tuple[int, float]]:
@@ -105,7 +105,7 @@ def measure_rates(threads: int, sets: Sequence[int], seconds: float, device: str
     those of a float32 product of matrices `[1024, 1024]`.
     """
     torch.set_num_threads(threads)
-    found = []
+    rates = []
     with torch.inference_mode():
         for size in sets:
             half = torch.ones(size // 2 // FLOAT_BYTES, device=device)
@@ -113,14 +113,14 @@ def measure_rates(threads: int, sets: Sequence[int], seconds: float, device: str
             matrix = torch.ones(size // FLOAT_BYTES // 256, 256, device=device)
             vector = torch.ones(256, device=device)
             kernels = partial(to.copy_, half), partial(torch.mv, matrix, vector)
-            found.append((size, size / min(_fastest(kernel, seconds, device) for kernel in kernels)))
+            rates.append((size, size / min(_fastest(kernel, seconds, device) for kernel in kernels)))
         square = torch.ones(MATRIX, MATRIX, device=device)
-        found.append((0, 2 * MATRIX**3 / _fastest(partial(torch.mm, square, square), seconds, device)))
-    return found
+        rates.append((0, 2 * MATRIX**3 / _fastest(partial(torch.mm, square, square), seconds, device)))
+    return rates
 
 
 def _fastest(kernel: Callable[[], object], seconds: float, device: str) -> float:
-    """Seconds of the fastest call: a limit is what happens without disturbance."""
+    """Return the seconds of the fastest call: a limit is the time without disturbance."""
 
     def finish() -> None:
         if device != "cpu":
@@ -136,10 +136,10 @@ def _fastest(kernel: Callable[[], object], seconds: float, device: str) -> float
 
 
 def rates_of(launches: Sequence[Sequence[tuple[int, float]]], threads: int, device: str) -> list[Rate]:
-    """Join what `measure_rates` gave in every launch: the fastest counts, and how far apart they were is kept."""
+    """Join the results of `measure_rates` of every launch: the fastest counts, and the spread is kept."""
     joined = []
-    for one in zip(*launches, strict=True):
-        size, speeds = one[0][0], [speed for _, speed in one]
+    for measurements in zip(*launches, strict=True):
+        size, speeds = measurements[0][0], [speed for _, speed in measurements]
         joined.append(
             Rate(
                 what="bytes" if size else "operations",

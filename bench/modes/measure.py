@@ -1,4 +1,4 @@
-"""From a bundle, or from nothing but sizes, to a record: verify, find the backends, measure in every mode."""
+"""A measurement from bundle, or model sizes, to record: verify, choose the backends, measure in every mode."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ from export.formats import FORMATS
 if TYPE_CHECKING:
     from bench.models.random_model import RandomModel
 
-MOST = 1_000_000  # rows, slots, candidates or threads: more is a slip
-COPIES = 2.5  # of its weights that a process holds at most, while it loads
+MOST = 1_000_000  # rows, slots, candidates or threads: more is taken for a mistake
+COPIES = 2.5  # the most memory of a process while it loads, in sizes of its weights
 
 
 def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
     """Measure the bundle at `path`. It is verified first: a file that fails is not timed.
 
     Raises:
-        InputError: a backend or signature is not known, or a number does not make sense.
+        InputError: a backend or signature is unknown, or a number is out of bounds.
         CheckError: the bundle fails verification, or the reference breaks.
     """
     check_config(config)
-    read_manifest(path).signature(config.signature)  # refuses one that is not there
+    read_manifest(path).signature(config.signature)  # refuses a missing one
     for _ in verify_bundle(path, tell):
         pass
     return _measure([path], config, tell)
 
 
 def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
-    """Measure models with random weights, exported for the occasion; which is their proof."""
+    """Measure models with random weights, exported for the measurement; the export proves them."""
     from bench.models.random_model import (
         write_random_run,  # a command of its own, which a package must not import first
     )
@@ -82,19 +82,21 @@ def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tel
 
 
 def _formats_of(config: BenchConfig) -> tuple[str, ...]:
-    """The formats, of those that are exported by default, that the backends of `config` read; one where none does."""
+    """Return the formats, of those that are exported by default, that the backends of `config` read; one where none
+    does.
+    """
     kinds = {name.partition("-")[0] for name in config.backends}
     kinds |= {"onnxruntime"} if "openvino" in kinds else set()
     default = ExportSettings().formats
     read = [name for name in default if FORMATS.find(name).backend in kinds or "all" in kinds]
-    return tuple(read or ("torchscript",))  # the quickest to write
+    return tuple(read or ("torchscript",))  # the fastest to write
 
 
 def check_config(config: BenchConfig) -> None:
-    """Refuse what cannot be measured, all at once.
+    """Refuse settings that cannot be measured, all in one message.
 
     Raises:
-        InputError: names each offending value and what would do.
+        InputError: the message lists each wrong value with its bounds.
     """
     offences = []
     try:
@@ -122,24 +124,24 @@ def check_config(config: BenchConfig) -> None:
             f"launches={config.launches} of rounds={config.rounds} are too few to say how sure a number is; "
             "give 2 launches or more of 1 round or more"
         )
-    given = config.model_dump()
+    settings = config.model_dump()
     offences += [
-        f"{name}={given[name]} must be above 0 and at most 600"
+        f"{name}={settings[name]} must be above 0 and at most 600"
         for name in ("round_seconds", "load_seconds", "speed_seconds")
-        if not 0 < given[name] <= 600
+        if not 0 < settings[name] <= 600
     ]
     offences += [
-        f"{name}={given[name]} must be 1 or more, and at most {MOST:,}"
+        f"{name}={settings[name]} must be 1 or more, and at most {MOST:,}"
         for name in ("min_arrivals", "bisection_steps", "warm_windows")
-        if not 1 <= given[name] <= MOST
+        if not 1 <= settings[name] <= MOST
     ]
     if not MIN_POOL <= config.max_pool <= MOST:
         offences.append(f"max_pool={config.max_pool} must be {MIN_POOL} or more, and at most {MOST:,}")
     if not 0 < config.soak_seconds <= 7 * 24 * 3600:
         offences.append(f"soak_seconds={config.soak_seconds} must be above 0 and at most a week, 604800")
-    if not all(0 < one < math.inf for one in (*config.rates, config.clients, config.budget_ms)):
-        told = f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms}"
-        offences.append(f"{told} must be above 0 and finite")
+    if not all(0 < number < math.inf for number in (*config.rates, config.clients, config.budget_ms)):
+        settings_text = f"rates={list(config.rates)}, clients={config.clients}, budget_ms={config.budget_ms}"
+        offences.append(f"{settings_text} must be above 0 and finite")
     if offences:
         raise InputError("; ".join(offences))
 
@@ -160,11 +162,11 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
             subjects.append(Subject(bundle=path.name, model=contest.bundle.manifest.model))
             for threads in config.threads:
                 if {"latency", "surface"} & set(config.modes):
-                    rows, found = measure_latency(contest, threads)
-                    latency, rates = latency + rows, rates + found
+                    rows, new_rates = measure_latency(contest, threads)
+                    latency, rates = latency + rows, rates + new_rates
                 if "load" in config.modes:
-                    some, limit = measure_load(contest, threads)
-                    load, limits = load + some, limits + limit
+                    new_rows, new_limits = measure_load(contest, threads)
+                    load, limits = load + new_rows, limits + new_limits
                 if "cold" in config.modes:
                     cold += measure_cold(contest, threads)
                 if "soak" in config.modes:
@@ -178,9 +180,9 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
         config=config,
         environment=environment,
         rates=tuple(rates),
-        latency=tuple(row for row in latency if config.asked(row.backend)),
-        load=tuple(row for row in load if config.asked(row.backend)),
-        load_limits=tuple(row for row in limits if config.asked(row.backend)),
+        latency=tuple(row for row in latency if config.is_requested(row.backend)),
+        load=tuple(row for row in load if config.is_requested(row.backend)),
+        load_limits=tuple(row for row in limits if config.is_requested(row.backend)),
         cold=tuple(cold),
         soak=tuple(soak),
         unavailable=unavailable,
@@ -190,13 +192,13 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
 
 @contextmanager
 def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
-    """Find who can be measured on a bundle; files of the opponents are there as long as the context."""
+    """Choose the backends that can be measured on a bundle; files of the opponents exist as long as the context."""
     bundle = open_bundle(path)
     names = tuple(name for name in OPPONENTS.names if config.peers or name in config.backends)
     own = tuple(name for name in config.backends if name not in OPPONENTS)
-    wanted = find_backends((REFERENCE,)) | (find_backends(own) if own else {})
-    unavailable = {name: reason for name, one in wanted.items() if (reason := one.missing(bundle))}
-    backends = {name: one for name, one in wanted.items() if name not in unavailable}
+    requested = find_backends((REFERENCE,)) | (find_backends(own) if own else {})
+    unavailable = {name: reason for name, backend in requested.items() if (reason := backend.missing(bundle))}
+    backends = {name: backend for name, backend in requested.items() if name not in unavailable}
     _require_memory(len(backends) + len(names), weight_bytes(path))
     with temporary_folder() as folder:
         if names:

@@ -14,14 +14,14 @@ from bench.record.record import REFERENCE, Case, LoadLimit, LoadRow, Parity
 from bench.record.statistics import Floats, Interval, mean_of_launches, percentile
 
 SHARES = (0.25, 0.5, 0.75, 0.9)
-SHARE_OF_CAPACITY = 1.2  # where the search for the limit begins: nobody serves more than one call after the other
+SHARE_OF_CAPACITY = 1.2  # where the search for the limit begins: one call after the other is the capacity
 CAPACITY_S = 0.3
 BUDGETS_UNTIL_GIVEN_UP = 50
 
 
 @dataclass
 class _Gathered:
-    """What has been gathered of one backend in one case so far: by rate, and the limit of every launch."""
+    """The results of one backend in one case so far: by rate, and the limit of every launch."""
 
     served: dict[float, list[Served]] = field(default_factory=lambda: defaultdict(list))
     limits: list[float] = field(default_factory=list)
@@ -29,7 +29,7 @@ class _Gathered:
 
 
 def measure_load(contest: Contest, threads: int) -> tuple[list[LoadRow], list[LoadLimit]]:
-    """Try the rates of the config on every backend, in every launch, and look for its limit."""
+    """Run every backend at the rates of the config, in every launch, and search for its limit."""
     cases = contest.cases(threads)
     gathered = {case: {name: _Gathered() for name in contest.backends} for case in cases}
     rates: dict[Case, tuple[float, ...]] = {}
@@ -41,8 +41,8 @@ def measure_load(contest: Contest, threads: int) -> tuple[list[LoadRow], list[Lo
     rows, limits = [], []
     for case in cases:
         for name in contest.backends:
-            one = gathered[case][name]
-            rows += [_row(contest, case, name, rate, served) for rate, served in sorted(one.served.items())]
+            results = gathered[case][name]
+            rows += [_row(contest, case, name, rate, served) for rate, served in sorted(results.served.items())]
             limits.append(
                 LoadLimit(
                     backend=name,
@@ -51,9 +51,9 @@ def measure_load(contest: Contest, threads: int) -> tuple[list[LoadRow], list[Lo
                     exact=contest.backends[name].exact,
                     clients=contest.config.clients,
                     budget_ms=contest.config.budget_ms,
-                    rate_per_s=_not_negative(mean_of_launches(np.array(one.limits))),
-                    launches_per_s=tuple(one.limits),
-                    parity=worst_parity(one.parity),
+                    rate_per_s=_not_negative(mean_of_launches(np.array(results.limits))),
+                    launches_per_s=tuple(results.limits),
+                    parity=worst_parity(results.parity),
                 )
             )
     return rows, limits
@@ -80,7 +80,7 @@ def _launch(
         capacity[name] = config.clients * 1e6 / float(worker.measure(0, CAPACITY_S)[0].mean())
 
     contest.each(workers, warm_up, list(workers))
-    tried = rates.setdefault(
+    rates_to_try = rates.setdefault(
         case, config.rates or tuple(float(f"{share * capacity[REFERENCE]:.3g}") for share in SHARES)
     )
 
@@ -89,12 +89,12 @@ def _launch(
         seed = config.seed + 1000 * launch + number
         return Arrivals(rate, config.load_seconds, config.clients, seed, give_up_s, config.min_arrivals)
 
-    for number, rate in enumerate(tried):
-        asked = arrivals(rate, number)
+    for number, rate in enumerate(rates_to_try):
+        schedule = arrivals(rate, number)
 
-        def serve(name: str, worker: Worker, asked: Arrivals = asked) -> None:
-            contest.tell(f"load, {case}: {asked.rate_per_s:,.0f}/s on {name}")
-            gathered[name].served[asked.rate_per_s].append(worker.load(asked))
+        def serve(name: str, worker: Worker, schedule: Arrivals = schedule) -> None:
+            contest.tell(f"load, {case}: {schedule.rate_per_s:,.0f}/s on {name}")
+            gathered[name].served[schedule.rate_per_s].append(worker.load(schedule))
 
         contest.each(workers, serve, list(workers))
 
@@ -112,8 +112,8 @@ def _launch(
 
 
 def _row(contest: Contest, case: Case, name: str, rate: float, served: list[Served]) -> LoadRow:
-    late = np.concatenate([one.late_us for one in served])
-    launches = [one.latencies_us for one in served]
+    late = np.concatenate([outcome.late_us for outcome in served])
+    launches = [outcome.latencies_us for outcome in served]
     return LoadRow(
         backend=name,
         case=case,
@@ -121,19 +121,19 @@ def _row(contest: Contest, case: Case, name: str, rate: float, served: list[Serv
         clients=contest.config.clients,
         p50_us=_percentile(launches, 0.5),
         p99_us=_percentile(launches, 0.99),
-        answered_per_s=float(np.mean([one.answered_per_s for one in served])),
+        answered_per_s=float(np.mean([outcome.answered_per_s for outcome in served])),
         late_us=float(np.percentile(late, 99)) if len(late) else 0.0,
         latencies_us=tuple(
-            tuple(value if np.isfinite(value) else None for value in one.round(1).tolist()) for one in launches
+            tuple(value if np.isfinite(value) else None for value in launch.round(1).tolist()) for launch in launches
         ),
     )
 
 
-def _not_negative(one: Interval) -> Interval:
-    return one.model_copy(update={"low": max(one.low, 0.0)})
+def _not_negative(interval: Interval) -> Interval:
+    return interval.model_copy(update={"low": max(interval.low, 0.0)})
 
 
 def _percentile(launches: list[Floats], share: float) -> Interval | None:
-    if any(np.isinf(np.quantile(one, share, method="higher")) for one in launches):
+    if any(np.isinf(np.quantile(latencies, share, method="higher")) for latencies in launches):
         return None
     return percentile(launches, share)

@@ -1,4 +1,4 @@
-"""Soak: what becomes of a backend that is asked by many threads for a long time (see `bench.harness.closed_loop`)."""
+"""Soak: each backend under many threads for a long time (see `bench.harness.closed_loop`)."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from bench.record.statistics import change, verdict
 
 
 def measure_soak(contest: Contest, threads: int) -> list[SoakRow]:
-    """Soak every backend that was asked for, one after the other, each in a process of its own."""
+    """Soak every requested backend, one after the other, each in a process of its own."""
     config = contest.config
     rows = []
     for name, backend in list(contest.backends.items()):
-        if backend.peer or not config.asked(name):
+        if backend.peer or not config.is_requested(name):
             continue
         contest.tell(f"soaking {name}: {config.clients} threads for {config.soak_seconds:g} s")
         with contest.tolerant(name), contest.worker(name, threads, config.clients, steady=False) as worker:
             worker.wait()
-            found = worker.soak(config.clients, config.soak_seconds)
-            rows.append(_row(name, contest.bundle.manifest.items.count, threads, config.clients, found))
+            soaked = worker.soak(config.clients, config.soak_seconds)
+            rows.append(_row(name, contest.bundle.manifest.items.count, threads, config.clients, soaked))
     return rows
 
 
-def _row(name: str, num_items: int, threads: int, clients: int, found: Soaked) -> SoakRow:
-    earlier, later = np.array_split(np.array([one.p99_us for one in found.windows]), 2)
+def _row(name: str, num_items: int, threads: int, clients: int, soaked: Soaked) -> SoakRow:
+    earlier, later = np.array_split(np.array([window.p99_us for window in soaked.windows]), 2)
     speed = change(later, earlier)
     return SoakRow(
         backend=name,
         num_items=num_items,
         threads=threads,
         clients=clients,
-        wrong=found.wrong,
-        failure=found.failure,
-        same_bits=found.same_bits,
-        growth=found.growth,
+        wrong=soaked.wrong,
+        failure=soaked.failure,
+        same_bits=soaked.same_bits,
+        growth=soaked.growth,
         tail_speed=speed,
         tail_verdict=verdict(speed),
-        windows=tuple(found.windows),
+        windows=tuple(soaked.windows),
     )

@@ -1,4 +1,4 @@
-"""The record: what a measurement says, its statistics, and the machine."""
+"""The record: the results of a measurement, their statistics, and the machine."""
 
 from bench.record.environment import describe
 from bench.record.record import BenchConfig, BenchRecord, read_record

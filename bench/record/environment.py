@@ -31,7 +31,7 @@ ALLOCATOR = {
 
 
 def describe(threads: tuple[int, ...]) -> dict[str, Any]:
-    """Record CPU, cores, frequency, libraries, threads and load, for JSON; none for what is not told."""
+    """Record CPU, cores, frequency, libraries, threads and load, for JSON; None where the system does not report it."""
     fields, flags, memory = cpu_fields(), cpu_flags(), memory_bytes()
     return {
         "cpu": cpu_model(),
@@ -61,7 +61,7 @@ def describe(threads: tuple[int, ...]) -> dict[str, Any]:
 
 
 def measure_overhead() -> float:
-    """Microseconds that the clock and a session add to a call that does nothing: the median of many."""
+    """Measure the microseconds that the clock and a session add to a call that does nothing: the median of many."""
     spec = TensorSpec(name="items", dtype="int64", shape=("batch",))
     nothing = Signature(name="encode_user", ids="index", inputs=(spec,), outputs=(spec,))
     session = TorchSession(nothing, lambda items: items)

@@ -15,30 +15,30 @@ SCHEMA_VERSION = 2
 REFERENCE = "eager"
 NOT_EQUAL = "not equal"
 Mode = Literal["latency", "surface", "load", "cold", "soak"]
-MAY_GROW = 0.01  # of the memory, in a soak
+MAY_GROW = 0.01  # allowed growth of memory in a soak
 MAX_POOL = 128  # different calls of a case
 Cache = Literal["warm", "dropped"]
 
 
 class BenchConfig(Frozen):
-    """What is measured and for how long.
+    """The settings of a measurement: what is measured and for how long.
 
     Attributes:
-        backends: names, see `bench.contestants.backends`; one that is named twice is measured twice. Opponents may be
-            among them.
+        backends: names, see `bench.contestants.backends`; a repeated name is measured twice. Opponents may be among
+            them.
         peers: measure all opponents, see `bench.contestants.peers`.
         modes: `latency` (closed loop), `surface` (the same over a grid), `load` (open loop), `cold` (first answer),
-            `soak` (threads over one session for long).
+            `soak` (threads over one session for a long time).
         batch_sizes: rows a call. `lengths`: slots of a history, 0 for the measured mix. `candidates`: a row, of
             `score_candidates`. `threads`: of every backend. Each combination is a case.
-        launches: how often every backend starts as a new process.
-        rounds: how often the backends take turns in each launch, `round_seconds` each.
-        rates: arrivals a second in `load`; none for a quarter, half, three quarters and nine tenths of what eager does.
-        clients: threads that call one session in `load` and `soak`. `budget_ms`: what p99 must keep under in `load`.
-            `load_seconds`: how long a rate is tried, with at least `min_arrivals` calls, enough of them for a p99.
-            `bisection_steps` of the search for the highest rate. `soak_seconds`: how long each backend is soaked.
-        warm_windows: windows of `round_seconds` after which a backend whose median does not stand still is measured all
-            the same. `speed_seconds`: how long each kernel runs that measures the machine's own speed.
+        launches: the number of fresh processes of every backend.
+        rounds: the turns of every backend in each launch, `round_seconds` each.
+        rates: arrivals a second in `load`; by default a quarter, half, three quarters and nine tenths of eager's.
+        clients: threads that call one session in `load` and `soak`. `budget_ms`: the highest p99 allowed in `load`.
+            `load_seconds`: of each rate, with at least `min_arrivals` calls, enough of them for a p99.
+            `bisection_steps` of the search for the highest rate. `soak_seconds`: of each backend.
+        warm_windows: windows of `round_seconds` after which a backend is measured although its median still changes.
+            `speed_seconds`: of each kernel that measures the machine's own speed.
         max_pool: different calls of a case, at most (`bench.harness.cases.pool_size`).
     """
 
@@ -65,13 +65,15 @@ class BenchConfig(Frozen):
     max_pool: int = MAX_POOL
     seed: int = 0
 
-    def asked(self, name: str) -> bool:
-        """Whether a backend was asked for: the reference is measured in some modes only to compare the others with."""
+    def is_requested(self, name: str) -> bool:
+        """Return whether a backend was requested: some modes measure the reference only to compare the others with
+        it.
+        """
         return name != REFERENCE or bool({REFERENCE, "all"} & set(self.backends))
 
 
 class Case(Frozen):
-    """What is called: a point of the grid. `length` 0 is the measured mix, `candidates` 0 where none are asked for."""
+    """A point of the grid of calls. `length` 0 is the measured mix, `candidates` 0 where the signature has none."""
 
     num_items: int
     threads: int
@@ -88,7 +90,8 @@ class Case(Frozen):
 
 
 class Parity(Frozen):
-    """How close the answers to the timed inputs came to eager float32 on the CPU; `failure` says what breaks parity.
+    """The difference of the answers to the timed inputs from eager float32 on the CPU; `failure` says what breaks
+    parity.
 
     `max_error` is relative to the largest score, none where an answer is not finite or has another shape.
     """
@@ -103,14 +106,14 @@ class LatencyRow(Frozen):
 
     Attributes:
         peer: an opponent, built from the same weights.
-        exact: it is meant to be equal; where it is not, the command fails.
+        exact: its answers should equal eager's; if not, the command fails.
         floor_us: the least time that the bytes and operations of a call can take on this machine
-            (`bench.modes.limits`); none where a right answer came faster, which shows that the machine's speed was
-            measured too low.
+            (`bench.modes.limits`); None where a correct backend is faster, which shows that the machine's speed
+            was measured too low.
         to_eager, to_best: how many times faster than eager and than `best`, the fastest other backend with right
             answers. A verdict is `not equal` where the answers are wrong: then the speed is of no use.
-        settled: the median stood still before anything was counted.
-        pool: how many different inputs there are. Call i of round r of launch l had the input
+        settled: the median was stable before anything was counted.
+        pool: the number of different inputs. Call i of round r of launch l had the input
             `first_input(l, r, pool) + i`, modulo `pool` (`bench.harness.cases`).
         samples_us: of each launch, of each round, of each call, by the clock of the host.
         device_us: the same by the events of the device, where there is one.
@@ -136,16 +139,16 @@ class LatencyRow(Frozen):
 
     @property
     def of_floor(self) -> float | None:
-        """The share of the floor: 1 is as fast as the machine allows."""
+        """The share of the roofline (`floor_us`) in p50: 1 is as fast as the machine allows."""
         return None if self.floor_us is None else self.floor_us / self.latency.p50_us.value
 
 
 class LoadRow(Frozen):
     """One backend under Poisson arrivals at `rate_per_s`. Latency counts from the arrival that was intended.
 
-    A percentile is none where the calls could not be kept up with. `late_us` is how much too late the harness itself
-    began a call that did not have to wait (p99). `latencies_us` has a tuple a launch, in order of arrival, with none
-    for calls that were given up.
+    A percentile is None where the backend fell behind. `late_us` is the delay of the harness itself for a call that did
+    not have to wait (p99). `latencies_us` has a tuple a launch, in order of arrival, with None for calls that were
+    given up.
     """
 
     backend: str
@@ -174,7 +177,7 @@ class LoadLimit(Frozen):
 
 
 class ColdRow(Frozen):
-    """From the start of a process to its first answer, milliseconds, and the most memory it held.
+    """The time from the start of a process to its first answer, milliseconds, and its peak memory.
 
     `start_ms` is the interpreter, `imports_ms` the libraries, `load_ms` the model, `answer_ms` the first call.
     """
@@ -195,7 +198,7 @@ class ColdRow(Frozen):
 
 
 class SoakWindow(Frozen):
-    """A stretch of a soak; `memory_mb` is what the process held in the end, where the system tells."""
+    """A stretch of a soak; `memory_mb` is the memory of the process at its end, where the system reports it."""
 
     calls: int
     p50_us: float
@@ -207,9 +210,9 @@ class SoakRow(Frozen):
     """One backend called by `clients` threads over one session, without a pause, after a warm-up.
 
     Attributes:
-        wrong: calls whose answer was not equal to the golden one (see `export.compare`); `failure` tells of one.
-        same_bits: calls that gave the very bits that the first call with the same input gave, those of the warm-up too.
-        growth: of memory since the warm-up, 0.01 for 1 %; none where the system does not tell it.
+        wrong: calls whose answer was not equal to the golden one (see `export.compare`); `failure` describes one.
+        same_bits: calls with the same bits as the first call with the same input, those of the warm-up included.
+        growth: of memory since the warm-up, 0.01 for 1 %; None where the system does not report it.
         tail_speed: p99 of the earlier windows over that of the later ones: below 1 where calls became slower.
     """
 
@@ -227,13 +230,13 @@ class SoakRow(Frozen):
 
     @property
     def calls(self) -> int:
-        return sum(one.calls for one in self.windows)
+        return sum(window.calls for window in self.windows)
 
 
 class Rate(Frozen):
-    """What this machine can do with `threads`: of a working set of so many bytes, how many a second are moved.
+    """A rate of this machine with `threads`: bytes a second moved, of a working set of so many bytes.
 
-    `spread` is between the slowest and the fastest launch: how much the machine itself changed.
+    `spread` is the difference between the slowest and the fastest launch: the change of the machine itself.
     """
 
     what: Literal["bytes", "operations"]
@@ -245,14 +248,16 @@ class Rate(Frozen):
 
 
 class Subject(Frozen):
-    """What was measured: a bundle and its model."""
+    """The subject of a measurement: a bundle and its model."""
 
     bundle: str
     model: BSTConfig
 
 
 class BenchRecord(Frozen):
-    """All that was measured, with what is needed to judge it. `unavailable` says of a backend why it is not there."""
+    """All results of a measurement, with what is needed to judge them. `unavailable` has the reason for each backend
+    that is missing.
+    """
 
     schema_version: int
     date: str
@@ -270,17 +275,17 @@ class BenchRecord(Frozen):
 
     @property
     def failures(self) -> list[str]:
-        """What must not be: wrong answers of backends that are meant to be right, and backends that broke."""
-        found = [f"{row.backend} at {row.case}: {row.parity.failure}" for row in self.latency if _fails(row)]
-        found += [f"{row.backend} under load: {row.parity.failure}" for row in self.load_limits if _fails(row)]
-        found += [f"{row.backend}, started cold: {row.parity.failure}" for row in self.cold if _fails(row)]
-        found += [f"{row.backend}, soaked: {row.wrong:,} wrong, {row.failure}" for row in self.soak if row.wrong]
-        found += [
+        """The failures of a measurement: wrong answers of backends that should be right, and backends that broke."""
+        messages = [f"{row.backend} at {row.case}: {row.parity.failure}" for row in self.latency if _fails(row)]
+        messages += [f"{row.backend} under load: {row.parity.failure}" for row in self.load_limits if _fails(row)]
+        messages += [f"{row.backend}, started cold: {row.parity.failure}" for row in self.cold if _fails(row)]
+        messages += [f"{row.backend}, soaked: {row.wrong:,} wrong, {row.failure}" for row in self.soak if row.wrong]
+        messages += [
             f"{row.backend}, soaked: memory grew by {row.growth:.1%}, {MAY_GROW:.0%} is allowed"
             for row in self.soak
             if row.growth is not None and row.growth > MAY_GROW
         ]
-        return found + [f"{name} broke: {self.unavailable[name]}" for name in self.broken]
+        return messages + [f"{name} broke: {self.unavailable[name]}" for name in self.broken]
 
     def to_dict(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -291,7 +296,7 @@ def _fails(row: LatencyRow | LoadLimit | ColdRow) -> bool:
 
 
 def read_record(path: Path) -> BenchRecord:
-    """Read what `bst bench --json` wrote.
+    """Read a file of `bst bench --json`.
 
     Raises:
         InputError: the file is missing, is not such a record, or is of another schema.
@@ -299,12 +304,14 @@ def read_record(path: Path) -> BenchRecord:
     if not path.is_file():
         raise InputError(f"{path} is not there; give a file that `bst bench --json` wrote")
     values = read_json(path, "a place of records", DATA_BYTES)
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    if found != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; measure again")
+    schema_version = values.get("schema_version") if isinstance(values, dict) else None
+    if schema_version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version={schema_version!r}, this version reads {SCHEMA_VERSION}; measure again"
+        )
     return validated(BenchRecord, values, str(path))
 
 
 def record_schema() -> dict[str, Any]:
-    """The JSON Schema of a record, as `docs/reference/bench.schema.json` publishes it."""
+    """Return the JSON Schema of a record, as `docs/reference/bench.schema.json` publishes it."""
     return json_schema(BenchRecord, "what `bst bench --json` writes", SCHEMA_VERSION)

@@ -33,12 +33,12 @@ class Latency(Frozen):
     """Latency of one backend in one case, microseconds a call, over the calls of all launches together.
 
     Attributes:
-        p50_us, p95_us, p99_us, p999_us: percentiles; none where fewer than one call is expected beyond it.
+        p50_us, p95_us, p99_us, p999_us: percentiles; None where fewer than one call is expected beyond it.
         mean_us: of all calls.
         iqr_us: between the quartiles of all calls: the traffic's own variety and the machine's noise together.
-        noise: the interquartile range of each call over the median of the calls with the same input: what the inputs do
-            not explain; none where no input came REPEATS times.
-        calls: how many.
+        noise: the interquartile range of each call over the median of the calls with the same input: the part that
+            the inputs do not explain; None where no input came REPEATS times.
+        calls: their number.
     """
 
     p50_us: Interval
@@ -55,10 +55,10 @@ def describe_latency(samples: Samples, inputs: Sequence[Sequence[Floats]]) -> La
     """Sum up the calls of a backend in a case; `inputs` has the number of each call's input in the shape of `samples`.
 
     Raises:
-        ValueError: there is only one launch, which says nothing of how they differ.
+        ValueError: there is only one launch, so their spread is unknown.
     """
     launches = [np.concatenate(rounds) for rounds in samples]
-    pooled, of_input = np.concatenate(launches), np.concatenate([one for rounds in inputs for one in rounds])
+    pooled, of_input = np.concatenate(launches), np.concatenate([numbers for rounds in inputs for numbers in rounds])
     low, high = np.percentile(pooled, [25, 75])
     own = [pooled[of_input == number] for number in np.unique(of_input)]
     relative = [calls / np.median(calls) for calls in own if len(calls) >= REPEATS]
@@ -80,10 +80,10 @@ def describe_latency(samples: Samples, inputs: Sequence[Sequence[Floats]]) -> La
 
 
 def percentile(launches: Sequence[Floats], share: float) -> Interval:
-    """The percentile of all calls together, with a bootstrap interval over launches.
+    """Estimate the percentile of all calls together, with a bootstrap interval over launches.
 
-    Calls of one launch share where its memory came to lie and what disturbed it: they are no independent witnesses, so
-    launches are resampled whole (a cluster bootstrap; Davison & Hinkley 1997, section 3.8). The interval is the
+    Calls of one launch share its memory layout and its disturbances, so they are not independent, and launches are
+    resampled whole (a cluster bootstrap; Davison & Hinkley 1997, section 3.8). The interval is the
     estimate times or over exp(t s), with s the bootstrap standard error of its logarithm, widened by sqrt(n / (n - 1))
     and Student's t for n - 1 degrees of freedom: a percentile interval of few clusters is far too narrow (Hesterberg
     2015, "What Teachers Should Know about the Bootstrap", section 3.2).
@@ -98,41 +98,41 @@ def percentile(launches: Sequence[Floats], share: float) -> Interval:
     order = np.argsort(values, kind="stable")
     values, launch = values[order], np.repeat(np.arange(n), [len(calls) for calls in launches])[order]
     counts, weights = _resamples(n)
-    found = np.empty(len(counts))
+    logs = np.empty(len(counts))
     for place, count in enumerate(counts):
         below = np.cumsum(count[launch])
-        found[place] = np.log(values[np.searchsorted(below, share * below[-1])])
-    mean = float(weights @ found)
-    error = float(np.sqrt(weights @ (found - mean) ** 2 * n / (n - 1)))
+        logs[place] = np.log(values[np.searchsorted(below, share * below[-1])])
+    mean = float(weights @ logs)
+    error = float(np.sqrt(weights @ (logs - mean) ** 2 * n / (n - 1)))
     value, width = float(np.quantile(values, share)), _student(n) * error
     return Interval(value=value, low=value * float(np.exp(-width)), high=value * float(np.exp(width)))
 
 
 def _resamples(n: int) -> tuple[NDArray[np.int64], Floats]:
-    """How often each of `n` launches is drawn, int64 `[resamples, n]`, and the probability of each such draw."""
+    """Return how often each of `n` launches is drawn, int64 `[resamples, n]`, and the probability of each such draw."""
     if n > EXACT_UP_TO:
         drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
         return drawn, np.full(RESAMPLES, 1 / RESAMPLES)
-    counts = np.array([np.bincount(one, minlength=n) for one in combinations_with_replacement(range(n), n)])
+    counts = np.array([np.bincount(launches, minlength=n) for launches in combinations_with_replacement(range(n), n)])
     ways = [factorial(n) / prod(factorial(times) for times in row) for row in counts.tolist()]
     return counts, np.array(ways) / n**n
 
 
 def speedup(base: Samples, other: Samples) -> Interval:
-    """How many times faster `other` is than `base`: the geometric mean over launches.
+    """Estimate how many times as fast `other` is as `base`: the geometric mean over launches.
 
-    Within a launch it is the median over rounds of the ratio of the two medians, each over the calls that both made: in
-    a round all backends get the same inputs in the same order, and the faster one gets further.
+    Within a launch it is the median over rounds of the ratio of the two medians, each over the inputs of both: in a
+    round all backends get the same inputs in the same order, and the faster one gets further.
     """
     logs = mean_of_launches(np.log(launch_ratios(base, other)))
     return Interval(value=float(np.exp(logs.value)), low=float(np.exp(logs.low)), high=float(np.exp(logs.high)))
 
 
 def launch_ratios(base: Samples, other: Samples) -> Floats:
-    """The ratio of `speedup` for each launch: float64 `[launches]`."""
+    """Return the ratio of `speedup` for each launch: float64 `[launches]`."""
     return np.array(
         [
-            np.median([_ratio(one, two) for one, two in zip(rounds, theirs, strict=True)])
+            np.median([_ratio(own, other_round) for own, other_round in zip(rounds, theirs, strict=True)])
             for rounds, theirs in zip(base, other, strict=True)
         ]
     )
@@ -144,19 +144,20 @@ def _ratio(base: Floats, other: Floats) -> float:
 
 
 def change(before: Floats, after: Floats) -> Interval:
-    """How many times as large a number is, from one value a launch before and after, `[launches]` each and positive.
+    """Estimate how many times as large a number has become, from one value a launch before and after, `[launches]` each
+    and positive.
 
     The launches were not measured together, so their variances add (Welch 1947).
 
     Raises:
         ValueError: there is only one launch on either side.
     """
-    one, two = np.log(before), np.log(after)
-    if min(len(one), len(two)) < 2:
-        raise ValueError(f"{min(len(one), len(two))} launch gives no interval; measure 2 or more")
-    variances = np.array([one.var(ddof=1) / len(one), two.var(ddof=1) / len(two)])
-    value, total = float(two.mean() - one.mean()), float(variances.sum())
-    freedom = total**2 / float((variances**2 / [len(one) - 1, len(two) - 1]).sum()) if total else 1.0
+    old, new = np.log(before), np.log(after)
+    if min(len(old), len(new)) < 2:
+        raise ValueError(f"{min(len(old), len(new))} launch gives no interval; measure 2 or more")
+    variances = np.array([old.var(ddof=1) / len(old), new.var(ddof=1) / len(new)])
+    value, total = float(new.mean() - old.mean()), float(variances.sum())
+    freedom = total**2 / float((variances**2 / [len(old) - 1, len(new) - 1]).sum()) if total else 1.0
     width = _student(int(freedom) + 1) * total**0.5
     return Interval(value=float(np.exp(value)), low=float(np.exp(value - width)), high=float(np.exp(value + width)))
 
@@ -169,10 +170,10 @@ def verdict(ratio: Interval) -> str:
 
 
 def mean_of_launches(values: Floats) -> Interval:
-    """Mean of one value a launch, with Student's t interval.
+    """Estimate the mean of one value a launch, with Student's t interval.
 
     Raises:
-        ValueError: there is only one launch, which says nothing of how they differ.
+        ValueError: there is only one launch, so their spread is unknown.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} launch gives no interval; measure 2 or more")

@@ -13,10 +13,10 @@ from bench.record.statistics import Interval
 
 @dataclass(frozen=True)
 class Column:
-    """A head, what stands under it, and whether that is a number.
+    """A column: its head, the text of its cells, and whether they are numbers.
 
-    `rank` says how much a reader needs it: a terminal that is too narrow goes without the columns of the highest rank,
-    all of that rank together; those of rank 0 always stay. `kind` is how a page marks a cell: `good`, `bad` or not.
+    `rank` orders columns by need: a terminal that is too narrow leaves out the columns of the highest rank, all of that
+    rank together; those of rank 0 always stay. `kind` is the mark of a cell on a page: `good`, `bad` or none.
     """
 
     head: str
@@ -39,47 +39,48 @@ def micro(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def spread(one: Interval) -> str:
-    """Half the width of the interval, relative to the value."""
-    return f"{(one.high - one.low) / 2 / one.value:.0%}" if one.value else ""
+def spread(interval: Interval) -> str:
+    """Return half the width of the interval, relative to the value."""
+    return f"{(interval.high - interval.low) / 2 / interval.value:.0%}" if interval.value else ""
 
 
-def bounds(one: Interval | None, number: Callable[[float], str] = micro) -> str:
-    return "-" if one is None else f"{number(one.low)}-{number(one.high)}"
+def bounds(interval: Interval | None, number: Callable[[float], str] = micro) -> str:
+    return "-" if interval is None else f"{number(interval.low)}-{number(interval.high)}"
 
 
-def times(one: Interval | None) -> str:
-    """How many times, with its interval."""
-    return "-" if one is None else f"{one.value:.2f} ({bounds(one, '{:.2f}'.format)})"
+def times(interval: Interval | None) -> str:
+    """Write how many times, with its interval."""
+    return "-" if interval is None else f"{interval.value:.2f} ({bounds(interval, '{:.2f}'.format)})"
 
 
-def _time(one: Interval | None) -> str:
-    return "-" if one is None else f"{micro(one.value)} ({bounds(one)})"
+def _time(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{micro(interval.value)} ({bounds(interval)})"
 
 
-def _short(one: Interval | None) -> str:
-    return "-" if one is None else f"{one.value:.2f} +-{spread(one)}"
+def _short(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.value:.2f} +-{spread(interval)}"
 
 
-def _tail(one: Interval | None) -> str:
-    return "-" if one is None else micro(one.value)
+def _tail(interval: Interval | None) -> str:
+    return "-" if interval is None else micro(interval.value)
 
 
 def _median(row: SoakRow, name: str) -> float:
-    return median(getattr(one, name) for one in row.windows)
+    return median(getattr(window, name) for window in row.windows)
 
 
-def _told(value: float | None, form: str) -> str:
+def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _parity(one: Parity) -> str:
-    error = "-" if one.max_error is None else f"{one.max_error:.0e}"
-    return f"WRONG {error}" if one.failure else error
+def _parity(parity: Parity) -> str:
+    error = "-" if parity.max_error is None else f"{parity.max_error:.0e}"
+    return f"WRONG {error}" if parity.failure else error
 
 
-def _right(one: Parity) -> str:
-    return f"{'WRONG' if one.failure else 'right'} ({'no number' if one.max_error is None else f'{one.max_error:.0e}'})"
+def _right(parity: Parity) -> str:
+    error = "no number" if parity.max_error is None else f"{parity.max_error:.0e}"
+    return f"{'WRONG' if parity.failure else 'right'} ({error})"
 
 
 def _judged(row: Any) -> str:
@@ -92,7 +93,7 @@ def _case(attribute: str) -> Callable[[LatencyRow | LoadRow | LoadLimit], str]:
 
 BATCH = Column("batch", _case("batch_size"))
 BACKEND = Column("backend", lambda row: row.backend, numeric=False)
-FLOOR = Column("floor", lambda row: "-" if row.of_floor is None else f"{row.of_floor:.0%}", rank=4)
+ROOFLINE = Column("of roofline", lambda row: "-" if row.of_floor is None else f"{row.of_floor:.0%}", rank=4)
 PARITY = Column("parity", lambda row: _parity(row.parity), numeric=False, rank=1, kind=_judged)
 LATENCY = (
     BATCH,
@@ -104,7 +105,7 @@ LATENCY = (
     Column("", lambda row: row.verdict, numeric=False, rank=2),
     Column("to best", lambda row: _short(row.to_best), rank=6),
     Column("", lambda row: row.best_verdict or "-", numeric=False, rank=6),
-    FLOOR,
+    ROOFLINE,
     PARITY,
 )
 # On a page the answer and what is beside it are two tables: the first fits every screen.
@@ -114,7 +115,7 @@ ANSWER = (
     Column("times as fast as eager", lambda row: times(row.to_eager)),
     Column("verdict", lambda row: row.verdict, numeric=False),
     Column("right or wrong", lambda row: _right(row.parity), numeric=False, kind=_judged),
-    Column("share of the limit", FLOOR.cell),
+    Column("share of the roofline", ROOFLINE.cell),
 )
 TAIL = (
     BACKEND,
@@ -141,7 +142,7 @@ LIMITS = (
     BACKEND,
     BATCH,
     Column("budget ms", lambda row: f"{row.budget_ms:g}", rank=3),
-    Column("most arrivals/s", lambda row: f"{row.rate_per_s.value:,.0f}"),
+    Column("max arrivals/s within budget", lambda row: f"{row.rate_per_s.value:,.0f}"),
     Column("95% interval", lambda row: bounds(row.rate_per_s), rank=2),
     PARITY,
 )
@@ -166,9 +167,9 @@ SOAK = (
     Column("p99 us", lambda row: micro(_median(row, "p99_us")), rank=2),
     Column("p99 earlier to later", lambda row: times(row.tail_speed), rank=3),
     Column("", lambda row: row.tail_verdict, numeric=False, rank=3),
-    Column("MB first", lambda row: _told(row.windows[0].memory_mb, ",.1f"), rank=6),
-    Column("MB last", lambda row: _told(row.windows[-1].memory_mb, ",.1f"), rank=6),
-    Column("growth", lambda row: _told(row.growth, "+.2%"), rank=1),
+    Column("MB first", lambda row: _or_dash(row.windows[0].memory_mb, ",.1f"), rank=6),
+    Column("MB last", lambda row: _or_dash(row.windows[-1].memory_mb, ",.1f"), rank=6),
+    Column("growth", lambda row: _or_dash(row.growth, "+.2%"), rank=1),
 )
 SURFACE = (
     Column("items", lambda cell: f"{cell.case.num_items:,}"),

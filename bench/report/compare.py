@@ -16,10 +16,9 @@ from bst.errors import InputError
 
 
 class Change(Frozen):
-    """One number before and after. `ratio` is how many times as good: above 1 is faster, or takes more.
+    """One number before and after. `ratio` is how many times as good: above 1 is faster, or a higher rate.
 
-    `beside_eager` is the same relative to eager of the same record, which a change of the machine as a whole leaves as
-    it is.
+    `beside_eager` is the same relative to eager of the same record, which a change of the machine does not affect.
     """
 
     what: str
@@ -41,56 +40,56 @@ COLUMNS = (
     Column("after", lambda row: micro(row.after), rank=2),
     Column("times as good", lambda row: times(row.ratio)),
     Column("", lambda row: row.verdict, numeric=False),
-    Column("beside eager", lambda row: times(row.beside_eager), rank=3),
+    Column("relative to eager", lambda row: times(row.beside_eager), rank=3),
     Column("parity", lambda row: row.parity, numeric=False, rank=1),
 )
 
 
 def changes_sheet(title: str, changes: Iterable[Change]) -> Sheet:
-    """The changes as a table, those of one case together."""
+    """Lay the changes out as a table, those of one case together."""
     parts: dict[str, list[Change]] = {}
-    for one in changes:
-        parts.setdefault(one.what, []).append(one)
+    for row in changes:
+        parts.setdefault(row.what, []).append(row)
     return Sheet(title, COLUMNS, list(parts.items()))
 
 
 def compare_records(before: BenchRecord, after: BenchRecord) -> list[Change]:
-    """Compare what both records hold: latency, limits under load, cold starts.
+    """Compare the rows of both records: latency, limits under load, cold starts.
 
     Raises:
         InputError: they have nothing in common.
     """
-    found = [*_latency(before, after), *_limits(before, after), *_cold(before, after)]
-    if not found:
+    changes = [*_latency(before, after), *_limits(before, after), *_cold(before, after)]
+    if not changes:
         raise InputError(
             f"nothing is in both records: before {_held(before)}; after {_held(after)}; measure the same cases"
         )
-    return found
+    return changes
 
 
 def differences(before: BenchRecord, after: BenchRecord) -> list[str]:
-    """Say what else is different, which the changes may come from."""
+    """List the other differences between two records, which may explain the changes."""
     old, new = _facts(before), _facts(after)
     lines = [
         f"{name}: {old.get(name)} before, {new.get(name)} after"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-    if [one.model for one in before.subjects] != [one.model for one in after.subjects]:
+    if [subject.model for subject in before.subjects] != [subject.model for subject in after.subjects]:
         lines.append("the models are not of the same sizes")
     for name in type(before.config).model_fields:
-        one, two = getattr(before.config, name), getattr(after.config, name)
-        if one != two:
-            lines.append(f"{name}: {one} before, {two} after")
+        earlier, later = getattr(before.config, name), getattr(after.config, name)
+        if earlier != later:
+            lines.append(f"{name}: {earlier} before, {later} after")
     return lines
 
 
 def _facts(record: BenchRecord) -> dict[str, Any]:
-    """What the environment says, each version and each cache by itself."""
+    """List the facts of the environment, each version and each cache by itself."""
     facts: dict[str, Any] = {}
     for name, value in record.environment.items():
         if isinstance(value, dict):
-            facts |= {f"{name}, {part}": one for part, one in value.items()}
+            facts |= {f"{name}, {part}": version for part, version in value.items()}
         elif name not in ("load_at_start", "harness_overhead_us", "mhz"):
             facts[name] = value
     return facts
@@ -105,63 +104,65 @@ def _latency(before: BenchRecord, after: BenchRecord) -> list[Change]:
     old, new = _by_key(before.latency), _by_key(after.latency)
     changes = []
     for case, name in (key for key in old if key in new):
-        one, two = old[case, name], new[case, name]
-        ratio = change(_medians(two), _medians(one))
+        was, now = old[case, name], new[case, name]
+        ratio = change(_medians(now), _medians(was))
         beside = None
         if name != REFERENCE and all((case, REFERENCE) in rows for rows in (old, new)):
             eager = _samples(old[case, REFERENCE]), _samples(new[case, REFERENCE])
-            beside = change(launch_ratios(eager[0], _samples(one)), launch_ratios(eager[1], _samples(two)))
+            beside = change(launch_ratios(eager[0], _samples(was)), launch_ratios(eager[1], _samples(now)))
         changes.append(
             Change(
                 what=f"p50 us, {case}, {about(case)}",
                 backend=name,
-                before=one.latency.p50_us.value,
-                after=two.latency.p50_us.value,
+                before=was.latency.p50_us.value,
+                after=now.latency.p50_us.value,
                 ratio=ratio,
                 verdict=verdict(ratio),
                 beside_eager=beside,
-                parity=_parity(one.parity.failure, two.parity.failure),
+                parity=_parity(was.parity.failure, now.parity.failure),
             )
         )
     return changes
 
 
 def _limits(before: BenchRecord, after: BenchRecord) -> list[Change]:
-    old = {(one.backend, one.case, one.clients, one.budget_ms): one for one in before.load_limits}
+    old = {(row.backend, row.case, row.clients, row.budget_ms): row for row in before.load_limits}
     changes = []
-    for two in after.load_limits:
-        one = old.get((two.backend, two.case, two.clients, two.budget_ms))
-        if one is not None and min(*one.launches_per_s, *two.launches_per_s) > 0:
-            ratio = change(np.array(one.launches_per_s), np.array(two.launches_per_s))
-            told = {"faster": "takes more", "slower": "takes less"}.get(verdict(ratio), verdict(ratio))
-            what = f"arrivals/s under {two.budget_ms:g} ms, {two.case}, {two.clients} client(s)"
-            values = one.rate_per_s.value, two.rate_per_s.value
-            parity = _parity(one.parity.failure, two.parity.failure)
-            changes.append(_change(what, two.backend, values, ratio, told, parity))
+    for now in after.load_limits:
+        was = old.get((now.backend, now.case, now.clients, now.budget_ms))
+        if was is not None and min(*was.launches_per_s, *now.launches_per_s) > 0:
+            ratio = change(np.array(was.launches_per_s), np.array(now.launches_per_s))
+            judgement = {"faster": "higher rate", "slower": "lower rate"}.get(verdict(ratio), verdict(ratio))
+            what = f"arrivals/s under {now.budget_ms:g} ms, {now.case}, {now.clients} client(s)"
+            values = was.rate_per_s.value, now.rate_per_s.value
+            parity = _parity(was.parity.failure, now.parity.failure)
+            changes.append(_change(what, now.backend, values, ratio, judgement, parity))
     return changes
 
 
 def _cold(before: BenchRecord, after: BenchRecord) -> list[Change]:
-    old = {(one.backend, one.num_items, one.cache): one for one in before.cold}
+    old = {(row.backend, row.num_items, row.cache): row for row in before.cold}
     changes = []
-    for two in after.cold:
-        if one := old.get((two.backend, two.num_items, two.cache)):
-            ratio = change(*(np.array([sum(parts) for parts in each.samples_ms]) for each in (two, one)))
-            what = f"first answer ms, cache {two.cache}, {two.num_items:,} items"
-            values = one.total_ms.value, two.total_ms.value
-            parity = _parity(one.parity.failure, two.parity.failure)
-            changes.append(_change(what, two.backend, values, ratio, verdict(ratio), parity))
+    for now in after.cold:
+        if was := old.get((now.backend, now.num_items, now.cache)):
+            ratio = change(*(np.array([sum(parts) for parts in each.samples_ms]) for each in (now, was)))
+            what = f"first answer ms, cache {now.cache}, {now.num_items:,} items"
+            values = was.total_ms.value, now.total_ms.value
+            parity = _parity(was.parity.failure, now.parity.failure)
+            changes.append(_change(what, now.backend, values, ratio, verdict(ratio), parity))
     return changes
 
 
-def _change(what: str, backend: str, values: tuple[float, float], ratio: Interval, told: str, parity: str) -> Change:
+def _change(
+    what: str, backend: str, values: tuple[float, float], ratio: Interval, judgement: str, parity: str
+) -> Change:
     return Change(
         what=what,
         backend=backend,
         before=values[0],
         after=values[1],
         ratio=ratio,
-        verdict=told,
+        verdict=judgement,
         beside_eager=None,
         parity=parity,
     )

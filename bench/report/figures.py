@@ -24,45 +24,48 @@ KNOWN = {
 }
 LIMIT = "#b3261e"
 OTHERS = [matplotlib.colormaps["tab20"](place) for place in range(20)]
-WIDTH = 4.2  # inches: a phone shows it at four fifths of its size, and a wide screen at a little more than all of it
+WIDTH = 4.2  # inches: a phone shows it at four fifths of its size, and a wide screen a little larger
 TEXT = 9  # points
 PARTS = (("start_ms", "interpreter"), ("imports_ms", "imports"), ("load_ms", "load"), ("answer_ms", "first answer"))
 
 
 def bars(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency of every backend in one case, with intervals, and the floor drawn in."""
+    """Draw the median latency of every backend in one case, with intervals and the roofline."""
     rows = rows[::-1]
     names = [row.backend for row in rows]
     drawn, (axes,) = _blank(0.9 + 0.24 * len(rows))
     p50 = [row.latency.p50_us for row in rows]
     axes.barh(
         range(len(rows)),
-        [one.value for one in p50],
-        xerr=[[one.value - one.low for one in p50], [one.high - one.value for one in p50]],
+        [interval.value for interval in p50],
+        xerr=[
+            [interval.value - interval.low for interval in p50],
+            [interval.high - interval.value for interval in p50],
+        ],
         color=[_colour(name, names) for name in names],
         hatch=["//" if row.parity.failure else "" for row in rows],
         height=0.66,
         error_kw={"elinewidth": 1.2, "ecolor": "#1c2430"},
     )
     axes.set_yticks(range(len(rows)), labels=names)
-    for place, (row, one) in enumerate(zip(rows, p50, strict=True)):
-        told = f" {micro(one.value)}{', wrong' if row.parity.failure else ''}"
-        axes.text(max(one.high, one.value), place, told, va="center", fontsize=TEXT)
+    for place, (row, interval) in enumerate(zip(rows, p50, strict=True)):
+        label = f" {micro(interval.value)}{', wrong' if row.parity.failure else ''}"
+        axes.text(max(interval.high, interval.value), place, label, va="center", fontsize=TEXT)
     floors = [(row.floor_us, place) for place, row in enumerate(rows) if row.floor_us is not None]
-    for floor, place in floors:  # who reads a compact copy of the output layer has a limit of its own
+    for floor, place in floors:  # a backend that reads a compact copy of the output layer has a roofline of its own
         axes.plot([floor, floor], [place - 0.5, place + 0.5], color=LIMIT, linestyle="--", linewidth=1.2)
     if floors:
         floor, place = floors[-1]
-        axes.text(floor, place + 0.5, " the machine's limit", color=LIMIT, fontsize=TEXT, va="bottom")
+        axes.text(floor, place + 0.5, " roofline", color=LIMIT, fontsize=TEXT, va="bottom")
     axes.set_xlabel("microseconds a call", fontsize=TEXT)
-    axes.set_xlim(0, 1.35 * max(one.high for one in p50))  # the numbers stand beyond the bars
+    axes.set_xlim(0, 1.35 * max(interval.high for interval in p50))  # the numbers stand beyond the bars
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return drawn
 
 
 def by_batch(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency by batch size on log axes, with intervals."""
+    """Draw median latency by batch size on log axes, with intervals."""
     drawn, (axes,) = _blank(2.7)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
@@ -74,7 +77,7 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
     for row in rows:
         if row.floor_us is not None:
             floor[row.case.batch_size] = min(row.floor_us, floor.get(row.case.batch_size, row.floor_us))
-    axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color=LIMIT, label="the machine's limit")
+    axes.plot(sorted(floor), [floor[size] for size in sorted(floor)], ":", color=LIMIT, label="roofline")
     axes.set_xscale("log", base=2)
     ticks = sorted({row.case.batch_size for row in rows})
     axes.set_xticks(ticks, labels=list(map(str, ticks)))
@@ -83,7 +86,7 @@ def by_batch(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
-    """Median latency by number of items on log axes, with intervals: a panel for each batch size."""
+    """Draw median latency by number of items on log axes, with intervals: a panel for each batch size."""
     sizes = sorted({row.case.batch_size for row in rows})
     names = list(dict.fromkeys(row.backend for row in rows))
     drawn, panels = _blank(2.7 * len(sizes), len(sizes))
@@ -101,7 +104,7 @@ def by_catalogue(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def parity_beside_speed(rows: Sequence[LatencyRow]) -> Figure:
-    """How far each backend is from eager, beside how fast it is."""
+    """Draw the error of each backend against eager, beside its speed."""
     drawn, (axes,) = _blank(2.5)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
@@ -124,7 +127,7 @@ def parity_beside_speed(rows: Sequence[LatencyRow]) -> Figure:
 
 
 def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
-    """p50 and p99 by arrival rate, with the budget."""
+    """Draw p50 and p99 by arrival rate, with the budget."""
     drawn, (axes,) = _blank(2.7)
     names = list(dict.fromkeys(row.backend for row in rows))
     for name in names:
@@ -142,14 +145,14 @@ def load_curve(rows: Sequence[LoadRow], limits: Sequence[LoadLimit]) -> Figure:
 
 
 def cold_bars(rows: Sequence[ColdRow]) -> Figure:
-    """Where the time to the first answer goes."""
+    """Draw the parts of the time to the first answer."""
     labels = [f"{row.backend}, {row.cache}" for row in rows][::-1]
     drawn, (axes,) = _blank(0.8 + 0.24 * len(rows))
-    left = [0.0] * len(rows)
+    starts = [0.0] * len(rows)
     for (part, name), shade in zip(PARTS, ("#c9d1da", "#8a94a3", "#0b6e69", "#d9822b"), strict=True):
         values = [getattr(row, part).value / 1e3 for row in rows][::-1]
-        axes.barh(labels, values, left=left, color=shade, label=name, height=0.66)
-        left = [one + two for one, two in zip(left, values, strict=True)]
+        axes.barh(labels, values, left=starts, color=shade, label=name, height=0.66)
+        starts = [start + width for start, width in zip(starts, values, strict=True)]
     axes.set_xlabel("seconds", fontsize=TEXT)
     return _with_legend(drawn)
 
@@ -157,8 +160,11 @@ def cold_bars(rows: Sequence[ColdRow]) -> Figure:
 def _curve(
     axes: Axes, places: Sequence[float], values: Sequence[Interval], style: str, colour: object, label: str
 ) -> None:
-    below, above = [max(one.value - one.low, 0) for one in values], [one.high - one.value for one in values]
-    middle = [one.value for one in values]
+    below, above = (
+        [max(interval.value - interval.low, 0) for interval in values],
+        [interval.high - interval.value for interval in values],
+    )
+    middle = [interval.value for interval in values]
     axes.errorbar(
         places,
         middle,
@@ -173,7 +179,7 @@ def _curve(
 
 
 def _colour(name: str, names: Sequence[str]) -> object:
-    base = name.partition("#")[0]  # one that is measured twice is the same
+    base = name.partition("#")[0]  # a backend that is measured twice has one colour
     return KNOWN.get(base, OTHERS[sorted(names).index(name) % len(OTHERS)])
 
 
@@ -184,7 +190,7 @@ def _latency_axes(axes: Axes, along: str) -> None:
 
 
 def _blank(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of `height` inches with as many panels, one below the other."""
+    """Return a figure of `height` inches with as many panels, one below the other."""
     drawn = Figure(figsize=(WIDTH, height), layout="constrained")
     below = [drawn.add_subplot(panels, 1, place + 1) for place in range(panels)]
     for axes in below:
@@ -194,7 +200,7 @@ def _blank(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def _with_legend(drawn: Figure) -> Figure:
-    """Put one legend for all panels below them, and make room for it: beside them they would have half of a phone."""
+    """Put one legend for all panels below them, and make room for it: beside them it would take half of a phone."""
     shown = dict(zip(*reversed(drawn.axes[0].get_legend_handles_labels()), strict=True))
     drawn.set_figheight(drawn.get_figheight() + 0.2 * ceil(len(shown) / 2))
     drawn.legend(shown.values(), shown.keys(), loc="outside lower left", ncols=2, fontsize=TEXT, frameon=False)

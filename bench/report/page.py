@@ -1,6 +1,6 @@
 """One self-contained HTML page: no script, no font, no file beside it; readable on a phone and printed.
 
-What the functions take is text, and is escaped by the template; what they give is HTML, and is put in as it is.
+Arguments of the functions are text, which the template escapes; their results are HTML, which is inserted as it is.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ def preformatted(content: str) -> Markup:
 
 
 def marked(content: str, kind: str) -> Markup:
-    """A piece of text of a kind: `good`, `bad`, `soft` or none."""
+    """Write a piece of text of a kind: `good`, `bad`, `soft` or none."""
     return _part(PARTS.marked(content, kind))
 
 
 def stacked(content: str) -> Markup:
-    """A value and what stands in brackets behind it: below it where there is little room."""
+    """Write a value and its remark in brackets: below it where there is little room."""
     value, _, rest = content.partition(" (")
     return _part(PARTS.stacked(value, rest and f"({rest}"))
 
 
 def tiles(pairs: Iterable[tuple[str, str]]) -> Markup:
-    """Large numbers, each over what it is."""
+    """Write large numbers, each over its meaning."""
     return _part(PARTS.tiles(pairs))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Iterable[int] = (), kind: str = "") -> Markup:
-    """A table; the columns in `numeric` are aligned right. Of the kind `facts`, its rows are names and texts."""
+    """Write a table; the columns in `numeric` are aligned right. Of the kind `facts`, its rows are names and texts."""
     return _part(PARTS.table(head, [("", rows)], set(numeric), kind))
 
 
 def table_of_parts(
     head: Sequence[str], parts: Iterable[tuple[str, Iterable[Sequence[object]]]], numeric: Iterable[int] = ()
 ) -> Markup:
-    """A table of rows in parts, each with a title of its own or none."""
+    """Write a table of rows in parts, each with a title of its own or none."""
     return _part(PARTS.table(head, parts, set(numeric), ""))
 
 
@@ -71,12 +71,12 @@ def subtitle(content: str) -> Markup:
 
 
 def figures(drawn: Iterable[Markup]) -> Markup:
-    """Figures side by side where there is room."""
+    """Put figures side by side where there is room."""
     return _part(PARTS.figures(drawn))
 
 
 def cards(households: Iterable[Any]) -> Markup:
-    """What households bought and might want; see `bench.demo.page.Household`."""
+    """Write each household's purchases and recommendations; see `bench.demo.page.Household`."""
     return _part(PARTS.cards(households))
 
 
@@ -90,6 +90,6 @@ def figure(drawn: Figure, caption: str) -> Markup:
     return _part(PARTS.figure(svg[svg.index("<svg") :].replace("<svg ", label, 1), caption))
 
 
-def _part(made: Any) -> Markup:
-    """What a macro gives, without the line breaks around it: it was escaped there."""
-    return Markup(str(made).strip())
+def _part(rendered: Any) -> Markup:
+    """Render a macro without the line breaks around it; it was escaped there."""
+    return Markup(str(rendered).strip())

@@ -1,4 +1,4 @@
-"""A record as a page that a person understands who has not read the documentation."""
+"""A record as a page for readers who have not read the documentation."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ FIGURES = 4  # groups that are drawn; beyond, tables alone
 
 
 def html_page(record: BenchRecord) -> str:
-    """The record as one self-contained page (see `bench.report.page`)."""
-    subjects = ", ".join(f"{one.bundle} ({one.model.num_items:,} items)" for one in record.subjects)
+    """Write the record as one self-contained page (see `bench.report.page`)."""
+    subjects = ", ".join(f"{subject.bundle} ({subject.model.num_items:,} items)" for subject in record.subjects)
     lead = (
         f"{record.config.signature} of {subjects} on {record.environment['cpu']}, {record.date}. "
-        "Every backend ran alone in its process on the same inputs, in turns; every answer that was timed was compared "
+        "Every backend ran alone in its process on the same inputs, in turns; every timed answer was compared "
         "with the trained model."
     )
     return page("How fast is each backend, and is it right?", lead, [*bench_sections(record), *_method(record)])
 
 
 def bench_sections(record: BenchRecord) -> list[Markup]:
-    """Headline, tables and figures, for this page and for others that show a measurement."""
+    """Write headline, tables and figures, for this page and for others that show a measurement."""
     parts = [*(paragraph(line, "banner") for line in banners(record)), tiles(_headlines(record))]
     parts += [
         _latency(title, rows, drawn=place < FIGURES) for place, (title, rows) in enumerate(groups(record.latency))
@@ -52,7 +52,7 @@ def bench_sections(record: BenchRecord) -> list[Markup]:
         caption = "Median time of a call by the size of the catalogue, both axes logarithmic."
         parts.append(section("As the catalogue grows", figure(by_catalogue(plainest), caption)))
     if "surface" in record.config.modes:
-        parts.append(section("Who is fastest where", _table(SURFACE, ("", crossings(record.latency)))))
+        parts.append(section("Fastest backend by case", _table(SURFACE, ("", crossings(record.latency)))))
     if record.load:
         caption = "Time from arrival to answer: calls arrive at random, whether or not those before them are answered."
         drawn = [
@@ -67,14 +67,14 @@ def bench_sections(record: BenchRecord) -> list[Markup]:
         caption = "From the start of a process to its first answer, with the files in memory (warm) or read from disk."
         parts.append(section("Cold start", _table(COLD, ("", record.cold)), figure(cold_bars(record.cold), caption)))
     if record.soak:
-        parts.append(section("For a long time", _table(SOAK, ("", record.soak))))
+        parts.append(section("Soak: a long time under load", _table(SOAK, ("", record.soak))))
     if lines := notes(record):
-        parts.append(section("What to know of these numbers", *(paragraph(line, _kind(line)) for line in lines)))
+        parts.append(section("Notes on these numbers", *(paragraph(line, _kind(line)) for line in lines)))
     return parts
 
 
 def _latency(title: str, rows: Sequence[LatencyRow], drawn: bool) -> Markup:
-    """The answer, the figures, and what else was measured of a group."""
+    """Write the answer, the figures, and the other results of a group."""
     batches = [(size, list(own)) for size, own in groupby(rows, lambda row: row.case.batch_size)]
     parts = [(f"batch {size}", own) for size, own in batches]
     shown = []
@@ -95,24 +95,24 @@ def _latency(title: str, rows: Sequence[LatencyRow], drawn: bool) -> Markup:
 
 
 def _same_but_items(case: Case, first: Case) -> Case:
-    """`first` with the items and the batch size of `case`."""
+    """Return `first` with the items and the batch size of `case`."""
     return first.model_copy(update={"num_items": case.num_items, "batch_size": case.batch_size})
 
 
 def _headlines(record: BenchRecord) -> list[tuple[str, str]]:
-    found = []
+    tiles_ = []
     for cell in crossings(record.latency)[:6]:
         best = cell.best
         if best.backend != REFERENCE:
             where = f"{cell.case}, {cell.case.num_items:,} items" if len(record.subjects) > 1 else str(cell.case)
-            value, told = headline(best)
-            found.append((value, f"{told}, {where}"))
-    for limit in sorted(record.load_limits, key=lambda one: -one.rate_per_s.value)[:1]:
+            value, words = headline(best)
+            tiles_.append((value, f"{words}, {where}"))
+    for limit in sorted(record.load_limits, key=lambda row: -row.rate_per_s.value)[:1]:
         reach = bounds(limit.rate_per_s, "{:,.0f}".format)
-        told = f"calls a second ({reach}) with p99 under {limit.budget_ms:g} ms: {limit.backend}, {limit.case}"
-        found.append((f"{limit.rate_per_s.value:,.0f}", told))
-    quickest = sorted(record.cold, key=lambda one: one.total_ms.value)[:1]
-    return found + [
+        words = f"calls a second ({reach}) with p99 under {limit.budget_ms:g} ms: {limit.backend}, {limit.case}"
+        tiles_.append((f"{limit.rate_per_s.value:,.0f}", words))
+    quickest = sorted(record.cold, key=lambda row: row.total_ms.value)[:1]
+    return tiles_ + [
         (f"{row.total_ms.value / 1e3:.2f} s", f"to the first answer (+-{spread(row.total_ms)}): {row.backend}")
         for row in quickest
     ]
@@ -139,9 +139,9 @@ def _method(record: BenchRecord) -> list[Markup]:
         ["CPU", environment["cpu"]],
         ["features", ", ".join(environment["cpu_features"])],
         ["cores", environment["cores"]],
-        ["caches", ", ".join(environment["caches"].values()) or "not told"],
-        ["MHz", environment["mhz"] or "not told"],
-        ["governor", environment["governor"] or "not told"],
+        ["caches", ", ".join(environment["caches"].values()) or "not reported"],
+        ["MHz", environment["mhz"] or "not reported"],
+        ["governor", environment["governor"] or "not reported"],
         ["memory", f"{environment['memory_mb']} MB"],
         ["GPU", environment["gpu"] or "none"],
         ["threads: cores they are kept on", pinned],
@@ -161,16 +161,16 @@ def _method(record: BenchRecord) -> list[Markup]:
                 "cannot tell."
             ),
             paragraph(
-                "The machine's limit is the time that reading the weights and multiplying the numbers takes at least, "
-                "at the speeds measured beside the backends. The share of the limit is how near to it a backend comes: "
-                "100% is as fast as the machine allows."
+                "The roofline is the least time of a call: that of reading the weights and multiplying the numbers, at "
+                "the speeds of this machine, measured beside the backends. The share of the roofline is the roofline "
+                "over the time of a call: 100% is as fast as the machine allows."
             ),
             paragraph(
                 "Parity is the largest difference to eager PyTorch on the inputs that were timed, relative to the "
                 "largest score. A backend whose answers differ is not equal, however fast."
             ),
         ),
-        section("Where", table((), facts, kind="facts")),
+        section("The machine", table((), facts, kind="facts")),
     ]
 
 
@@ -179,12 +179,12 @@ def _drawn(record: BenchRecord) -> str:
     config = record.config
     lengths = "their lengths are those of such histories"
     if any(config.lengths):
-        fixed = ", ".join(str(one) for one in config.lengths if one)
+        fixed = ", ".join(str(length) for length in config.lengths if length)
         lengths = f"their lengths are {fixed} slots" + (" and those of such histories" if 0 in config.lengths else "")
-    told = f"Histories are parts of those of the held-out users in the bundle; {lengths}."
+    sentence = f"Histories are parts of those of the held-out users in the bundle; {lengths}."
     if SIGNATURES.find(config.signature).takes_candidates:
-        told += " Candidates are drawn by Zipf's law over the catalogue."
-    return told
+        sentence += " Candidates are drawn by Zipf's law over the catalogue."
+    return sentence
 
 
 def _rate_name(what: str, size: int) -> str:

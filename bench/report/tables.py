@@ -1,4 +1,4 @@
-"""A record in words and tables: what was measured, and what a reader of the numbers must know."""
+"""A record in words and tables: the results, and notes on missing, noisy and wrong numbers."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from itertools import groupby
 from bench.record.record import REFERENCE, BenchRecord, Case, LatencyRow
 from bench.report.columns import COLD, LATENCY, LIMITS, LOAD, SOAK, SURFACE, Sheet, micro
 
-NOISY = 0.10  # above it a measurement doubts itself
+NOISY = 0.10  # above it, notes call a measurement noisy
 DRIFTED = 0.10
-UNUSABLE = 0.25  # drift above it stands over everything else
+UNUSABLE = 0.25  # drift above it has a banner
 CANNOT_TELL = "cannot tell"
 
 
 def groups(rows: Iterable[LatencyRow]) -> list[tuple[str, list[LatencyRow]]]:
-    """Rows that differ in backend and batch size alone, each group with what it is."""
-    return [(title, list(found)) for title, found in groupby(rows, lambda row: about(row.case))]
+    """Group the rows that differ in backend and batch size alone, each group with its title."""
+    return [(title, list(members)) for title, members in groupby(rows, lambda row: about(row.case))]
 
 
 def about(case: Case) -> str:
-    """A case without its batch size."""
+    """Describe a case without its batch size."""
     length = f"length {case.length}" if case.length else "measured lengths"
     candidates = f", {case.candidates:,} candidates" if case.candidates else ""
     return f"{case.num_items:,} items, {case.threads} thread{'s' * (case.threads > 1)}, {length}{candidates}"
 
 
 def sheets(record: BenchRecord) -> list[Sheet]:
-    """Every table of a record, as a terminal shows it."""
+    """Return every table of a record, as a terminal shows it."""
     if "surface" in record.config.modes:
-        first = [Sheet("who is fastest where", SURFACE, [("", crossings(record.latency))])]
+        first = [Sheet("fastest backend by case", SURFACE, [("", crossings(record.latency))])]
     else:
         parts = groups(record.latency)
         many = len(parts) > 1
@@ -41,16 +41,16 @@ def sheets(record: BenchRecord) -> list[Sheet]:
         )
     others = (
         ("load: latency from the intended arrival", LOAD, record.load),
-        ("load: how much each backend can take", LIMITS, record.load_limits),
+        ("load: the highest rate within the budget", LIMITS, record.load_limits),
         ("cold: from the start of a process to its first answer", COLD, record.cold),
-        ("soak: one session under threads, the same calls for long", SOAK, record.soak),
+        ("soak: one session called by several threads for a long time", SOAK, record.soak),
     )
     return first + [Sheet(title, columns, [("", rows)]) for title, columns, rows in others if rows]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The fastest right backend of a case, and the next."""
+    """The fastest correct backend of a case, and the next."""
 
     case: Case
     best: LatencyRow
@@ -58,10 +58,10 @@ class Cell:
 
 
 def crossings(rows: Sequence[LatencyRow]) -> list[Cell]:
-    """The fastest of every case. `crossed` names whom it took over from, compared with the case before it."""
+    """Return the fastest of every case. `crossed` names the backend that was fastest in the case before."""
     cells: list[Cell] = []
-    for case, found in groupby(rows, lambda row: row.case):
-        right = [row for row in found if row.parity.failure is None]
+    for case, members in groupby(rows, lambda row: row.case):
+        right = [row for row in members if row.parity.failure is None]
         if right:
             best = min(right, key=lambda row: row.latency.p50_us.value)
             before = cells[-1].best.backend if cells and about(cells[-1].case) == about(case) else best.backend
@@ -70,7 +70,7 @@ def crossings(rows: Sequence[LatencyRow]) -> list[Cell]:
 
 
 def notes(record: BenchRecord) -> list[str]:
-    """Say what a reader of the numbers must know: what is missing, what is noisy, what is wrong."""
+    """List the caveats of the numbers: what is missing, noisy or wrong."""
     lines = [f"{name}: not measured, {reason}" for name, reason in record.unavailable.items()]
     noisy = [row for row in record.latency if row.latency.noise is not None and row.latency.noise > NOISY]
     if noisy:
@@ -85,7 +85,7 @@ def notes(record: BenchRecord) -> list[str]:
         if DRIFTED < rate.spread <= UNUSABLE
     ]
     lines += [
-        f"{row.case}: the machine's limit is not known, for {row.backend} is faster than what was measured for it"
+        f"{row.case}: the roofline is unknown, because {row.backend} is faster than the machine's measured speeds allow"
         for row in record.latency
         if row.exact and row.floor_us is None and row.parity.failure is None and row.best_verdict != "slower"
     ]
@@ -106,7 +106,7 @@ def _rate(what: str) -> str:
 
 
 def banners(record: BenchRecord) -> list[str]:
-    """Say what makes the numbers of a record doubtful altogether."""
+    """List the reasons to doubt a record as a whole."""
     return [
         f"The machine drifted: {_rate(rate.what)} changed by {rate.spread:.0%} between launches. Smaller differences "
         "may be the machine's own; measure again when it is idle."
@@ -116,7 +116,7 @@ def banners(record: BenchRecord) -> list[str]:
 
 
 def headline(row: LatencyRow) -> tuple[str, str]:
-    """How many times as fast as eager a backend is, and the words beside it, with interval and verdict."""
+    """Write how many times as fast as eager a backend is, and the words beside it, with interval and verdict."""
     ratio = f"{row.to_eager.value:.2f}"
     interval = f"{row.to_eager.low:.2f}-{row.to_eager.high:.2f}"
     if row.verdict == CANNOT_TELL:
@@ -126,20 +126,20 @@ def headline(row: LatencyRow) -> tuple[str, str]:
 
 
 def _sentence(row: LatencyRow) -> str:
-    told = f"{row.backend} at {micro(row.latency.p50_us.value)} us"
+    sentence = f"{row.backend} at {micro(row.latency.p50_us.value)} us"
     ratio = f"{row.to_eager.value:.2f}"
     interval = f"{row.to_eager.low:.2f}-{row.to_eager.high:.2f}"
     if row.verdict == CANNOT_TELL:
-        told += f", which cannot be told apart from eager ({ratio} times as fast, {interval})"
+        sentence += f", which cannot be told apart from eager ({ratio} times as fast, {interval})"
     elif row.verdict != "reference":
-        told += f", {ratio} times ({interval}) as fast as eager"
+        sentence += f", {ratio} times ({interval}) as fast as eager"
     if row.best_verdict == CANNOT_TELL and row.best != REFERENCE:
-        told += f", and cannot be told apart from {row.best}"
-    return told
+        sentence += f", and cannot be told apart from {row.best}"
+    return sentence
 
 
 def summary(record: BenchRecord) -> str:
-    """The fastest backend with right answers in each case, in a sentence, with intervals and verdicts."""
+    """Write the fastest backend with correct answers in each case, in a sentence, with intervals and verdicts."""
     parts = []
     many = len({about(row.case) for row in record.latency}) > 1
     for cell in crossings(record.latency):

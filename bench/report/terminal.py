@@ -1,4 +1,4 @@
-"""Tables as text for a terminal of any width: a column is there whole, or not at all."""
+"""Tables as text for a terminal of any width: a column is shown whole or left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NARROWEST = 8  # of a column of text
 
 
 def print_sheet(sheet: Sheet, elsewhere: str) -> None:
-    """Print a table on stdout. Below it stands which columns stdout is too narrow for; they are `elsewhere`."""
+    """Print a table on stdout, and below it the columns for which stdout is too narrow; they are `elsewhere`."""
     width = width_of_stdout()
     shown = fitting(sheet, width)
     left_out = [column.head for column in sheet.columns if column not in shown and column.head]
@@ -33,7 +33,9 @@ def print_sheet(sheet: Sheet, elsewhere: str) -> None:
 
 
 def fitting(sheet: Sheet, width: int | None) -> list[Column]:
-    """The columns that fit: without those of the highest rank, then without those of the next, down to rank 0."""
+    """Return the columns that fit: without those of the highest rank, then without those of the next, down to rank
+    0.
+    """
     shown = list(sheet.columns)
     for rank in sorted({column.rank for column in shown if column.rank}, reverse=True):
         if width is None or _total(_widths(sheet, shown)) <= width:
@@ -43,8 +45,9 @@ def fitting(sheet: Sheet, width: int | None) -> list[Column]:
 
 
 def layout(sheet: Sheet, shown: Sequence[Column], width: int | None) -> Iterator[str]:
-    """The heads, then each row: of several lines where even the columns that always stay are too wide, for the widest
-    column of text is folded then. No number is."""
+    """Write the heads, then each row: of several lines where even the columns that always stay are too wide, because
+    the widest column of text is folded then. Numbers never are.
+    """
     widths = _widths(sheet, shown)
     texts = [place for place, column in enumerate(shown) if not column.numeric]
     if width is not None and texts and _total(widths) > width:

@@ -1,7 +1,7 @@
 """Latency of the clients side by side: `python -m bench.studies.clients BUNDLE --client NAME=COMMAND ...`.
 
-COMMAND is how a client times itself, such as `build/bst-libtorch bench {bundle} --format aotinductor`; `--calls` and
-`--case` are added, and it prints one line of JSON with `p50_us` and `p99_us` (clients/README.md). Beside them runs
+COMMAND times a client, such as `build/bst-libtorch bench {bundle} --format aotinductor`; `--calls` and `--case` are
+added, and it prints one line of JSON with `p50_us` and `p99_us` (clients/README.md). Beside them runs
 `python`: the same call in ONNX Runtime from Python, `session.run` alone, on arrays that are there already.
 
 In each round every client starts once, in an order drawn anew, on one core, with one thread. The ratio to `python` is
@@ -39,13 +39,13 @@ HEADS = ("client", "runtime", "format", "p50 us", "p99 us", "times as fast as ON
 
 @dataclass(frozen=True)
 class Measured:
-    """What a client said of itself, one line of JSON a round."""
+    """A client's own report, one line of JSON a round."""
 
     name: str
     lines: list[dict[str, Any]]
 
     def interval(self, key: str) -> Interval:
-        """Geometric mean over rounds."""
+        """Return the geometric mean over rounds with its interval."""
         return _exp(mean_of_launches(np.log([line[key] for line in self.lines])))
 
     def speedup(self, reference: Measured) -> Interval:
@@ -60,33 +60,33 @@ def main() -> None:
         print(json.dumps(time_python(arguments.bundle, arguments.case, arguments.calls)))
         return
     own = f"{shlex.quote(sys.executable)} -m bench.studies.clients {{bundle}} --alone"
-    commands = {REFERENCE: own, **dict(_named(one) for one in arguments.client)}
-    found = race(commands, arguments.bundle, arguments.case, arguments.calls, arguments.rounds)
-    print(table(found))
+    commands = {REFERENCE: own, **dict(_named(text) for text in arguments.client)}
+    reports = race(commands, arguments.bundle, arguments.case, arguments.calls, arguments.rounds)
+    print(table(reports))
     if arguments.json:
-        told = {
+        content = {
             "bundle_items": open_bundle(arguments.bundle).manifest.items.count,
             "environment": describe((1,)),
             "settings": {name: getattr(arguments, name) for name in ("case", "calls", "rounds")},
-            "lines": {one.name: one.lines for one in found},
+            "lines": {report.name: report.lines for report in reports},
         }
-        write_atomically(arguments.json, json.dumps(told, indent=1) + "\n")
+        write_atomically(arguments.json, json.dumps(content, indent=1) + "\n")
 
 
 def race(commands: dict[str, str], bundle: Path, case: str, calls: int, rounds: int) -> list[Measured]:
-    """Let every client time itself once a round.
+    """Run every client's own timing once a round.
 
     Raises:
-        CheckError: a client fails; the message has its name and what it wrote.
+        CheckError: a client fails; the message has its name and its stderr.
     """
-    found = {name: Measured(name, []) for name in commands}
+    reports = {name: Measured(name, []) for name in commands}
     rng = np.random.default_rng(0)
     for number in range(rounds):
         for name in rng.permutation(list(commands)).tolist():
-            found[name].lines.append(_run(name, commands[name], bundle, case, calls))
+            reports[name].lines.append(_run(name, commands[name], bundle, case, calls))
             if sys.stderr.isatty():
                 print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr)
-    return list(found.values())
+    return list(reports.values())
 
 
 def _run(name: str, command: str, bundle: Path, case: str, calls: int) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def time_python(path: Path, case: str, calls: int) -> dict[str, Any]:
     """Time `session.run` of `top_k` on a golden case, in microseconds."""
     bundle = open_bundle(path)
     session = bundle.session("onnxruntime", "top_k", threads=1)
-    golden = {one.name: one for one in read_golden(path / bundle.manifest.format("onnx").golden, session.signature)}
+    golden = {call.name: call for call in read_golden(path / bundle.manifest.format("onnx").golden, session.signature)}
     if case not in golden:
         raise InputError(f"--case {case} is not a golden case of top_k; known: {', '.join(golden)}")
     prepared = session.prepare(golden[case].inputs)
@@ -123,24 +123,24 @@ def time_python(path: Path, case: str, calls: int) -> dict[str, Any]:
     p50, p99 = np.percentile(times[-calls:], [50, 99])
     rows, length = next(iter(golden[case].inputs.values())).shape
     runtime = f"onnxruntime {onnxruntime.__version__}"
-    stated = {"client": REFERENCE, "runtime": runtime, "format": "onnx", "signature": "top_k", "case": case}
-    return {**stated, "rows": rows, "length": length, "threads": 1, "calls": calls, "p50_us": p50, "p99_us": p99}
+    facts = {"client": REFERENCE, "runtime": runtime, "format": "onnx", "signature": "top_k", "case": case}
+    return {**facts, "rows": rows, "length": length, "threads": 1, "calls": calls, "p50_us": p50, "p99_us": p99}
 
 
-def table(found: list[Measured]) -> str:
-    """What was measured, in Markdown."""
-    reference = next(one for one in found if one.name == REFERENCE)
+def table(reports: list[Measured]) -> str:
+    """Write the results in Markdown."""
+    reference = next(report for report in reports if report.name == REFERENCE)
     rows = [HEADS, ("---",) * len(HEADS)]
-    for one in found:
-        p50, p99, ratio = one.interval("p50_us"), one.interval("p99_us"), one.speedup(reference)
-        said = verdict(ratio) if one is not reference else "reference"
-        line = one.lines[0]
-        cells = (one.name, line["runtime"], line["format"], _told(p50), _told(p99))
-        rows.append((*cells, f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}), {said}"))
+    for report in reports:
+        p50, p99, ratio = report.interval("p50_us"), report.interval("p99_us"), report.speedup(reference)
+        judgement = verdict(ratio) if report is not reference else "reference"
+        line = report.lines[0]
+        cells = (report.name, line["runtime"], line["format"], _shown(p50), _shown(p99))
+        rows.append((*cells, f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}), {judgement}"))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _told(interval: Interval) -> str:
+def _shown(interval: Interval) -> str:
     return f"{interval.value:,.0f} ({interval.low:,.0f} to {interval.high:,.0f})"
 
 

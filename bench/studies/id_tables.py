@@ -42,8 +42,8 @@ def measure_load(path: Path, backend: str) -> dict[str, float]:
     started = time.perf_counter()
     session = bundle.session(backend, "encode_user", threads=1)
     session(calls[1][0])
-    found = {"load_s": time.perf_counter() - started}
-    found["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    result = {"load_s": time.perf_counter() - started}
+    result["peak_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     for size in BATCH_SIZES:
         prepared = [session.prepare(call) for call in calls[size]]
         samples: list[float] = []
@@ -54,22 +54,22 @@ def measure_load(path: Path, backend: str) -> dict[str, float]:
                 began = time.perf_counter_ns()
                 session.run(call)
                 samples.append((time.perf_counter_ns() - began) / 1e3)
-        found[f"call_{size}_us"] = median(samples[len(samples) // 5 :])  # the first fifth warms up
-    return found
+        result[f"call_{size}_us"] = median(samples[len(samples) // 5 :])  # the first fifth warms up
+    return result
 
 
 def compare_bundles(raw: Path, index: Path) -> list[str]:
-    """Measure both bundles in every format that holds raw ids, taking turns: rows of a Markdown table."""
+    """Measure both bundles in every format that holds raw ids, in turns: rows of a Markdown table."""
     raw_formats = {record.name for record in open_bundle(raw).manifest.formats if record.ids == "raw"}
     backends = [form.backend for form in FORMATS if form.name in raw_formats]
     lines = ["| format | what | with ids | without | difference |", "|---|---|---|---|---|"]
     for backend in backends:
-        found: dict[Path, list[dict[str, float]]] = {raw: [], index: []}
+        results: dict[Path, list[dict[str, float]]] = {raw: [], index: []}
         for _ in range(LAUNCHES):
-            for path in found:
-                found[path].append(in_own_process(measure_load, path, backend))
-        for what in found[raw][0]:
-            with_ids, without = ([one[what] for one in found[path]] for path in (raw, index))
+            for path in results:
+                results[path].append(in_own_process(measure_load, path, backend))
+        for what in results[raw][0]:
+            with_ids, without = ([result[what] for result in results[path]] for path in (raw, index))
             spread = f"{min(with_ids):.4g}-{max(with_ids):.4g}", f"{min(without):.4g}-{max(without):.4g}"
             difference = median(with_ids) - median(without)
             lines.append(

@@ -95,8 +95,8 @@ def run_seed(task: Task, features: tuple[str, ...], seed: int) -> Iterator[dict[
         places = rank(grown.model, examples, grown.config.model.max_length, filter_seen=filter_seen)
         counted = Dataset.build(fewer, grown.vocabularies).baselines.popularity
         popular = counted.places(examples, filter_seen=filter_seen)
-        for who, found in (("left out", places), ("popularity", popular)):
-            yield {"model": who, "seed": seed, "group": "new items", **measured(found[is_new])}
+        for name_, ranks in (("left out", places), ("popularity", popular)):
+            yield {"model": name_, "seed": seed, "group": "new items", **measured(ranks[is_new])}
 
 
 def _train(dataset: Dataset, settings: Settings, out: Path, seed: int) -> None:

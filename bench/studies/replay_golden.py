@@ -1,4 +1,4 @@
-"""Replay a bundle's golden vectors in any ONNX Runtime, old ones too: this file needs it and numpy, and nothing of bst.
+"""A replay of a bundle's golden vectors in any ONNX Runtime, old ones too. It imports numpy, and nothing of bst.
 
     pip install --target OLD onnxruntime==1.17.0 'numpy<2'
     PYTHONPATH=OLD python bench/studies/replay_golden.py BUNDLE
@@ -20,13 +20,15 @@ DTYPES: dict[str, Any] = {"int64": np.int64, "string": object}
 
 
 def replay(bundle: Path) -> tuple[int, float]:
-    """Run every golden call of the ONNX files: how many, and the largest difference relative to the largest score."""
+    """Run every golden call of the ONNX files; return their number, and the largest difference relative to the
+    largest score.
+    """
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
-    record = next(one for one in manifest["formats"] if one["name"] == "onnx")
+    record = next(entry for entry in manifest["formats"] if entry["name"] == "onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     calls, worst = 0, 0.0
-    for signature in (one for one in manifest["signatures"] if one["ids"] == record["ids"]):
+    for signature in (entry for entry in manifest["signatures"] if entry["ids"] == record["ids"]):
         path = bundle / record["entries"][signature["name"]]["path"]
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         golden = json.loads((bundle / record["golden"] / f"{signature['name']}.json").read_text(encoding="utf-8"))
@@ -36,15 +38,15 @@ def replay(bundle: Path) -> tuple[int, float]:
                 spec["name"]: np.array(case["inputs"][spec["name"]], dtype=DTYPES[spec["dtype"]])
                 for spec in signature["inputs"]
             }
-            (found,) = session.run([name], feeds)
+            (actual,) = session.run([name], feeds)
             expected = np.array(case["outputs"][name], dtype=np.float32)  # null, which stands for -inf, becomes NaN
             there = np.isfinite(expected)
-            if not np.array_equal(np.isneginf(found), ~there):
+            if not np.array_equal(np.isneginf(actual), ~there):
                 sys.exit(f"{signature['name']}, {case['name']}: -inf stands elsewhere than expected")
             largest = max(
                 float(np.abs(expected[there]).max(initial=0)), np.max(case["outputs"].get("largest_score", 0))
             )
-            worst = max(worst, float(np.abs(found - expected)[there].max(initial=0)) / largest)
+            worst = max(worst, float(np.abs(actual - expected)[there].max(initial=0)) / largest)
             calls += 1
     return calls, worst
 

@@ -52,12 +52,12 @@ def epoch() -> float:
     batches = list(zip(items.split(sizes["batch_size"]), targets.split(sizes["batch_size"]), strict=True))
     for place in torch.randperm(len(batches)).tolist():
         length = int((batches[place][0] != num_items).sum(dim=1).max())
-        inputs, wanted = (part[:, -length:].contiguous() for part in batches[place])
+        inputs, following = (part[:, -length:].contiguous() for part in batches[place])
         output = model(
             feature_tensors={"item_id": inputs},
             padding_mask=inputs != num_items,
-            positive_labels=wanted.unsqueeze(-1),
-            target_padding_mask=(wanted != num_items).unsqueeze(-1),
+            positive_labels=following.unsqueeze(-1),
+            target_padding_mask=(following != num_items).unsqueeze(-1),
         )
         optimizer.zero_grad()
         output["loss"].backward()

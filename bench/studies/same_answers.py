@@ -1,10 +1,10 @@
-"""Does `top_k` of a bundle name the items that the model names? Asked for every held-out target of the data.
+"""A comparison of a bundle's `top_k` with the model's, for every held-out target of the data.
 
     python -m bench.studies.same_answers BUNDLE RUN INTERACTIONS [--users USERS] [--rows N]
 
 The histories before the last and the last but one event of every user go through the bundle's ONNX file, by turns alone
-and in batches, and through the eager model in float32. Told are the rows with the same ids in the same order, those
-where the others differ by less than float32 can tell (`export.contract.parity`), the largest error of a score, and
+and in batches, and through the eager model in float32. It prints the rows with the same ids in the same order, those
+that differ by less than float32 can tell (`export.contract.parity`), the largest error of a score, and
 NDCG@10 of both lists. Exits with 1 if more than one row in a thousand differs, or a score by more than the tolerance.
 """
 
@@ -29,12 +29,12 @@ from export.proof.golden import Call
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import eager_session
 
-SIZES = (1, 32)  # taken by turns
+SIZES = (1, 32)  # in turns
 ALLOWED = 1e-3  # share of rows
 
 
 def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: int) -> dict[str, float]:
-    """Ask both for up to `rows` rows; what came out, by name.
+    """Call bundle and model for up to `rows` rows; return the results by name.
 
     Raises:
         InputError: the bundle is of another run, or its `top_k` leaves histories out, which this does not follow.
@@ -47,7 +47,7 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
     session = bundle.session("onnxruntime", "top_k", threads=1)
     served = ServedModel(make_scorer(run.model, manifest.model, manifest.settings.top_k), None)
     scorer = eager_session(served, bundle.signature_at("all_scores", "index"))
-    found = {"rows": 0.0, "same": 0.0, "equal_within_noise": 0.0, "largest_error": 0.0}
+    counts = {"rows": 0.0, "same": 0.0, "equal_within_noise": 0.0, "largest_error": 0.0}
     gains: dict[str, list[float]] = {"bundle": [], "eager": []}
     for batch in _batches(examples, manifest.model.max_length, rows):
         case = Call("held_out", batch.items.numpy(), batch.context.numpy(), np.ones((len(batch.items), 1)), 10)
@@ -55,24 +55,24 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
         actual = session(case.inputs(session.signature, bundle.vocabularies))
         name = session.signature.outputs[0].name
         for row in range(len(case.items)):
-            mine, theirs = ({key: part[row : row + 1] for key, part in one.items()} for one in (actual, expected))
-            told = compare(session.signature, theirs, mine)
+            mine, theirs = ({key: part[row : row + 1] for key, part in arrays.items()} for arrays in (actual, expected))
+            comparison = compare(session.signature, theirs, mine)
             same = bool((mine[name] == theirs[name]).all())
-            found["rows"] += 1
-            found["same"] += same
-            found["equal_within_noise"] += told.failure is None and not same
-            found["largest_error"] = max(found["largest_error"], told.error)
+            counts["rows"] += 1
+            counts["same"] += same
+            counts["equal_within_noise"] += comparison.failure is None and not same
+            counts["largest_error"] = max(counts["largest_error"], comparison.error)
         target = batch.targets.numpy()
-        wanted = run.vocabularies.items.raw(target) if session.signature.ids == "raw" else target
-        gains["bundle"] += _gains(actual[name], wanted)
+        target_ids = run.vocabularies.items.raw(target) if session.signature.ids == "raw" else target
+        gains["bundle"] += _gains(actual[name], target_ids)
         gains["eager"] += _gains(indices, target)
-    return {**found, **{f"ndcg_10_{who}": float(np.mean(values)) for who, values in gains.items()}}
+    return {**counts, **{f"ndcg_10_{name}": float(np.mean(values)) for name, values in gains.items()}}
 
 
 def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[dict[str, Array], Array]:
-    """What eager float32 answers, as `top_k` of the bundle would, and the indices of it."""
-    given = {"items": case.items, "context": case.context}
-    scores = scorer({spec.name: given[spec.name] for spec in scorer.signature.inputs})["scores"]
+    """Return the answer of eager float32, as `top_k` of the bundle would give it, and its indices."""
+    arrays = {"items": case.items, "context": case.context}
+    scores = scorer({spec.name: arrays[spec.name] for spec in scorer.signature.inputs})["scores"]
     best = np.argsort(-scores, axis=1, kind="stable")[:, : session.signature.outputs[0].shape[1]]
     indices = best + 1
     ids = run.vocabularies.items.raw(indices) if session.signature.ids == "raw" else indices
@@ -81,10 +81,10 @@ def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[
     return expected, indices
 
 
-def _gains(listed: Array, wanted: Array) -> list[float]:
-    """NDCG@10 of each row for its one wanted item."""
-    hits = listed[:, :10] == np.asarray(wanted)[:, None]
-    return [float(one) for one in (hits / np.log2(2 + np.arange(hits.shape[1]))).sum(axis=1)]
+def _gains(listed: Array, targets: Array) -> list[float]:
+    """Return the NDCG@10 of each row for its one target."""
+    hits = listed[:, :10] == np.asarray(targets)[:, None]
+    return [float(gain) for gain in (hits / np.log2(2 + np.arange(hits.shape[1]))).sum(axis=1)]
 
 
 def _batches(examples: list[Examples], max_length: int, rows: int) -> Iterator[Batch]:
@@ -109,11 +109,11 @@ def main() -> None:
     data = run.config.data.model_copy(update={"text_ids": run.vocabularies.items.dtype == "string"})
     split = Dataset.build(read_interactions(arguments.interactions, data, arguments.users), run.vocabularies).split
     with torch.inference_mode():
-        found = compare_answers(bundle, run, [split.test, split.validation], arguments.rows)
-    for name, value in found.items():
+        counts = compare_answers(bundle, run, [split.test, split.validation], arguments.rows)
+    for name, value in counts.items():
         print(f"{name:<20} {value:.2e}" if name == "largest_error" else f"{name:<20} {value:,.6g}")
-    differing = found["rows"] - found["same"] - found["equal_within_noise"]
-    if differing > ALLOWED * found["rows"] or found["largest_error"] > TOLERANCE:
+    differing = counts["rows"] - counts["same"] - counts["equal_within_noise"]
+    if differing > ALLOWED * counts["rows"] or counts["largest_error"] > TOLERANCE:
         sys.exit(1)
 
 

@@ -53,7 +53,7 @@ REPLAY_WORKER = Path(__file__).with_name("replay_worker.py")
 
 @dataclass(frozen=True)
 class Contestant:
-    """How one of this project's ways to train differs from the defaults."""
+    """A way to train with this project: its settings beside the defaults."""
 
     model: dict[str, Any]
     training: dict[str, Any]
@@ -104,7 +104,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _few_users(arguments: argparse.Namespace) -> tuple[Dataset, int]:
-    """The first users of the table, with the catalogue of all."""
+    """Return the first users of the table, with the catalogue of all."""
     whole = Dataset.build(read_interactions(arguments.interactions, DataConfig()))
     users = min(USERS, whole.sequences.num_users)
     stop = whole.sequences.offsets[users]
@@ -160,7 +160,7 @@ def _work(train: Callable[[], float]) -> None:
 
 
 def _start(name: str, arguments: argparse.Namespace, folder: Path) -> subprocess.Popen[str]:
-    """Start a contestant and let it train a round that does not count."""
+    """Start a contestant and wait for a first round that does not count."""
     if name == "replay":
         dataset, max_length = _few_users(arguments)
         _save_windows(folder / "windows.npz", dataset, max_length)
@@ -194,16 +194,16 @@ def _one_round(worker: subprocess.Popen[str]) -> float:
     worker.stdin.flush()
     line = worker.stdout.readline()
     if not line:
-        raise InputError(f"a contestant ended with code {worker.wait()}: {worker.args!r}; its own words stand above")
+        raise InputError(f"a contestant ended with code {worker.wait()}: {worker.args!r}; its output is above")
     return float(line)
 
 
 def _table(rates: dict[str, list[float]]) -> str:
     lines = [f"{'':<10}{'rows/s':>10}{'IQR':>18}{'to tied (95 %)':>28}"]
     base: NDArray[np.float64] = np.log(rates["tied"])
-    for name, found in rates.items():
-        low, middle, high = np.percentile(found, [25, 50, 75])
-        ratio = mean_of_launches(np.log(found) - base)
+    for name, speeds in rates.items():
+        low, middle, high = np.percentile(speeds, [25, 50, 75])
+        ratio = mean_of_launches(np.log(speeds) - base)
         interval = f"{np.exp(ratio.value):.2f} ({np.exp(ratio.low):.2f}-{np.exp(ratio.high):.2f})"
         lines.append(f"{name:<10}{middle:>10,.0f}{f'{low:,.0f}-{high:,.0f}':>18}{interval:>28}")
     return "\n".join(lines)

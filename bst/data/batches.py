@@ -60,7 +60,7 @@ class Examples:
         )
 
     def seen(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
-        """List what the histories of `rows` hold, whole, as pairs (row within the batch, item index), both int64."""
+        """List the items of the histories of `rows`, whole, as pairs (row within the batch, item index), both int64."""
         starts, stops = self.sequences.offsets[self.users[rows]], self.targets[rows]
         lengths = stops - starts
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -68,7 +68,7 @@ class Examples:
         return _int64(np.repeat(np.arange(len(lengths)), lengths)), _int64(self.sequences.items[events])
 
     def seen_to_leave_out(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
-        """List what a filter of seen items leaves out of the ranking of `rows`, as `seen` does.
+        """List the items that a filter of seen items leaves out of the ranking of `rows`, as `seen` does.
 
         Nothing, where the target stands in its own history: leaving out the others would give it away.
         """
@@ -77,15 +77,15 @@ class Examples:
         return row[~stays & (item > 0)], item[~stays & (item > 0)]
 
     def returning(self) -> NDArray[np.bool_]:
-        """Whether the target of each example stands in its own history too, bool `[num_examples]`."""
+        """Mark the examples whose target stands in their own history too, bool `[num_examples]`."""
         pieces = [self._returning(slice(start, start + PIECE)) for start in range(0, len(self), PIECE)]
         return np.concatenate([np.zeros(0, np.bool_), *pieces])
 
     def _returning(self, rows: slice | Index) -> NDArray[np.bool_]:
-        wanted = self.sequences.items[self.targets[rows]]
+        targets = self.sequences.items[self.targets[rows]]
         row, item = (part.numpy() for part in self.seen(rows))
-        answer = np.zeros(len(wanted), dtype=np.bool_)
-        answer[row[(item == wanted[row]) & (item > 0)]] = True
+        answer = np.zeros(len(targets), dtype=np.bool_)
+        answer[row[(item == targets[row]) & (item > 0)]] = True
         return answer
 
     def subset(self, count: int, seed: int) -> Examples:
@@ -118,7 +118,7 @@ class TrainingWindows:
         return int(self._windows().sum())
 
     def item_counts(self, num_items: int) -> Index:
-        """How often each item occurs in what is trained on, int64 `[num_items]`, entry j is item j + 1."""
+        """Count how often each item occurs in the training events, int64 `[num_items]`, entry j is item j + 1."""
         items = self.sequences.items[trained_on(self.sequences, self.stops)]
         return np.bincount(items, minlength=num_items + 1)[1:]
 
@@ -157,7 +157,7 @@ class TrainingWindows:
 
 
 def trained_on(sequences: Sequences, train_stops: Index) -> NDArray[np.bool_]:
-    """Which events stand before the stop of their user, bool `[num_events]`."""
+    """Mark the events before the stop of their user, bool `[num_events]`."""
     change = np.zeros(len(sequences.items) + 1, np.int64)
     np.add.at(change, sequences.offsets[:-1], 1)
     np.add.at(change, train_stops, -1)
@@ -165,7 +165,7 @@ def trained_on(sequences: Sequences, train_stops: Index) -> NDArray[np.bool_]:
 
 
 def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
-    """Make the rows that `BST` reads, of histories of item indices (lists, tuples, arrays or tensors).
+    """Make the rows that `BST` reads from histories of item indices (lists, tuples, arrays or tensors).
 
     Each is cut to its newest `max_length` and padded on the left with 0 to the longest of them (at least 1)::
 
@@ -191,7 +191,8 @@ def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
 
 
 def _alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
-    """A random order in which runs of `batch_size` are alike in length, sorted out among those of up to `MIXED` runs.
+    """Draw a random order in which runs of `batch_size` are alike in length, sorted within pieces of up to `MIXED`
+    runs.
 
     What is left at the end, fewer than `batch_size`, is any of them.
     """
@@ -208,7 +209,7 @@ def _alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
 
 
 def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
-    """Positions `[first, last)` of each row, right-aligned in a rectangle, and which of its cells are real."""
+    """Return the positions `[first, last)` of each row, right-aligned in a rectangle, and a mask of its real cells."""
     width = int((last - first).max(initial=1))
     slots = last[:, None] - np.arange(width, 0, -1)
     real = slots >= first[:, None]

@@ -24,9 +24,9 @@ class Events:
 
     Attributes:
         columns: `user` and `item` (Int64 or String), and one a context feature; all of one length.
-        times: what can be ordered, of the same length; the place of an event, where the table has no times.
-        by_place: whether it is that.
-        remarks: what was guessed or left out.
+        times: values with an order, of the same length; the place of an event, where the table has no times.
+        by_place: whether `times` are places.
+        remarks: guesses and omissions.
     """
 
     columns: dict[str, pl.Series]
@@ -49,9 +49,9 @@ def read_events(
     """Read the events of `table`, with the context features `per_event`.
 
     Raises:
-        InputError: whatever is wrong with it, in one message.
+        InputError: every problem of the table, in one message.
     """
-    path, wanted, problems = table.path, conditions(config.where), Problems(table.path)
+    path, where, problems = table.path, conditions(config.where), Problems(table.path)
     roles = {USER: config.user_column, ITEM: config.item_column, TIME: config.time_column}
     by_place = config.file_order or config.ragged or _is_in_lists(table, roles)
     if by_place:
@@ -61,12 +61,12 @@ def read_events(
     with problems.collected():
         _require_context(per_event, table, users_table)
     with problems.collected():
-        _require_conditions(table, [condition.column for condition in wanted])
+        _require_conditions(table, [condition.column for condition in where])
     present = {role: name for role, name in roles.items() if name in table.columns}
     context = [name for name in per_event if name in table.columns]
-    if not present or any(condition.column not in table.columns for condition in wanted):
+    if not present or any(condition.column not in table.columns for condition in where):
         problems.tell()
-    raw, kept = _read_rows(table, present, context, wanted, problems)
+    raw, where_remarks = _read_rows(table, present, context, where, problems)
     columns: dict[str, pl.Series] = {}
     if USER in present:
         with problems.collected():
@@ -82,40 +82,40 @@ def read_events(
         with problems.collected():
             columns[name] = categories(raw[name], path)
     problems.tell()
-    said = _said_of_users(columns["user"], config) + _said_of_order(table, config, by_place)
-    return Events(columns, times, by_place, (*table.remarks, *kept, *said))
+    guesses = _remarks_on_users(columns["user"], config) + _remarks_on_order(table, config, by_place)
+    return Events(columns, times, by_place, (*table.remarks, *where_remarks, *guesses))
 
 
 def _read_rows(
     table: Table,
     present: dict[Role, str],
     context: Sequence[str],
-    wanted: Sequence[Condition],
+    where: Sequence[Condition],
     problems: Problems,
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Read the columns that are there, and say what the conditions keep.
+    """Read the columns that are there; return with them the remarks on the conditions.
 
     Raises:
-        InputError: that cannot be done; the problems before stand in the message.
+        InputError: the columns cannot be read; the message lists the problems before, too.
     """
     named = [*present.values(), *context]
     with problems.collected():
-        columns = [*named, *(condition.column for condition in wanted)]
+        columns = [*named, *(condition.column for condition in where)]
         table.require_once(list(dict.fromkeys(columns)))
         lists = table.lists(list(dict.fromkeys(name for name in named if name != present.get(USER))))
         _require_lists_of_items(table, present, lists)
         frame = table.rows(columns, lists)
-        frame, kept = rows_where(frame, wanted, table.path)
+        frame, where_remarks = rows_where(frame, where, table.path)
         raw = table.collect(frame, named)
         if raw.is_empty():
             raise InputError(f"{table.path} holds no rows below its header; give a table with at least one event")
-        return raw, kept
+        return raw, where_remarks
     problems.tell()
     raise AssertionError
 
 
 def _is_in_lists(table: Table, roles: dict[Role, str]) -> bool:
-    """Whether there is no column of times, and the order of lists can stand for it."""
+    """Return whether the order of lists stands for time: there is no column of times, and items are in lists."""
     once = table.columns.count(roles[ITEM]) == 1
     return once and roles[TIME] not in table.columns and bool(table.lists([roles[ITEM]]))
 
@@ -136,13 +136,13 @@ def _require_lists_of_items(table: Table, present: dict[Role, str], lists: list[
     )
 
 
-def _said_of_users(users: pl.Series, config: DataConfig) -> list[str]:
+def _remarks_on_users(users: pl.Series, config: DataConfig) -> list[str]:
     if users.dtype != pl.String or config.text_ids or not users.str.contains(WHOLE).any():
         return []
     return [f"column {config.user_column!r} holds what may be numbers or text: all users are kept as text"]
 
 
-def _said_of_order(table: Table, config: DataConfig, by_place: bool) -> list[str]:
+def _remarks_on_order(table: Table, config: DataConfig, by_place: bool) -> list[str]:
     if not by_place or config.file_order or config.ragged:
         return []
     return [f"there is no column {config.time_column!r}: the order in the lists is taken for that of time"]
@@ -155,8 +155,8 @@ def _require_roles(table: Table, roles: dict[Role, str]) -> None:
     if table.first.advice and (USER in missing or ITEM in missing):
         raise InputError(f"{table.paths[0]}: {table.first.advice}")
     names = ", ".join(repr(roles[role]) for role in missing)
-    taken = set(roles.values())
-    remedy = say_columns(missing, [name for name in table.columns if name not in taken])
+    in_use = set(roles.values())
+    remedy = say_columns(missing, [name for name in table.columns if name not in in_use])
     if table.first.is_text and table.first.uneven and not any(role.likely(table.columns) for role in ROLES):
         remedy += "; without a header, say --columns user_id,item_id,timestamp"
     raise InputError(f"{table.path} has no column {names}; it has {', '.join(table.columns)}; {remedy}")
@@ -166,9 +166,9 @@ def _require_context(names: Sequence[str], table: Table, users: Table | None) ->
     missing = [name for name in names if name not in table.columns]
     if missing:
         tables = [table, *([users] if users else [])]
-        known = "; ".join(f"{one.path} has {', '.join(one.columns)}" for one in tables)
+        columns = "; ".join(f"{source.path} has {', '.join(source.columns)}" for source in tables)
         remedy = "" if users else "; a users' table is given with --users"
-        raise InputError(f"no column {', '.join(map(repr, missing))} for a context feature; {known}{remedy}")
+        raise InputError(f"no column {', '.join(map(repr, missing))} for a context feature; {columns}{remedy}")
 
 
 def _require_conditions(table: Table, names: Sequence[str]) -> None:

@@ -9,15 +9,15 @@ import polars as pl
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What was counted in a table, before repeats were dropped.
+    """Facts counted in a table, before repeats were dropped.
 
     Attributes:
         num_events: rows of the table.
-        span: from when to when its times reach.
+        span: the first and last of its times, in words.
         repeats: events whose user had the same item in the event before, or at the same time.
         ties: events that share their time with the one before, of the same user.
         dropped: whether the repeats were left out.
-        remarks: what was guessed or left out when it was read, for people.
+        remarks: guesses and omissions while it was read, for people.
     """
 
     num_events: int
@@ -28,15 +28,17 @@ class TableFacts:
     remarks: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Say how the table was read, and what a reader of the metrics must know; nothing of what does not occur."""
-        said = list(self.remarks)
+        """List in words how the table was read and which of its facts decide the metrics; a fact that does not occur
+        is left out.
+        """
+        lines = list(self.remarks)
         if self.repeats:
             remedy = "left out" if self.dropped else "--drop-repeats leaves them out"
-            said.append(f"{self._share(self.repeats)} of the rows repeat the one before (user and item): {remedy}")
+            lines.append(f"{self._share(self.repeats)} of the rows repeat the one before (user and item): {remedy}")
         if self.ties:
             share = self._share(self.ties)
-            said.append(f"{share} of the events share their time with the one before: the file's order decides")
-        return said
+            lines.append(f"{share} of the events share their time with the one before: the file's order decides")
+        return lines
 
     def _share(self, count: int) -> str:
         share = count / self.num_events
@@ -44,7 +46,7 @@ class TableFacts:
 
 
 def mark_repeats(events: pl.DataFrame, times: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """Mark what repeats, and what shares its time with the event before: bool, as long as `events`.
+    """Mark repeated events, and events with the time of the event before: bool, as long as `events`.
 
     Args:
         events: columns `user` and `item`, by user and time.
@@ -52,8 +54,8 @@ def mark_repeats(events: pl.DataFrame, times: pl.Series) -> tuple[pl.Series, pl.
     user = events["user"]
     tied = _as_before(user) & _as_before(times)
     repeats = _again_in_ties(events["item"], tied)
-    kept = events.filter(~repeats)  # an event may repeat the one that is left before it
-    again = (_as_before(kept["user"]) & _as_before(kept["item"])).arg_true()
+    distinct = events.filter(~repeats)  # an event may repeat the one that is left before it
+    again = (_as_before(distinct["user"]) & _as_before(distinct["item"])).arg_true()
     return repeats.scatter((~repeats).arg_true().gather(again), True), tied
 
 

@@ -15,15 +15,18 @@ from bst.config import DataConfig
 from bst.data.events import layout_of, read_events
 from bst.data.facts import TableFacts, mark_repeats
 from bst.data.selection import frequent
+from bst.data.tables.sources.frames import DataFrame, place_of
 from bst.data.tables.table import Table
 from bst.data.tables.times import parse_time, span
 from bst.data.users import join_users, open_users
 from bst.errors import InputError
 
+DEFAULTS = DataConfig()
+
 
 @dataclass(frozen=True)
 class Earlier:
-    """How many events of each user are earlier than `time` (in words): `counts`, int64 `[num_users]`, as in `users`."""
+    """The number of each user's events before `time` (in words): `counts`, int64 `[num_users]`, as in `users`."""
 
     time: str
     counts: NDArray[np.int64]
@@ -39,8 +42,8 @@ class Interactions:
         users: column `user` (each user once, in the order of `events`) and one a context feature that belongs to the
             user; null where it is not known.
         context: names of the context features, in the order asked for.
-        facts: what was counted in the table.
-        earlier: what is before `DataConfig.split_at`; None if that is not set.
+        facts: counts of the table.
+        earlier: the numbers of events before `DataConfig.split_at`; None if that is not set.
     """
 
     events: pl.DataFrame
@@ -59,22 +62,34 @@ class Interactions:
 
 
 def read_interactions(
-    path: Path, config: DataConfig, users_path: Path | None = None, *, text_items: bool = False
+    events: Path | str | DataFrame,
+    config: DataConfig = DEFAULTS,
+    users: Path | str | DataFrame | None = None,
+    *,
+    text_items: bool = False,
 ) -> Interactions:
     """Read events; context features stand beside them or in the users' table.
 
-    `path` is a file of text (CSV and its relatives, JSON lines; also gzipped) or Parquet, a folder of such parts, or a
-    pattern of them. A column of ids is Int64 where every value is a whole number, otherwise String
-    (`bst.data.tables.columns`); users may mix both, and are text then. Times are numbers, or dates that begin with the
-    year (`bst.data.tables.times`). A context feature of the events is taken from the event that is to be predicted, so
-    it must be known before that. With `text_items`, ids of items are text anyhow.
+    `events` is a DataFrame of polars or pandas (where a level of the index that has a name is a column), a file of text
+    (CSV and its relatives, JSON lines; also gzipped) or Parquet, a folder of such parts, or a pattern of them. So is
+    `users`. Messages name the options of `bst train`: `--user-column` is `DataConfig(user_column=...)`.
+
+    A column of ids is Int64 where every value is a whole number, otherwise String (`bst.data.tables.columns`); users
+    may mix both, and are text then. Times are numbers, or dates that begin with the year (`bst.data.tables.times`). A
+    context feature of the events is taken from the event that is to be predicted, so it must be known before that. With
+    `text_items`, ids of items are text anyhow.
 
     Raises:
         InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
             or may be read in two ways, a user stands twice in the users' table. What is wrong with the columns comes in
             one message.
     """
-    table, users_table = Table(path, layout_of(config)), open_users(users_path, config) if users_path else None
+    table = Table(place_of(events, "the DataFrame of events"), layout_of(config))
+    users_table = None if users is None else open_users(place_of(users, "the DataFrame of users"), config)
+    return _in_order(table, users_table, config, text_items)
+
+
+def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_items: bool) -> Interactions:
     per_user = [name for name in config.context if users_table and name in users_table.columns]
     per_event = [name for name in config.context if name not in per_user]
     read = read_events(table, users_table, config, per_event, text_items=text_items)
@@ -88,17 +103,17 @@ def read_interactions(
     if config.drop_repeats:
         events, times = events.filter(~repeats), times.filter(~repeats)
     if config.min_count:
-        stays, said = frequent(events, config.min_count, path)
+        stays, remark = frequent(events, config.min_count, table.path)
         events, times = events.filter(stays), times.filter(stays)
-        remarks.append(said)
+        remarks.append(remark)
     users = events["user"].rle().struct.field("value").alias("user").to_frame()
     if users_table:
-        users, said = join_users(users, users_table, config, per_user)
-        remarks += [said, *(f"{users_path}: {remark}" for remark in users_table.remarks)]
+        users, remark = join_users(users, users_table, config, per_user)
+        remarks += [remark, *(f"{users_table.path}: {line}" for line in users_table.remarks)]
     facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
     earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
     interactions = Interactions(events, users, config.context, facts, earlier)
-    _require_values(interactions, path)
+    _require_values(interactions, table.path)
     return interactions
 
 
@@ -110,7 +125,7 @@ def _require_values(interactions: Interactions, path: Path) -> None:
             raise InputError(f"context feature {name!r} has no value for any user of {path}; leave it out")
         if values.n_unique() == 1:
             warnings.warn(
-                f"context feature {name!r} has the single value {values[0]!r}: it tells the model nothing", stacklevel=3
+                f"context feature {name!r} has the single value {values[0]!r}: it tells the model nothing", stacklevel=4
             )
 
 
@@ -124,7 +139,7 @@ def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str
 
 
 def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
-    """Order of the rows by user, then time; rows that tie keep the order they have."""
+    """Return the order of the rows by user, then time; rows that tie keep the order they have."""
     return np.lexsort((_sortable(times), _sortable(users)))
 
 

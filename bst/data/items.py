@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bst.config import DataConfig
 from bst.data.tables.columns import categories, ids
 from bst.data.tables.names import ITEM
+from bst.data.tables.sources.frames import DataFrame, place_of
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
 from bst.data.vocabulary import Vocabulary
@@ -52,7 +53,7 @@ class Items:
 
 
 def read_items(
-    items: Vocabulary, path: Path, config: DataConfig, categories_of: Mapping[str, Vocabulary] | None = None
+    items: Vocabulary, table: Path | str | DataFrame, config: DataConfig, learnt: Mapping[str, Vocabulary] | None = None
 ) -> Items:
     """Read names (`config.name_column`) and features (`config.item_features`) of the catalogue `items` from a table.
 
@@ -60,41 +61,45 @@ def read_items(
     unknown to the model; how many items that are stands in the remarks.
 
     Args:
-        categories_of: the categories of each feature, where a model has learnt them; others are unknown to it.
+        learnt: the categories of each feature that a model knows, where there is one; others are unknown to it.
 
     Raises:
         InputError: the table cannot be read or lacks a column, an item has two names or two values of a feature that
             is no list, none is an item of the catalogue, or nothing is asked for.
     """
     if config.name_column is None and not config.item_features:
-        raise InputError(f"--items {path} wants --name-column, --item-features or both: columns to take from it")
-    reader = _open(items, path, config)
+        raise InputError("--items needs --name-column, --item-features or both: the columns to take from it")
+    reader = _open(items, table, config)
     names = reader.names(config.name_column) if config.name_column else None
     features = {
-        name: reader.feature(name, config.value_separator, (categories_of or {}).get(name))
-        for name in config.item_features
+        name: reader.feature(name, config.value_separator, (learnt or {}).get(name)) for name in config.item_features
     }
-    return Items(names, features, tuple(f"{path.name}: {remark}" for remark in (*reader.said, *reader.remarks)))
+    remarks = (f"{reader.table.path.name}: {remark}" for remark in reader.table.remarks)
+    return Items(names, features, (*reader.remarks, *dict.fromkeys(remarks)))
 
 
-def ids_of_items(path: Path, config: DataConfig, known: Vocabulary) -> Vocabulary:
-    """Read the ids of all items of a table, as numbers or text as those of `known` are, without names.
+def ids_of_items(table: Path | str | DataFrame, config: DataConfig, items: Vocabulary) -> Vocabulary:
+    """Read the ids of all items of a table, as numbers or text as those of `items` are.
 
     Raises:
-        InputError: as `read_items`, or they are of another kind than those of `known`.
+        InputError: as `read_items`, or they are of another kind than those of `items`.
     """
-    found = _open(known, path, config).ids()
-    if found.dtype != known.ids.dtype:
-        raise InputError(f"{path} has items such as {found[0]!r}, and the run knows numbers such as {known.ids[0]}")
-    return Vocabulary.fit(found)
+    reader = _open(items, table, config)
+    raw_ids = reader.ids()
+    if raw_ids.dtype != items.ids.dtype:
+        raise InputError(
+            f"{reader.table.path} has items such as {raw_ids[0]!r}, and the run knows numbers such as {items.ids[0]}"
+        )
+    return Vocabulary.fit(raw_ids)
 
 
-def _open(items: Vocabulary, path: Path, config: DataConfig) -> _Reader:
+def _open(items: Vocabulary, table: Path | str | DataFrame, config: DataConfig) -> _Reader:
     key = config.items_key or config.item_column
-    wanted = [key, *([config.name_column] if config.name_column else []), *config.item_features]
-    table = Table(path, Layout(tuple(wanted), columns=config.items_columns, columns_option="--items-columns"))
-    _require_columns(table, key, config)
-    return _Reader(table, key, items)
+    columns = (key, *([config.name_column] if config.name_column else []), *config.item_features)
+    layout = Layout(columns, columns=config.items_columns, columns_option="--items-columns")
+    opened = Table(place_of(table, "the DataFrame of items"), layout)
+    _require_columns(opened, key, config)
+    return _Reader(opened, key, items)
 
 
 class _Reader:
@@ -102,8 +107,7 @@ class _Reader:
 
     def __init__(self, table: Table, key: str, items: Vocabulary) -> None:
         self.table, self.key, self.items = table, key, items
-        self.said: list[str] = []
-        self.remarks: tuple[str, ...] = tuple(table.remarks)
+        self.remarks: list[str] = []
 
     def names(self, column: str) -> pl.Series:
         rows = self._rows(column, ())
@@ -111,8 +115,7 @@ class _Reader:
         names = self._of_catalogue(names)
         if len(twice := names.filter(pl.col("index").is_duplicated())):
             self._refuse_second(twice, "is called {} and {}; keep one row an item")
-        self.remarks = tuple(self.table.remarks)
-        self.said.append(f"{len(names):,} of {len(self.items):,} items have a name")
+        self._remark(f"{len(names):,} of {len(self.items):,} items have a name")
         by_index = pl.DataFrame({"index": np.arange(1, len(self.items) + 1)}).join(
             names, on="index", how="left", maintain_order="left"
         )
@@ -129,21 +132,21 @@ class _Reader:
             rows = rows.with_columns(pl.col(column).cast(pl.String).str.split(separator)).explode(column)
             rows = rows.with_columns(pl.col(column).str.strip_chars())
         rows = rows.with_columns(categories(rows[column], self.table.path, what="item feature").alias("value"))
-        known = self._of_catalogue(rows.select("id", "value"))
-        if separator is None and not lists and len(twice := known.filter(pl.col("index").is_duplicated())):
+        listed = self._of_catalogue(rows.select("id", "value"))
+        if separator is None and not lists and len(twice := listed.filter(pl.col("index").is_duplicated())):
             self._refuse_second(twice, f"has the {column} {{}} and {{}}; keep one row an item, or give lists of values")
-        if known.is_empty() and learnt is None:
+        if listed.is_empty() and learnt is None:
             raise InputError(f"{self.table.path}: no item of the events has a value of {column!r}; leave it out")
         if learnt is not None:
-            known = known.with_columns(pl.col("value").cast(learnt.ids.dtype, strict=False))
-            known = known.filter(pl.col("value").is_in(learnt.ids.implode()))
-        self._say(column, known)
-        vocabulary = learnt or Vocabulary.fit(known["value"])
-        return ItemFeatureValues(vocabulary, self._rectangle(known, vocabulary, column))
+            listed = listed.with_columns(pl.col("value").cast(learnt.ids.dtype, strict=False))
+            listed = listed.filter(pl.col("value").is_in(learnt.ids.implode()))
+        self._count(column, listed)
+        vocabulary = learnt or Vocabulary.fit(listed["value"])
+        return ItemFeatureValues(vocabulary, self._rectangle(listed, vocabulary, column))
 
     def _rows(self, column: str, lists: list[str] | tuple[()]) -> pl.DataFrame:
-        wanted = tuple(dict.fromkeys((self.key, column)))
-        raw = self.table.collect(self.table.rows(wanted, lists), wanted)
+        columns = tuple(dict.fromkeys((self.key, column)))
+        raw = self.table.collect(self.table.rows(columns, lists), columns)
         if raw.is_empty():
             raise InputError(f"{self.table.path} holds no rows below its header; give a table with at least one item")
         text_ids = self.items.dtype == "string"
@@ -159,27 +162,30 @@ class _Reader:
         if rows["id"].dtype != own["id"].dtype:  # items of others may have ids of another kind
             own = own.with_columns(pl.col("id").cast(pl.String))
         own = own.with_columns(pl.col("index").cast(pl.Int64))
-        known = rows.unique(maintain_order=True).join(own, on="id", how="inner", maintain_order="left")
-        if known.is_empty():
+        listed = rows.unique(maintain_order=True).join(own, on="id", how="inner", maintain_order="left")
+        if listed.is_empty():
             raise InputError(
                 f"{self.table.path}: none of its items, such as {rows['id'][0]!r}, is an item of the events, such as "
                 f"{self.items.ids[0]!r}; give a table of the same items, or another --items-key"
             )
-        return known.drop_nulls().select("id", "index", "value")
+        return listed.drop_nulls().select("id", "index", "value")
 
-    def _refuse_second(self, twice: pl.DataFrame, said: str) -> None:
+    def _refuse_second(self, twice: pl.DataFrame, message: str) -> None:
         first = twice.filter(pl.col("index") == twice["index"][0])
-        values = said.format(repr(first["value"][0]), repr(first["value"][1]))
+        values = message.format(repr(first["value"][0]), repr(first["value"][1]))
         raise InputError(f"{self.table.path}: item {first['id'][0]!r} {values}")
 
-    def _say(self, column: str, known: pl.DataFrame) -> None:
-        count, categories_ = known["index"].n_unique(), known["value"].n_unique()
-        unknown = len(self.items) - count
-        said = f"{column}: {categories_:,} categories"
-        self.said.append(f"{said}; {unknown:,} of {len(self.items):,} items have none" if unknown else said)
+    def _count(self, column: str, listed: pl.DataFrame) -> None:
+        remark = f"{column}: {listed['value'].n_unique():,} categories"
+        if unknown := len(self.items) - listed["index"].n_unique():
+            remark += f"; {unknown:,} of {len(self.items):,} items have none"
+        self._remark(remark)
 
-    def _rectangle(self, known: pl.DataFrame, vocabulary: Vocabulary, column: str) -> NDArray[np.int32]:
-        rows, values = known["index"].to_numpy(), vocabulary.indices(known["value"])
+    def _remark(self, remark: str) -> None:
+        self.remarks.append(f"{self.table.path.name}: {remark}")
+
+    def _rectangle(self, listed: pl.DataFrame, vocabulary: Vocabulary, column: str) -> NDArray[np.int32]:
+        rows, values = listed["index"].to_numpy(), vocabulary.indices(listed["value"])
         order = np.lexsort((values, rows))
         rows, values = rows[order], values[order]
         places = np.arange(len(rows)) - np.searchsorted(rows, rows)

@@ -1,4 +1,4 @@
-"""Context that gives the target away: columns of the item, which nobody knows before the item."""
+"""Context that gives the target away: columns that are properties of the item, unknown before the item is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PAIRED = 4  # events of items that come again; of fewer, agreement is chance
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far events that share something agree on a value.
+    """The share of events with equal values among events that share something.
 
     Attributes:
-        share: of the other events that share it, on average over events, those with the same value.
-        kappa: `share` above what any two events have, as a part of what could be above it.
+        share: of the other events in the same group, the share with the same value, on average over events.
+        kappa: (`share` - chance) / (1 - chance), where chance is the share among any two events.
     """
 
     share: float
@@ -32,8 +32,8 @@ class Agreement:
 def require_no_item_columns(interactions: Interactions) -> None:
     """Refuse context features of which nearly all events of an item have the same value.
 
-    As context it is the value of the event that is to be predicted: it tells the model what it is to guess, and is not
-    known when the model is used.
+    As context, such a feature would be taken from the event to be predicted: it gives the target away, and is not known
+    when the model is used.
 
     Raises:
         InputError: names all of them, with their share.
@@ -53,8 +53,8 @@ def require_no_item_columns(interactions: Interactions) -> None:
 
 def agreement(events: pl.DataFrame, by: str, name: str) -> Agreement:
     """Count how far events that share `by` agree on column `name`; both 0 of fewer than `PAIRED` events."""
-    known = events.lazy().select(by=by, value=name).drop_nulls()
-    counts = known.group_by("by", "value").agg(count=pl.len().cast(pl.Float64))
+    pairs_of_values = events.lazy().select(by=by, value=name).drop_nulls()
+    counts = pairs_of_values.group_by("by", "value").agg(count=pl.len().cast(pl.Float64))
     pairs = counts.group_by("by").agg(
         events=pl.col("count").sum(), equal=(pl.col("count") * (pl.col("count") - 1)).sum()
     )

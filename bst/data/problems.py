@@ -1,4 +1,4 @@
-"""Problems of a table: collected while it is read, and told together in one line."""
+"""Problems of a table: collected while it is read, and reported together in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bst.errors import InputError, one_line
 
 
 class Problems:
-    """What is wrong with the table at `path`."""
+    """The problems of the table at `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,10 +25,10 @@ class Problems:
             self.messages.append(str(error))
 
     def tell(self) -> None:
-        """Refuse the table if there was one.
+        """Refuse the table if there is a problem.
 
         Raises:
-            InputError: one problem as it was told, several by number.
+            InputError: one problem as it was raised, several with numbers.
         """
         if len(self.messages) == 1:
             raise InputError(self.messages[0])

@@ -28,7 +28,7 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read what a person writes; a value with a comma in it stands in double quotes.
+        """Read a condition as the user writes it; a value with a comma in it stands in double quotes.
 
         Raises:
             InputError: there is no column and no value.
@@ -40,7 +40,7 @@ class Condition:
         return cls(text, column.strip(), tuple(value.strip() for value in split))
 
     def holds(self, value: str, dtype: pl.DataType) -> pl.Expr:
-        """Whether the column has one of its values, for each row."""
+        """Test for each row whether the column has one of its values."""
         cell = pl.col(self.column)
         if value == "":
             return cell.is_null() | (cell.cast(pl.String) == "")
@@ -62,30 +62,32 @@ def conditions(texts: Sequence[str]) -> list[Condition]:
     return [Condition.parse(text) for text in texts if text.strip()]
 
 
-def rows_where(frame: pl.LazyFrame, wanted: Sequence[Condition], path: Path) -> tuple[pl.LazyFrame, list[str]]:
+def rows_where(frame: pl.LazyFrame, where: Sequence[Condition], path: Path) -> tuple[pl.LazyFrame, list[str]]:
     """Keep the rows for which all conditions hold.
 
     Returns:
-        the rows, not yet read, and what to say of them.
+        the rows, not yet read, and remarks on them.
 
     Raises:
         InputError: a value never occurs; the message has those that do. No row is left.
     """
-    if not wanted:
+    if not where:
         return frame, []
     schema = frame.collect_schema()
-    pairs = [(one, value) for one in wanted for value in one.values]
-    each = {(one, value): one.holds(value, schema[one.column]).fill_null(value=False) for one, value in pairs}
-    kept = reduce(and_, (reduce(or_, (each[one, value] for value in one.values)) for one in wanted))
-    counts = {str(place): held.any() for place, held in enumerate(each.values())}
-    *occurring, count, left = frame.select(**counts, all=pl.len(), kept=kept.sum()).collect(engine="streaming").row(0)
-    for (one, value), occurs in zip(each, occurring, strict=True):
+    pairs = [(test, value) for test in where for value in test.values]
+    each = {(test, value): test.holds(value, schema[test.column]).fill_null(value=False) for test, value in pairs}
+    fulfilled = reduce(and_, (reduce(or_, (each[test, value] for value in test.values)) for test in where))
+    counts = {str(place): mask.any() for place, mask in enumerate(each.values())}
+    *occurring, count, count_kept = (
+        frame.select(**counts, all=pl.len(), kept=fulfilled.sum()).collect(engine="streaming").row(0)
+    )
+    for (test, value), occurs in zip(each, occurring, strict=True):
         if not occurs:
-            raise InputError(f"{path}: no row has {value!r} in column {one.column!r}; {_values(frame, one.column)}")
-    said = " ".join(f"--where {one.text}" for one in wanted)
-    if not left:
-        raise InputError(f"{path}: none of its {count:,} rows has all of {said}; leave one out")
-    return frame.filter(kept), [f"{said} keeps {left:,} of {count:,} rows"]
+            raise InputError(f"{path}: no row has {value!r} in column {test.column!r}; {_values(frame, test.column)}")
+    options = " ".join(f"--where {condition.text}" for condition in where)
+    if not count_kept:
+        raise InputError(f"{path}: none of its {count:,} rows has all of {options}; leave one out")
+    return frame.filter(fulfilled), [f"{options} keeps {count_kept:,} of {count:,} rows"]
 
 
 def _values(frame: pl.LazyFrame, column: str) -> str:
@@ -97,26 +99,26 @@ def _values(frame: pl.LazyFrame, column: str) -> str:
 
 
 def frequent(events: pl.DataFrame, least: int, path: Path) -> tuple[pl.Series, str]:
-    """Mark the events that stay when users and items with fewer than `least` are left out until there are none.
+    """Mark the events that stay when users and items with fewer than `least` events are dropped until none is left.
 
     Returns:
-        bool, as long as `events`, and what to say of it.
+        bool, as long as `events`, and a remark on it.
 
     Raises:
         InputError: none stays.
     """
     codes = events.select(pl.col("user", "item").rank("dense").cast(pl.UInt32)).with_row_index("row")
-    kept, before = codes, -1
-    while len(kept) != before:
-        before = len(kept)
+    remaining, before = codes, -1
+    while len(remaining) != before:
+        before = len(remaining)
         for name in ("item", "user"):
-            kept = kept.filter(pl.len().over(name) >= least)
-    if kept.is_empty():
+            remaining = remaining.filter(pl.len().over(name) >= least)
+    if remaining.is_empty():
         raise InputError(
             f"{path}: --min-count {least} leaves none of {_size(codes)}; give a lower number or more events"
         )
-    stays = pl.repeat(value=False, n=len(events), dtype=pl.Boolean, eager=True).scatter(kept["row"], True)
-    return stays, f"--min-count {least} keeps {_size(kept)}, of {_size(codes)}"
+    stays = pl.repeat(value=False, n=len(events), dtype=pl.Boolean, eager=True).scatter(remaining["row"], True)
+    return stays, f"--min-count {least} keeps {_size(remaining)}, of {_size(codes)}"
 
 
 def _size(events: pl.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Histories as flat arrays with offsets: made from a table, or from lists."""
+"""Histories as flat arrays with offsets, made from a table or from lists."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ class Sequences:
         for user, row in enumerate(rows):
             if row.ndim != 1 or not len(row) or not are_indices(row, lowest=1):
                 raise InputError(f"history {user} is {row.tolist()!r}; give at least one item index, each 1 or more")
-        given = [np.asarray(row) for row in context] if context is not None else [np.zeros(0, np.int32)] * len(rows)
-        for place, row in enumerate(given):
+        contexts = [np.asarray(row) for row in context] if context is not None else [np.zeros(0, np.int32)] * len(rows)
+        for place, row in enumerate(contexts):
             if row.ndim != 1 or (len(row) and not are_indices(row, lowest=0)):
                 raise InputError(
                     f"row {place} of context is {row.tolist()!r}; give category indices, 0 where it is not known"
                 )
         offsets = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
-        widths = sorted({len(row) for row in given})
-        if len(given) not in (len(rows), offsets[-1]) or len(widths) > 1:
+        widths = sorted({len(row) for row in contexts})
+        if len(contexts) not in (len(rows), offsets[-1]) or len(widths) > 1:
             raise InputError(
-                f"{len(given)} rows of context, {widths} wide, for {len(rows)} histories of {offsets[-1]} events; "
+                f"{len(contexts)} rows of context, {widths} wide, for {len(rows)} histories of {offsets[-1]} events; "
                 "give one a history or one an event, all of one width"
             )
-        values = np.array(given, dtype=np.int32).reshape(len(given), *widths or [0])
+        values = np.array(contexts, dtype=np.int32).reshape(len(contexts), *widths or [0])
         return cls(np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32), offsets, values)
 
     @property
@@ -70,7 +70,7 @@ class Sequences:
         return len(self.offsets) - 1
 
     def context_of(self, users: Index, events: Index) -> NDArray[np.int32]:
-        """Give the context in which each of `events` (a position in `items`, of the user beside it) took place."""
+        """Return the context of each of `events` (a position in `items`, of the user beside it)."""
         return self.context[events if len(self.context) == len(self.items) else users]
 
 
@@ -81,7 +81,7 @@ def fit_vocabularies(interactions: Interactions) -> Vocabularies:
 
 
 def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequences:
-    """Turn interactions into indices; an item or category that the vocabularies do not hold becomes 0."""
+    """Turn interactions into indices; an item or category outside the vocabularies becomes 0."""
     events, users = interactions.events, interactions.users
     counts = events["user"].rle().struct.field("len").to_numpy()
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -99,12 +99,12 @@ def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequ
 
 def _indices(values: pl.Series, vocabulary: Vocabulary) -> NDArray[np.int32]:
     """Look many values up, a piece at a time, so that only the result is as long as they are."""
-    found = np.empty(len(values), dtype=np.int32)
+    indices = np.empty(len(values), dtype=np.int32)
     for start in range(0, len(values), PIECE):
-        found[start : start + PIECE] = vocabulary.indices(values.slice(start, PIECE))
-    return found
+        indices[start : start + PIECE] = vocabulary.indices(values.slice(start, PIECE))
+    return indices
 
 
 def are_indices(row: NDArray[Any], lowest: int) -> bool:
-    """Whether a row, not empty, holds whole numbers from `lowest` to the largest int32."""
+    """Return whether a row, not empty, holds whole numbers from `lowest` to the largest int32."""
     return row.dtype.kind in "iu" and bool(lowest <= row.min() and row.max() <= np.iinfo(np.int32).max)

@@ -1,4 +1,4 @@
-"""The split of histories: what is trained on, what decides which epoch is best, what is measured at the end."""
+"""The split of histories into events for training, validation and test."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bst.data.vocabulary import Index
 
 @dataclass(frozen=True)
 class Split:
-    """What is trained on, and one target a user in `validation` and in `test`.
+    """The training events, and one target a user in `validation` and in `test`.
 
     Attributes:
         train_stops: user u trains on `items[offsets[u] : train_stops[u]]`, int64 `[num_users]`.
-        too_short: users without a test target; what they did is trained on.
+        too_short: users without a test target; all their events are trained on.
         rule: which event of a user is the test target, in words.
     """
 
@@ -35,8 +35,8 @@ class Split:
 def leave_one_out(sequences: Sequences) -> Split:
     """Take the last event of a user as the test target, the one before it as the validation target.
 
-    Users with fewer than three events have neither. Nothing of a target's future is in its history, but what one user
-    did last may be earlier than what another is trained on; `split_at` keeps times apart.
+    Users with fewer than three events have neither. Nothing of a target's future is in its history, but one user's last
+    event may be earlier than another's training events; `split_at` keeps times apart.
     """
     ends = sequences.offsets[1:]
     enough = np.diff(sequences.offsets) >= 3
@@ -51,7 +51,7 @@ def leave_one_out(sequences: Sequences) -> Split:
 
 
 def split_at(sequences: Sequences, before: Index, time: str) -> Split:
-    """Train on what was before a time; the first event of a user from then on is the test target.
+    """Train on the events before a time; the first event of a user from then on is the test target.
 
     The last event before it is the validation target. A target needs an event before it: a user without has none.
 

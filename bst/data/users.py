@@ -10,58 +10,59 @@ import polars as pl
 from bst.config import DataConfig
 from bst.data.tables.columns import categories, ids
 from bst.data.tables.names import KEY
+from bst.data.tables.sources.frames import Frame
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
 from bst.errors import InputError
 
 
-def open_users(path: Path, config: DataConfig) -> Table:
-    """Look at a users' table.
+def open_users(place: Path | Frame, config: DataConfig) -> Table:
+    """Open a users' table.
 
     Raises:
         InputError: it cannot be read, or has no column of users.
     """
     key = config.users_key or config.user_column
-    table = Table(path, Layout((key, *config.context), columns=config.users_columns, columns_option="--users-columns"))
+    table = Table(place, Layout((key, *config.context), columns=config.users_columns, columns_option="--users-columns"))
     if key not in table.columns:
         likely = KEY.likely(table.columns)
         named = f"say --users-key {shlex.quote(likely)}" if likely else "name it with --users-key"
         remedy = table.first.advice or named
-        raise InputError(f"{path} has no column {key!r} of users; it has {', '.join(table.columns)}; {remedy}")
+        raise InputError(f"{table.path} has no column {key!r} of users; it has {', '.join(table.columns)}; {remedy}")
     return table
 
 
 def join_users(users: pl.DataFrame, table: Table, config: DataConfig, names: list[str]) -> tuple[pl.DataFrame, str]:
-    """Put columns `names` of the table beside the column `user`; null where the table does not know a user.
+    """Join columns `names` of the table to the column `user`; null where the table lacks a user.
 
-    Ids that are numbers on one side and text on the other are compared as text. Beside them comes how many are known.
+    Ids that are numbers on one side and text on the other are compared as text. A remark counts the users of the table.
 
     Raises:
         InputError: a user stands there twice, or none of them is a user of the events.
     """
     key, path = config.users_key or config.user_column, table.path
-    wanted = (key, *names)
-    raw = table.collect(table.rows(wanted), wanted)
+    columns = (key, *names)
+    raw = table.collect(table.rows(columns), columns)
     if raw.is_empty():
         raise InputError(f"{path} holds no rows below its header; give a table with at least one user")
-    known = pl.DataFrame(
+    listed = pl.DataFrame(
         {
             "user": ids(raw[key], path, config.text_ids, mixed=True),
             **{name: categories(raw[name], path) for name in names},
         }
     )
-    twice = known["user"].filter(known["user"].is_duplicated())
+    twice = listed["user"].filter(listed["user"].is_duplicated())
     if len(twice):
         raise InputError(f"{path}: user {twice[0]!r} stands there more than once; keep one row a user")
-    as_text = known["user"].dtype != users["user"].dtype
+    as_text = listed["user"].dtype != users["user"].dtype
     by = "\0key"
     joined = users.with_columns(pl.col("user").cast(pl.String if as_text else users["user"].dtype).alias(by)).join(
-        known.rename({"user": by}).cast({by: pl.String} if as_text else {}), on=by, how="left", maintain_order="left"
+        listed.rename({"user": by}).cast({by: pl.String} if as_text else {}), on=by, how="left", maintain_order="left"
     )
-    count = int(users["user"].cast(pl.String).is_in(known["user"].cast(pl.String).implode()).sum())
+    count = int(users["user"].cast(pl.String).is_in(listed["user"].cast(pl.String).implode()).sum())
     if not count:
         raise InputError(
-            f"{path}: none of its users, such as {known['user'][0]!r}, is a user of the events, such as "
+            f"{path}: none of its users, such as {listed['user'][0]!r}, is a user of the events, such as "
             f"{users['user'][0]!r}; give a table of the same users, or another --users-key"
         )
     return joined.drop(by), f"{count:,} of {len(users):,} users stand in {path}"

@@ -1,4 +1,4 @@
-"""Raw ids and their indices: what a caller knows an item or a category by, and what the model calls it."""
+"""Vocabularies: raw ids of items and categories, and the model's indices for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Vocabulary:
 
     Attributes:
         ids: a polars Series of Int64 or String, sorted, without repeats or nulls.
-        names: for people, String in the order of `ids`, null where there is none; None where nobody gave any.
+        names: for people, String in the order of `ids`, null where there is none; None without names.
     """
 
     ids: pl.Series
@@ -65,32 +65,32 @@ class Vocabulary:
             # A null stays null in the cast, as does a string that the Enum does not list.
             codes = series.cast(pl.Enum(self.ids), strict=False).to_physical()
             return (codes.cast(pl.Int64) + 1).fill_null(0).to_numpy()
-        known = self.ids.to_numpy()
-        if not len(known):
+        ids = self.ids.to_numpy()
+        if not len(ids):
             return np.zeros(len(series), dtype=np.int64)
-        wanted = series.fill_null(self.padding).to_numpy()
-        places = np.searchsorted(known, wanted).clip(max=len(known) - 1)
-        return np.where(known[places] == wanted, places + 1, 0).astype(np.int64)
+        raw = series.fill_null(self.padding).to_numpy()
+        places = np.searchsorted(ids, raw).clip(max=len(ids) - 1)
+        return np.where(ids[places] == raw, places + 1, 0).astype(np.int64)
 
     def raw(self, indices: NDArray[np.integer[Any]]) -> NDArray[Any]:
-        """Give the raw ids for `indices` of any shape: int64, or object holding str; index 0 gives `padding`.
+        """Return the raw ids for `indices` of any shape: int64, or object holding str; index 0 gives `padding`.
 
         Raises:
             InputError: an index is beyond the ids.
         """
         if (beyond := np.asarray(indices)[np.asarray(indices) > len(self)]).size:
             raise InputError(f"index {beyond.flat[0]} is beyond the {len(self)} ids of the vocabulary")
-        known = np.asarray(indices) > 0
-        found = self.ids.gather(np.where(known, indices, 1).ravel() - 1)
-        ids = found.to_numpy() if self.dtype == "int64" else np.array(found.to_list(), dtype=object)
-        return np.where(known, ids.reshape(known.shape), np.array(self.padding, dtype=ids.dtype))
+        is_id = np.asarray(indices) > 0
+        gathered = self.ids.gather(np.where(is_id, indices, 1).ravel() - 1)
+        ids = gathered.to_numpy() if self.dtype == "int64" else np.array(gathered.to_list(), dtype=object)
+        return np.where(is_id, ids.reshape(is_id.shape), np.array(self.padding, dtype=ids.dtype))
 
     def to_dict(self) -> dict[str, Any]:
         names = {} if self.names is None else {"names": self.names.to_list()}
         return {"dtype": self.dtype, "padding": self.padding, "ids": self.ids.to_list(), **names}
 
     def name(self, raw: int | str) -> str | None:
-        """Give the name of an id, if it has one."""
+        """Return the name of an id, if it has one."""
         index = int(self.indices([raw])[0])
         return self.names[index - 1] if index and self.names is not None else None
 
@@ -126,10 +126,10 @@ class Vocabulary:
             return series.cast(self.ids.dtype)
         if series.dtype != self.ids.dtype:
             kinds = {pl.Int64: "numbers", pl.String: "text"}
-            given = kinds.get(type(series.dtype), str(series.dtype))
+            other = kinds.get(type(series.dtype), str(series.dtype))
             kind = kinds[type(self.ids.dtype)]
             remedy = "integers of 64 bits" if kind == "numbers" else kind
-            raise InputError(f"ids such as {series[0]!r} are {given}, but the vocabulary holds {kind}; give {remedy}")
+            raise InputError(f"ids such as {series[0]!r} are {other}, but the vocabulary holds {kind}; give {remedy}")
         return series
 
 

@@ -1,7 +1,7 @@
-"""Models of the seed notebook: its config and its saved weights become a run that scores as the notebook does.
+"""Models of the seed notebook: its config and saved weights become a run with the notebook's scores.
 
-What the notebook does differently is folded into weights and buffers where that is exact: its scale sqrt(num_heads)
-into the query weights, its position table as the data of the buffer, the output row of its class 0 left out. What
+Differences of the notebook are folded into weights and buffers where that is exact: its scale sqrt(num_heads) into the
+query weights, its position table into the buffer; the output row of its class 0 is left out. The difference that
 cannot be folded is the config value `padding="counted"` (see `Architecture`). `docs/guides/notebook.md` has the whole
 list.
 """
@@ -48,8 +48,8 @@ class _Encoder(Frozen):
 
 
 class NotebookConfig(Frozen):
-    """The notebook's `config`, key by key. `max_len`, `cuda`, `sparse`, `padding_idx` and what training needs say
-    nothing about the scores of a trained model, and are read past."""
+    """The notebook's `config`, key by key. `max_len`, `cuda`, `sparse`, `padding_idx` and settings of training do
+    not change the scores of a trained model, and are ignored."""
 
     item_embed: _Table
     trans: _Encoder
@@ -68,7 +68,7 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
     is none. The held-out rows that its exports are compared on are made up, since the notebook keeps no data.
 
     Args:
-        weights: what `torch.save(model.state_dict(), path)` wrote. No pickle code of it is run.
+        weights: a file of `torch.save(model.state_dict(), path)`. No pickle code of it is run.
         config: the dictionary as JSON, or the `.py` file with `config = {...}`, of which only literals are read.
         names: of the context features, in order; `context_0`, `context_1`, ... unless given.
 
@@ -76,27 +76,27 @@ def import_notebook(weights: Path, config: Path, out: Path, names: tuple[str, ..
         InputError: a file cannot be read, holds anything but tensors, or weights and config do not fit; every
             mismatch in one message.
     """
-    stated = read_notebook_config(config)
-    names = names or tuple(f"context_{place}" for place in range(len(stated.context_features)))
-    if len(names) != len(stated.context_features):
+    notebook = read_notebook_config(config)
+    names = names or tuple(f"context_{place}" for place in range(len(notebook.context_features)))
+    if len(names) != len(notebook.context_features):
         raise InputError(
-            f"{len(names)} names ({', '.join(names)}) for {len(stated.context_features)} context features; "
+            f"{len(names)} names ({', '.join(names)}) for {len(notebook.context_features)} context features; "
             "give one each"
         )
     try:
-        settings = bst_config(stated, names)
+        settings = bst_config(notebook, names)
         settings.require_memory(1)
     except InputError as error:
         raise InputError(f"{config}: {error}") from None
     if weights.exists() and not (weights.is_file() or weights.is_dir()):
         raise InputError(f"{weights} is not a plain file; give what torch.save(model.state_dict(), path) wrote")
-    found = read_plain_tensors(weights)
-    if stated.trans.n_layers > len(found):  # before the names of so many are listed
+    tensors = read_plain_tensors(weights)
+    if notebook.trans.n_layers > len(tensors):  # before the names of so many are listed
         raise InputError(
-            f"{weights} does not fit its config: it holds {len(found)} tensors, and {config} says "
-            f"trans.n_layers={stated.trans.n_layers}"
+            f"{weights} does not fit its config: it holds {len(tensors)} tensors, and {config} says "
+            f"trans.n_layers={notebook.trans.n_layers}"
         )
-    state = converted(found, stated, weights)
+    state = converted(tensors, notebook, weights)
     model = BST(settings)
     model.load_state_dict(state)
     run_config = RunConfig(
@@ -122,28 +122,28 @@ def read_notebook_config(path: Path) -> NotebookConfig:
         values = _python_config(source) if path.suffix == ".py" else parse_json(source)
     except OSError as error:
         raise InputError(f"cannot read the notebook's config {path}: {error.strerror}") from None
-    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:  # what Python's own parser ends with
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:  # errors of Python's parser
         raise InputError(f"{path} holds no notebook config ({error}); give JSON or `config = {{...}}` as .py") from None
     return validated(NotebookConfig, values, str(path))
 
 
-def bst_config(stated: NotebookConfig, names: tuple[str, ...]) -> BSTConfig:
-    """Say a notebook config in the words of this project.
+def bst_config(notebook: NotebookConfig, names: tuple[str, ...]) -> BSTConfig:
+    """Translate a notebook config into a `BSTConfig`.
 
     Raises:
         InputError: sizes contradict one another, or the notebook itself gives NaN for them.
     """
-    dim, encoder = stated.item_embed.embedding_dim, stated.trans
+    dim, encoder = notebook.item_embed.embedding_dim, notebook.trans
     offences = []
     if encoder.input_size != dim:
         offences.append(f"trans.input_size={encoder.input_size} is not item_embed.embedding_dim={dim}")
     if dim in (2, 3):
         offences.append(f"with embedding_dim={dim} the notebook's position table is NaN; no trained model can have it")
-    if stated.item_embed.num_embeddings < 2:
+    if notebook.item_embed.num_embeddings < 2:
         offences.append("item_embed.num_embeddings=1 leaves no item beside padding")
     offences += [
         f"context_features[{place}].num_embeddings=1 is one category; drop the feature and fold it into the bias"
-        for place, feature in enumerate(stated.context_features)
+        for place, feature in enumerate(notebook.context_features)
         if feature.num_embeddings < 2
     ]
     if encoder.n_layers < 1:
@@ -151,31 +151,31 @@ def bst_config(stated: NotebookConfig, names: tuple[str, ...]) -> BSTConfig:
     if offences:
         raise InputError("; ".join(offences))
     values = {
-        "num_items": stated.item_embed.num_embeddings - 1,
+        "num_items": notebook.item_embed.num_embeddings - 1,
         "dim": dim,
         "num_heads": encoder.n_heads,
         "num_blocks": encoder.n_layers,
         "ff_width": encoder.hidden_size,
-        "max_length": stated.max_seq_len,
+        "max_length": notebook.max_seq_len,
         "head_widths": (HEAD_WIDTH,),
         "tied_output": False,
         "pooling": "mean",
         "padding": "counted",
         "context": [
             {"name": name, "num_categories": feature.num_embeddings - 1, "dim": feature.embedding_dim}
-            for name, feature in zip(names, stated.context_features, strict=True)
+            for name, feature in zip(names, notebook.context_features, strict=True)
         ],
     }
     return validated(BSTConfig, values, "the notebook's config")
 
 
-def converted(weights: dict[str, Tensor], stated: NotebookConfig, path: Path) -> dict[str, Tensor]:
+def converted(weights: dict[str, Tensor], notebook: NotebookConfig, path: Path) -> dict[str, Tensor]:
     """Rename, join and fold the notebook's weights into those of `BST`.
 
     Raises:
         InputError: a tensor is missing, unknown, or of another shape than the config says; all of them at once.
     """
-    expected = _expected_shapes(stated)
+    expected = _expected_shapes(notebook)
     offences = [f"{name} is missing" for name in expected if name not in weights]
     offences += [f"{name} is not part of the notebook's model" for name in weights if name not in expected]
     offences += [
@@ -186,30 +186,30 @@ def converted(weights: dict[str, Tensor], stated: NotebookConfig, path: Path) ->
     offences += [
         f"{name} is {tensor.dtype}, not float32" for name, tensor in weights.items() if tensor.dtype != torch.float32
     ]
-    # A tensor that repeats one number is as large as it says only once somebody reads it.
+    # A tensor that repeats one number takes its full size only when it is read.
     offences += [f"{name} does not hold all its numbers" for name, tensor in weights.items() if not _is_whole(tensor)]
     if not offences:
         finite = {name: bool(torch.isfinite(tensor).all()) for name, tensor in weights.items()}
         offences += [f"{name} holds NaN or inf" for name, whole in finite.items() if not whole]
     if offences:
         raise InputError(f"{path} does not fit its config: {'; '.join(offences)}")
-    dim, heads = stated.item_embed.embedding_dim, stated.trans.n_heads
+    dim, heads = notebook.item_embed.embedding_dim, notebook.trans.n_heads
     fold = math.sqrt(dim // heads) / math.sqrt(heads)  # ours divides by sqrt(head width), the notebook by sqrt(heads)
-    found = {
+    state = {
         "item_embedding.weight": weights["item_embed.weight"],
-        "positions": notebook_positions(stated.max_seq_len, dim),
+        "positions": notebook_positions(notebook.max_seq_len, dim),
         "head.0.weight": weights["mlp.0.weight"],
         "head.0.bias": weights["mlp.0.bias"],
         "output.weight": weights["mlp.2.weight"][1:],
         "output.bias": weights["mlp.2.bias"][1:],
     }
-    for place in range(len(stated.context_features)):
-        found[f"context_embeddings.{place}.weight"] = weights[f"context_embeddings.{place}.weight"]
-    for place in range(stated.trans.n_layers):
+    for place in range(len(notebook.context_features)):
+        state[f"context_embeddings.{place}.weight"] = weights[f"context_embeddings.{place}.weight"]
+    for place in range(notebook.trans.n_layers):
         theirs, ours = f"encoder.stack.{place}.", f"cells.{place}."
         query, key, value = (weights[f"{theirs}mh_attention._{part}.weight"] for part in ("query", "key", "value"))
-        found[f"{ours}attention.query_key_value.weight"] = torch.cat([query * fold, key, value])
-        found[f"{ours}attention.dense.weight"] = weights[f"{theirs}mh_attention.dense.weight"]
+        state[f"{ours}attention.query_key_value.weight"] = torch.cat([query * fold, key, value])
+        state[f"{ours}attention.dense.weight"] = weights[f"{theirs}mh_attention.dense.weight"]
         for their_name, our_name in (
             ("lnorm_1", "norm_1"),
             ("lnorm_2", "norm_2"),
@@ -217,12 +217,12 @@ def converted(weights: dict[str, Tensor], stated: NotebookConfig, path: Path) ->
             ("ff.lin_2", "ff_2"),
         ):
             for kind in ("weight", "bias"):
-                found[f"{ours}{our_name}.{kind}"] = weights[f"{theirs}{their_name}.{kind}"]
-    return found
+                state[f"{ours}{our_name}.{kind}"] = weights[f"{theirs}{their_name}.{kind}"]
+    return state
 
 
 def notebook_positions(length: int, dim: int) -> Tensor:
-    """The notebook's position table, float32 `[length + 1, dim]`, its last row never used.
+    """Return the notebook's position table, float32 `[length + 1, dim]`, its last row never used.
 
     Its rows mix sines and cosines of several positions (audit, M05): the stacked halves `[2, length, dim / 2]` are read
     as `[length, dim]`, transposed, and read again as `[length, dim]`. Rates are 10000^(-i / (dim / 2 - 1)).
@@ -236,12 +236,12 @@ def notebook_positions(length: int, dim: int) -> Tensor:
     return torch.nn.functional.pad(mixed, (0, dim - 2 * half, 0, 1))
 
 
-def _expected_shapes(stated: NotebookConfig) -> dict[str, tuple[int, ...]]:
-    dim, ff, items = stated.item_embed.embedding_dim, stated.trans.hidden_size, stated.item_embed.num_embeddings
+def _expected_shapes(notebook: NotebookConfig) -> dict[str, tuple[int, ...]]:
+    dim, ff, items = notebook.item_embed.embedding_dim, notebook.trans.hidden_size, notebook.item_embed.num_embeddings
     shapes: dict[str, tuple[int, ...]] = {"item_embed.weight": (items, dim)}
-    for place, feature in enumerate(stated.context_features):
+    for place, feature in enumerate(notebook.context_features):
         shapes[f"context_embeddings.{place}.weight"] = (feature.num_embeddings, feature.embedding_dim)
-    for place in range(stated.trans.n_layers):
+    for place in range(notebook.trans.n_layers):
         cell = f"encoder.stack.{place}."
         for part in ("_query", "_key", "_value", "dense"):
             shapes[f"{cell}mh_attention.{part}.weight"] = (dim, dim)
@@ -249,7 +249,7 @@ def _expected_shapes(stated: NotebookConfig) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{cell}ff.lin_2.weight": (dim, ff), f"{cell}ff.lin_2.bias": (dim,)}
         for norm in ("lnorm_1", "lnorm_2"):
             shapes |= {f"{cell}{norm}.weight": (dim,), f"{cell}{norm}.bias": (dim,)}
-    wide = dim + sum(feature.embedding_dim for feature in stated.context_features)
+    wide = dim + sum(feature.embedding_dim for feature in notebook.context_features)
     shapes |= {"mlp.0.weight": (HEAD_WIDTH, wide), "mlp.0.bias": (HEAD_WIDTH,)}
     return shapes | {"mlp.2.weight": (items, HEAD_WIDTH), "mlp.2.bias": (items,)}
 
@@ -262,7 +262,7 @@ def _is_whole(tensor: Tensor) -> bool:
 def _python_config(source: str) -> Any:
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and any(
-            isinstance(one, ast.Name) and one.id == "config" for one in node.targets
+            isinstance(target, ast.Name) and target.id == "config" for target in node.targets
         ):
             return ast.literal_eval(node.value)
     raise ValueError("there is no `config = {...}` in it")
@@ -272,4 +272,6 @@ def _vocabularies(config: BSTConfig) -> Vocabularies:
     def numbered(count: int) -> Vocabulary:
         return Vocabulary(pl.Series("id", range(1, count + 1), dtype=pl.Int64))
 
-    return Vocabularies(numbered(config.num_items), {one.name: numbered(one.num_categories) for one in config.context})
+    return Vocabularies(
+        numbered(config.num_items), {feature.name: numbered(feature.num_categories) for feature in config.context}
+    )

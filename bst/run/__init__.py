@@ -1,4 +1,4 @@
-"""The run: the folder that training leaves, and how it comes to be."""
+"""The run: the folder that training writes, and the pipeline that writes it."""
 
 from bst.run.folder import Run, RunConfig, load_run, save_run
 from bst.run.heldout import Heldout

@@ -1,12 +1,12 @@
-"""The run: a folder that holds a trained model and what is needed to use it, without pickle.
+"""The run folder: a trained model with its settings and vocabularies, without pickle.
 
 config.json           settings of model, training and data, sizes, versions
-model.safetensors     weights of the best epoch so far; not there before the first epoch has ended
+model.safetensors     weights of the best epoch so far, once the first epoch has ended
 vocabulary.json       raw ids of items and categories, in the order of their indices
 heldout.safetensors   histories and contexts of some held-out users, for golden vectors and measuring
-test.safetensors      whole histories of test users and what came next, for the quality of what is exported
+test.safetensors      whole histories of test users with the next item, for the quality of a bundle
 metrics.jsonl         a line an epoch; at the end one of the test, with its baselines
-training.safetensors  what `--resume` needs (see `bst/run/state_file.py`)
+training.safetensors  the state for `--resume` (see `bst/run/state_file.py`)
 learning_curve.svg    loss and validation metrics by epoch, when training has ended
 tensorboard/          on request
 """
@@ -27,6 +27,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from bst import __version__
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
@@ -63,7 +64,7 @@ class RunConfig(Frozen):
 
 @dataclass(frozen=True)
 class Run:
-    """What `load_run` gives: the model in evaluation mode on the CPU, and all that goes with it."""
+    """The result of `load_run`: the model in evaluation mode on the CPU, with its settings and vocabularies."""
 
     model: BST
     config: RunConfig
@@ -87,7 +88,7 @@ class Run:
 
     @property
     def quality(self) -> dict[str, Any] | None:
-        """What the best epoch reached on the test, as `bst.run.quality.Quality.to_dict` has it, once it is measured."""
+        """The test metrics of the best epoch, as `bst.run.quality.Quality.to_dict` has them, once they are measured."""
         return next((line["test"] for line in self.metrics if "test" in line), None)
 
 
@@ -104,7 +105,7 @@ def save_run(path: Path, run: Run) -> None:
 
 @contextmanager
 def staged_run(path: Path, config: RunConfig, vocabularies: Vocabularies, heldout: Heldout) -> Iterator[Path]:
-    """Yield a folder that holds what stays the same in a run, and becomes `path` when the block ends well.
+    """Yield a folder that holds the constant files of a run, and becomes `path` when the block ends well.
 
     Raises:
         InputError: the path exists or cannot be written.
@@ -127,13 +128,14 @@ def save_metrics(path: Path, metrics: tuple[dict[str, Any], ...]) -> None:
     write_atomically(path / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in metrics))
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: Path | str) -> Run:
     """Read a run.
 
     Raises:
         InputError: the folder is not a run, is of a later schema, or a file in it is missing, cut short or does not
             fit the others; the message names the file.
     """
+    path = Path(path)
     config = read_run_config(path)
     model = load_weights(path, config.model)
     vocabularies = _read_vocabularies(path, config.model)
@@ -150,10 +152,10 @@ def read_run_config(path: Path) -> RunConfig:
     if not path.is_dir():
         raise InputError(f"{path} is not {WHAT}: there is no such folder")
     values = read_json(path / "config.json", WHAT)
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    if found != SCHEMA_VERSION:
+    schema_version = values.get("schema_version") if isinstance(values, dict) else None
+    if schema_version != SCHEMA_VERSION:
         raise InputError(
-            f"{path}: schema_version={found!r}, this version reads {SCHEMA_VERSION}; update or train again"
+            f"{path}: schema_version={schema_version!r}, this version reads {SCHEMA_VERSION}; update or train again"
         )
     return validated(RunConfig, values, str(path / "config.json"))
 
@@ -174,32 +176,32 @@ def read_weights(
     """Build the model that `config` describes with the weights in `file`, mapped from it, in evaluation mode.
 
     Args:
-        what, stated_in, again: for messages: what the folder of the file ought to be, which file of it states the
-            config, and how to make both anew.
+        what, stated_in, again: for messages: the kind of the file's folder, the file of it that holds the config, and
+            the remedy.
 
     Raises:
         InputError: the file is missing, cut short or damaged, or holds other weights; memory cannot hold the model.
     """
-    stated, found = config.stored_bytes, file.stat().st_size if file.is_file() else None
-    if found is not None and stated > found:  # what a config says is not believed before it is checked
+    needed, size = config.stored_bytes, file.stat().st_size if file.is_file() else None
+    if size is not None and needed > size:  # an absurd config is refused before anything is allocated
         raise InputError(
-            f"{file} is damaged or cut short: it has {found:,} bytes, and {stated_in} describes {stated:,}; "
+            f"{file} is damaged or cut short: it has {size:,} bytes, and {stated_in} describes {needed:,}; "
             f"restore it or {again}"
         )
     config.require_memory(0)
-    with torch.device("meta"):  # no weights are made only to be replaced
+    with torch.device("meta"):  # no memory for weights that would be replaced
         model = BST(config)
     weights = read_tensors(file, what, again)
     if offences := _misfits(model, weights) or _unknown_categories(config, weights):
         raise InputError(f"{file} does not fit {stated_in}: {'; '.join(offences)}")
-    # All tensors are views of one mapped file. Who keeps a small one, as torch's exporters do, must not keep them all.
+    # All tensors are views of one mapped file. Small ones are copied: torch's exporters keep some of them.
     own = {name: tensor.clone() if tensor.nbytes < MAPPED_BYTES else tensor for name, tensor in weights.items()}
     model.load_state_dict(own, assign=True)
     return model.eval()
 
 
 def run_hash(path: Path) -> str:
-    """sha256 over the files of a run that decide its answers, as hexadecimal digits."""
+    """Compute the sha256 over the files of a run that decide its answers, as hexadecimal digits."""
     digest = hashlib.sha256()
     for name in ("config.json", WEIGHTS_FILE, VOCABULARY_FILE):
         with (path / name).open("rb") as stream:
@@ -208,8 +210,9 @@ def run_hash(path: Path) -> str:
 
 
 def library_versions(*others: str) -> dict[str, str]:
-    """Versions of Python, of this package and its base, and of `others`."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("bst", "torch", "numpy", *others)}}
+    """Return the versions of Python, of this package and its base, and of `others`."""
+    versions = {name: version(name) for name in ("torch", "numpy", *others)}
+    return {"python": platform.python_version(), "bst": __version__, **versions}
 
 
 def read_vocabularies(folder: Path, what: str) -> Vocabularies:
@@ -233,9 +236,9 @@ def write_vocabularies(folder: Path, vocabularies: Vocabularies) -> None:
 def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
     vocabularies = read_vocabularies(path, WHAT)
     read = (vocabularies.context, vocabularies.item_features)
-    sizes = [(name, len(one)) for part in read for name, one in part.items()]
-    stated = (config.context, config.item_features)
-    expected = [(feature.name, feature.num_categories) for part in stated for feature in part]
+    sizes = [(name, len(vocabulary)) for part in read for name, vocabulary in part.items()]
+    expected = [(feature.name, feature.num_categories) for feature in config.context]
+    expected += [(feature.name, feature.num_categories) for feature in config.item_features]
     if len(vocabularies.items) != config.num_items or sizes != expected:
         raise InputError(
             f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {dict(sizes)}, "
@@ -254,7 +257,7 @@ def _unknown_categories(config: BSTConfig, weights: dict[str, Tensor]) -> list[s
 
 
 def _misfits(model: BST, weights: dict[str, Tensor]) -> list[str]:
-    """Say which weights are missing, too many, of another type or shape, or not finite."""
+    """List the weights that are missing, too many, of another type or shape, or not finite."""
     expected = model.state_dict()
     offences = [f"{name} is missing" for name in expected if name not in weights]
     offences += [f"{name} is not part of the model" for name in weights if name not in expected]
@@ -263,7 +266,7 @@ def _misfits(model: BST, weights: dict[str, Tensor]) -> list[str]:
         for name, tensor in expected.items()
         if name in weights and (weights[name].shape != tensor.shape or weights[name].dtype != tensor.dtype)
     ]
-    # By the extremes, which hold every NaN and inf: a mask of all elements takes memory that gigabytes have not.
+    # Minimum and maximum propagate NaN and inf; a mask of all elements of gigabytes would not fit into memory.
     floats = {name: tensor for name, tensor in weights.items() if tensor.dtype == torch.float32 and tensor.numel()}
     extremes = {name: torch.stack(torch.aminmax(tensor)) for name, tensor in floats.items()}
     return offences + [f"{name} holds NaN or inf" for name, pair in extremes.items() if not torch.isfinite(pair).all()]

@@ -69,7 +69,7 @@ def write_heldout(run: Path, heldout: Heldout) -> None:
 
 
 def read_heldout(run: Path, config: BSTConfig) -> Heldout:
-    """Read what `write_heldout` wrote.
+    """Read the file of `write_heldout`.
 
     Raises:
         InputError: a file is missing or damaged, or does not fit the model; the test rows may be missing.
@@ -78,10 +78,10 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
     rows = read_tensors(path)
     shapes = {"items": config.max_length, "context": len(config.context)}
     for name, width in shapes.items():
-        found = rows.get(name)
-        if found is None or found.dtype != torch.int64 or found.dim() != 2 or found.size(1) != width:
-            stated = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-            raise InputError(f"{path} holds {stated} as {name}, not int64 [rows, {width}]; train again")
+        tensor = rows.get(name)
+        if tensor is None or tensor.dtype != torch.int64 or tensor.dim() != 2 or tensor.size(1) != width:
+            shape = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+            raise InputError(f"{path} holds {shape} as {name}, not int64 [rows, {width}]; train again")
     test = _read_test(run / TEST_FILE, config) if (run / TEST_FILE).exists() else None
     heldout = Heldout(rows["items"], rows["context"], test)
     if len(heldout.items) != len(heldout.context) or not heldout.items.numel() or heldout.items.max() < 1:
@@ -89,8 +89,8 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
     if heldout.items.min() < 0 or heldout.items.max() > config.num_items:
         raise InputError(f"{path} holds items beyond the {config.num_items} of the model; train again")
     for column, feature in enumerate(config.context):
-        known = (heldout.context[:, column] >= 0) & (heldout.context[:, column] <= feature.num_categories)
-        if not known.all():
+        valid = (heldout.context[:, column] >= 0) & (heldout.context[:, column] <= feature.num_categories)
+        if not valid.all():
             raise InputError(
                 f"{path} holds categories beyond the {feature.num_categories} of {feature.name}; train again"
             )
@@ -98,7 +98,7 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
 
 
 def _alone(examples: Examples) -> Examples:
-    """The same examples, without the events that they do not read: each user ends with the target."""
+    """Return the same examples without the events that they do not read: each user ends with the target."""
     starts, lengths = examples.sequences.offsets[examples.users], examples.targets + 1
     lengths = lengths - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -114,9 +114,9 @@ def _each_last(sequences: Sequences) -> Examples:
 def _read_test(path: Path, config: BSTConfig) -> Examples:
     parts = {name: tensor.numpy() for name, tensor in read_tensors(path).items()}
     kinds = {"items": ("int32", 1), "offsets": ("int64", 1), "context": ("int32", 2)}
-    stated = {name: (str(part.dtype), part.ndim) for name, part in parts.items()}
-    if stated != kinds:
-        raise InputError(f"{path} holds {stated}, not {kinds}; train again")
+    actual = {name: (str(part.dtype), part.ndim) for name, part in parts.items()}
+    if actual != kinds:
+        raise InputError(f"{path} holds {actual}, not {kinds}; train again")
     sequences = Sequences(parts["items"], parts["offsets"], parts["context"])
     widths = [feature.num_categories for feature in config.context]
     sound = (

@@ -1,4 +1,4 @@
-"""The course of a training, for people: a figure in the run folder, and TensorBoard's scalars on request."""
+"""The learning curve: a figure in the run folder, and TensorBoard's scalars on request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def draw_learning_curve(
     """Draw loss and validation metrics by epoch; the best epoch is marked.
 
     Args:
-        baseline: a name, and the HR@10 that comes without a model.
+        baseline: the name and HR@10 of a ranking without a model.
         stacked: one below the other, for a phone, and not side by side.
     """
     from matplotlib.figure import Figure
@@ -44,17 +44,17 @@ def draw_learning_curve(
     epochs = [report.epoch for report in reports]
     best = max(reports, key=lambda report: report.validation.ndcg[10]).epoch
     figure = Figure(figsize=(4.2, 5.4) if stacked else (8, 3.6), layout="constrained")
-    left, right = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
-    left.plot(epochs, [report.loss for report in reports], marker=".")
-    left.set(xlabel="epoch", ylabel="training loss, nats", title="loss")
-    right.plot(epochs, [report.validation.hr[10] for report in reports], marker=".", label="HR@10")
-    right.plot(epochs, [report.validation.ndcg[10] for report in reports], marker=".", label="NDCG@10")
-    right.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best}")
+    loss_axes, metric_axes = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
+    loss_axes.plot(epochs, [report.loss for report in reports], marker=".")
+    loss_axes.set(xlabel="epoch", ylabel="training loss, nats", title="loss")
+    metric_axes.plot(epochs, [report.validation.hr[10] for report in reports], marker=".", label="HR@10")
+    metric_axes.plot(epochs, [report.validation.ndcg[10] for report in reports], marker=".", label="NDCG@10")
+    metric_axes.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best}")
     if baseline:
-        right.axhline(baseline[1], color="grey", linewidth=0.8, linestyle="--", label=f"HR@10, {baseline[0]}")
-    right.set(xlabel="epoch", title="validation", ylim=(0, None))
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
-    for axes in (left, right):
+        metric_axes.axhline(baseline[1], color="grey", linewidth=0.8, linestyle="--", label=f"HR@10, {baseline[0]}")
+    metric_axes.set(xlabel="epoch", title="validation", ylim=(0, None))
+    figure.legend(*metric_axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
+    for axes in (loss_axes, metric_axes):
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
 
@@ -74,7 +74,7 @@ def open_tensorboard(run: Path, first_epoch: int) -> SummaryWriter:
 def require_tensorboard() -> None:
     """Refuse, before any work is done, if the package tensorboard is not installed; raises as `open_tensorboard`."""
     if find_spec("tensorboard") is None:
-        raise InputError("--tensorboard needs the package tensorboard; pip install 'bst[tensorboard]'")
+        raise InputError("--tensorboard needs the package tensorboard; pip install tensorboard")
 
 
 def log_epoch(writer: SummaryWriter, report: EpochReport) -> None:

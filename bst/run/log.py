@@ -1,4 +1,4 @@
-"""A run while it is trained: what of it is written when, so that a kill at any moment loses no more than it must."""
+"""A run while it is trained: written step by step, so that a kill loses only what follows the last checkpoint."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from bst.system.files import alone_in, remove_leftovers
 from bst.training.state import TrainingState
 from bst.training.trainer import EpochReport, Weights
 
-# Not settings to be given: the first two follow from the data, whose difference is told as such; the last is harmless.
+# All but the last follow from the data, whose difference has a message of its own; the last is harmless.
 NOT_COMPARED = {"model.num_items", "model.context", "model.item_features", "training.checkpoint_seconds"}
 MUST_AGREE = {"data_sha256": "events, users, items or context", "vocabulary_sha256": "ids"}
 
 
 class RunLog:
-    """Writes the run `path`; in processes other than the first it only reads.
+    """A writer of the run `path`; in processes other than the first it only reads.
 
     The state is the last file to be replaced. A kill between two files leaves weights or metrics that are newer than
-    the state; what is resumed from it writes the same again.
+    the state; a resume writes the same again.
 
     Args:
-        origin: what decides the weights to the bit beside the settings; kept in the state.
+        origin: facts beside the settings that decide the weights to the bit; kept in the state.
         writes: whether this process is the first.
         tensorboard: write scalars into `tensorboard/` besides.
     """
@@ -64,7 +64,7 @@ class RunLog:
             save_state(stage, self._with_origin(state))
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep other trainings out of the run; its weights and state would be of two of them.
+        """Keep other trainings out of the run, or weights and state would come from two of them.
 
         Raises:
             InputError: another process is training it.
@@ -72,9 +72,9 @@ class RunLog:
         return alone_in(self.path, "the run") if self.writes else nullcontext()
 
     def resume(self, config: RunConfig, restore: Callable[[TrainingState, Weights | None], None]) -> None:
-        """Hand the last checkpoint of the run to `restore`, with the best weights if there are some.
+        """Pass the last checkpoint of the run to `restore`, with the best weights if there are some.
 
-        Warns where the machine differs, so that the last bits may.
+        Warns if the machine differs, because the last bits of the weights may then differ too.
 
         Raises:
             InputError: the run is of other settings or data, or is damaged.
@@ -94,7 +94,7 @@ class RunLog:
             save_metrics(self.path, tuple(state.values["reports"]))
 
     def write(self, moment: EpochReport | TrainingState, reports: Sequence[EpochReport], model: BST) -> None:
-        """Write what the trainer yields: the state that a resume starts from, or what an epoch brought."""
+        """Write what the trainer yields: a state to resume from, or the result of an epoch."""
         if not self.writes:
             return
         if isinstance(moment, TrainingState):
@@ -108,7 +108,7 @@ class RunLog:
             log_epoch(self.scalars, moment)
 
     def end(self, reports: Sequence[EpochReport], quality: Quality) -> None:
-        """Write what the test gave, and draw the learning curve."""
+        """Write the test metrics, and draw the learning curve."""
         if self.writes:
             save_metrics(self.path, (*(report.to_dict() for report in reports), {"test": quality.to_dict()}))
             save_learning_curve(self.path, reports)
@@ -139,10 +139,10 @@ class RunLog:
                 )
 
 
-def _require_same(path: Path, found: RunConfig, given: RunConfig) -> None:
+def _require_same(path: Path, stored: RunConfig, current: RunConfig) -> None:
     offences = []
     for table in ("model", "training", "data"):
-        was, now = (config.model_dump(mode="json")[table] for config in (found, given))
+        was, now = (config.model_dump(mode="json")[table] for config in (stored, current))
         offences += [
             f"{table}.{name} is {json.dumps(now[name])}, in the run {json.dumps(was[name])}"
             for name in was

@@ -14,6 +14,7 @@ from bst.config import DataConfig
 from bst.data.batches import Examples
 from bst.data.items import Items, ids_of_items, read_items
 from bst.data.sequences import Sequences
+from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Index, Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
@@ -21,7 +22,7 @@ from bst.run.folder import Run
 from bst.run.heldout import Heldout
 
 
-def add_items(run: Run, path: Path, data: DataConfig) -> tuple[Run, tuple[str, ...]]:
+def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tuple[Run, tuple[str, ...]]:
     """Add the items of a table that the run does not know; they are scored by their features.
 
     An item that the run knows keeps its features. A new one has no vector of its own, and the mean bias of the output
@@ -36,29 +37,29 @@ def add_items(run: Run, path: Path, data: DataConfig) -> tuple[Run, tuple[str, .
     Raises:
         InputError: the run has no item features, the table cannot be read, or it has no new item.
     """
-    config, known = run.config.model, run.vocabularies
+    config, old = run.config.model, run.vocabularies
     if not config.item_features:
         raise InputError("the run has no item features, by which new items could be scored; train with --item-features")
-    strangers = ids_of_items(path, data, known.items).ids
-    strangers = strangers.filter(~strangers.is_in(known.items.ids.implode()))
+    strangers = ids_of_items(table, data, old.items).ids
+    strangers = strangers.filter(~strangers.is_in(old.items.ids.implode()))
     if strangers.is_empty():
-        raise InputError(f"{path} has no item that the run does not know; there is nothing to add")
-    read = read_items(Vocabulary(strangers), path, data, known.item_features)
-    told = np.any([feature.values[1:].any(axis=1) for feature in read.features.values()], axis=0)
-    if not told.any():
+        raise InputError("the table of items has none that the run does not know; there is nothing to add")
+    read = read_items(Vocabulary(strangers), table, data, old.item_features)
+    recognised = np.any([feature.values[1:].any(axis=1) for feature in read.features.values()], axis=0)
+    if not recognised.any():
         raise InputError(
-            f"{path}: of no new item, such as {strangers[0]!r}, a feature is known to the run; give a table with "
+            f"of no new item, such as {strangers[0]!r}, a feature is known to the run; give a table with "
             f"{', '.join(data.item_features)} as in training"
         )
-    added, items = _joined(known.items, strangers.filter(told), read, np.flatnonzero(told))
-    places = items.indices(known.items.ids)  # the new index of each old one
-    size = len(items)
+    added, items = _joined(old.items, strangers.filter(recognised), read, np.flatnonzero(recognised))
+    places = items.indices(old.items.ids)  # the new index of each old one
+    size, new_values = len(items), [feature.values for feature in read.features.values()]
     model_config = config.model_copy(
         update={
             "num_items": size,
             "item_features": tuple(
-                feature.model_copy(update={"num_values": max(feature.num_values, one.values.shape[1])})
-                for feature, one in zip(config.item_features, read.features.values(), strict=True)
+                feature.model_copy(update={"num_values": max(feature.num_values, values.shape[1])})
+                for feature, values in zip(config.item_features, new_values, strict=True)
             ),
         }
     )
@@ -66,10 +67,10 @@ def add_items(run: Run, path: Path, data: DataConfig) -> tuple[Run, tuple[str, .
         model = BST(model_config)
     state = _grown(run.model.state_dict(), places, size)
     assert model.item_features is not None
-    for number, (feature, one) in enumerate(zip(model_config.item_features, read.features.values(), strict=True)):
+    for number, (feature, values) in enumerate(zip(model_config.item_features, new_values, strict=True)):
         name = f"item_features.values_{number}"
         state[name] = torch.nn.functional.pad(state[name], (0, feature.num_values - state[name].size(1)))
-        state[name][torch.from_numpy(added), : one.values.shape[1]] = torch.from_numpy(one.values[1:][told])
+        state[name][torch.from_numpy(added), : values.shape[1]] = torch.from_numpy(values[1:][recognised])
     model.load_state_dict(state, assign=True)
     remarks = [f"{len(added):,} new items are scored by {', '.join(data.item_features)}"]
     if left_out := len(strangers) - len(added):
@@ -78,20 +79,20 @@ def add_items(run: Run, path: Path, data: DataConfig) -> tuple[Run, tuple[str, .
         run,
         model=model.eval(),
         config=run.config.model_copy(update={"model": model_config}),
-        vocabularies=Vocabularies(items, known.context, known.item_features),
+        vocabularies=Vocabularies(items, old.context, old.item_features),
         heldout=_moved(run.heldout, places),
     )
     return grown, (*remarks, *read.remarks)
 
 
-def _joined(known: Vocabulary, added: pl.Series, read: Items, rows: Index) -> tuple[Index, Vocabulary]:
+def _joined(old: Vocabulary, added: pl.Series, read: Items, rows: Index) -> tuple[Index, Vocabulary]:
     """Join two catalogues; give the indices of the added items beside it."""
     frame = pl.DataFrame(
         {
-            "id": pl.concat([known.ids.rename("id"), added.rename("id")]),
+            "id": pl.concat([old.ids.rename("id"), added.rename("id")]),
             "name": pl.concat(
                 [
-                    known.names if known.names is not None else pl.Series([None] * len(known), dtype=pl.String),
+                    old.names if old.names is not None else pl.Series([None] * len(old), dtype=pl.String),
                     read.names.gather(rows)
                     if read.names is not None
                     else pl.Series([None] * len(added), dtype=pl.String),
@@ -99,7 +100,7 @@ def _joined(known: Vocabulary, added: pl.Series, read: Items, rows: Index) -> tu
             ),
         }
     ).sort("id")
-    named = known.names is not None or read.names is not None
+    named = old.names is not None or read.names is not None
     items = Vocabulary(frame["id"], frame["name"] if named else None)
     return items.indices(added), items
 

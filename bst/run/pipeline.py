@@ -1,4 +1,4 @@
-"""From a table of interactions to a run: the road that `bst train` and `bst evaluate` take."""
+"""The pipeline from a table of interactions to a run, for `bst train` and `bst evaluate`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bst.data.items import ItemFeatureValues, read_items
 from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at
+from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
@@ -39,10 +40,10 @@ TRAINING_COPIES = 4  # weights, gradients and two moments
 
 @dataclass(frozen=True)
 class Dataset:
-    """Interactions as a model sees them: indices, split, and the vocabularies that lead back.
+    """The interactions as indices, their split, and the vocabularies of their raw ids.
 
     Attributes:
-        facts: what was counted in the table, where it came from one.
+        facts: counts of the table, where there was one.
         event_context: the context features that change from event to event.
         item_features: of every item, by name.
     """
@@ -69,16 +70,18 @@ class Dataset:
         split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
         return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context)
 
-    def with_items(self, path: Path, config: DataConfig) -> Dataset:
-        """Give the items names and features from a table, which travel with the model; see `read_items`."""
-        items = read_items(self.vocabularies.items, path, config)
-        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *items.remarks))
+    def with_items(self, items: Path | str | DataFrame, config: DataConfig) -> Dataset:
+        """Return the dataset with names and features of its items from a table, which travel with the model; see
+        `bst.data.items.read_items`.
+        """
+        table = read_items(self.vocabularies.items, items, config)
+        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *table.remarks))
         vocabularies = Vocabularies(
-            Vocabulary(self.vocabularies.items.ids, items.names),
+            Vocabulary(self.vocabularies.items.ids, table.names),
             self.vocabularies.context,
-            {name: feature.vocabulary for name, feature in items.features.items()},
+            {name: feature.vocabulary for name, feature in table.features.items()},
         )
-        return replace(self, vocabularies=vocabularies, facts=facts, item_features=items.features)
+        return replace(self, vocabularies=vocabularies, facts=facts, item_features=table.features)
 
     @property
     def baselines(self) -> Baselines:
@@ -87,7 +90,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What the best epoch reached on the validation targets, and on those of the test, with baselines beside it."""
+    """The metrics of the best epoch on the validation and the test targets, with baselines beside them."""
 
     validation: RankingMetrics
     test: Quality
@@ -96,7 +99,7 @@ class TrainingResult:
 def train(
     dataset: Dataset,
     settings: Settings,
-    out: Path,
+    out: Path | str,
     *,
     world: World | None = None,
     resume: bool = False,
@@ -106,22 +109,22 @@ def train(
 ) -> TrainingResult:
     """Train a model on `dataset` and write it as the run `out`.
 
-    The run appears before the first step and every file of it is replaced atomically, the weights only by better
-    ones. Killed at any moment and called again with `resume`, it ends with the weights that it would have had, to the
-    bit, and writes the same metrics but for the speed. `resume` of a run that is not there starts it, and of one that
-    is finished measures it.
+    The run is created before the first step and every file of it is replaced atomically, the weights only by better
+    ones. Killed at any moment and called again with `resume`, training ends with the same weights, to the bit, and
+    writes the same metrics but for the speed. `resume` starts a run that does not exist, and measures one that is
+    finished.
 
     Args:
         world: the processes that train together (see `joined_world`); all call this, the first one writes.
         tensorboard: write scalars into `out/tensorboard` besides.
-        on_epoch: is told of every epoch when it has ended; of those before a resume, once again.
+        on_epoch: called after each epoch; after a resume, also for the epochs before it.
 
     Raises:
         InputError: `out` exists; with `resume`, it is no run of these settings and data, or another process trains it;
             there is nothing to train on.
-        CheckError: the loss became NaN or infinite; what the run holds stays.
+        CheckError: the loss became NaN or infinite; the files of the run stay.
     """
-    world = world or World()
+    out, world = Path(out), world or World()
     resuming = resume and _all_see(out, world)
     if not resuming:
         require_new(out, "the run")
@@ -169,11 +172,11 @@ def train(
 
 
 def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
-    """Join the architecture that was chosen with the sizes that the data gives."""
+    """Join the chosen architecture with the sizes of the data."""
     vocabularies = dataset.vocabularies
     context = tuple(
-        ContextFeature(name=name, num_categories=len(one), dim=settings.model.context_dim)
-        for name, one in vocabularies.context.items()
+        ContextFeature(name=name, num_categories=len(vocabulary), dim=settings.model.context_dim)
+        for name, vocabulary in vocabularies.context.items()
     )
     item_features = tuple(
         ItemFeature(name=name, num_categories=len(feature.vocabulary), num_values=feature.values.shape[1])
@@ -200,17 +203,18 @@ def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
 
 
 def _all_see(run: Path, world: World) -> bool:
-    seen = int(world.sum(torch.tensor(int(run.exists()), device=world.device)).item())
-    if seen not in (0, world.size):
+    count = int(world.sum(torch.tensor(int(run.exists()), device=world.device)).item())
+    if count not in (0, world.size):
         raise InputError(
-            f"{seen} of {world.size} processes see the run {run}; put it where all machines do, or remove it"
+            f"{count} of {world.size} processes see the run {run}; put it where all machines do, or remove it"
         )
-    return seen > 0
+    return count > 0
 
 
 def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
-    """Say what, beside the settings, decides the weights to the bit."""
-    sequences, features = dataset.sequences, [one.values for one in dataset.item_features.values()]
+    """Return what, besides the settings, decides the weights to the bit."""
+    sequences = dataset.sequences
+    features = [feature.values for feature in dataset.item_features.values()]
     return {
         "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context, *features),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
@@ -222,7 +226,7 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
 
 
 def _digest(*arrays: NDArray[Any]) -> str:
-    """sha256 over arrays, as hexadecimal digits."""
+    """Compute the sha256 over arrays, as hexadecimal digits."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())

@@ -1,4 +1,4 @@
-"""Quality: what a model reached on held-out targets, beside what counting alone reaches by the same rule."""
+"""Quality: a model's metrics on held-out targets, beside those of counting alone by the same rule."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bst.data.split import Split
 from bst.training.baselines import Counts, markov, newest_items, popularity
 from bst.training.metrics import KS, RankingMetrics
 
-# A context whose value alone names the target among ten this many times as often as popularity does is suspicious, if
-# that is more than so many users.
+# A context is suspicious if its value alone puts the target among the first ten this many times as often as popularity
+# does, and for this many more users.
 TELLING, TELLING_USERS = 3.0, 20
 
 
@@ -27,10 +27,10 @@ class Quality:
     """Metrics of a ranking over test targets.
 
     Attributes:
-        model: of the model, or None before there is one.
-        baselines: `popularity` and `markov` (first order), counted in what is trained on.
+        model: those of the model.
+        baselines: `popularity` and `markov` (first order), counted in the training events.
         unseen: share of targets whose item is not trained on.
-        filter_seen: whether items of the history are left out of each ranking, but where the target is one of them.
+        filter_seen: whether items of the history are left out of each ranking, unless the target is one of them.
         rule: which event of a user is the target.
     """
 
@@ -41,7 +41,7 @@ class Quality:
     rule: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in the last line of `metrics.jsonl`, under `test`."""
+        """Return the value of `test` in the last line of `metrics.jsonl`."""
         return {
             "model": self.model.to_dict(),
             **{name: metrics.to_dict() for name, metrics in self.baselines.items()},
@@ -53,7 +53,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Baselines:
-    """What counting alone ranks, over what is trained on."""
+    """Rankings by counting alone, over the training events."""
 
     sequences: Sequences
     split: Split
@@ -76,7 +76,7 @@ class Baselines:
         }
 
     def unseen(self, examples: Examples) -> float:
-        """Share of the targets that were never trained on."""
+        """Compute the share of the targets that were never trained on."""
         targets = examples.sequences.items[examples.targets]
         return float(np.mean((targets == 0) | (self.popularity.popularity[np.maximum(targets, 1) - 1] == 0)))
 
@@ -87,7 +87,7 @@ class Baselines:
         others = self.places(examples, filter_seen=filter_seen)
         return Quality(
             RankingMetrics.from_places(places, ks),
-            {name: RankingMetrics.from_places(one, ks) for name, one in others.items()},
+            {name: RankingMetrics.from_places(values, ks) for name, values in others.items()},
             self.unseen(examples),
             filter_seen,
             self.split.rule,
@@ -104,14 +104,14 @@ class Baselines:
         sequences, examples = self.sequences, self.split.validation
         events = np.flatnonzero(trained_on(sequences, self.split.train_stops))
         users = np.searchsorted(sequences.offsets, events, side="right") - 1
-        values, asked = sequences.context_of(users, events), sequences.context_of(examples.users, examples.targets)
+        values, groups = sequences.context_of(users, events), sequences.context_of(examples.users, examples.targets)
         popular = int((self.popularity.places(examples, filter_seen=False) <= 10).sum())
         for name in of_events:
             column = names.index(name)
             counts = Counts.fit(sequences.items[events], self.num_items, values[:, column])
-            told = int((counts.places(examples, filter_seen=False, groups=asked[:, column]) <= 10).sum())
-            if told >= TELLING * popular and told - popular >= TELLING_USERS:
-                shares = [f"{100 * hits / len(examples):.1f} %" for hits in (told, popular)]
+            hits_alone = int((counts.places(examples, filter_seen=False, groups=groups[:, column]) <= 10).sum())
+            if hits_alone >= TELLING * popular and hits_alone - popular >= TELLING_USERS:
+                shares = [f"{100 * hits / len(examples):.1f} %" for hits in (hits_alone, popular)]
                 warnings.warn(
                     f"context feature {name!r} alone has {shares[0]} of the targets among its ten most frequent items, "
                     f"popularity {shares[1]}: it is taken from the event to be predicted; leave it out unless it is "

@@ -1,4 +1,4 @@
-"""The state that a resume needs, in a file of the run: `training.safetensors`, replaced atomically, without pickle."""
+"""The state that a resume needs, as `training.safetensors` in the run: replaced atomically, without pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines for people: what a run is about to learn from, how each epoch went, what came out beside its baselines."""
+"""Lines for people: a table's facts, each epoch's numbers, and the quality beside its baselines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EPOCH_HEAD = f"{'epoch':>7}  {'loss':>7}  {'HR@10':>6}  {'NDCG@10':>7}  {'rows/s
 
 
 def about_table(dataset: Dataset) -> Iterator[str]:
-    """Say what the table holds and what is predicted; everything in it decides what the metrics mean."""
+    """Say what the table holds and what is predicted; each line decides what the metrics mean."""
     sequences, split, facts = dataset.sequences, dataset.split, dataset.facts
     reach = f", {facts.span}" if facts else ""
     yield (
@@ -39,7 +39,7 @@ def about_training(dataset: Dataset, training: TrainConfig) -> Iterator[str]:
 
 
 def epoch_line(report: EpochReport, epochs: int) -> str:
-    """One epoch in the columns of `EPOCH_HEAD`."""
+    """Write one epoch in the columns of `EPOCH_HEAD`."""
     metrics = report.validation
     return (
         f"{report.epoch:>3}/{epochs:<3}  {report.loss:7.4f}  {metrics.hr[10]:6.4f}  {metrics.ndcg[10]:7.4f}  "
@@ -48,7 +48,7 @@ def epoch_line(report: EpochReport, epochs: int) -> str:
 
 
 def unknown_lines(dataset: Dataset, interactions: Interactions) -> Iterator[str]:
-    """Say what of a table the vocabularies of a trained model do not hold."""
+    """Count the items and categories of a table that the vocabularies of a trained model lack."""
     if unknown := int((dataset.sequences.items == 0).sum()):
         yield f"{unknown:,} events of items that the run does not know are ignored in histories and missed as targets"
     for name, vocabulary in dataset.vocabularies.context.items():
@@ -59,7 +59,7 @@ def unknown_lines(dataset: Dataset, interactions: Interactions) -> Iterator[str]
 
 
 def quality_lines(quality: Quality, split: str, never: str = "are items that training never saw") -> Iterator[str]:
-    """Put the model beside its baselines, as a table; `never` says what the share of unseen targets is."""
+    """Lay the model out beside its baselines, as a table; `never` explains the share of unseen targets."""
     columns = [f"{name}@{k}" for k in sorted(quality.model.hr, reverse=True) for name in ("HR", "NDCG")] + ["MRR"]
     yield f"{split:<12}" + "".join(f"{column:>9}" for column in columns)
     for name, metrics in {"this model": quality.model, **quality.baselines}.items():

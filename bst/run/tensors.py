@@ -24,8 +24,8 @@ def read_tensors(path: Path, what: str = WHAT, again: str = "train again") -> di
         require_plain_file(path)
         return safetensors.torch.load_file(path)
     except OSError as error:
-        told = error.strerror or error
-        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({told})") from None
+        cause = error.strerror or error
+        raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({cause})") from None
     except ValueError as error:
         raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error})") from None
     except SafetensorError as error:

@@ -1,4 +1,4 @@
-"""Subcommands that are loaded when they are asked for, and help with options under headings, on top of typer."""
+"""Subcommands that are loaded on first use, and help with options under headings, on top of typer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Command(TyperCommand):
 
 
 class Commands(UserDict[str, Any]):
-    """Commands by name; each is an entry point until it is looked up, for some load libraries for seconds."""
+    """Commands by name; each is an entry point until it is looked up, because some load libraries for seconds."""
 
     def __getitem__(self, name: str) -> Any:
         command = self.data[name]

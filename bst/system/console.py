@@ -16,7 +16,7 @@ Tell = Callable[[str], None]
 
 
 def progress_bar(steps: Iterable[int], total: int) -> Iterable[int]:
-    """Show how far `steps` are as a bar while they last."""
+    """Show the progress of `steps` as a bar."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return steps
@@ -25,7 +25,7 @@ def progress_bar(steps: Iterable[int], total: int) -> Iterable[int]:
 
 @contextmanager
 def told_steps() -> Iterator[Tell]:
-    """Yield a function that shows the step in hand, in place of the one before."""
+    """Yield a function that shows the current step, in place of the one before."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda step: None
@@ -35,14 +35,14 @@ def told_steps() -> Iterator[Tell]:
 
 
 def width_of_stdout() -> int | None:
-    """How many characters a line of stdout has: the terminal's, or what `COLUMNS` says; none where nothing does."""
+    """Return the width of stdout in characters: the terminal's, or that of `COLUMNS`; None where neither is known."""
     if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
         return shutil.get_terminal_size().columns
     return None
 
 
 def wrapped(line: str) -> str:
-    """Break a line at blanks where stdout is narrower: a terminal by itself breaks it in the midst of a number."""
+    """Break a line at blanks where stdout is narrower: a terminal would break it in the middle of a number."""
     width = width_of_stdout()
     if width is None or len(line) <= width:
         return line

@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the old state or the new one, never something between."""
+"""Atomic writing: a reader sees the old state or the new one, never something between."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
     with _stage(target) as stage:
         yield stage
         stage.chmod(0o755)
-        require_new(target, what)  # somebody else may have been quicker
+        require_new(target, what)  # another process may have been quicker
         try:
             stage.rename(target)
         except OSError:
@@ -63,7 +63,7 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
 def replaced_folder(target: Path, what: str) -> Iterator[Path]:
     """Yield an empty folder beside the folder `target`; when the block ends well, the two change places in one step.
 
-    What was written is flushed to disk before, and the old folder is removed after. When the block raises, `target` is
+    The new files are flushed to disk before, and the old folder is removed after. When the block raises, `target` is
     as it was.
 
     Raises:
@@ -83,7 +83,7 @@ def replaced_folder(target: Path, what: str) -> Iterator[Path]:
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what the disk of `folder` cannot hold.
+    """Refuse to begin if the disk of `folder` has too little space.
 
     Raises:
         InputError: fewer than `needed` bytes are free; the message says how many.
@@ -105,18 +105,19 @@ def _stage(target: Path) -> Iterator[Path]:
 
 
 def _make_partial(target: Path, make: Callable[[str | None, str, Path], str]) -> tuple[Path, int]:
-    """Make a file or folder beside `target`, remove those of killed processes, and give it with the handle of its lock.
+    """Make a file or folder beside `target`, remove those of killed processes, and return it with the handle of its
+    lock.
 
-    It is locked until the handle is closed, so that nobody takes it for what a killed process has left.
+    It is locked until the handle is closed, so that no process takes it for a leftover of a killed one.
     """
-    remove_leftovers(target, inside=False)  # nor is a folder of that name in /tmp ours
+    remove_leftovers(target, inside=False)  # a folder of that name in /tmp may be another user's
     while True:
         partial = Path(make(None, f".{target.name}.partial-", target.parent))
         with suppress(FileNotFoundError):
             lock = os.open(partial, os.O_RDONLY)
-            with suppress(OSError):  # a file system without locks; there, what was left stays
+            with suppress(OSError):  # a file system without locks; there, leftovers stay
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if partial.exists():  # else somebody removed it before it was locked
+            if partial.exists():  # else another process removed it before it was locked
                 return partial, lock
             os.close(lock)
 
@@ -135,25 +136,27 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _exchange(one: Path, other: Path) -> None:
-    """Let two paths of one file system change names, atomically where Linux can: at no moment is either missing."""
+def _exchange(path: Path, other: Path) -> None:
+    """Exchange the names of two paths of one file system, atomically where Linux can: at no moment is either
+    missing.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "renameat2"):
         at_cwd, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, linux/fcntl.h and linux/fs.h
-        if libc.renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0:
+        if libc.renameat2(at_cwd, os.fsencode(path), at_cwd, os.fsencode(other), exchange) == 0:
             return
         number = ctypes.get_errno()
         if number not in (errno.EINVAL, errno.ENOSYS):
             raise OSError(number, os.strerror(number), str(other))
-    # Elsewhere in steps, between which a reader may find nothing. The name is none that `remove_leftovers` removes.
+    # Elsewhere in steps, between which the folder is missing. `remove_leftovers` does not remove files of this name.
     aside = other.with_name(f".{other.name}.replaced-{os.getpid()}")
     other.rename(aside)
     try:
-        one.rename(other)
+        path.rename(other)
     except BaseException:
         aside.rename(other)
         raise
-    aside.rename(one)
+    aside.rename(path)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -180,23 +183,25 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def remove_leftovers(target: Path, inside: bool = True) -> None:
-    """Remove what killed writers of `target` (a folder or file), or of files `inside` it, have left half-done."""
+    """Remove the partial files and folders of killed writers of `target` (a folder or file), or of files `inside`
+    it.
+    """
     beside = target.absolute().parent.glob(f".{glob.escape(target.name)}.partial-*")
     within = target.glob(".*.partial-*") if inside and target.is_dir() and not target.is_symlink() else ()
-    for left in [*beside, *within]:
-        _remove_unused(left)
+    for leftover in [*beside, *within]:
+        _remove_unused(leftover)
 
 
-def _remove_unused(left: Path) -> None:
-    """Remove a file or folder whose lock no living process holds; one that is not ours stays."""
+def _remove_unused(leftover: Path) -> None:
+    """Remove a file or folder whose lock no living process holds; one that this user may not remove stays."""
     with suppress(OSError):
-        handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        handle = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
             else:
-                left.unlink()
+                leftover.unlink()
         finally:
             os.close(handle)
 
@@ -205,7 +210,7 @@ def _remove_unused(left: Path) -> None:
 def temporary_folder() -> Iterator[Path]:
     """Yield an empty folder for temporary files, and remove it when the block ends.
 
-    Those that killed processes have left are removed as well.
+    Leftovers of killed processes are removed as well.
     """
     with _stage(Path(tempfile.gettempdir()) / "bst-temporary") as folder:
         yield folder
@@ -213,7 +218,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path, what: str) -> Iterator[None]:
-    """Keep other processes that ask for the same out of `folder` while the block lasts.
+    """Keep other processes that call this out of `folder` while the block lasts.
 
     Raises:
         InputError: another process is in it.
@@ -228,7 +233,7 @@ def alone_in(folder: Path, what: str) -> Iterator[None]:
 
 
 def _lock_at_once(handle: int) -> bool:
-    """Whether nobody else holds the lock, or nobody can, on a file system without locks."""
+    """Return whether the lock is free and now held, or the file system has no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -237,7 +242,7 @@ def _lock_at_once(handle: int) -> bool:
 
 
 def read_text(path: Path, most: int = TEXT_BYTES) -> str:
-    """Read a text file in UTF-8 that nobody here has written.
+    """Read an untrusted text file in UTF-8.
 
     Raises:
         OSError: it cannot be read.
@@ -250,13 +255,13 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
 
 
 def require_plain_file(path: Path) -> None:
-    """Raise ValueError where it is none, before it is opened: a pipe would never end."""
+    """Raise ValueError for a path that is no plain file, before it is opened: a pipe would never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is not a plain file")
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON that nobody here has written.
+    """Parse untrusted JSON.
 
     Raises:
         ValueError: it is not JSON (NaN and Infinity are not), or is nested deeper than `JSON_DEPTH`.
@@ -267,8 +272,12 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"it is nested deeper than {JSON_DEPTH}") from None
     level = [value]
     for _ in range(JSON_DEPTH):
-        inner = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list))
-        level = [one for values in inner for one in values if isinstance(one, dict | list)]
+        inner = (
+            nested.values() if isinstance(nested, dict) else nested
+            for nested in level
+            if isinstance(nested, dict | list)
+        )
+        level = [nested for values in inner for nested in values if isinstance(nested, dict | list)]
         if not level:
             return value
     raise ValueError(f"it is nested deeper than {JSON_DEPTH}")

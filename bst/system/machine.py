@@ -1,4 +1,4 @@
-"""Facts that the system tells of this machine and of this process: none, or nothing, where it does not."""
+"""Facts about this machine and process; empty or None where the system does not report them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def read_system(path: str) -> str | None:
 
 
 def cpu_fields() -> dict[str, str]:
-    """What Linux lists of the first processor, such as `model name`, `flags`, `cpu MHz`."""
+    """Read what Linux lists of the first processor, such as `model name`, `flags`, `cpu MHz`."""
     first = (read_system("/proc/cpuinfo") or "").split("\n\n")[0]
     parts = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in parts}
@@ -27,24 +27,26 @@ def cpu_model() -> str:
 
 
 def cpu_flags() -> frozenset[str]:
-    """The features of this CPU as Linux calls them (`flags` on x86, `Features` on ARM)."""
+    """Return the features of this CPU by Linux's names (`flags` on x86, `Features` on ARM)."""
     fields = cpu_fields()
     return frozenset((fields.get("flags") or fields.get("Features") or "").split())
 
 
 def memory_bytes(kind: str = "MemTotal") -> int | None:
-    """A line of `/proc/meminfo`: `MemTotal` is all memory, `MemAvailable` what processes can still have."""
+    """Read a line of `/proc/meminfo`: `MemTotal` is all memory, `MemAvailable` the memory that processes can still
+    get.
+    """
     lines = (read_system("/proc/meminfo") or "").splitlines()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:")), None)
 
 
 def resident_bytes() -> int | None:
-    """Memory that this process holds now."""
+    """Return the bytes of memory that this process holds now."""
     pages = read_system("/proc/self/statm")
     return int(pages.split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages else None
 
 
 def last_cores(count: int) -> tuple[int, ...]:
-    """The last `count` cores that this process may use, to keep threads on; none if they are too few."""
+    """Return the last `count` cores that this process may use, to keep threads on; none if there are too few."""
     allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return tuple(allowed[-count:]) if count <= len(allowed) else ()

@@ -1,4 +1,4 @@
-"""Tensors by name from what `torch.save` wrote, and nothing else that a pickle can hold."""
+"""Tensors by name from files of `torch.save`; anything else in the pickle is refused."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def read_plain_tensors(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _require_archive(path)
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"cannot read the weights {path}: {error.strerror or error}") from None
-    except Exception as error:  # a spoilt pickle ends in any of them
+    except Exception as error:  # a damaged pickle may raise any
         raise InputError(
             f"{path} cannot be loaded as plain tensors ({reason(error)}); "
             "save it with torch.save(model.state_dict(), path)"
         ) from None
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors.items()
     ):
         raise InputError(f"{path} holds more than named tensors; save it with torch.save(model.state_dict(), path)")
-    return dict(found)
+    return dict(tensors)
 
 
 def _require_archive(path: Path) -> None:
-    """Refuse what torch saved before 1.6, of which it takes sizes at their word, and an archive that unpacks to more
-    than itself: torch packs none, and would unpack what others have.
+    """Refuse files of torch before 1.6, whose sizes torch trusts, and an archive that unpacks to more than itself:
+    torch packs none, and would unpack others.
     """
     with path.open("rb") as stream:
         if stream.read(len(ZIP)) != ZIP:

@@ -1,4 +1,4 @@
-"""Processes that do a piece of work for another one: they end when it ends, and leave Ctrl-C to it."""
+"""Worker processes: they end when their parent ends, and leave Ctrl-C to it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ START_METHOD: Literal["spawn", "forkserver"] = "spawn"  # a fresh interpreter, w
 
 @contextmanager
 def undisturbed_start() -> Iterator[None]:
-    """Start processes by `multiprocessing` within; each calls `end_with_parent` first.
+    """Let the block start processes by `multiprocessing`; each calls `end_with_parent` first.
 
-    Signals wait until the block ends, lest they part a process from what it is to do. Ctrl-C, which a terminal sends to
-    all, the new ones never hear: who started them ends them.
+    Signals wait until the block ends, so that no process starts without its task. The new processes ignore Ctrl-C,
+    which a terminal sends to all: their parent ends them.
     """
     with _held_back():  # a mask alone would let another thread of this process take the signal
         resource_tracker.ensure_running()  # where `multiprocessing` starts it, it ends with no signal masked
@@ -39,28 +39,30 @@ def undisturbed_start() -> Iterator[None]:
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Let the handlers of `SIGNALS` that are written in Python run when the block has ended."""
+    """Hold back the handlers of `SIGNALS` that are written in Python until the block has ended."""
     if threading.current_thread() is not threading.main_thread():  # Python runs handlers in the main thread alone
         yield
         return
-    handlers = {one: handler for one in SIGNALS if callable(handler := signal.getsignal(one))}
+    handlers = {
+        signal_number: handler for signal_number in SIGNALS if callable(handler := signal.getsignal(signal_number))
+    }
     heard: list[int] = []
     holding = True
 
     def hold(number: int, frame: FrameType | None) -> None:
         if holding:
             heard.append(number)
-        else:  # another signal has parted the restoring below
+        else:  # another signal has interrupted the restoring below
             handlers[signal.Signals(number)](number, frame)
 
     try:
-        for one in handlers:
-            signal.signal(one, hold)
+        for signal_number in handlers:
+            signal.signal(signal_number, hold)
         yield
     finally:
         holding = False
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)
         for number in heard:
             signal.raise_signal(number)
 
@@ -74,12 +76,12 @@ def end_with_parent() -> None:
 
 
 def context() -> SpawnContext:
-    """Give the way in which this package starts processes by `multiprocessing`."""
+    """Return the way in which this package starts processes by `multiprocessing`."""
     return multiprocessing.get_context(START_METHOD)  # type: ignore[return-value]
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function of a module in a fresh process; it ends with the call, whichever way that ends.
+    """Call a function of a module in a fresh process, which ends with the call, also when it fails.
 
     Raises:
         CheckError: the process was killed, as for want of memory. What `function` raises is raised here.
@@ -95,7 +97,7 @@ def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
         process.join()
         raise CheckError(
             f"the process of {function.__name__} ended with exit code {process.exitcode}, which is -9 where memory "
-            "runs out; free some and call again"
+            "runs out; free some and run the command again"
         ) from None
     finally:
         ours.close()

@@ -1,4 +1,4 @@
-"""Values by name: what a person may choose from, and what somebody else may add to."""
+"""Registries: values by name, to choose from and to add to."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T", bound=Named)
 
 
 class Registry(Generic[T]):
-    """The known values of a kind, in the order in which they were added.
+    """The values of a kind by name, in the order in which they were added.
 
     Args:
-        what: what messages call such a value.
+        what: the word for such a value in messages.
     """
 
     def __init__(self, what: str, values: Iterable[T] = ()) -> None:
@@ -30,7 +30,7 @@ class Registry(Generic[T]):
             self.add(value)
 
     def add(self, value: T) -> None:
-        """Make a value known.
+        """Add a value.
 
         Raises:
             InputError: there is one of that name.
@@ -40,14 +40,14 @@ class Registry(Generic[T]):
         self._values[value.name] = value
 
     def remove(self, name: str) -> None:
-        """Forget a value; the opposite of `add`."""
+        """Remove a value; the opposite of `add`."""
         del self._values[self.find(name).name]
 
     def find(self, name: str) -> T:
-        """Find a value.
+        """Look a value up.
 
         Raises:
-            InputError: there is none of that name; the known ones are listed.
+            InputError: there is none of that name; the message lists the names.
         """
         if name not in self._values:
             raise InputError(f"{self.what} {name!r} is not known; known: {', '.join(self._values)}")

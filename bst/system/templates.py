@@ -1,4 +1,4 @@
-"""Text for people and for other programs, made of templates (jinja2) that lie beside the code that fills them."""
+"""Text from templates (jinja2) that lie beside the code that fills them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def render(template: Path, **values: Any) -> str:
 
 
 def macros(template: Path) -> Any:
-    """The macros of a template as functions, by name; see `render`."""
+    """Return the macros of a template as functions, by name; see `render`."""
     return _environment(template).get_template(template.name).module
 
 

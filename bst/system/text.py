@@ -1,4 +1,4 @@
-"""Text that a person types, or reads in one line."""
+"""Text that a user types, or reads in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values from JSON and TOML, validated, with every offence named at once."""
+"""Values from JSON and TOML, validated; one message lists every error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def validated(kind: type[T], values: object, source: str, *, unknown: Literal["forbid", "ignore"] = "forbid") -> T:
-    """Build `kind` from plain JSON or TOML values; `unknown` says what becomes of keys that it does not have.
+    """Build `kind` from plain JSON or TOML values; `unknown` says what happens to keys that it does not have.
 
     Raises:
-        InputError: names `source` and every offending key at once, with the known keys where one is unknown.
+        InputError: the message has `source` and every wrong key, and the known keys where one is unknown.
     """
     try:
         # Strict everywhere but here: JSON and TOML know lists where the values hold tuples.
@@ -27,7 +27,7 @@ def validated(kind: type[T], values: object, source: str, *, unknown: Literal["f
 
 
 def json_schema(kind: type[BaseModel], title: str, version: int | str) -> dict[str, Any]:
-    """The JSON Schema of a file whose field `schema_version` is `version`."""
+    """Return the JSON Schema of a file whose field `schema_version` is `version`."""
     schema = kind.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = f"{title}, schema version {version}"
@@ -46,8 +46,8 @@ def _tupled(value: object) -> Any:
 def _offence(kind: type[BaseModel], error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = _fields_at(kind, error["loc"][:-1])
-        return f"there is no setting {where!r}; known: {', '.join(known)}"
+        names = _fields_at(kind, error["loc"][:-1])
+        return f"there is no setting {where!r}; known: {', '.join(names)}"
     if error["type"] == "missing":
         return f"{where} is missing"
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""Training: the weights are found, in one process or several."""
+"""Training: the search for the weights, in one process or several."""
 
 from bst.training.metrics import RankingMetrics, evaluate
 from bst.training.state import TrainingState

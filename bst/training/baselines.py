@@ -1,4 +1,4 @@
-"""Baselines: rankings by counting alone, which any model that is worth its cost must beat."""
+"""Baselines: rankings by counting alone, for a model to be compared with."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Counts:
 
     @classmethod
     def fit(cls, items: NDArray[np.int32], num_items: int, groups: NDArray[np.int32] | None = None) -> Counts:
-        """Count `items`, indices `[n]`, by their `groups` `[n]` if given; a 0 in either is not known."""
-        known = items > 0
-        popularity = np.bincount(items[known], minlength=num_items + 1)[1:]
+        """Count `items`, indices `[n]`, by their `groups` `[n]` if given; a 0 in either is unknown and left out."""
+        valid = items > 0
+        popularity = np.bincount(items[valid], minlength=num_items + 1)[1:]
         if groups is None:
             return cls(popularity, np.zeros(0, np.int64), np.zeros(0, np.int64))
-        known &= groups > 0
-        pairs = groups[known].astype(np.int64) * (num_items + 1) + items[known]
+        valid &= groups > 0
+        pairs = groups[valid].astype(np.int64) * (num_items + 1) + items[valid]
         return cls(popularity, *np.unique(pairs, return_counts=True))
 
     def places(
@@ -63,7 +63,7 @@ class Counts:
         return np.where(targets > 0, places, NOWHERE)
 
     def _scores(self, groups: NDArray[np.int32], items: Index) -> Index:
-        """Score pairs: how often the pair came, and below that how often the item came."""
+        """Score pairs by how often the pair came, and among equals by how often the item came."""
         popularity = self.popularity[np.maximum(items, 1) - 1]
         if not len(self.pairs):
             return popularity
@@ -76,7 +76,7 @@ class Counts:
         return int(self.popularity.max(initial=0)) + 1
 
     def _at_least(self, groups: NDArray[np.int32], targets: Index, own: Index) -> Index:
-        """How many items of the catalogue score as much as the target or more, itself among them."""
+        """Count the items of the catalogue that score as much as the target or more, itself included."""
         width = len(self.popularity) + 1
         pair_groups, pair_items = self.pairs // width, self.pairs % width
         popularity = self.popularity[np.maximum(pair_items, 1) - 1]
@@ -87,7 +87,7 @@ class Counts:
         return ahead + of_all - of_pairs
 
     def _left_out(self, examples: Examples, part: slice, groups: NDArray[np.int32], own: Index) -> Index:
-        """How many items of each history score as much as the target or more, where they are left out."""
+        """Count the items of each history that score as much as the target or more, where they are left out."""
         row, item = (pair.numpy() for pair in examples.seen_to_leave_out(part))
         width = len(self.popularity) + 1
         pairs = np.unique(row * width + item)  # an item that comes twice is left out once
@@ -110,15 +110,15 @@ def markov(sequences: Sequences, train_stops: Index, num_items: int) -> Counts:
 
 
 def newest_items(examples: Examples) -> NDArray[np.int32]:
-    """The last item of each history, the group of `markov`: int32 `[len(examples)]`, 0 where there is none."""
+    """Return the last item of each history, the group of `markov`: int32 `[len(examples)]`, 0 where there is none."""
     starts = examples.sequences.offsets[examples.users]
     return np.where(examples.targets > starts, examples.sequences.items[np.maximum(examples.targets - 1, 0)], 0)
 
 
-def _count(groups: Index, scores: Index, asked: NDArray[np.int32], least: Index) -> Index:
-    """How many entries of the group that is asked for score `least` or more, for each that is asked."""
+def _count(groups: Index, scores: Index, queried: NDArray[np.int32], least: Index) -> Index:
+    """Count the entries of a group that score `least` or more, for each queried group."""
     levels, ranks = np.unique(scores, return_inverse=True)
     width = len(levels) + 1
     keys = np.sort(groups * width + ranks)
-    lowest = asked.astype(np.int64) * width
+    lowest = queried.astype(np.int64) * width
     return np.searchsorted(keys, lowest + width) - np.searchsorted(keys, lowest + np.searchsorted(levels, least))

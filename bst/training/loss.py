@@ -35,13 +35,13 @@ class PrefixLoss(nn.Module):
 
         Returns a float32 scalar.
         """
-        wanted = targets > 0
-        vectors = self.model.prefix_vectors(items, context)[wanted]
+        real = targets > 0
+        vectors = self.model.prefix_vectors(items, context)[real]
         if self.sampler is None:
             # Cutting padding's row off the weights is cheap; cutting its column off the scores would copy them.
             scores = F.linear(vectors, *self.model.output_layer())
-            return F.cross_entropy(scores.float(), targets[wanted] - 1, reduction="sum")
-        return self._sampled(vectors, targets[wanted], self.sampler.draw())
+            return F.cross_entropy(scores.float(), targets[real] - 1, reduction="sum")
+        return self._sampled(vectors, targets[real], self.sampler.draw())
 
     def _sampled(self, vectors: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
         assert self.sampler is not None
@@ -53,14 +53,14 @@ class PrefixLoss(nn.Module):
 
 
 class NegativeSampler:
-    """Draws items with replacement, with a probability that grows with their count to the power 0.75.
+    """A sampler of items with replacement, with a probability that grows with their count to the power 0.75.
 
     The power is that of Mikolov et al. (2013); an item that never occurs counts as occurring once.
 
     Args:
         counts: occurrences `[num_items]`, entry j is item j + 1.
         num_negatives: size of a draw.
-        device: where the draws are wanted.
+        device: the device of the draws.
     """
 
     def __init__(self, counts: NDArray[np.int64], num_negatives: int, device: str = "cpu") -> None:
@@ -71,7 +71,7 @@ class NegativeSampler:
         self.log_expected = torch.from_numpy(np.log(probabilities * num_negatives)).to(device, torch.float32)
 
     def draw(self) -> Tensor:
-        """Item indices, int64 `[num_negatives]`, from 1, by torch's random numbers of the device."""
+        """Draw item indices, int64 `[num_negatives]`, from 1, by torch's random numbers of the device."""
         # float64: steps of float32 are wider than the probabilities of a million items.
         at = torch.rand(self.num_negatives, dtype=torch.float64, device=self.cumulative.device)
         return torch.searchsorted(self.cumulative, at, right=True).clamp(max=len(self.cumulative) - 1) + 1

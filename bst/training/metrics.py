@@ -1,4 +1,4 @@
-"""Metrics of a ranking: the target's place among all items of the catalogue, and what is read off it."""
+"""Metrics of a ranking: the target's place among all items of the catalogue, and the means computed from it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bst.training.world import World
 KS = (1, 5, 10)  # the k of every report
 NOWHERE = 2**62  # the place of an item that the model does not know: beyond every k
 
-# How many scores are held at once: what a ranking takes beside the weights does not grow with the catalogue, up to
+# The number of scores in memory at once: the memory of a ranking does not grow with the catalogue, up to
 # SCORES / FEWEST items. With fewer rows than four, a matrix product rounds otherwise on some CPUs.
 SCORES = 2**25
 FEWEST = 8
-SCORE_BYTES = 8 * SCORES  # the scores, and what compares them
+SCORE_BYTES = 8 * SCORES  # the scores, and their comparison
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RankingMetrics:
         hr: by k, the share of users whose target is among the first k.
         ndcg: by k, Järvelin & Kekäläinen (2002) for one relevant item.
         mrr: mean of 1 / place.
-        num_users: how many users the means are over.
+        num_users: the number of users.
     """
 
     hr: Mapping[int, float]
@@ -44,7 +44,7 @@ class RankingMetrics:
 
     @classmethod
     def from_places(cls, places: NDArray[np.int64], ks: Sequence[int] = KS) -> Self:
-        """Read the metrics off the targets' places, int64 `[num_users]` from 1 (best)."""
+        """Compute the metrics from the targets' places, int64 `[num_users]` from 1 (best)."""
         gains = 1.0 / np.log2(1.0 + places)
         return cls(
             hr={k: float(np.mean(places <= k)) for k in ks},
@@ -62,7 +62,9 @@ class RankingMetrics:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild what `to_dict` gave, or raise a `ValueError`, `KeyError` or `TypeError`."""
         parts = {
-            name: {int(key.removeprefix(f"{name}_")): float(one) for key, one in values.items() if key.startswith(name)}
+            name: {
+                int(key.removeprefix(f"{name}_")): float(value) for key, value in values.items() if key.startswith(name)
+            }
             for name in ("hr", "ndcg")
         }
         if 1 in parts["hr"]:
@@ -73,7 +75,7 @@ class RankingMetrics:
 
 
 def places_of(scores: Tensor, targets: Tensor) -> Tensor:
-    """Place of each row's target among all its scores, from 1; an equal score counts as ahead of the target.
+    """Return the place of each row's target among all its scores, from 1; an equal score counts as ahead of the target.
 
     Args:
         scores: float `[batch, num_items]`, column j is item j + 1; -inf leaves an item out.
@@ -95,7 +97,7 @@ def evaluate(
     world: World | None = None,
     batch_size: int = 512,
 ) -> RankingMetrics:
-    """Rank the whole catalogue for every example (see `rank`) and measure where the targets came."""
+    """Rank the whole catalogue for every example (see `rank`) and compute the metrics of the targets' places."""
     places = rank(model, examples, max_length, filter_seen=filter_seen, world=world, batch_size=batch_size)
     return RankingMetrics.from_places(places)
 
@@ -131,10 +133,10 @@ def rank(
 
 
 def filter_by(chosen: bool | None, validation: Examples) -> tuple[bool, str]:
-    """Decide whether metrics leave out what the history holds, and say so in a line.
+    """Decide whether metrics leave out the items of the history; return the decision and a line that states it.
 
     Args:
-        chosen: what was asked for; None leaves it to the validation targets (see `TrainConfig.filter_seen`).
+        chosen: the setting; None leaves it to the validation targets (see `TrainConfig.filter_seen`).
     """
     returning = float(validation.returning().mean()) if len(validation) else 0.0
     filter_seen = returning <= RETURNING if chosen is None else chosen

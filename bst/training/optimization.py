@@ -1,4 +1,4 @@
-"""Decisions about a step beside its gradient: who decays, how far, and where a gradient is too large."""
+"""The rules of a step beside its gradient: weight decay by parameter, learning rate, gradient clipping."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of the step with number `step`, from 0; a function of that alone, so that a resume needs no more.
+    """Compute the learning rate of the step with number `step`, from 0; a function of that alone, so that a resume
+    needs no more.
 
     It rises linearly over the warm-up, then follows `config.schedule`: `constant`; `multistep`, multiplied by `gamma`
     when an epoch of `milestones` is over; or `cosine`, from full to 0 at the end of the last epoch (Loshchilov &
@@ -43,7 +44,7 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
 
 
 class GradientClipper:
-    """Clips the total gradient norm to `value`, and moves `value` when an epoch ends if the rule is adaptive.
+    """A clipper of the total gradient norm to `value`, which moves when an epoch ends if the rule is adaptive.
 
     Attributes:
         value: the total norm to which larger gradients are scaled down; infinite where clipping is off.
@@ -56,12 +57,12 @@ class GradientClipper:
         self.norms: list[float] = []
 
     def clip(self, parameters: Iterable[nn.Parameter]) -> float:
-        """Scale the gradients of `parameters` down to `value` in place, and give their total L2 norm before that."""
+        """Scale the gradients of `parameters` down to `value` in place, and return their total L2 norm before that."""
         self.norms.append(torch.nn.utils.clip_grad_norm_(parameters, self.value).item())
         return self.norms[-1]
 
     def end_epoch(self, steps: int) -> None:
-        """Let the value follow the norms, the last `steps` of which are the epoch's. Without steps it stays."""
+        """Adapt the value to the norms, the last `steps` of which are the epoch's. Without steps it stays."""
         if self.rule == "adaptive_epoch" and steps:
             self.value = float(np.mean(self.norms[-steps:]) + np.std(self.norms[-steps:]))
         elif self.rule == "adaptive_total" and self.norms:

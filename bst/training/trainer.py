@@ -1,4 +1,4 @@
-"""The training loop: all prefixes of all histories, in one process or several, from any moment on; best epoch kept."""
+"""The training loop: all prefixes of all histories, in one process or several, resumable; the best epoch is kept."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class EpochReport:
             estimate, on average a little below the full one.
         rows_per_s: training examples (one prediction each) a second, data cutting included, validation not.
         gradient_norm, gradient_norm_std: mean and standard deviation over steps of the total norm before clipping.
-        clip_norm: what it was clipped to; None where clipping is off.
+        clip_norm: the limit of that norm; None where clipping is off.
         learning_rate: of the last step.
         validation: full-ranking metrics on the validation targets.
         best: whether no epoch before had a higher NDCG@10.
@@ -62,7 +62,7 @@ class EpochReport:
     best: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The line of the epoch in `metrics.jsonl`."""
+        """Return the line of the epoch in `metrics.jsonl`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "validation": self.validation.to_dict()}
 
@@ -76,7 +76,7 @@ class EpochReport:
 
 @dataclass
 class Tally:
-    """The epoch in hand so far: steps, examples, sum of their losses, seconds spent."""
+    """The current epoch so far: steps, examples, sum of their losses, seconds spent."""
 
     steps: int = 0
     rows: int = 0
@@ -85,7 +85,7 @@ class Tally:
 
 
 class Trainer:
-    """Trains `model` in place; `fit` is the whole of it, `epoch` one pass.
+    """Training of `model` in place; `fit` runs all of it, `epoch` one pass.
 
     It writes nothing: `moments` yields what a run keeps.
 
@@ -94,8 +94,8 @@ class Trainer:
 
     Args:
         model: moved to the device of `world`.
-        windows: what is learnt from; the same in every process.
-        validation: what decides which epoch is the best.
+        windows: the training examples; the same in every process.
+        validation: the examples by which the best epoch is chosen.
         world: the processes that share each batch; this one alone unless given.
         progress: wraps the step numbers of an epoch, to show how far it is.
 
@@ -168,7 +168,7 @@ class Trainer:
             self.model.eval()
 
     def epoch(self) -> EpochReport:
-        """Pass over what is left of the epoch in hand, then validate. See `moments` for what raises."""
+        """Train the rest of the current epoch, then validate. See `moments` for what raises."""
         steps = self._epoch()
         while True:
             try:
@@ -179,7 +179,7 @@ class Trainer:
 
     def _epoch(self) -> Generator[TrainingState, None, EpochReport]:
         self.model.train()
-        self.rng.bit_generator.state = self.epoch_rng  # whatever was drawn since, as of an epoch that was broken off
+        self.rng.bit_generator.state = self.epoch_rng  # an epoch that was interrupted may have drawn from it
         drawn = self.windows.epoch(self.rng, self.config.batch_size)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
@@ -194,11 +194,13 @@ class Trainer:
         return self._end_epoch()
 
     def state(self) -> TrainingState:
-        """Take down this moment; all processes call it together, and each gets the whole."""
+        """Return the state of this moment; all processes call it together, and each gets the whole."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
         for kind, random in random_states(self.world.device).items():
-            tensors |= {f"random.{kind}.{rank}": one for rank, one in enumerate(self.world.gather(random))}
+            tensors |= {
+                f"random.{kind}.{rank}": random_state for rank, random_state in enumerate(self.world.gather(random))
+            }
         tensors["gradient_norms"] = torch.tensor(self.clipper.norms, dtype=torch.float64)
         values = {
             "reports": [report.to_dict() for report in self.reports],
@@ -209,7 +211,7 @@ class Trainer:
         return TrainingState(tensors, values)
 
     def restore(self, state: TrainingState, best: Weights | None) -> None:
-        """Go back to the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
+        """Restore the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
         self.model.load_state_dict(state.part("model"))
         begun = state.tensors["gradient_norms"].numel() > 0
         restore_optimizer(self.optimizer, state.part("optimizer"), begun)
@@ -228,7 +230,7 @@ class Trainer:
         self.clipper.norms = state.tensors["gradient_norms"].flatten().tolist()
 
     def _step(self, batch: Batch, step: int, due: bool) -> bool:
-        """Learn from one batch; returns whether the first process says that a checkpoint is due."""
+        """Train on one batch; return whether the first process says that a checkpoint is due."""
         rank, size, device = self.world.rank, self.world.size, self.world.device
         count = int((batch.targets > 0).sum())
         share = (part[rank::size].to(device) for part in (batch.items, batch.context, batch.targets))
@@ -239,8 +241,8 @@ class Trainer:
         # the gradients of several processes will be averaged.
         (loss * (size / self.rows_per_step)).backward()
         norm = self.clipper.clip(self.model.parameters())
-        told = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
-        total, due = told[0].item(), bool(told[1].item())
+        sums = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
+        total, due = sums[0].item(), bool(sums[1].item())
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise CheckError(
                 f"the loss is {total / max(count, 1)} and the gradient norm {norm} in step {step + 1} of epoch "

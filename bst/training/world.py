@@ -19,7 +19,7 @@ from bst.errors import InputError
 class World:
     """This process among `size`; process 0 is the one that writes and prints.
 
-    With a size of 1 every method gives back what it was given. With more, each is a meeting: all processes call it.
+    With a size of 1 every method returns its argument. With more, all processes must call it together.
     """
 
     rank: int = 0
@@ -31,7 +31,7 @@ class World:
         return self.rank == 0
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Sum `tensor` over all processes, in place, and give it back."""
+        """Sum `tensor` over all processes, in place, and return it."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
@@ -61,9 +61,9 @@ def joined_world(device: str) -> Iterator[World]:
         yield World(device=device)
         return
     if device == "cuda":
-        there, wanted = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", size))
-        if there < wanted:
-            raise InputError(f"{wanted} processes want a CUDA device each and {there} are here; start fewer processes")
+        there, needed = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", size))
+        if there < needed:
+            raise InputError(f"{needed} processes need a CUDA device each and {there} are here; start fewer processes")
         device = f"cuda:{local}"
         torch.cuda.set_device(local)
         require_device(device)

@@ -1,4 +1,4 @@
-"""A run becomes a bundle: written in every format, proven, and only then given its name."""
+"""The export of a run as a bundle: written in every format, proven, and only then renamed into place."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ GOLDEN_SPACE = 50_000_000  # room for golden vectors and graphs
 
 
 def export_bundle(
-    run_path: Path, out: Path, settings: ExportSettings = DEFAULTS, *, tell: Tell = lambda step: None
+    run_path: Path | str, out: Path | str, settings: ExportSettings = DEFAULTS, *, tell: Tell = lambda step: None
 ) -> Manifest:
     """Write the run at `run_path` as the bundle `out`, or nothing at all.
 
-    Every file is opened again in its runtime and compared with the eager model at sizes that it was not exported with.
+    Every file is reopened in its runtime and compared with the eager model at sizes other than those of the export.
 
     Args:
         tell: called with a line before each step.
@@ -77,23 +77,22 @@ def export_bundle(
     Raises:
         InputError: `out` exists, k is beyond the catalogue, a compiler is missing, or the run cannot be read.
         CheckError: a format disagrees with the model; the message names the format, the case, the row, and the first
-            block of the model where they part.
+            block of the model where they differ.
     """
-    with staged_folder(out, "the bundle") as stage:
-        return _build(stage, run_path, settings, tell)
+    with staged_folder(Path(out), "the bundle") as stage:
+        return _build(stage, Path(run_path), settings, tell)
 
 
 def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: None) -> Manifest:
-    """Put the weights and id tables of another run into `bundle`, with the settings that it was exported with.
+    """Replace the weights and id tables in `bundle` by those of another run, with the bundle's own settings.
 
     The new bundle is written beside the old one, proven and verified; then the two change places in one step. Until
-    then, and if anything fails, the old one is as it was. Who holds its files open can go on using them.
+    then, and if anything fails, the old one is as it was. Programs that have its files open can go on using them.
 
-    Files of others that lie in the bundle stay there, and so does a card that was edited, under another name: a warning
-    says so.
+    Other files in the bundle stay there, and so does an edited card, under another name, with a warning.
 
     Raises:
-        InputError: `bundle` is not one, or the run is of another architecture; all differences are named.
+        InputError: `bundle` is not one, or the run is of another architecture; the message lists all differences.
         CheckError: as `export_bundle`, or the new bundle does not verify.
     """
     old = read_manifest(bundle)
@@ -108,7 +107,7 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
 
 @dataclass(frozen=True)
 class _Written:
-    """What stands in the folder before anything of it is proven."""
+    """The content of the folder before any of it is proven."""
 
     formats: tuple[FormatRecord, ...]
     output_layer: OutputLayer | None
@@ -134,7 +133,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         "settings": settings,
         "model": config,
         "items": _facts(vocabularies.items),
-        "context": {name: _facts(one) for name, one in vocabularies.context.items()},
+        "context": {name: _facts(vocabulary) for name, vocabulary in vocabularies.context.items()},
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }
@@ -152,16 +151,16 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     if quality and test:
         own = _own_top_k(stage, written.formats, signatures, vocabularies, test, top_k, tell)
         quality = quality.model_copy(update={"top_k": own})
-    stated = tuple(one for level in signatures.values() for one in level)
-    check_output_layer(stage, written.output_layer, stated)
+    all_signatures = tuple(chain.from_iterable(signatures.values()))
+    check_output_layer(stage, written.output_layer, all_signatures)
     description = Description(
         schema_version=SCHEMA_VERSION,
-        signatures=stated,
+        signatures=all_signatures,
         formats=written.formats,
         weights=WEIGHTS_FILE,
         output_layer=written.output_layer,
         shortlist=shortlist,
-        tuning=_tuned(stage, written.formats, stated, rates, tell) if settings.tune else None,
+        tuning=_tuned(stage, written.formats, all_signatures, rates, tell) if settings.tune else None,
         tolerance=TOLERANCE,
         parity=parity,
         quality=quality,
@@ -183,10 +182,10 @@ def _require_room(stage: Path, run_path: Path, forms: Sequence[Format], settings
 
 
 def _rates(settings: ExportSettings, tell: Tell) -> Rates:
-    """What the operators of `top_k` cost: measured here where the settings ask for it, else of a known machine."""
+    """Return the costs of the operators of `top_k`: measured here if the settings say so, else a known machine's."""
     if not (settings.tune and _looks_first(settings)):
         return ZEN_4
-    tell("measuring what the operators of top_k cost here")
+    tell("measuring the costs of the operators of top_k here")
     return in_own_process(measure_rates)
 
 
@@ -211,7 +210,7 @@ def _write(
     plan: Shortlist | None,
     tell: Tell,
 ) -> _Written:
-    """Write formats, vocabularies and golden vectors; keep what eager says to every case."""
+    """Write formats, vocabularies and golden vectors; return with them the eager answers to every case."""
     settings: ExportSettings = facts["settings"]
     records, output_layer = [], None
     for form in forms:
@@ -232,9 +231,9 @@ def _write(
             )
         )
     write_vocabularies(stage, run.vocabularies)
-    tell("asking the model, in float32 and in float64")
-    stated = [*chain.from_iterable(signatures.values())]
-    return _Written(tuple(records), output_layer, record_answers(stage, run, settings, stated))
+    tell("running the model, in float32 and in float64")
+    all_signatures = [*chain.from_iterable(signatures.values())]
+    return _Written(tuple(records), output_layer, record_answers(stage, run, settings, all_signatures))
 
 
 def _proven(
@@ -268,11 +267,11 @@ def _own_top_k(
     top_k: TopK,
     tell: Tell,
 ) -> OwnTopK | None:
-    """Measure the first format that has it; the others are proven equal."""
+    """Measure the first format that has `top_k`; the others are proven equal."""
     for record in records:
         for signature in signatures[record.ids]:
             if signature.kind.picks:
-                tell(f"asking {signature.name} in {record.name} for {len(test):,} test users")
+                tell(f"running {signature.name} in {record.name} for {len(test):,} test users")
                 with one_at_a_time() as collect:
                     session = FORMATS.find(record.name).open_in(stage, record, signature)
                     own = measure_top_k(session, signature, vocabularies, test, top_k.limit)
@@ -285,10 +284,9 @@ def _own_top_k(
 def _tuned(
     stage: Path, records: Sequence[FormatRecord], signatures: Sequence[Signature], rates: Rates, tell: Tell
 ) -> Tuning:
-    (record,) = (one for one in records if one.name == "onnx")
-    named = {one.name: one for one in signatures if one.ids == record.ids and one.name in record.entries}
-    signature = named.get("top_k", next(iter(named.values())))
-    return tune(stage, record, signature, rates, tell)
+    (record,) = (record for record in records if record.name == "onnx")
+    named = {spec.name: spec for spec in signatures if spec.ids == record.ids and spec.name in record.entries}
+    return tune(stage, record, named.get("top_k", next(iter(named.values()))), rates, tell)
 
 
 def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> None:
@@ -304,12 +302,15 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
         FORMATS.find(name).require(run.config.model, settings)
     if like is None:
         return
-    sizes, stated = _architecture(run.config.model), _architecture(like.model)
-    differing = [f"{one} is {sizes[one]}, in the bundle {stated[one]}" for one in sizes if sizes[one] != stated[one]]
-    known = {"item": (run.vocabularies.items, like.items)}
-    known |= {name: (one, like.context[name]) for name, one in run.vocabularies.context.items() if name in like.context}
-    for name, (new, old) in known.items():
-        # Callers pad with that value: what it stands for may not change under them.
+    new_sizes, old_sizes = _architecture(run.config.model), _architecture(like.model)
+    triples = ((name, size, old_sizes[name]) for name, size in new_sizes.items())
+    differing = [f"{name} is {here}, in the bundle {there}" for name, here, there in triples if here != there]
+    vocabularies = {"item": (run.vocabularies.items, like.items)}
+    vocabularies |= {
+        name: (new, like.context[name]) for name, new in run.vocabularies.context.items() if name in like.context
+    }
+    for name, (new, old) in vocabularies.items():
+        # Callers pad with that value, so its meaning must not change.
         pairs = ((f"dtype of {name} ids", new.dtype, old.dtype), (f"padding of {name} ids", new.padding, old.padding))
         differing += [f"{what} is {here!r}, in the bundle {there!r}" for what, here, there in pairs if here != there]
     if differing:
@@ -317,16 +318,16 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
 
 
 def _architecture(config: BSTConfig) -> dict[str, Any]:
-    """What graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
+    """Return what graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
     values = config.model_dump(mode="json", exclude={"num_items", "dropout", "init_method"})
     values["context"] = [(feature.name, feature.dim) for feature in config.context]
     return values
 
 
 def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:
-    """What travels inside the files themselves, for one who finds them without the manifest: JSON by name."""
-    told = {**facts, "signatures": list(signatures)}
-    return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in told.items()}
+    """Return the metadata that every file holds, for readers that find it without the manifest: JSON by name."""
+    values = {**facts, "signatures": list(signatures)}
+    return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in values.items()}
 
 
 def _facts(vocabulary: Vocabulary) -> VocabularyFacts:

@@ -1,4 +1,4 @@
-"""The bundle, opened: a session for each signature in each backend, and the check that it is still whole."""
+"""An opened bundle: a session for each signature in each backend, and the verification of its files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
 from export.proof.golden import GoldenCall, read_golden
+from export.sessions.recommender import Recommender
 from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Bundle:
     def session(
         self, backend: str = "onnxruntime", signature: str = "top_k", *, threads: int | None = None, device: str = "cpu"
     ) -> Session:
-        """Load a signature. It takes and gives ids at the level of the bundle, whatever the format itself can hold.
+        """Load a signature. Its ids are those of the bundle's level, whatever the format itself can hold.
 
         Args:
             backend: that of a format (`onnxruntime`, `torchscript`, `pt2`, `aotinductor`), or `eager`, the Python model
@@ -53,29 +54,41 @@ class Bundle:
             InputError: the backend is not known, the bundle does not hold what it needs, or it cannot run here.
         """
         if backend == "eager":
-            stated = self.signature_at(signature, self.manifest.ids)
-            return eager_session(rebuild_eager(self.path, self.manifest, self.vocabularies), stated, device)
+            description = self.signature_at(signature, self.manifest.ids)
+            return eager_session(rebuild_eager(self.path, self.manifest, self.vocabularies), description, device)
         self.manifest.signature(signature)  # refuses one that the bundle does not have
         form = format_of_backend(backend)
         record = self.manifest.format(form.name)
-        if found := obstacles(record):
-            raise InputError(f"{self.path}: {record.name} {'; '.join(found)}")
+        if reasons := obstacles(record):
+            raise InputError(f"{self.path}: {record.name} {'; '.join(reasons)}")
         options = self.manifest.session_options
         return self.looked_up(
-            signature, record.ids, lambda one: form.open_in(self.path, record, one, threads=threads, options=options)
+            signature,
+            record.ids,
+            lambda inner: form.open_in(self.path, record, inner, threads=threads, options=options),
         )
 
+    def recommender(self, backend: str = "onnxruntime", *, threads: int | None = None) -> Recommender:
+        """Load `top_k` to recommend for one user a call, by raw ids and a list, at whatever level the bundle is.
+
+        `backend` and `threads` are those of `session`, and so is what raises.
+        """
+        session = self.session(backend, "top_k", threads=threads)
+        if session.signature.ids == "index":
+            session = LookedUp(self.signature_at("top_k", "raw"), session, self.vocabularies)
+        return Recommender(session, self.manifest, self.vocabularies)
+
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
-        """Let a session that takes and gives `ids` take and give them at the level of the bundle.
+        """Wrap a session whose ids are `ids` so that its ids are those of the bundle's level.
 
         Args:
             name: of a signature; `opened` gets it at the level `ids`.
             ids: at index level in a bundle of raw ids, they are looked up when inputs are prepared and outputs
-                finished: not while the session runs.
+                finished, not while the session runs.
             opened: loads the session.
         """
-        stated, inner = self.signature_at(name, self.manifest.ids), opened(self.signature_at(name, ids))
-        return inner if ids == stated.ids else LookedUp(stated, inner, self.vocabularies)
+        outer, inner = self.signature_at(name, self.manifest.ids), opened(self.signature_at(name, ids))
+        return inner if ids == outer.ids else LookedUp(outer, inner, self.vocabularies)
 
     def signature_at(self, name: str, ids: Ids) -> Signature:
         """Describe a signature of the model at a level, whether the bundle has it there or not.
@@ -83,21 +96,21 @@ class Bundle:
         Raises:
             InputError: models have no signature of that name; the message lists those they have.
         """
-        (stated,) = build_signatures(
+        (signature,) = build_signatures(
             self.manifest.model, self.vocabularies, [name], top_k=self.manifest.settings.top_k, ids=ids
         )
-        return stated
+        return signature
 
     def output_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Map the vectors that a user vector is multiplied with, read-only: nothing is read before it is used.
+        """Map the vectors that a user vector is multiplied with, read-only; a row is read when it is used.
 
         Returns:
             Weights `[num_items, width]` and biases `[num_items]`, float32; row j is the item with index j + 1, whose id
             is entry j of the vocabulary. `user_vector @ weights.T + biases` are the scores.
 
         Raises:
-            InputError: the bundle does not state where they lie: it does so with ONNX files, in whose weights they are,
-                and with the signatures `all_scores` and `encode_user`, which prove it.
+            InputError: the bundle does not state their place, which needs ONNX files, and the signatures `all_scores`
+                and `encode_user`.
         """
         layer = self.manifest.output_layer
         if layer is None:
@@ -109,20 +122,20 @@ class Bundle:
 
 
 def format_of_backend(backend: str) -> Format:
-    """The format that a backend executes.
+    """Return the format that a backend executes.
 
     Raises:
-        InputError: none is known that it does.
+        InputError: no format has that backend.
     """
     for form in FORMATS:
         if form.backend == backend:
             return form
-    known = ", ".join(form.backend for form in FORMATS)
-    raise InputError(f"backend {backend!r} is not known; known: eager, {known}")
+    backends = ", ".join(form.backend for form in FORMATS)
+    raise InputError(f"backend {backend!r} is not known; known: eager, {backends}")
 
 
 def open_bundle(path: Path | str) -> Bundle:
-    """Read manifest and vocabularies. Of the files only place and size are looked at: `verify_bundle` reads them.
+    """Read manifest and vocabularies. Only place and size of the files are checked: `verify_bundle` reads them.
 
     Raises:
         InputError: the path is not a bundle, its vocabulary is another than the manifest states, or a file of it is
@@ -132,11 +145,18 @@ def open_bundle(path: Path | str) -> Bundle:
     manifest = read_manifest(path)
     require_files(path, manifest)
     vocabularies = read_vocabularies(path, WHAT)
-    stated = {name: (one.dtype, one.count, one.padding) for name, one in _named(manifest.items, manifest.context)}
-    held = {name: (one.dtype, len(one), one.padding) for name, one in _named(vocabularies.items, vocabularies.context)}
-    if held != stated:
+    expected = {
+        name: (vocabulary.dtype, vocabulary.count, vocabulary.padding)
+        for name, vocabulary in _named(manifest.items, manifest.context)
+    }
+    actual = {
+        name: (vocabulary.dtype, len(vocabulary), vocabulary.padding)
+        for name, vocabulary in _named(vocabularies.items, vocabularies.context)
+    }
+    if actual != expected:
         raise InputError(
-            f"{path}: vocabulary.json holds {held}, {MANIFEST_FILE} states {stated}; export again or restore the files"
+            f"{path}: vocabulary.json holds {actual}, {MANIFEST_FILE} states {expected}; "
+            "export again or restore the files"
         )
     if (vocabularies.items.names is not None) != manifest.items.named:
         without = "no names" if manifest.items.named else "names"
@@ -153,7 +173,7 @@ def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify_bundle` found for one signature in one format.
+    """The result of `verify_bundle` for one signature in one format.
 
     Attributes:
         cases: golden calls that were replayed, with `rows` rows together; 0 where the golden file was left out, and the
@@ -176,12 +196,12 @@ def verify_bundle(
 
     Args:
         tell: called with a line before each step.
-        note: called with a line for what differs and may: see `check_files`.
+        note: called with a line for each allowed difference: see `check_files`.
 
     Raises:
         InputError: the path is not a bundle.
-        CheckError: a file is missing or altered, a format cannot run on this machine, or an answer differs; of all
-            golden calls of a signature in a format the message names the one with the worst row.
+        CheckError: a file is missing or altered, a format cannot run on this machine, or an answer differs; the message
+            names the golden call with the worst row of its signature and format.
     """
     path = Path(path)
     manifest = read_manifest(path)
@@ -190,8 +210,8 @@ def verify_bundle(
         note(line)
     with one_at_a_time() as collect:
         for record in manifest.formats:
-            if found := obstacles(record):
-                raise CheckError(f"{path}: {record.name} {'; '.join(found)}")
+            if reasons := obstacles(record):
+                raise CheckError(f"{path}: {record.name} {'; '.join(reasons)}")
             for signature in manifest.signatures_of(record):
                 tell(f"replaying {signature.name} in {record.name}")
                 verdict = replay(path, manifest, record, signature)
@@ -201,26 +221,26 @@ def verify_bundle(
 
 
 def check_output_layer(path: Path, layer: OutputLayer | None, signatures: Sequence[Signature]) -> None:
-    """Prove what the manifest says of the output layer: golden user vectors times it are the golden scores.
+    """Check the output layer that the manifest states: golden user vectors times it are the golden scores.
 
     Args:
-        layer: nothing is proven where there is none, nor without the golden files of its signatures.
+        layer: nothing is checked if it is None, or if a golden file of its signatures is missing.
         signatures: those of the bundle, at its own level first.
 
     Raises:
-        CheckError: they are not.
+        CheckError: they differ.
     """
     if layer is None:
         return
     if not all((path / "golden" / f"{name}.json").exists() for name in OF_OUTPUT_LAYER):
         return
     weights, biases = map_output_layer(path, layer)
-    encoded, scored = (next(one for one in signatures if one.name == name) for name in OF_OUTPUT_LAYER)
-    users = {one.name: one.outputs["user_vector"] for one in read_golden(path / "golden", encoded)}
-    for one in read_golden(path / "golden", scored):
-        if one.name in users:
-            found = {"scores": users[one.name] @ weights.T + biases}
-            comparison = compare(scored, one.outputs, found, TOLERANCE)
+    encoded, scored = (next(spec for spec in signatures if spec.name == name) for name in OF_OUTPUT_LAYER)
+    users = {call.name: call.outputs["user_vector"] for call in read_golden(path / "golden", encoded)}
+    for call in read_golden(path / "golden", scored):
+        if call.name in users:
+            product = {"scores": users[call.name] @ weights.T + biases}
+            comparison = compare(scored, call.outputs, product, TOLERANCE)
             if comparison.failure:
                 raise CheckError(f"{path}: the output layer is not where the manifest says: {comparison.failure}")
 
@@ -235,7 +255,7 @@ def map_output_layer(path: Path, layer: OutputLayer) -> tuple[NDArray[np.float32
 
 
 def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Signature) -> Verdict:
-    """Ask one signature of one format the golden calls; see `verify_bundle`, of which this is a step."""
+    """Run the golden calls of one signature in one format; a step of `verify_bundle`."""
     recorded = f"{record.golden}/{signature.name}.json"  # another file of that name proves nothing
     listed = any(file.path == recorded for file in manifest.files) and (path / recorded).exists()
     golden = _golden_to_replay(path, record, signature) if listed else []
@@ -248,21 +268,21 @@ def replay(path: Path, manifest: Manifest, record: FormatRecord, signature: Sign
         raise CheckError(str(error)) from None
     if not golden:
         return Verdict(record.name, signature.name, 0, 0, None, 0)
-    found = [compare(signature, one.outputs, session(one.inputs), manifest.tolerance) for one in golden]
+    results = [compare(signature, call.outputs, session(call.inputs), manifest.tolerance) for call in golden]
 
     def how_bad(place: int) -> tuple[bool, float]:
-        return found[place].failure is not None, found[place].error
+        return results[place].failure is not None, results[place].error
 
     worst = max(range(len(golden)), key=how_bad)
-    if found[worst].failure:
-        failed = sum(one.failure is not None for one in found)
+    if results[worst].failure:
+        failed = sum(result.failure is not None for result in results)
         raise CheckError(
-            f"{path}: {record.name}, {signature.name}, golden case {golden[worst].name!r}: {found[worst].failure} "
+            f"{path}: {record.name}, {signature.name}, golden case {golden[worst].name!r}: {results[worst].failure} "
             f"({failed} of {len(golden)} calls fail)"
         )
-    rows = sum(len(one.outputs[signature.output_names[-1]]) for one in golden)
-    swaps = sum(one.swaps for one in found)
-    return Verdict(record.name, signature.name, len(golden), rows, found[worst].error, swaps)
+    rows = sum(len(call.outputs[signature.output_names[-1]]) for call in golden)
+    swaps = sum(result.swaps for result in results)
+    return Verdict(record.name, signature.name, len(golden), rows, results[worst].error, swaps)
 
 
 def _golden_to_replay(path: Path, record: FormatRecord, signature: Signature) -> list[GoldenCall]:

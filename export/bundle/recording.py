@@ -17,12 +17,12 @@ from export.proof.prove import Expected, answer
 
 
 def golden_folder(ids: Ids, settings: ExportSettings) -> str:
-    """Where the golden vectors of a level lie in a bundle."""
+    """Return the folder of the golden vectors of a level in a bundle."""
     return GOLDEN if ids == settings.ids else f"{GOLDEN}/{ids}"
 
 
 def record_answers(stage: Path, run: Run, settings: ExportSettings, signatures: Sequence[Signature]) -> list[Expected]:
-    """Ask the model every call of every signature, and write golden vectors as the settings say."""
+    """Run the model on every call of every signature, and write golden vectors as the settings say."""
     recording = RECORDINGS.find(settings.golden)
     users = run.heldout if recording.real_users or not recording.kept else made_up(run.config.model)
     calls = cases(run.config.model, users, settings.top_k)
@@ -37,6 +37,6 @@ def record_answers(stage: Path, run: Run, settings: ExportSettings, signatures: 
 
 
 def drop_unless_kept(stage: Path, settings: ExportSettings) -> None:
-    """Remove golden vectors that were asked for as a proof alone."""
+    """Remove golden vectors that were recorded for the proof alone."""
     if not RECORDINGS.find(settings.golden).kept:
         shutil.rmtree(stage / GOLDEN)

@@ -1,8 +1,8 @@
-"""The options of ONNX Runtime's session that are fastest here: tried on the main signature, each in its own process.
+"""Tuning: the fastest options of ONNX Runtime's session on this machine, each tried in a process of its own.
 
-Thread pools of two sessions in one process disturb each other, and so do two processes: only one is at work at a time.
-One option after the other is tried beside the best so far, by turns for `ROUNDS` rounds, and kept only if it was faster
-in every round, and by more than `MARGIN` in the mean over rounds and batch sizes.
+Thread pools of two sessions in one process disturb each other, and so do two processes, so only one runs at a time.
+Each option is timed beside the best so far, in turns for `ROUNDS` rounds, and kept only if it was faster in every
+round, and by more than `MARGIN` in the mean over rounds and batch sizes.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ def tune(
     Args:
         record: of the format onnx.
         signature: the one that is timed, at its level.
-        rates: those that the shortlist was chosen by.
+        rates: those by which the shortlist was chosen.
     """
-    tried: dict[SessionOptions, list[list[float]]] = {}
+    medians: dict[SessionOptions, list[list[float]]] = {}
     best = SessionOptions()
     for name, value in STEPS:
         if name == "spinning" and best.threads == 1:
-            continue  # nobody waits
+            continue  # a single thread does not wait
         candidate = best.model_copy(update={name: value})
-        _measure_by_turns(bundle, record, signature, [best, candidate], tried, tell)
-        best = candidate if _ratio(tried[best], tried[candidate]) < 1 else best
+        _measure_by_turns(bundle, record, signature, [best, candidate], medians, tell)
+        best = candidate if _ratio(medians[best], medians[candidate]) < 1 else best
     rows = [
         TuningRow(options=options, batch_size=size, p50_us=float(np.median(p50)), rounds=len(p50))
-        for options, rounds in tried.items()
+        for options, rounds in medians.items()
         for size, p50 in zip(BATCH_SIZES, np.array(rounds).T, strict=True)
     ]
     return Tuning(cpu=cpu_model(), cores=os.cpu_count() or 1, options=best, rows=tuple(rows), rates=rates)
 
 
 def _ratio(base: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
-    """Time of `other` for that of `base`; 1 where it is not clearly less."""
+    """Return the time of `other` relative to that of `base`; 1 where it is not clearly less."""
     ratios = np.exp(np.log(np.array(other[-ROUNDS:]) / np.array(base[-ROUNDS:])).mean(axis=1))  # of each round
     return float(ratios.mean()) if ratios.max() < 1 and ratios.mean() < 1 - MARGIN else 1.0
 
@@ -70,20 +70,20 @@ def _measure_by_turns(
     record: FormatRecord,
     signature: Signature,
     candidates: Sequence[SessionOptions],
-    tried: dict[SessionOptions, list[list[float]]],
+    medians_by_options: dict[SessionOptions, list[list[float]]],
     tell: Tell,
 ) -> None:
     for number in range(ROUNDS):
         for options in candidates if number % 2 == 0 else candidates[::-1]:
             tell(f"tuning, round {number + 1} of {ROUNDS}: {options}")
-            medians = in_own_process(_medians, bundle, record, signature, options)
-            tried.setdefault(options, []).append(medians)
+            new_medians = in_own_process(_medians, bundle, record, signature, options)
+            medians_by_options.setdefault(options, []).append(new_medians)
 
 
 def _medians(bundle: Path, record: FormatRecord, signature: Signature, options: SessionOptions) -> list[float]:
-    """Microseconds of the median call, of each batch size."""
+    """Return the microseconds of the median call, of each batch size."""
     session = OnnxSession(signature, bundle / record.entries[signature.name].path, options=options)
-    found = []
+    medians = []
     for size in BATCH_SIZES:
         calls = [session.prepare(call) for call in _calls(bundle / record.golden, signature, size)]
         samples: list[float] = []
@@ -93,14 +93,14 @@ def _medians(bundle: Path, record: FormatRecord, signature: Signature, options: 
             started = time.perf_counter()
             session.run(call)
             samples.append((time.perf_counter() - started) * 1e6)
-        found.append(float(np.median(samples[len(calls) :])))
-    return found
+        medians.append(float(np.median(samples[len(calls) :])))
+    return medians
 
 
 def _calls(golden_folder: Path, signature: Signature, size: int) -> list[Arrays]:
-    """Batches of the users in the golden vectors, each of other rows."""
-    golden = [one.inputs for one in read_golden(golden_folder, signature)]
-    largest = max(golden, key=lambda one: next(iter(one.values())).size)
+    """Make batches of the users in the golden vectors, each of other rows."""
+    golden = [call.inputs for call in read_golden(golden_folder, signature)]
+    largest = max(golden, key=lambda call: next(iter(call.values())).size)
     count = len(next(iter(largest.values())))
     rng = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""What was chosen for a bundle because it is fastest, as the manifest tells it."""
+"""Choices made for a bundle because they are fastest, as the manifest records them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from export.contract.settings import SessionOptions
 
 
 class Rates(Frozen):
-    """What one thread does in a microsecond; `pick` and the overheads are microseconds.
+    """Operations of one thread in a microsecond; `pick` and the overheads are microseconds.
 
     Attributes:
         cache_bytes: a larger table is streamed from memory in every call.
@@ -42,14 +42,14 @@ ZEN_4 = Rates()
 
 
 class ScanRecord(Frozen):
-    """A compact copy of the output layer: bytes an item, and how many items are scored exactly in any case."""
+    """A compact copy of the output layer: bytes an item, and the number of items that are always scored exactly."""
 
     coordinates: int
     first: int
 
 
 class ShortlistRecord(Frozen):
-    """How `top_k` in ONNX looks for its items: by `few` in calls of up to `few_rows` rows, else by `many`.
+    """The way `top_k` in ONNX finds its items: by `few` in calls of up to `few_rows` rows, else by `many`.
 
     Without `many`, calls of more rows read the output layer itself.
     """
@@ -59,12 +59,12 @@ class ShortlistRecord(Frozen):
     many: ScanRecord | None
 
     def scan(self, rows: int) -> ScanRecord | None:
-        """The copy that a call of so many rows reads, or None."""
+        """Return the copy that a call of so many rows reads, or None."""
         return self.few if rows <= self.few_rows else self.many
 
 
 class TuningRow(Frozen):
-    """What a call of the main signature took with some session options: the median over rounds, microseconds."""
+    """The time of a call of the main signature with some session options: the median over rounds, microseconds."""
 
     options: SessionOptions
     batch_size: int
@@ -73,9 +73,9 @@ class TuningRow(Frozen):
 
 
 class Tuning(Frozen):
-    """Session options of ONNX Runtime that were the fastest on a machine, and all that were tried there.
+    """The session options of ONNX Runtime that were fastest on a machine, and all that were tried there.
 
-    `rates` are those of the machine, by which the shortlist was chosen; none in bundles of before they were measured.
+    `rates` are those of the machine, by which the shortlist was chosen; None in bundles older than that measurement.
     """
 
     cpu: str

@@ -1,4 +1,4 @@
-"""The files of a bundle: which there are, what each is for, and whether they are those of the manifest."""
+"""The files of a bundle: their list, their uses, and their comparison with the manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CARD = "README.md"  # text for people, who may edit it
 OLD_CARD = "README.before.md"
 GOLDEN = "golden"  # the folder of the evidence, which may be left out
 MISSING = "is missing"
-VOLUME = ".."  # how names begin that a mounted volume has for its own use: `..data`, `..2026_01`
+VOLUME = ".."  # the prefix of a mounted volume's own names: `..data`, `..2026_01`
 
 
 def list_files(folder: Path) -> tuple[FileRecord, ...]:
@@ -28,13 +28,13 @@ def list_files(folder: Path) -> tuple[FileRecord, ...]:
 
 
 def check_files(bundle: Path, manifest: Manifest) -> list[str]:
-    """Compare the files of a bundle with its manifest. A link counts as the file that it leads to.
+    """Compare the files of a bundle with its manifest. A link counts as the file it points to.
 
-    Programs, weights and ids must be there as the manifest states them. So must golden vectors, but they may be left
-    out. The card may be edited or left out. Files that the manifest does not list are left alone.
+    Programs, weights and ids must be as the manifest states them. Golden vectors too, but they may be missing. The
+    card may be edited or missing. Files that the manifest does not list are left alone.
 
     Returns:
-        A line for each thing that differs and may.
+        A line for each difference that is allowed.
 
     Raises:
         CheckError: files are missing or altered (with both sizes or hashes); the message names the first of them.
@@ -60,8 +60,8 @@ def check_files(bundle: Path, manifest: Manifest) -> list[str]:
 
 
 def require_files(bundle: Path, manifest: Manifest) -> None:
-    """Refuse a bundle of which a program or golden file that is there is no file, or has not the size that is stated;
-    where a link leads out of the bundle, also one with another hash.
+    """Refuse a bundle with a program or golden file that is no plain file or has another size than stated; or, where a
+    link leads out of the bundle, another hash.
 
     Raises:
         InputError: the message names the first of them. A missing file is reported by the code that reads it.
@@ -71,7 +71,7 @@ def require_files(bundle: Path, manifest: Manifest) -> None:
         path = bundle / record.path
         if record.path == CARD or not path.exists():
             continue
-        # Inside the bundle the size is enough here; a program that a link fetches from elsewhere is hashed.
+        # Inside the bundle the size is enough here; a file that a link takes from elsewhere is hashed.
         inside = os.path.commonpath((root, os.path.realpath(path))) == root
         if inside and path.is_file() and path.stat().st_size == record.bytes:
             continue
@@ -82,10 +82,10 @@ def require_files(bundle: Path, manifest: Manifest) -> None:
 
 
 def keep_what_is_not_ours(bundle: Path, manifest: Manifest, target: Path) -> list[str]:
-    """Copy the files of others that lie in `bundle` into `target`, and an edited card as `OLD_CARD`.
+    """Copy files that the bundle does not list from `bundle` into `target`, and an edited card as `OLD_CARD`.
 
     Returns:
-        A line for each of both that there was.
+        A line for the files and one for the card, if there were any.
     """
     lines = []
     if strangers := _strangers(bundle, manifest):
@@ -103,23 +103,27 @@ def keep_what_is_not_ours(bundle: Path, manifest: Manifest, target: Path) -> lis
     return lines
 
 
-def _difference(path: Path, stated: FileRecord) -> str | None:
-    """Say what differs. A file of another size, which may be endless, is not read."""
+def _difference(path: Path, record: FileRecord) -> str | None:
+    """Describe the difference between a file and its record. A file of another size, which may be endless, is not
+    read.
+    """
     if not path.is_file():
         return "is not a file" if path.exists() else MISSING
-    if (size := path.stat().st_size) != stated.bytes:
-        return f"is altered: it has {size:,} bytes, the manifest says {stated.bytes:,}"
-    if (found := _sha256(path)) != stated.sha256:
-        return f"is altered: sha256 {found}, the manifest says {stated.sha256}"
+    if (size := path.stat().st_size) != record.bytes:
+        return f"is altered: it has {size:,} bytes, the manifest says {record.bytes:,}"
+    if (digest := _sha256(path)) != record.sha256:
+        return f"is altered: sha256 {digest}, the manifest says {record.sha256}"
     return None
 
 
 def _strangers(bundle: Path, manifest: Manifest) -> list[str]:
-    """List what the manifest does not; a folder that holds nothing of the bundle once, with a slash behind it."""
+    """List the files that the manifest does not; a folder that holds nothing of the bundle once, with a trailing
+    slash.
+    """
     listed = {MANIFEST_FILE, *(record.path for record in manifest.files)}
     folders = {parent.as_posix() for path in listed for parent in PurePosixPath(path).parents}
     strangers: set[str] = set()
-    for folder, inner, files in os.walk(bundle):  # which follows no link
+    for folder, inner, files in os.walk(bundle):  # it follows no link
         place = Path(folder).relative_to(bundle)
         inner[:] = [name for name in inner if not name.startswith(VOLUME)]
         paths = [(place / name).as_posix() for name in inner]

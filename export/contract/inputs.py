@@ -1,4 +1,4 @@
-"""Inputs of a session: brought to the stated dtypes where that loses nothing, or refused with all that is wrong."""
+"""Inputs of a session: cast to the signature's dtypes where that loses nothing, refused otherwise."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RAGGED = "has rows of different lengths: pad the shorter ones in front, with the
 
 
 def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
-    """Bring inputs to the stated dtypes where that loses nothing, and refuse everything else.
+    """Cast inputs to the signature's dtypes where that loses nothing, and refuse everything else.
 
     Raises:
-        InputError: an input is missing, unknown, empty, or of another kind or shape; all offenders are named.
+        InputError: an input is missing, unknown, empty, or of another kind or shape; the message lists all of them.
     """
     names = [spec.name for spec in signature.inputs]
     offences = [f"{name} is missing" for name in names if name not in inputs]
@@ -43,18 +43,18 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
 
 
 def _array(spec: TensorSpec, value: Any) -> Array | None:
-    """Make an array of what was given; None, if its rows have different lengths. NumPy alone would make text of a NaN
-    beside text."""
+    """Make an array of a value; None, if its rows have different lengths. NumPy alone would turn a NaN beside text into
+    text."""
     try:
         array = np.asarray(value, dtype=object if spec.dtype == "string" else None)
     except ValueError:
         return None
-    nested = array.dtype == object and any(isinstance(one, list | tuple | np.ndarray) for one in array.flat)
+    nested = array.dtype == object and any(isinstance(item, list | tuple | np.ndarray) for item in array.flat)
     return None if nested else array
 
 
 def _offence(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> str:
-    """Say what is wrong with an input; nothing, if the text is empty."""
+    """Describe the error of an input; empty, if there is none."""
     if spec.dtype == "string":
         if strangers := [value for value in array.flat if not isinstance(value, str)]:
             unknown = (

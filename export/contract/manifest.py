@@ -1,4 +1,4 @@
-"""The manifest: what a bundle holds, for programs in any language. `manifest.json` has this shape."""
+"""The manifest: the content of a bundle, for programs in any language. `manifest.json` has this shape."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class FileRecord(Frozen):
 
 
 class VocabularyFacts(Frozen):
-    """What a caller must know of raw ids.
+    """Facts of a vocabulary that a caller needs.
 
     Attributes:
-        padding: fills the slots of a history that hold nothing.
+        padding: the id of empty slots of a history.
         named: whether `vocabulary.json` has names for them, for people.
     """
 
@@ -42,7 +42,7 @@ class VocabularyFacts(Frozen):
 
 
 class Entry(Frozen):
-    """Where a signature lies: a file of the bundle, and the name in it where it holds several."""
+    """The place of a signature: a file of the bundle, and the name in it where it holds several."""
 
     path: str
     function: str | None = None
@@ -57,7 +57,7 @@ class TensorPlace(Frozen):
 
 
 class OutputLayer(Frozen):
-    """Where the vectors lie that a user vector is multiplied with, for an index of one's own.
+    """The place of the vectors that a user vector is multiplied with, for an index of one's own.
 
     The score of the item with index j + 1 is the product of the user vector with row `first_row + j` of `weights`, plus
     that entry of `biases`.
@@ -69,14 +69,14 @@ class OutputLayer(Frozen):
 
 
 class Needs(Frozen):
-    """What a format asks of the machine that runs it.
+    """The needs of a format on the machine that runs it.
 
     Attributes:
-        versions: what the files themselves are written in: opset, IR, schema.
+        versions: of the files' own formats: opset, IR, schema.
         made_with: the libraries that wrote them. Later ones should read them; earlier ones were not tried.
         at_least: the lowest version of a library, where that is known.
         machine: `x86_64` where machine code is inside, with `cpu_flags` as Linux names them.
-        remarks: what a person should know before building on it.
+        remarks: caveats for people who build on it.
     """
 
     versions: dict[str, str]
@@ -90,8 +90,8 @@ class Needs(Frozen):
 class FormatRecord(Frozen):
     """One format of the bundle: its entries by signature, with ids as they can go in and out of it.
 
-    `golden` is the folder of the golden vectors at that level; `equal_scores` says in which order `top_k` gives items
-    of equal scores.
+    `golden` is the folder of the golden vectors at that level; `equal_scores` is the order of items of equal scores in
+    `top_k`.
     """
 
     name: str
@@ -103,13 +103,13 @@ class FormatRecord(Frozen):
 
 
 PARITY_HEADS = (
-    *("format", "signature", "calls", "rows", "to eager", "(eager to f64)", "adds"),
-    *("alone", "padded", "permuted", "swaps"),
+    *("format", "signature", "calls", "rows", "max error", "(eager to f64)", "adds"),
+    *("alone", "padded", "permuted", "tied swaps"),
 )
 
 
 class ParityRecord(Frozen):
-    """How close one signature in one format came to eager float32, over `cases` calls with `rows` rows together.
+    """The error of one signature in one format against eager float32, over `cases` calls with `rows` rows together.
 
     Errors are the largest |difference| divided by the largest |score| (or component of the user vector) of the same
     call, or by the golden `largest_score` where that is more (docs/reference/bundle.md). `swaps` counts places of a
@@ -118,9 +118,9 @@ class ParityRecord(Frozen):
     Attributes:
         max_error: against eager float32.
         error_to_float64: against the same weights run in float64.
-        eager_error_to_float64: what eager float32 has there itself; the rest of it is what the format adds.
-        alone: of a row that comes alone, against the same row in a batch of the same format.
-        more_padding: of a history with more padding in front, against the one without; not there if padding counts.
+        eager_error_to_float64: that of eager float32 itself; the rest is added by the format.
+        alone: of a row in a call of its own, against the same row in a batch, in the same format.
+        more_padding: of a history with more padding in front, against the one without; None if padding counts.
         permuted: of candidates in another order, against the first order.
     """
 
@@ -142,19 +142,19 @@ class ParityRecord(Frozen):
         return max(0.0, self.error_to_float64 - self.eager_error_to_float64)
 
     def cells(self) -> tuple[str, ...]:
-        """The record as text under `PARITY_HEADS`."""
+        """Write the record as text under `PARITY_HEADS`."""
         same = (self.alone, self.more_padding, self.permuted)
         errors = (self.max_error, self.eager_error_to_float64, self.adds, *same)
-        told = ("" if value is None else f"{value:.1e}" for value in errors)
-        return self.format, self.signature, str(self.cases), str(self.rows), *told, str(self.swaps)
+        numbers = ("" if value is None else f"{value:.1e}" for value in errors)
+        return self.format, self.signature, str(self.cases), str(self.rows), *numbers, str(self.swaps)
 
 
 class OwnTopK(Frozen):
-    """What a bundle's own `top_k` reached, asked for every test user that travels with the run.
+    """The metrics of a bundle's own `top_k`, called for every test user that travels with the run.
 
     Attributes:
-        k: how many items are looked at: 10, or as many as it gives.
-        users: how many were asked.
+        k: the number of items that are looked at: 10, or all if it returns fewer.
+        users: the number of users.
         hr: share of them whose target is among the k.
         ndcg: mean of 1 / log2(1 + place), 0 where it is not.
     """
@@ -166,14 +166,14 @@ class OwnTopK(Frozen):
 
 
 class Quality(Frozen):
-    """What the model reached on held-out targets when it was trained, beside what counting alone reaches.
+    """The metrics of the model on held-out targets at training, beside those of counting alone.
 
     Attributes:
         model, popularity, markov: metrics of the model and its baselines by name, such as `hr_10`, and `num_users`.
         unseen: share of the targets whose item is not trained on.
         filter_seen: whether items of the history were left out of these rankings, unless the target is one of them.
         rule: which event of a user is the target.
-        top_k: what the bundle's own `top_k` reached; None without that signature, or without test users in the run.
+        top_k: the metrics of the bundle's own `top_k`; None without that signature, or without test users in the run.
     """
 
     model: dict[str, float]
@@ -190,14 +190,14 @@ class Description(Frozen):
 
     Attributes:
         schema_version: `major.minor`.
-        settings: what was asked for. A format that cannot hold text ids is at index level all the same.
-        signatures: all of them at the level of `settings.ids`, then once more at index level where a format is there.
-        formats: what each holds, where, and what it needs.
+        settings: those of the export. A format that cannot hold text ids is at index level all the same.
+        signatures: all of them at the level of `settings.ids`, then again at index level if a format is at that level.
+        formats: the entries of each, and its needs.
         weights: the file of the model's plain weights, as safetensors: the eager backend reads them.
-        output_layer: where it lies in the ONNX weights; none without them, or without the signatures that prove it.
-        shortlist: how `top_k` in ONNX saves reading all of it; it reads all of it if there is none.
+        output_layer: its place in the ONNX weights; None without them, or without the signatures that prove it.
+        shortlist: the compact copies that `top_k` in ONNX reads first; None if it reads the whole output layer.
         tuning: advised session options, where they were measured (`bst export --tune`).
-        quality: None where the run came without test data, and in bundles of before 4.1.
+        quality: None if the run came without test data, and in bundles before 4.1.
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -220,7 +220,7 @@ class Description(Frozen):
 
     @property
     def session_options(self) -> SessionOptions:
-        """Those that are advised, or those that ONNX Runtime has by itself."""
+        """The advised options, or ONNX Runtime's defaults."""
         return self.tuning.options if self.tuning else ORT_DEFAULTS
 
     @property
@@ -252,11 +252,11 @@ class Description(Frozen):
         for signature in self.signatures:
             if (signature.name, signature.ids) == (name, level):
                 return signature
-        known = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
-        raise InputError(f"signature {name!r} is not in the bundle; known: {known}")
+        names = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
+        raise InputError(f"signature {name!r} is not in the bundle; known: {names}")
 
     def main_signature(self, ids: Ids | None = None) -> Signature:
-        """The one that examples call and whose inputs measurements take: `top_k` if it is there, else the first."""
+        """Return the signature that examples and measurements call: `top_k` if it is there, else the first."""
         names = self.settings.signatures
         return self.signature("top_k" if "top_k" in names else names[0], ids)
 
@@ -271,9 +271,9 @@ class Manifest(Description):
 
 
 def manifest_schema() -> dict[str, Any]:
-    """The JSON Schema of `manifest.json`, as `docs/reference/manifest.schema.json` publishes it."""
+    """Return the JSON Schema of `manifest.json`, as `docs/reference/manifest.schema.json` publishes it."""
     schema = json_schema(Manifest, "manifest.json of a bst bundle", SCHEMA_VERSION)
     schema["properties"]["schema_version"] = {"type": "string", "pattern": rf"^{MAJOR}\.(0|[1-9][0-9]*)$"}
     for kind in (schema, *schema["$defs"].values()):
-        kind.pop("additionalProperties", None)  # a later minor has more, and readers ignore it
+        kind.pop("additionalProperties", None)  # a later minor has more fields, which readers ignore
     return schema

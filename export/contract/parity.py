@@ -1,4 +1,4 @@
-"""When are two answers equal? The rule of every comparison in this project, and what it found."""
+"""The rule by which two answers are equal, for every comparison in this project."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST = "largest_score"
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far `actual` is from `expected` in one call.
+    """The difference between `actual` and `expected` in one call.
 
     Attributes:
         error: largest |difference| of the scores, relative to the largest |expected score|; of a user vector, the same
@@ -52,17 +52,17 @@ def compare(
     """
     for spec in signature.outputs:
         if spec.name not in actual or actual[spec.name].shape != expected[spec.name].shape:
-            found = list(actual[spec.name].shape) if spec.name in actual else "missing"
-            return Comparison(np.inf, 0, 0, f"{spec.name} is {found}, not {list(expected[spec.name].shape)}")
+            actual_shape = list(actual[spec.name].shape) if spec.name in actual else "missing"
+            return Comparison(np.inf, 0, 0, f"{spec.name} is {actual_shape}, not {list(expected[spec.name].shape)}")
     name = signature.output_names[-1]
-    want, got = expected[name].astype(np.float64), actual[name].astype(np.float64)
-    absent = np.isneginf(want) & np.isneginf(got) & signature.kind.may_be_absent
-    broken = ~(np.isfinite(want) & np.isfinite(got) | absent).all(axis=1)
+    expected_numbers, actual_numbers = expected[name].astype(np.float64), actual[name].astype(np.float64)
+    absent = np.isneginf(expected_numbers) & np.isneginf(actual_numbers) & signature.kind.may_be_absent
+    broken = ~(np.isfinite(expected_numbers) & np.isfinite(actual_numbers) | absent).all(axis=1)
     if broken.any():
         return Comparison(np.inf, 0, int(broken.argmax()), f"NaN or inf in row {broken.argmax()}")
-    largest = np.abs(want, where=~absent, out=np.zeros_like(want)).max()
+    largest = np.abs(expected_numbers, where=~absent, out=np.zeros_like(expected_numbers)).max()
     scale = max(float(largest), float(np.max(expected.get(LARGEST, 0))), float(np.finfo(np.float32).tiny))
-    row_errors = np.subtract(got, want, where=~absent, out=np.zeros_like(want))
+    row_errors = np.subtract(actual_numbers, expected_numbers, where=~absent, out=np.zeros_like(expected_numbers))
     row_errors = np.abs(row_errors).max(axis=1) / scale
     worst = int(row_errors.argmax())
     error = float(row_errors[worst])
@@ -74,9 +74,9 @@ def compare(
     want_ids, want_scores = _ranking(signature, expected)
     got_ids, _ = _ranking(signature, actual)
     if signature.kind.picks:
-        below = expected.get(RUNNER_UP, np.full(len(want), -np.inf)).astype(np.float64)
+        below = expected.get(RUNNER_UP, np.full(len(expected_numbers), -np.inf)).astype(np.float64)
     else:
-        below = runner_up(want, want_ids.shape[1])
+        below = runner_up(expected_numbers, want_ids.shape[1])
     swaps, wrong = _swaps(want_ids, want_scores, got_ids, below, 2 * tolerance * scale)
     return Comparison(error, swaps, worst, wrong)
 
@@ -94,30 +94,30 @@ def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array,
 
 
 def runner_up(all_scores: Array, k: int) -> Array:
-    """The score of place k + 1 of each row of `all_scores` `[batch, num_items]`, or -inf: float `[batch]`."""
+    """Return the score of place k + 1 of each row of `all_scores` `[batch, num_items]`, or -inf: float `[batch]`."""
     if k >= all_scores.shape[1]:
         return np.full(len(all_scores), -np.inf, dtype=all_scores.dtype)
     return np.partition(all_scores, -k - 1, axis=1)[:, -k - 1]
 
 
 def _swaps(want_ids: Array, want_scores: Array, got_ids: Array, below: Array, noise: float) -> tuple[int, str | None]:
-    """Count the places with another id; say which is wrong, if one is."""
+    """Count the places with another id; describe the first one that is wrong, if any."""
     swaps = 0
     for row, place in np.argwhere(want_ids != got_ids):
         swaps += 1
-        here = f"row {row} has {_told(got_ids[row, place])} in place {place + 1}, where"
+        here = f"row {row} has {_shown(got_ids[row, place])} in place {place + 1}, where"
         if np.isneginf(want_scores[row, place]):
             return swaps, f"{here} nothing is left to stand"
         same = np.flatnonzero(want_ids[row] == got_ids[row, place])
         score = want_scores[row, same[0]] if len(same) else below[row]
         if score != want_scores[row, place] and abs(score - want_scores[row, place]) > noise:
-            return swaps, f"{here} {_told(want_ids[row, place])} scores clearly more"
+            return swaps, f"{here} {_shown(want_ids[row, place])} scores clearly more"
         named = got_ids[row][np.isfinite(want_scores[row])]
         if len(np.unique(named)) < len(named):
             return swaps, f"row {row} names an id twice"
     return swaps, None
 
 
-def _told(found: Any) -> str:
-    """An id as its user wrote it, quoted if it is text."""
-    return repr(found) if isinstance(found, str) else str(found)
+def _shown(raw_id: Any) -> str:
+    """Write an id as in a table, quoted if it is text."""
+    return repr(raw_id) if isinstance(raw_id, str) else str(raw_id)

@@ -1,4 +1,4 @@
-"""Recordings: how many golden vectors travel with a bundle, and of whom."""
+"""Recordings: the number of golden vectors in a bundle, and the users they are of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Recording:
 
 
 def holds_real_users(golden: str) -> bool:
-    """Whether golden vectors recorded by a choice, also one of a later version, may be histories of users."""
+    """Return whether golden vectors of a choice, also one of a later version, may be histories of users."""
     if golden not in RECORDINGS:
         return True
     recording = RECORDINGS.find(golden)

@@ -1,4 +1,4 @@
-"""Reading a manifest, by the rules of `docs/reference/manifest.md`.
+"""The rules of `docs/reference/manifest.md`, by which a manifest is read.
 
 `tests/manifests/` holds sound and spoilt manifests that readers in every language judge alike.
 """
@@ -33,20 +33,20 @@ def read_manifest(bundle: Path) -> Manifest:
     values = read_json(bundle / MANIFEST_FILE, WHAT)
     _require_major(values, bundle)
     manifest = validated(Manifest, values, str(bundle / MANIFEST_FILE), unknown="ignore")
-    if found := offences(manifest):
-        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(found)}; export again")
+    if broken := offences(manifest):
+        raise InputError(f"{bundle / MANIFEST_FILE}: {'; '.join(broken)}; export again")
     return manifest
 
 
 def _require_major(values: object, bundle: Path) -> None:
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    version = VERSION.fullmatch(found) if isinstance(found, str) else None
+    stated_version = values.get("schema_version") if isinstance(values, dict) else None
+    version = VERSION.fullmatch(stated_version) if isinstance(stated_version, str) else None
     if version is None or version[1] != MAJOR:
-        raise InputError(f"{bundle}: schema_version={found!r}, this version reads {MAJOR}.*; export again")
+        raise InputError(f"{bundle}: schema_version={stated_version!r}, this version reads {MAJOR}.*; export again")
 
 
 def offences(manifest: Manifest) -> list[str]:
-    """Name every rule that a manifest breaks, with the value; empty for a sound one."""
+    """List every rule that a manifest breaks, with the value; empty for a sound one."""
     rules = (_files, _formats, _signatures, _vocabularies, _output_layer, _tolerance)
     return [offence for rule in rules for offence in rule(manifest)]
 
@@ -85,7 +85,7 @@ def _formats(manifest: Manifest) -> Iterator[str]:
         yield "it holds no format or no signature"
     names = [record.name for record in manifest.formats]
     yield from (f"format {name} is there twice" for name in sorted({name for name in names if names.count(name) > 1}))
-    described = {(one.name, one.ids) for one in manifest.signatures}
+    described = {(signature.name, signature.ids) for signature in manifest.signatures}
     for record in manifest.formats:
         for name in record.entries:
             if (name, record.ids) not in described:
@@ -93,8 +93,8 @@ def _formats(manifest: Manifest) -> Iterator[str]:
 
 
 def _signatures(manifest: Manifest) -> Iterator[str]:
-    known = [(one.name, one.ids) for one in manifest.signatures]
-    for name, ids in sorted({one for one in known if known.count(one) > 1}):
+    described = [(level.name, level.ids) for level in manifest.signatures]
+    for name, ids in sorted({level for level in described if described.count(level) > 1}):
         yield f"signature {name} is there twice at the level {ids!r}"
     for signature in manifest.signatures:
         if not _is_of_ids(signature):
@@ -104,7 +104,7 @@ def _signatures(manifest: Manifest) -> Iterator[str]:
 
 
 def _is_of_ids(signature: Signature) -> bool:
-    """Whether ids of ranks 1 and 2 go in, and rows come out: numbers, with ids before them or without."""
+    """Return whether ids of ranks 1 and 2 go in, and rows come out: numbers, with ids before them or without."""
     axes = [axis for spec in (*signature.inputs, *signature.outputs) for axis in spec.shape]
     return (
         {spec.dtype for spec in signature.inputs} in ({"int64"}, {"string"}, {"int64", "string"})
@@ -116,11 +116,11 @@ def _is_of_ids(signature: Signature) -> bool:
 
 
 def _vocabularies(manifest: Manifest) -> Iterator[str]:
-    stated = {feature.name: feature.num_categories for feature in manifest.model.context}
-    if list(manifest.context) != list(stated):
-        yield f"context is {', '.join(manifest.context) or 'empty'}, of the model {', '.join(stated) or 'empty'}"
+    categories = {feature.name: feature.num_categories for feature in manifest.model.context}
+    if list(manifest.context) != list(categories):
+        yield f"context is {', '.join(manifest.context) or 'empty'}, of the model {', '.join(categories) or 'empty'}"
     counts = {"items": (manifest.items, manifest.model.num_items)}
-    counts |= {name: (facts, stated[name]) for name, facts in manifest.context.items() if name in stated}
+    counts |= {name: (facts, categories[name]) for name, facts in manifest.context.items() if name in categories}
     for name, (facts, count) in counts.items():
         if facts.count != count:
             yield f"{name} counts {facts.count}, the model {count}"
@@ -134,7 +134,7 @@ def _pads(facts: VocabularyFacts) -> bool:
 
 
 def _output_layer(manifest: Manifest) -> Iterator[str]:
-    """It is mapped as it is stated: of this model, within its file, and proven by two signatures."""
+    """Check the place of the output layer: of this model, within its file, and proven by two signatures."""
     layer = manifest.output_layer
     if layer is None:
         return
@@ -146,7 +146,7 @@ def _output_layer(manifest: Manifest) -> Iterator[str]:
             yield f"an output layer of {list(place.shape)} is not that of the model, {list(shape)}"
         elif place.offset < 0 or place.offset + FLOAT_BYTES * math.prod(shape) > sizes.get(place.path, 0):
             yield f"{place.path} ends before the output layer does"
-    names = {one.name for one in manifest.signatures if one.ids == manifest.ids}
+    names = {signature.name for signature in manifest.signatures if signature.ids == manifest.ids}
     yield from (f"the output layer lacks {name}, which proves it" for name in OF_OUTPUT_LAYER if name not in names)
 
 

@@ -1,4 +1,4 @@
-"""Choices of a person who exports. A default is written here and nowhere else."""
+"""Settings of an export. A default is written here and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Cpu = Literal["avx2", "native"]
 
 
 class SessionOptions(Frozen):
-    """Options of an ONNX Runtime session; as they stand here, those that it has by itself.
+    """Options of an ONNX Runtime session; the defaults are its own.
 
     Attributes:
-        threads: within an operator; as many as there are cores, if not given.
-        spinning: threads wait for work by asking again and again, which answers sooner and costs processor time.
-        arena: memory once taken is kept for the next call.
-        prepacking: weights are laid out anew when the session starts, in memory of its own.
+        threads: within an operator; one a core, if not given.
+        spinning: threads wait for work in a busy loop, which is faster and costs processor time.
+        arena: memory is kept for the next call.
+        prepacking: weights are copied into a faster layout when the session starts.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -29,27 +29,27 @@ class SessionOptions(Frozen):
     prepacking: bool = True
 
     def __str__(self) -> str:
-        told = [f"{self.threads or 'all'} threads"]
-        told += [f"no {name}" for name in ("spinning", "arena", "prepacking") if not getattr(self, name)]
-        return ", ".join(told)
+        parts = [f"{self.threads or 'all'} threads"]
+        parts += [f"no {name}" for name in ("spinning", "arena", "prepacking") if not getattr(self, name)]
+        return ", ".join(parts)
 
 
 ORT_DEFAULTS = SessionOptions()
 
 
 class ExportSettings(Frozen):
-    """How a run becomes a bundle.
+    """The settings of an export.
 
     Attributes:
-        formats: which are written, each once.
-        signatures: which are written, each once; in the order of `SIGNATURES`, whatever order they are given in.
+        formats: those that are written, each once.
+        signatures: those that are written, each once; always in the order of `SIGNATURES`.
         ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
-        tune: session options of ONNX Runtime are tried on this machine, and the fastest advised.
+        tune: session options of ONNX Runtime are timed on this machine, and the fastest advised.
         shortlist: `top_k` in ONNX reads a compact copy of the output layer first, where that costs less.
         single_file: each ONNX file holds its weights itself, for programs that read one file.
-        golden: which golden vectors travel with the bundle: a name in `RECORDINGS`.
-        cpu: what `aotinductor` is compiled for: any x86-64 CPU with AVX2, or one like this.
+        golden: the golden vectors of the bundle: a name in `RECORDINGS`.
+        cpu: the target of `aotinductor`: any x86-64 CPU with AVX2, or one like this.
     """
 
     formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
@@ -66,8 +66,8 @@ class ExportSettings(Frozen):
     @field_validator("signatures")
     @classmethod
     def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = SIGNATURES.names
-        return tuple(sorted(names, key=lambda name: known.index(name) if name in known else len(known)))
+        order = SIGNATURES.names
+        return tuple(sorted(names, key=lambda name: order.index(name) if name in order else len(order)))
 
     @model_validator(mode="after")
     def _names_come_once(self) -> Self:

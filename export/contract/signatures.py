@@ -1,4 +1,4 @@
-"""The callable faces of a model: what goes in, what comes out, by name, dtype and named axes.
+"""The callable faces of a model: inputs and outputs by name, dtype and named axes.
 
 The names are API: renaming one breaks every caller in every language.
 """
@@ -20,19 +20,19 @@ Dtype = Literal["int64", "float32", "string"]
 Ids = Literal["raw", "index"]
 IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
-# The product of what the one gives with the output layer is what the other gives: together they prove where it lies.
+# The output of the first times the output layer is the output of the second: together they prove its place.
 OF_OUTPUT_LAYER = ("encode_user", "all_scores")
 
 
 class TopK(Frozen):
-    """How `top_k` picks.
+    """The rule of `top_k`.
 
     Attributes:
-        limit: how many items it gives; the most that may be asked for, if `k_is_input`.
-        k_is_input: the caller states k at every call, as an input `k`, int64 `[1]`.
-        exclude_history: items of the history are left out, whole, also those beyond the newest `max_length`. Where
-            fewer than k remain, the last places hold the padding id and a score of -inf. If it is not given, an
-            export does what the metrics of the run did.
+        limit: the number of items; the largest k, if `k_is_input`.
+        k_is_input: k is an input of every call, int64 `[1]`.
+        exclude_history: items of the whole history are left out, also those beyond the newest `max_length`. Where fewer
+            than k items remain, the last places hold the padding id and a score of -inf. If it is not given, an
+            export follows the metrics of the run.
     """
 
     limit: Annotated[int, Field(ge=1)] = 10
@@ -40,7 +40,7 @@ class TopK(Frozen):
     exclude_history: bool = False
 
     def as_measured(self, filter_seen: bool | None) -> Self:
-        """Leave out the history, or not, as the metrics of a run did, unless that is said already."""
+        """Leave out the history, or not, as the metrics of a run did, unless that is set already."""
         if filter_seen is None or "exclude_history" in self.model_fields_set:
             return self
         return self.model_copy(update={"exclude_history": filter_seen})
@@ -86,10 +86,10 @@ class Signature(Frozen):
 
     @property
     def kind(self) -> SignatureKind:
-        """What is known of signatures of this name.
+        """The definition of signatures of this name.
 
         Raises:
-            InputError: nothing is.
+            InputError: there is no definition.
         """
         return SIGNATURES.find(self.name)
 
@@ -97,13 +97,13 @@ class Signature(Frozen):
         return any(spec.name == name for spec in self.inputs)
 
     def __str__(self) -> str:
-        stated = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in self.inputs)
-        return f"{self.name} takes {stated}"
+        inputs = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in self.inputs)
+        return f"{self.name} takes {inputs}"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the shapes of outputs depend on."""
+    """The sizes that decide the shapes of outputs."""
 
     num_items: int
     user_width: int
@@ -111,25 +111,25 @@ class Sizes:
 
     @property
     def k(self) -> int | str:
-        """How many items `top_k` gives: a number, or an axis where the caller says it."""
+        """The number of items that `top_k` returns: a number, or an axis where the caller chooses it."""
         return "k" if self.top_k.k_is_input else self.top_k.limit
 
 
 @dataclass(frozen=True)
 class SignatureKind:
-    """All that is known of the signatures of a name. Add one to `SIGNATURES`, and every format exports it.
+    """The definition of the signatures of a name. Add one to `SIGNATURES`, and every format exports it.
 
     Attributes:
-        name: of the signature, and of the method that answers it: `Scorer.<name>`, or `method`.
+        name: of the signature, and of the method that computes it: `Scorer.<name>`, or `method`.
         numbers: the name of the float32 output, and its second axis.
-        sentence: what the README in a bundle says of it.
-        takes_candidates: the caller lists the items that it is about.
-        picks: it names items, best first: it gives their ids before their scores, can leave out the history, and
-            gives the first k of them where the caller states k.
-        may_be_absent: a score of -inf may stand where nothing is to be scored.
-        ranked: how many of the best of its scores are compared as a ranking; none of them, or all where it is None.
-        of_catalogue: its numbers are scores of items: errors are relative to the largest score of the catalogue. If
-            not, to its own largest number.
+        sentence: its sentence in the README of a bundle.
+        takes_candidates: the caller lists the items to score.
+        picks: it returns items, best first: their ids before their scores; it can leave out the history, and returns
+            the first k of them where k is an input.
+        may_be_absent: a score may be -inf where there is nothing to score.
+        ranked: the number of best scores that are compared as a ranking; all of them where it is None.
+        of_catalogue: its numbers are scores of items, and errors are relative to the largest score of the catalogue;
+            otherwise to its own largest number.
         method: a function of a `Scorer`, user vectors float32 `[batch, user_width]`, candidates int64 `[batch, n]` if
             it takes them, and seen items int64 `[batch, any]` if it picks; in the part of Python that TorchScript
             compiles.
@@ -150,8 +150,8 @@ class SignatureKind:
         numbers = TensorSpec(name=name, dtype="float32", shape=("batch", axis))
         if not self.picks:
             return (numbers,)
-        found = "item_ids" if ids == "raw" else "item_indices"
-        return TensorSpec(name=found, dtype=item_dtype, shape=("batch", axis)), numbers
+        ids_name = "item_ids" if ids == "raw" else "item_indices"
+        return TensorSpec(name=ids_name, dtype=item_dtype, shape=("batch", axis)), numbers
 
 
 def _top_k_sentence(top_k: TopK) -> str:
@@ -198,23 +198,26 @@ def build_signatures(
     top_k: TopK,
     ids: Ids,
 ) -> tuple[Signature, ...]:
-    """Describe the signatures `names` of a model; all that are known, if none are given.
+    """Describe the signatures `names` of a model; all of `SIGNATURES`, if there are no names.
 
     Raises:
-        InputError: a name is not known.
+        InputError: a name is unknown.
     """
     item_dtype: Dtype = vocabularies.items.dtype if ids == "raw" else "int64"
     user: tuple[TensorSpec, ...]
     if ids == "raw":
         features = vocabularies.context.items()
         history = TensorSpec(name="history", dtype=item_dtype, shape=("batch", "length"))
-        user = (history, *(TensorSpec(name=name, dtype=one.dtype, shape=("batch",)) for name, one in features))
+        user = (
+            history,
+            *(TensorSpec(name=name, dtype=vocabulary.dtype, shape=("batch",)) for name, vocabulary in features),
+        )
     else:
         items = TensorSpec(name="items", dtype="int64", shape=("batch", "length"))
         context = TensorSpec(name="context", dtype="int64", shape=("batch", len(config.context)))
         user = (items, context) if config.context else (items,)
     candidates = TensorSpec(name="candidates", dtype=item_dtype, shape=("batch", "n"))
-    asked = TensorSpec(name="k", dtype="int64", shape=(1,))
+    count = TensorSpec(name="k", dtype="int64", shape=(1,))
     sizes = Sizes(config.num_items, config.user_width, top_k)
 
     def described(kind: SignatureKind) -> Signature:
@@ -222,7 +225,7 @@ def build_signatures(
         return Signature(
             name=kind.name,
             ids=ids,
-            inputs=(*user, *((candidates,) if kind.takes_candidates else ()), *((asked,) if asks else ())),
+            inputs=(*user, *((candidates,) if kind.takes_candidates else ()), *((count,) if asks else ())),
             outputs=kind.outputs(sizes, ids, item_dtype),
             max_k=top_k.limit if asks else None,
         )
@@ -231,5 +234,5 @@ def build_signatures(
 
 
 def can_hold_raw_ids(vocabularies: Vocabularies) -> bool:
-    """Whether raw ids can go through tensors alone: none of them is text."""
-    return all(one.dtype == "int64" for one in (vocabularies.items, *vocabularies.context.values()))
+    """Return whether raw ids can go through tensors alone: none of them is text."""
+    return all(vocabulary.dtype == "int64" for vocabulary in (vocabularies.items, *vocabularies.context.values()))

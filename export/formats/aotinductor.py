@@ -57,4 +57,6 @@ class AOTInductor(Format):
         return TorchSession(signature, load_aotinductor(path))
 
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
-        return "machine code cannot be looked into: export pt2 beside it, which is the program that it was made from"
+        return (
+            "the blocks inside machine code cannot be read: export pt2 beside it, the program that it was compiled from"
+        )

@@ -1,7 +1,7 @@
 """AOTInductor packages: `torch.export` programs compiled to machine code, one package a signature, weights inside.
 
 A package runs on CPUs of the kind it was compiled for, and crashes the process on others (`cpu_flags_for`). It checks
-neither shape nor dtype nor strides of what it is given: `export.sessions.session` does, other callers must.
+neither shape nor dtype nor strides of its inputs: `export.sessions.session` does, other callers must.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AVX2_FLAGS = ("abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe")
 
 
 def require_compiler() -> None:
-    """Refuse to begin what only a compiler can end.
+    """Refuse an export that needs a compiler where there is none.
 
     Raises:
         InputError: there is no C++ compiler, or the CPU is not an x86-64 one with AVX2.
@@ -69,7 +69,7 @@ def save_aotinductor(
 
 
 def load_aotinductor(path: Path) -> Any:
-    """Load a package: a callable of contiguous int64 tensors, in the order of the signature.
+    """Load a package as a callable of contiguous int64 tensors, in the order of the signature.
 
     A package is machine code: load none that you would not run as a program.
 
@@ -81,7 +81,9 @@ def load_aotinductor(path: Path) -> Any:
 
 
 def cpu_flags_for(cpu: Cpu) -> tuple[str, ...]:
-    """CPU flags that a package needs: those of AVX2, or every one of this machine that a compiler may use."""
+    """Return the CPU flags that a package needs: those of AVX2, or every one of this machine that a compiler may
+    use.
+    """
     if cpu == "avx2":
         return AVX2_FLAGS
     vector = ("avx", "amx", "fma", "bmi", "f16c", "abm", "movbe", "gfni", "vaes", "vpclmulqdq", "sha_ni", "adx")

@@ -1,4 +1,4 @@
-"""What each format asks of the machine that runs it, and what would break on this one."""
+"""The needs of each format, compared with the machine it is to run on."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ from export.formats import FORMATS
 
 
 def obstacles(record: FormatRecord) -> list[str]:
-    """Say why a format cannot run on this machine; it must then not be loaded. Empty if it can."""
+    """List the reasons why a format cannot run on this machine; it must then not be loaded. Empty if it can."""
     needs = record.needs
-    found = []
+    reasons = []
     if needs.machine is not None and needs.machine != platform.machine():
-        found.append(f"is machine code for {needs.machine}, this machine is {platform.machine()}")
+        reasons.append(f"is machine code for {needs.machine}, this machine is {platform.machine()}")
     elif missing := [flag for flag in needs.cpu_flags if flag not in cpu_flags()]:
-        found.append(f"needs the CPU features {', '.join(missing)}, which this CPU has not; export again here")
-    found += FORMATS.find(record.name).obstacles(needs)
+        reasons.append(f"needs the CPU features {', '.join(missing)}, which this CPU has not; export again here")
+    reasons += FORMATS.find(record.name).obstacles(needs)
     for library, least in needs.at_least.items():
         here = _installed(library)
         if here is None or _numbers(here) < _numbers(least):
-            found.append(f"needs {library} {least}, here is {here or 'none'}; update it")
-    return found
+            reasons.append(f"needs {library} {least}, here is {here or 'none'}; update it")
+    return reasons
 
 
 def warnings_of(manifest: Manifest) -> list[str]:
-    """Say what may break on this machine, though it was not seen to: one line each."""
-    told = []
+    """List what may break on this machine, though it was not seen to: one line each."""
+    warnings = []
     for record in manifest.formats:
-        told += [f"{record.name}: {remark}" for remark in record.needs.remarks]
-        for library, made in record.needs.made_with.items():
+        warnings += [f"{record.name}: {remark}" for remark in record.needs.remarks]
+        for library, made_with in record.needs.made_with.items():
             here = platform.python_version() if library == "python" else _installed(library)
-            if here is not None and _numbers(here)[:2] < _numbers(made)[:2]:
-                told.append(f"{record.name}: made with {library} {made}, here is the older {here}, which was not tried")
-        told += [f"{record.name}: {warning}" for warning in FORMATS.find(record.name).warnings()]
+            if here is not None and _numbers(here)[:2] < _numbers(made_with)[:2]:
+                warnings.append(
+                    f"{record.name}: made with {library} {made_with}, here is the older {here}, which was not tried"
+                )
+        warnings += [f"{record.name}: {warning}" for warning in FORMATS.find(record.name).warnings()]
         if record.ids != manifest.ids:
-            told.append(
+            warnings.append(
                 f"{record.name}: at index level, for text ids cannot go through tensors; vocabulary.json has them"
             )
-    return told
+    return warnings
 
 
 def _installed(library: str) -> str | None:
     try:
         return version(library)
-    except (PackageNotFoundError, ValueError):  # ValueError: what a manifest states need not be a name at all
+    except (PackageNotFoundError, ValueError):  # ValueError: a manifest may state a name that is none
         return None
 
 

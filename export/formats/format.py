@@ -1,4 +1,4 @@
-"""A format: a value that knows how its files are written, opened, looked into and called, and what they need."""
+"""A format: a value with functions that write, open, inspect and call its files, and state their needs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ python ../program.py"""
 
 @dataclass(frozen=True)
 class Order:
-    """What a format is to write.
+    """The order to a format: what to write.
 
     Attributes:
-        folder: where; it is empty, and its name is that of the format.
+        folder: to write to; it is empty, and has the name of the format.
         signatures: at the level at which the format holds ids.
         metadata: texts by name that go into the files themselves.
-        shortlist: how `top_k` looks for its items, where a format can say it.
+        shortlist: the compact copies for `top_k`, for formats that can use them.
     """
 
     folder: Path
@@ -46,7 +46,7 @@ class Order:
     shortlist: Shortlist | None = None
 
     def served(self, *, one_length: bool = False, packed: bool = False) -> ServedModel:
-        """The network to be written, in evaluation mode; see `Scorer`."""
+        """Return the network to be written, in evaluation mode; see `Scorer`."""
         top_k, config = self.settings.top_k, self.run.config.model
         scorer = make_scorer(self.run.model, config, top_k, one_length=one_length, packed=packed)
         return ServedModel(scorer, self.run.vocabularies if self.signatures[0].ids == "raw" else None).eval()
@@ -57,8 +57,8 @@ class Snippet:
     """A whole program that calls a signature in the bundle's folder, for people: a template, see `export.handout`.
 
     Attributes:
-        commands: shell lines that install what it needs and run it, in the bundle's folder, beside which it stands as
-            `program.py`, `.cpp` or `.mjs`. `{torch}` stands for a version of the manifest.
+        commands: shell lines that install what it needs and run it, in the bundle's folder; the program is beside that
+            folder, as `program.py`, `.cpp` or `.mjs`. `{torch}` stands for a version of the manifest.
     """
 
     title: str
@@ -69,7 +69,7 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Question:
-    """A call on which a format and the model part: as the model takes it by index, and as the format does."""
+    """A call on which a format and the model differ: by index for the model, and as the format takes it."""
 
     items: Any
     context: Any
@@ -81,9 +81,9 @@ class Format(ABC):
 
     Attributes:
         name: in settings, in the manifest, and of its folder in a bundle.
-        backend: what executes it, as `bst recommend --backend` calls it.
-        holds_text: text can go in and out of it. Where it cannot, a bundle with text ids holds it at index level.
-        equal_scores: in which order `top_k` gives items of equal scores.
+        backend: its runtime, by its name in `bst recommend --backend`.
+        holds_text: text can go in and out of it. If not, a bundle with text ids holds it at index level.
+        equal_scores: the order of items of equal scores in `top_k`.
         snippets: programs that the README in a bundle shows.
     """
 
@@ -94,49 +94,51 @@ class Format(ABC):
     snippets: tuple[Snippet, ...] = ()
 
     def level(self, ids: Ids, vocabularies: Vocabularies) -> Ids:
-        """The level at which it holds ids in a bundle of `ids`."""
+        """Return the level of its ids in a bundle of `ids`."""
         return ids if self.holds_text or can_hold_raw_ids(vocabularies) else "index"
 
     def require(self, config: BSTConfig, settings: ExportSettings) -> None:  # noqa: B027  most can write everything
         """Refuse what it cannot write, before any work is done.
 
         Raises:
-            InputError: with the reason and the remedy.
+            InputError: the message has the reason and the remedy.
         """
 
     def copies(self, settings: ExportSettings) -> int:
-        """How many times the weights lie in its folder."""
+        """Return how many times the weights are stored in its folder."""
         return 1
 
     @abstractmethod
     def entry(self, signature: str) -> Entry:
-        """Where a signature lies in a bundle."""
+        """Return the place of a signature in a bundle."""
 
     @abstractmethod
     def write(self, order: Order) -> OutputLayer | None:
-        """Write the files; give where the output layer lies in them, if others can read it there.
+        """Write the files; return the place of the output layer in them, if other programs can read it there.
 
         Raises:
-            CheckError: they could not be written, or came out as something else.
+            CheckError: they could not be written, or are not what was to be written.
         """
 
     @abstractmethod
     def needs(self, folder: Path, settings: ExportSettings) -> Needs:
-        """Say what the files in `folder` ask for."""
+        """Return the needs of the files in `folder`."""
 
     def obstacles(self, needs: Needs) -> list[str]:
-        """Say why its files cannot run here, beyond what `export.formats.compatibility` looks at in every format."""
+        """List the reasons why its files cannot run here, beyond those that `export.formats.compatibility` checks
+        for every format.
+        """
         return []
 
     def warnings(self) -> list[str]:
-        """Say what may break here, though it was not seen to."""
+        """List what may break here, though it was not seen to."""
         return []
 
-    def check(self, path: Path, signature: Signature) -> None:  # noqa: B027  most files say nothing of themselves
-        """Ask the file itself whether it is what `signature` states.
+    def check(self, path: Path, signature: Signature) -> None:  # noqa: B027  most files state no signature
+        """Check that the file itself states `signature`.
 
         Raises:
-            CheckError: it is not.
+            CheckError: it does not.
         """
 
     def beside(self, path: Path) -> list[str]:
@@ -154,8 +156,10 @@ class Format(ABC):
         """
 
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
-        """The values of the blocks inside (`export.serving.blocks`) at a call, or why nobody can see them."""
-        return f"{self.name} cannot be looked into"
+        """Return the values of the blocks inside (`export.serving.blocks`) at a call, or the reason why they cannot
+        be read.
+        """
+        return f"the blocks inside {self.name} cannot be read"
 
     def open_in(
         self,
@@ -173,12 +177,12 @@ class Format(ABC):
         """List the other files that a signature of a bundle needs, as paths of the manifest; see `beside`.
 
         Raises:
-            CheckError: one is not in the manifest, so that nothing says what it must hold.
+            CheckError: one is not in the manifest, so that its content cannot be checked.
         """
         path = file_of(bundle, record, signature)
         folder = PurePosixPath(record.entries[signature.name].path).parent
         needed = [(folder / name).as_posix() for name in self.beside(path)]
-        if strangers := sorted(set(needed) - {one.path for one in manifest.files}):
+        if strangers := sorted(set(needed) - {file.path for file in manifest.files}):
             raise CheckError(
                 f"{path} names weights that are no files of its bundle: {', '.join(strangers)}; export again"
             )
@@ -186,5 +190,5 @@ class Format(ABC):
 
 
 def file_of(bundle: Path, record: FormatRecord, signature: Signature) -> Path:
-    """Where a signature lies; `record` must hold it."""
+    """Return the path of the file of a signature; `record` must hold it."""
     return bundle / record.entries[signature.name].path

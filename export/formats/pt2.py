@@ -41,10 +41,10 @@ class Pt2(Format):
         return Needs(versions={SCHEMA: schema_of(folder / FILE, settings.signatures[0])}, made_with=made_with)
 
     def obstacles(self, needs: Needs) -> list[str]:
-        stated = needs.versions.get(SCHEMA)
-        if stated is None or stated.split(".")[0] == (read := _schema_here()):
+        written_in = needs.versions.get(SCHEMA)
+        if written_in is None or written_in.split(".")[0] == (read := _schema_here()):
             return []
-        return [f"is written in {SCHEMA} {stated}, torch {version('torch')} reads {read}"]
+        return [f"is written in {SCHEMA} {written_in}, torch {version('torch')} reads {read}"]
 
     def open(
         self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
@@ -56,16 +56,16 @@ class Pt2(Format):
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
         from export.formats.pt2_archive import blocks_of_program, load_pt2
 
-        inputs = [torch.from_numpy(one) for one in question.inputs.values()]
+        inputs = [torch.from_numpy(array) for array in question.inputs.values()]
         return blocks_of_program(load_pt2(path, signature.name), inputs)
 
 
 def schema_of(path: Path, signature: str) -> str:
     """Read the version of the schema that a program is written in, such as `8.14`."""
     with zipfile.ZipFile(path) as file:
-        (entry,) = (one for one in file.namelist() if one.endswith(f"models/{signature}.json"))
-        stated = json.loads(file.read(entry))["schema_version"]
-    return f"{stated['major']}.{stated['minor']}"
+        (entry,) = (name for name in file.namelist() if name.endswith(f"models/{signature}.json"))
+        schema = json.loads(file.read(entry))["schema_version"]
+    return f"{schema['major']}.{schema['minor']}"
 
 
 def _schema_here() -> str:

@@ -1,7 +1,7 @@
 """`torch.export` programs (`.pt2`), successor of TorchScript: all signatures in one archive over one set of weights.
 
-What torch's own reader would unpickle, evaluate as Python, import, or call beyond arithmetic, is refused or left unread
-here. Importing this module loads torch's compiler, which takes a second: import it where a program is written or read.
+Content that torch's own reader would unpickle, evaluate as Python, import, or call beyond arithmetic, is refused or
+ignored here. Importing this module loads torch's compiler, which takes a second: import it where it is needed.
 """
 
 from __future__ import annotations
@@ -67,27 +67,27 @@ def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
     )
     exported = torch.export.export(program.eval(), example, dynamic_shapes=dynamic)
     for node in exported.graph.nodes:
-        node.meta.pop("stack_trace", None)  # paths of the machine that exported
+        node.meta.pop("stack_trace", None)  # it has paths of the exporting machine
     check_program(exported, signature)
     return exported
 
 
 def check_program(program: ExportedProgram, signature: Signature) -> None:
-    """Ask the program for the axes of its inputs.
+    """Check the axes of the program's inputs.
 
     Raises:
         CheckError: one is static that should be dynamic, or the other way round, or does not begin at 1.
     """
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
     for spec, name in zip(signature.inputs, program.graph_signature.user_inputs, strict=True):
-        for place, (stated, found) in enumerate(zip(spec.shape, values[name].shape, strict=True)):
-            if isinstance(stated, str):
-                held = isinstance(found, torch.SymInt) and program.range_constraints[found.node.expr]
+        for place, (axis, size) in enumerate(zip(spec.shape, values[name].shape, strict=True)):
+            if isinstance(axis, str):
+                held = isinstance(size, torch.SymInt) and program.range_constraints[size.node.expr]
                 right = held and held.lower == 1 and held.upper > 2**31
             else:
-                right = not isinstance(found, torch.SymInt) and stated == found
+                right = not isinstance(size, torch.SymInt) and axis == size
             if not right:
-                raise CheckError(f"pt2, {signature.name}: axis {place} of {spec.name} is {found}, not {stated}")
+                raise CheckError(f"pt2, {signature.name}: axis {place} of {spec.name} is {size}, not {axis}")
 
 
 def save_pt2(model: ServedModel, signatures: tuple[Signature, ...], path: Path, *, metadata: Mapping[str, str]) -> None:
@@ -98,7 +98,7 @@ def save_pt2(model: ServedModel, signatures: tuple[Signature, ...], path: Path, 
     """
     programs = {signature.name: export_program(model, signature) for signature in signatures}
     with _Shared(str(path)) as writer:
-        # Not public, but the public `package_pt2` cannot be told to share weights among programs.
+        # Not public, but the public `package_pt2` cannot share weights among programs.
         _package._package_exported_programs(writer, programs)
         for name, text in metadata.items():
             writer.write_string(archive.EXTRA_DIR + name, text)
@@ -108,17 +108,16 @@ def load_pt2(path: Path, name: str) -> ExportedProgram:
     """Load the program of one signature; no other one is read.
 
     Raises:
-        InputError: the file is not such an archive, does not hold the program, holds something pickled, or says what no
-            program that bst writes does (`export.guards`).
+        InputError: the file is not such an archive, does not hold the program, holds something pickled, or something
+            that bst would not write (`export.guards`).
     """
     return guards.load(path, guards.PROGRAM, partial(_program, name=name), name)
 
 
 def load_pt2_module(path: Path, name: str) -> Any:
-    """The same, as what can be called with inputs that fit: their dtypes and shapes are not looked at here.
+    """Load it likewise as a callable without checks: dtypes and shapes of its inputs must fit.
 
-    torch's own looks, in Python and once more in each call, take longer than a small model: a session has checked its
-    inputs before.
+    torch's own checks, in Python at each call, take longer than a small model; a session has checked its inputs before.
 
     Raises:
         InputError: as `load_pt2`, or torch cannot make a module of the program.
@@ -127,7 +126,7 @@ def load_pt2_module(path: Path, name: str) -> Any:
 
 
 def _lean(module: Any) -> Any:
-    """Leave out of a graph what computes nothing: asserts, and dropout, which does nothing outside of training."""
+    """Remove nodes of a graph that compute nothing: asserts, and dropout, which does nothing outside of training."""
     for node in list(module.graph.nodes):
         if node.op == "call_function" and str(node.target) in IDLE:
             if node.users:
@@ -139,20 +138,20 @@ def _lean(module: Any) -> Any:
 
 
 def _program(file: str, name: str) -> ExportedProgram:
-    wanted = [archive.MODELS_FILENAME_FORMAT.format(name)]
-    return _package._load_exported_programs(PlainReader(file), wanted, None)[name]
+    names = [archive.MODELS_FILENAME_FORMAT.format(name)]
+    return _package._load_exported_programs(PlainReader(file), names, None)[name]
 
 
 class _Shared(PT2ArchiveWriter):
-    """Stores equal tensors once, and tells the configs that list them where they are."""
+    """A store of tensors, equal ones once, that updates the configs which list them."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.placed: dict[tuple[str, bytes], str] = {}
-        self.names: dict[str, str] = {}  # of the program at hand: what torch calls a file -> what it is called here
+        self.names: dict[str, str] = {}  # of the current program: torch's name of a file -> its name here
 
     def write_bytes(self, name: str, data: bytes) -> None:
-        prefix = next((one for one in SHARED if name.startswith(one)), None)
+        prefix = next((shared for shared in SHARED if name.startswith(shared)), None)
         if prefix is not None:
             key = (prefix, hashlib.sha256(data).digest())
             file = Path(prefix).name
@@ -172,7 +171,7 @@ class _Shared(PT2ArchiveWriter):
 
 
 def _storage(data: bytes) -> Any:
-    """Wrap bytes: handed over as they are, gigabytes are copied once more on the way."""
+    """Wrap bytes as a storage; bytes handed over directly would be copied, gigabytes of them."""
     if not data:
         return torch.empty(0, dtype=torch.uint8).untyped_storage()
     with warnings.catch_warnings():
@@ -181,21 +180,21 @@ def _storage(data: bytes) -> Any:
 
 
 def blocks_of_program(program: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> Blocks:
-    """Run an exported program node by node and keep what the blocks gave."""
+    """Run an exported program node by node and collect the outputs of the blocks."""
     module = program.module()
     scopes = [
         (node, [path for path, _ in node.meta.get("nn_module_stack", {}).values()]) for node in module.graph.nodes
     ]
-    wanted = {node: name for name, node in boundaries(scopes, lambda node: node, lambda node: node.args[0])}
-    found: dict[str, Array] = {}
+    block_names = {node: name for name, node in boundaries(scopes, lambda node: node, lambda node: node.args[0])}
+    values: dict[str, Array] = {}
 
     class Watcher(torch.fx.Interpreter):
         def run_node(self, node: torch.fx.Node) -> Any:
             value = super().run_node(node)
-            if node in wanted:
-                found[wanted[node]] = value.detach().numpy()
+            if node in block_names:
+                values[block_names[node]] = value.detach().numpy()
             return value
 
     with torch.inference_mode():
         Watcher(module).run(*inputs)
-    return {name: found[name] for name in wanted.values()}
+    return {name: values[name] for name in block_names.values()}

@@ -1,4 +1,4 @@
-"""Torch's exporters and compilers tell much that is of no use to whoever exports: it is kept back in one place."""
+"""A context that silences torch's exporters and compilers, which print much that is of no use to the user."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager, redirect_stdout
 
 @contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Let through nothing but errors of `loggers`, and no warning: of absent packages, old parts, a better CPU.
+    """Suppress warnings, and messages of `loggers` below errors: on absent packages, old parts, a better CPU.
 
-    Nor what is printed, for the output of a command is its answer: onnxscript before 0.7 prints what it has rewritten.
+    Prints are suppressed as well, because the output of a command is its answer: onnxscript before 0.7 prints.
     """
     named = [logging.getLogger(name) for name in loggers]
     levels = [logger.level for logger in named]

@@ -43,7 +43,7 @@ class TorchScript(Format):
     def warnings(self) -> list[str]:
         if sys.version_info < (3, 14):
             return []
-        return [f"this is Python {platform.python_version()}, where torch promises nothing for it"]
+        return [f"this is Python {platform.python_version()}, where torch does not support it"]
 
     def open(
         self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS

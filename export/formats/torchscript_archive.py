@@ -43,21 +43,21 @@ def save_torchscript(
 
 
 def method_source(signature: Signature) -> str:
-    """Write what `ServedModel.answer` does as a method, in the part of Python that TorchScript compiles."""
+    """Write `ServedModel.answer` as a method, in the part of Python that TorchScript compiles."""
     kind, first = signature.kind, signature.inputs[0]
     arguments = [f"{spec.name}: {_type_of(spec)}" for spec in signature.inputs]
     results = [_type_of(spec) for spec in signature.outputs]
-    given = ["bst_vectors"]
+    call_arguments = ["bst_vectors"]
     if kind.takes_candidates:
-        given.append(_items(signature, "candidates", first.dtype))
+        call_arguments.append(_items(signature, "candidates", first.dtype))
     if kind.picks:
-        given.append("bst_seen")
+        call_arguments.append("bst_seen")
     lines = [
         f"bst_seen = {_items(signature, first.name, first.dtype)}",
         "bst_items = self.scorer.newest(bst_seen)",
         f"bst_vectors = self.scorer.encode(bst_items, {_context(signature)})",
     ]
-    call = f"self.scorer.{kind.name}({', '.join(given)})"
+    call = f"self.scorer.{kind.name}({', '.join(call_arguments)})"
     if kind.picks:
         lines.append(f"bst_found, bst_scores = {call}")
         if signature.takes("k"):
@@ -102,13 +102,13 @@ def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool
     """Load a scripted model.
 
     Args:
-        freeze: the methods to keep when weights are folded in as constants; none for a model as it was scripted.
-        optimize: change what was frozen to what torch takes for faster (`torch.jit.optimize_for_inference`).
+        freeze: the methods to keep when weights are folded in as constants; none, to leave the model as scripted.
+        optimize: optimize the frozen model by `torch.jit.optimize_for_inference`.
         device: where it computes.
 
     Raises:
-        InputError: the file is not a TorchScript archive, or calls what no model of ours needs
-            (`export.guards`).
+        InputError: the file is not a TorchScript archive, or calls operators that our models
+            do not need (`export.guards`).
     """
 
     def read(name: str) -> Any:

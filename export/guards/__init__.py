@@ -1,4 +1,4 @@
-"""Guards: what a file from a stranger may hold, before and after torch reads it. `load` is the only door."""
+"""Guards: limits on what an untrusted file may hold, before and after torch reads it. `load` is the only door."""
 
 from export.guards.door import PACKAGE, PROGRAM, SCRIPT, Kind, load
 

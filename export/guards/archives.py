@@ -1,9 +1,8 @@
-"""What may be in the archives that torch reads: plain members, and programs of nothing but what bst writes.
+"""Rules for the archives that torch reads: plain members, and programs of nothing but the operators that bst writes.
 
 A program is code. These rules keep that code to arithmetic on tensors: it opens no file and starts no process. They
-list the operators that may stand in it and, for torch.export, whose reader makes Python of names, sizes and trees, the
-form of every text; the rest is refused. They do not bound the time and memory that it takes, and there is no such rule
-for machine code (AOTInductor).
+list the allowed operators and, for torch.export, whose reader makes Python of names, sizes and trees, the form of every
+text; the rest is refused. They do not bound time and memory, and there is no such rule for machine code (AOTInductor).
 """
 
 from __future__ import annotations
@@ -23,21 +22,20 @@ from export.guards.script_pickles import require_stored
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 ZIP_MAGIC = b"PK\x03\x04"
 UNPACKED_BYTES = 2**28  # of all compressed members together; weights are stored as they are
-# All that TorchScript writes. Its readers would take code from other places too.
+# All members that TorchScript writes. Its readers would take code from others too.
 SCRIPT_MEMBER = re.compile(
     r"code/.+\.py(\.debug_pkl)?|(data|constants)/\d+|(data|constants)\.pkl|extra/[\w.]+"
     r"|version|byteorder|\.data/serialization_id"
 )
-# What runs while an archive is read: methods that restore an object, and objects of C++.
+# Code that runs while an archive is read: methods that restore an object, and objects of C++.
 AT_READING = re.compile(rb"__setstate__|\btorch\s*[.\n]\s*classes\b")
-# May stand in the middle of a name in TorchScript's code, or makes a text whose end is hard to tell; it never does in
-# what TorchScript writes.
+# Texts that could split a name in TorchScript's code, or hide the end of a text; TorchScript itself writes none.
 SPLITTING = re.compile(rb"\\\s|#|'|\"\"\"")
 # torch reads code, and goes from one method to the next, by recursion: a stack of 8 MB takes 4,000 levels of it. What
 # bst writes has 27,000 bytes, 60 methods, and 250 characters a statement; no level takes less than one of them.
 CODE_BYTES, METHODS, STATEMENT, INDENT = 2**18, 300, 2000, 100
 TEXT, BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"'), re.compile(r"[(\[{\n)\]}]")
-# What the model is made of, as TorchScript and torch.export call it.
+# The operators of the model, by their names in TorchScript and torch.export.
 OPERATORS = frozenset(
     """
     add sub mul div neg matmul linear sum cumsum softmax layer_norm relu relu_ leaky_relu leaky_relu_ dropout dropout_
@@ -46,16 +44,16 @@ OPERATORS = frozenset(
     stack cat chunk split slice select index index_select narrow pad squeeze unsqueeze transpose flatten unflatten
     expand reshape view contiguous clone detach alias to tolist item size sym_size len append get keys values items
     format warn real dtype device RaiseException _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size
-    """.split()  # noqa: SIM905  ninety words, each in quotes, are no list that a person reads
+    """.split()  # noqa: SIM905  ninety words in quotes are hard to read
 )
-# What holds a TorchScript program together.
+# The structural nodes of a TorchScript program.
 GLUE = frozenset(
     """
     Constant GetAttr If Loop ListConstruct ListUnpack TupleConstruct TupleUnpack TupleIndex DictConstruct
     unchecked_cast Uninitialized Int Float Bool __getitem__
     """.split()  # noqa: SIM905
 )
-# What torch.export programs have as text, by the key that it stands under; under any other key, it is a name.
+# The texts of torch.export programs, by key; under any other key, a text is a name.
 NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
 TEXTS = {
     "fqn": re.compile(rf"({NAME.pattern})?"),
@@ -66,7 +64,7 @@ TEXTS = {
     "torch_version": re.compile(r"[\w.+]+"),
 }
 SYMBOL = r"Symbol\('[su][0-9]{1,6}'(, (positive|nonnegative|integer)=True)*\)"
-# The one power that bst writes is the square of a size. One of numbers would be worked out, however long that takes.
+# The only power that bst writes is the square of a size. A power of numbers would be computed, however long that takes.
 SIZE = re.compile(rf"Integer\(-?[0-9]{{1,19}}\)|{SYMBOL}|Pow\(Max\(Integer\(1\), {SYMBOL}\), Integer\(2\)\)", re.ASCII)
 SIZE_OF_SIZES = re.compile(
     r"(Add|Mul|Max|Min|Mod|FloorDiv|LessThan|GreaterThan|StrictLessThan|StrictGreaterThan|Equality|Unequality)"
@@ -78,11 +76,11 @@ ARITHMETIC = frozenset(("add", "sub", "mul", "floordiv", "mod", "neg", "eq", "ne
 
 
 def require_plain(path: Path) -> None:
-    """Refuse an archive whose members have odd names, come twice, or unpack to more than they should, or of which torch
-    would read another directory.
+    """Refuse an archive whose members have odd names, are repeated or unpack to too much, or whose directory torch
+    would read differently.
 
     Raises:
-        ValueError: names the member; or another of `UNREADABLE`, where it is no archive at all.
+        ValueError: the message names the member; or another of `UNREADABLE`, where it is no archive at all.
     """
     with path.open("rb") as stream:
         if stream.read(4) != ZIP_MAGIC:  # torch goes by the first bytes, Python's reader by the last
@@ -94,7 +92,7 @@ def require_plain(path: Path) -> None:
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name:
             raise ValueError(f"its member {name!r} leads out of the archive")
-    if len({name.casefold() for name in names}) < len(names):  # torch finds members whatever their case
+    if len({name.casefold() for name in names}) < len(names):  # torch ignores the case of members
         raise ValueError("a member comes twice")
     packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
     if sum(member.file_size for member in packed) > UNPACKED_BYTES:
@@ -105,10 +103,10 @@ def require_plain(path: Path) -> None:
 
 
 def require_inert(path: Path) -> None:
-    """Refuse a TorchScript archive that is not plain, or that would run something while it is read.
+    """Refuse a TorchScript archive that is not plain, or that would execute something while it is read.
 
     Raises:
-        ValueError: names the member and what it holds; others as `require_plain`.
+        ValueError: the message names the member and its content; others as `require_plain`.
     """
     require_plain(path)
     with zipfile.ZipFile(path) as archive:
@@ -120,9 +118,9 @@ def require_inert(path: Path) -> None:
             raise ValueError(f"its member {name!r} is none that TorchScript writes")
         if name.endswith(("py", "pkl")):
             data = reader.get_record(name)
-            found = AT_READING.search(data) or (SPLITTING.search(data) if name.endswith("py") else None)
-            if found:
-                raise ValueError(f"{name} holds {found.group().decode()!r}, which none that bst writes does")
+            match = AT_READING.search(data) or (SPLITTING.search(data) if name.endswith("py") else None)
+            if match:
+                raise ValueError(f"{name} holds {match.group().decode()!r}, which none that bst writes does")
             code += data if name.endswith("py") else b""
         if name.endswith("pkl"):
             folder = name.removesuffix(".pkl") + "/"
@@ -135,12 +133,12 @@ def require_inert(path: Path) -> None:
 
 
 def require_arithmetic(module: Any) -> None:
-    """Refuse a TorchScript module that calls an operator that no model of ours needs, in any method of any part of it.
+    """Refuse a TorchScript module that calls an operator outside those of our models, in any method of any part of it.
 
-    This asks what torch made of the code, not the code.
+    The graph that torch built from the code is checked, not the code.
 
     Raises:
-        ValueError: names the operator.
+        ValueError: the message names the operator.
     """
     for part in module.modules():
         for name in part._c._method_names():
@@ -148,12 +146,12 @@ def require_arithmetic(module: Any) -> None:
 
 
 def require_known_target(target: str) -> None:
-    """Refuse an operator of a torch.export program, such as `torch.ops.aten.add.Tensor`, that no model of ours needs.
+    """Refuse an operator of a torch.export program, such as `torch.ops.aten.add.Tensor`, outside those of our models.
 
-    torch looks the name up among all that the modules `torch` and `operator` can reach, and calls what it finds.
+    torch looks the name up in everything that the modules `torch` and `operator` can reach, and calls the result.
 
     Raises:
-        ValueError: names it.
+        ValueError: the message names it.
     """
     parts = target.split(".")
     aten = len(parts) == 5 and parts[:3] == ["torch", "ops", "aten"] and parts[3] in OPERATORS
@@ -162,11 +160,11 @@ def require_known_target(target: str) -> None:
 
 
 def plain_program(data: bytes) -> bytes:
-    """Give a torch.export program, as JSON, without its guards, which are Python, and without the notes about its nodes
-    other than the modules that they came from.
+    """Return a torch.export program, as JSON, without its guards, which are Python, and without the metadata of its
+    nodes other than their modules.
 
     Raises:
-        ValueError: it holds a text that bst does not write where it stands; names it.
+        ValueError: it holds a text that bst does not write there; the message names it.
     """
     program = json.loads(data)
     program.pop("guards_code", None)
@@ -177,7 +175,7 @@ def plain_program(data: bytes) -> bytes:
 
 
 def require_plain_payloads(data: bytes) -> None:
-    """Refuse a list of weights or constants, as JSON, that names anything but tensors that are stored as they are.
+    """Refuse a list of weights or constants, as JSON, that names anything but plainly stored tensors.
 
     Raises:
         ValueError: names it.
@@ -192,12 +190,12 @@ def require_plain_payloads(data: bytes) -> None:
 
 def _require_plain_texts(value: Any, key: str = "") -> None:
     if isinstance(value, dict):
-        for name, one in value.items():
+        for name, inner in value.items():
             _require_plain_text(name, "key")
-            _require_plain_texts(one, name)
+            _require_plain_texts(inner, name)
     elif isinstance(value, list):
-        for one in value:
-            _require_plain_texts(one, key)
+        for inner in value:
+            _require_plain_texts(inner, key)
     elif isinstance(value, str):
         _require_plain_text(value, key)
 
@@ -207,17 +205,17 @@ def _require_plain_text(text: str, key: str) -> None:
         require_known_target(text)
         return
     if key == "expr_str":
-        known = _is_size(text)
+        is_plain = _is_size(text)
     elif key in ("in_spec", "out_spec"):
-        known = _is_tree_of_tuples(json.loads(text))
+        is_plain = _is_tree_of_tuples(json.loads(text))
     else:
-        known = TEXTS.get(key, NAME).fullmatch(text) is not None
-    if not known:
+        is_plain = TEXTS.get(key, NAME).fullmatch(text) is not None
+    if not is_plain:
         raise ValueError(f"it holds {text!r} as {key}, which none that bst writes does")
 
 
 def _is_size(text: str) -> bool:
-    """Whether it is an expression of sizes as torch writes it; torch evaluates such as Python."""
+    """Return whether it is an expression of sizes as torch writes it; torch evaluates such as Python."""
     if "@" in text:
         return False
     before, text = text, SIZE.sub("@", text)
@@ -227,7 +225,7 @@ def _is_size(text: str) -> bool:
 
 
 def _is_tree_of_tuples(spec: Any) -> bool:
-    """Whether it is how arguments or outputs are nested; what else such a spec may hold, torch imports."""
+    """Return whether it is a nesting of arguments or outputs; torch imports what else such a spec may hold."""
 
     def fits(node: Any) -> bool:
         if node in (LEAF, NO_KEYWORDS):
@@ -240,16 +238,16 @@ def _is_tree_of_tuples(spec: Any) -> bool:
 
 
 def _require_shallow(code: bytes) -> None:
-    """Refuse code that torch might not come back from: a statement too long, blocks too deep, or too many methods."""
+    """Refuse code on which torch might hang: a statement too long, blocks too deep, or too many methods."""
     bare = TEXT.sub("", code.decode())
     if odd := re.search(r'["\\]|\belif\b', bare):
         raise ValueError(f"its code holds {odd.group()!r}, which none that bst writes does")
     depth, start, longest = 0, 0, 0
-    for found in BRACKET.finditer(bare + "\n"):
-        if found.group() == "\n" and depth == 0:
-            longest, start = max(longest, found.start() - start), found.end()
-        elif found.group() != "\n":
-            depth += 1 if found.group() in "([{" else -1
+    for match in BRACKET.finditer(bare + "\n"):
+        if match.group() == "\n" and depth == 0:
+            longest, start = max(longest, match.start() - start), match.end()
+        elif match.group() != "\n":
+            depth += 1 if match.group() in "([{" else -1
         if depth < 0:
             break
     if depth != 0:

@@ -1,4 +1,4 @@
-"""The door that every file goes through that torch is to read."""
+"""The one function through which torch loads a file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Kind:
     """A kind of file.
 
     Attributes:
-        told: what messages say of a file that is none, with a place for what was asked for in it.
-        before: refuses a file unread, by a `ValueError`.
-        after: refuses what was read.
-        errors: what its reader raises for a file that is spoilt.
+        complaint: the message for a file of another kind, with a place for `name`.
+        before: refuses a file before it is read, by a `ValueError`.
+        after: refuses the content.
+        errors: the exceptions of its reader for a damaged file.
     """
 
-    told: str
+    complaint: str
     before: Callable[[Path], None]
-    after: Callable[[Any], None] = lambda found: None
+    after: Callable[[Any], None] = lambda content: None
     errors: tuple[type[Exception], ...] = (Exception,)
 
 
@@ -36,25 +36,25 @@ SCRIPT = Kind(
     require_arithmetic,
     (*UNREADABLE, AttributeError, IndexError, KeyError),
 )
-# A spoilt program ends in any exception, as SyntaxError of what torch makes of it.
+# A damaged program may raise any exception, such as SyntaxError.
 PROGRAM = Kind("does not load as a torch.export archive with {name!r}", require_plain)
 # torch unpacks it into a folder. It is machine code: load none that you would not run as a program.
 PACKAGE = Kind("does not load as an AOTInductor package", require_plain, errors=(*UNREADABLE, AssertionError, KeyError))
 
 
 def load(path: Path, kind: Kind, read: Callable[[str], T], name: str = "") -> T:
-    """Let `read` load a file, given as text, if the guards of its `kind` find nothing in it.
+    """Load a file by `read`, given its path as text, if the guards of its `kind` accept it.
 
     Args:
-        name: what is asked for in the file, for the message.
+        name: of the requested part of the file, for the message.
 
     Raises:
-        InputError: the file is of another kind, damaged, or holds what none that bst writes does.
+        InputError: the file is of another kind, damaged, or holds something that bst does not write.
     """
     try:
         kind.before(path)
-        found = read(str(path))
-        kind.after(found)
-        return found
+        content = read(str(path))
+        kind.after(content)
+        return content
     except kind.errors as error:
-        raise InputError(f"{path} {kind.told.format(name=name)} ({reason(error)}); export again") from None
+        raise InputError(f"{path} {kind.complaint.format(name=name)} ({reason(error)}); export again") from None

@@ -1,4 +1,4 @@
-"""A reader of `torch.export` archives that hands torch nothing it would run; with it comes torch's compiler."""
+"""A reader of `torch.export` archives that gives torch nothing to execute. It loads torch's compiler."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ PAYLOADS = (archive.WEIGHTS_DIR, archive.CONSTANTS_DIR)
 
 
 class PlainReader(PT2ArchiveReader):
-    """Refuses what torch would unpickle, evaluate, import, or call beyond arithmetic; example inputs, which nobody
-    needs, are not read."""
+    """A reader that refuses what torch would unpickle, evaluate, import, or call beyond arithmetic; example inputs,
+    which no caller needs, are not read.
+    """
 
     def get_file_names(self) -> list[str]:
         names = super().get_file_names()

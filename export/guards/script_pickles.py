@@ -1,8 +1,8 @@
-"""What may stand in the pickles of a TorchScript archive: torch's reader takes every number in them at its word.
+"""Rules for the pickles of a TorchScript archive, because torch's reader trusts every number in them.
 
-It lays a tensor of any size over the bytes that there are, takes as much memory as a text or a place in the memo is
-said to need, and ends what is nested by recursion. So every pickle is walked here first, as that reader would, and held
-to what TorchScript writes for a model (torch/csrc/jit/serialization/pickler.cpp and unpickler.cpp).
+It would lay a tensor of any size over the stored bytes, allocate as much memory as the pickle states for a text or a
+place in the memo, and follow nesting by recursion. So every pickle is walked here first, as that reader would, and
+limited to what TorchScript writes for a model (torch/csrc/jit/serialization/pickler.cpp and unpickler.cpp).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-DEPTH = 100  # of one thing in another
+DEPTH = 100  # of nesting
 TYPE = re.compile(r"[\w., \[\]]{1,200}")  # as text, such as `Dict[str, int]`
 ITEM_BYTES = {
     f"torch {name}Storage": size
@@ -35,14 +35,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Stored:
-    """The numbers of tensors, as many as there are."""
+    """The stored numbers of tensors."""
 
     count: int
 
 
 @dataclass(frozen=True)
 class Made:
-    """What holds other values: `tuple`, `list`, `dict`, `new` (an object without its attributes) or `whole`."""
+    """A value that holds others: `tuple`, `list`, `dict`, `new` (an object without its attributes) or `whole`."""
 
     kind: str
     parts: tuple[Any, ...] = ()
@@ -77,11 +77,11 @@ class Walk:
         return self.pop_from(self.marks.pop())
 
     def push(self, kind: str, parts: Iterable[Any] = (), *, keep: bool = False) -> None:
-        """Push what holds `parts`, which are only kept where somebody asks for them."""
-        held = tuple(parts)
-        depth = 1 + max((part.depth for part in held if isinstance(part, Made)), default=0)
+        """Push a value that holds `parts`, which are kept only where a rule needs them."""
+        values = tuple(parts)
+        depth = 1 + max((part.depth for part in values if isinstance(part, Made)), default=0)
         _require(depth <= DEPTH, f"it is nested deeper than {DEPTH}")
-        self.stack.append(Made(kind, held if keep else (), depth))
+        self.stack.append(Made(kind, values if keep else (), depth))
 
     def put(self, place: int) -> None:
         _require(place == len(self.memo) and bool(self.stack), f"its memo has no place {place:,}")
@@ -89,9 +89,9 @@ class Walk:
 
     def get(self, place: int) -> None:
         _require(place < len(self.memo), f"its memo has no place {place:,}")
-        found = self.memo[place]
-        _require(isinstance(found, str | Named) or _is(found, "tuple"), "it names what may still change")
-        self.stack.append(found)
+        value = self.memo[place]
+        _require(isinstance(value, str | Named) or _is(value, "tuple"), "it names what may still change")
+        self.stack.append(value)
 
     def fill(self, kind: str) -> None:
         parts = self.pop_marked()
@@ -100,33 +100,38 @@ class Walk:
         self.push(kind, (container, *parts))
 
     def make(self) -> None:
-        named, given = self.pop(2)
+        named, arguments = self.pop(2)
         _require(isinstance(named, Named) and named.name.startswith("__torch__"), "it makes an object of no class")
-        _require(_is(given, "tuple") and not given.parts, "it makes an object of something")
+        _require(_is(arguments, "tuple") and not arguments.parts, "it makes an object of something")
         self.push("new")
 
     def build(self) -> None:
-        made, state = self.pop(2)
-        _require(_is(made, "new") and _is(state, "dict"), "it restores what is no object")
+        target, state = self.pop(2)
+        _require(_is(target, "new") and _is(state, "dict"), "it restores what is no object")
         self.push("whole", (state,))
 
     def call(self) -> None:
-        named, given = self.pop(2)
-        known = isinstance(named, Named) and named.name in CALLED and _is(given, "tuple")
-        _require(known, f"it calls {getattr(named, 'name', named)!r}")
+        named, arguments = self.pop(2)
+        is_allowed = isinstance(named, Named) and named.name in CALLED and _is(arguments, "tuple")
+        _require(is_allowed, f"it calls {getattr(named, 'name', named)!r}")
         if named.name == TENSOR:
-            self._require_inside(given.parts)
+            self._require_inside(arguments.parts)
         if named.name == TYPED:
-            typed = len(given.parts) == 2 and isinstance(given.parts[1], str) and TYPE.fullmatch(given.parts[1])
+            typed = (
+                len(arguments.parts) == 2 and isinstance(arguments.parts[1], str) and TYPE.fullmatch(arguments.parts[1])
+            )
             _require(bool(typed), "it states an odd type")
-        self.push("whole", (given,))
+        self.push("whole", (arguments,))
 
     def store(self) -> None:
-        (given,) = self.pop(1)
-        match given:
+        (reference,) = self.pop(1)
+        match reference:
             case Made(parts=("storage", Named(kind), str(key), str(), int(count))) if kind in ITEM_BYTES:
-                size, stated = self.sizes.get(key, 0), count * ITEM_BYTES[kind]
-                _require(stated == size, f"storage {key} is {stated:,} bytes by the pickle, and {size:,} are there")
+                size, stated_bytes = self.sizes.get(key, 0), count * ITEM_BYTES[kind]
+                _require(
+                    stated_bytes == size,
+                    f"storage {key} is {stated_bytes:,} bytes by the pickle, and {size:,} are there",
+                )
                 self.stack.append(Stored(count))
             case _:
                 raise ValueError("it names no storage")
@@ -135,7 +140,9 @@ class Walk:
         match parts:
             case (Stored(count), int(offset), Made("tuple", sizes), Made("tuple", strides), _, _):
                 numbers = (offset, *sizes, *strides)
-                whole = all(isinstance(one, int) and one >= 0 for one in numbers) and len(sizes) == len(strides)
+                whole = all(isinstance(number, int) and number >= 0 for number in numbers) and len(sizes) == len(
+                    strides
+                )
                 _require(whole, "a tensor has odd sizes")
                 last = sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
                 inside = prod(sizes) <= count and (0 in sizes or offset + last < count)
@@ -170,14 +177,14 @@ STEPS: dict[str, Callable[[Walk, Any], None]] = {
 
 
 def require_stored(data: bytes, sizes: Mapping[str, int]) -> None:
-    """Refuse a pickle that TorchScript would not write, or that says more than there is.
+    """Refuse a pickle that TorchScript would not write, or that states more numbers than are stored.
 
     Args:
         data: the pickle.
         sizes: bytes of each storage by its key.
 
     Raises:
-        ValueError: says what.
+        ValueError: the message says why.
     """
     walk = Walk(sizes)
     for operation, value, _ in pickletools.genops(data):
@@ -193,6 +200,6 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, Made) and value.kind == kind
 
 
-def _require(held: bool, told: str) -> None:
-    if not held:
-        raise ValueError(told)
+def _require(condition: bool, problem: str) -> None:
+    if not condition:
+        raise ValueError(problem)

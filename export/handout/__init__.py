@@ -1,4 +1,4 @@
-"""Handouts: what a bundle comes with for people and for servers."""
+"""Handouts: the README, programs and server folders of a bundle."""
 
 from export.handout.card import write_card
 from export.handout.triton import export_triton

@@ -1,4 +1,4 @@
-"""The model card: the `README.md` inside a bundle, for the person who finds the folder."""
+"""The model card: the `README.md` inside a bundle, for readers who have only the folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ CARD = Path(__file__).parent / "templates" / "card.md.jinja"
 
 
 def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) -> None:
-    """Write `README.md` into `folder`: what the model takes and gives, how to call it, how close the formats are.
+    """Write `README.md` into `folder`: the model's inputs and outputs, programs that call it, and the parity of the
+    formats.
 
     Raises:
-        InputError: SOURCE_DATE_EPOCH is set, and no date.
+        InputError: SOURCE_DATE_EPOCH is set, and is no date.
     """
     text = render(
         CARD,
@@ -31,8 +32,8 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
         date=_date(),
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,
-        signatures=[one for one in manifest.signatures if one.ids == manifest.ids],
-        texts={one.dtype for one in (manifest.items, *manifest.context.values())},
+        signatures=[signature for signature in manifest.signatures if signature.ids == manifest.ids],
+        texts={facts.dtype for facts in (manifest.items, *manifest.context.values())},
         programs=list(_programs(manifest, vocabularies)),
         heads=PARITY_HEADS,
     )
@@ -47,11 +48,13 @@ def _programs(manifest: Description, vocabularies: Vocabularies) -> Iterator[Pro
 
 
 def _date() -> str:
-    """The day of the export in UTC, or that of SOURCE_DATE_EPOCH, by which builds give the same bytes on any day."""
-    stated = os.environ.get("SOURCE_DATE_EPOCH")
-    if not stated:
+    """Return the day of the export in UTC, or that of SOURCE_DATE_EPOCH, with which builds give the same bytes on
+    any day.
+    """
+    seconds = os.environ.get("SOURCE_DATE_EPOCH")
+    if not seconds:
         return datetime.now(UTC).date().isoformat()
     try:
-        return datetime.fromtimestamp(int(stated), UTC).date().isoformat()
+        return datetime.fromtimestamp(int(seconds), UTC).date().isoformat()
     except (ValueError, OverflowError, OSError):
-        raise InputError(f"SOURCE_DATE_EPOCH={stated!r} is no date; give seconds since 1970, or unset it") from None
+        raise InputError(f"SOURCE_DATE_EPOCH={seconds!r} is no date; give seconds since 1970, or unset it") from None

@@ -24,7 +24,7 @@ CPP_READS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A program as text, with the title and the language that it is shown under, and the shell lines that run it."""
+    """A program as text, with its title and language, and the shell lines that run it."""
 
     title: str
     language: str
@@ -33,7 +33,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Given:
+class ExampleInput:
     """An input of one user, flat, and how each language writes it."""
 
     spec: TensorSpec
@@ -54,7 +54,7 @@ class Given:
 
     @property
     def nested(self) -> str:
-        """As a list of Python, with a list a row."""
+        """The values as a list of Python, with a list a row."""
         return repr([self.values] if len(self.spec.shape) == 2 else self.values)
 
     @property
@@ -63,7 +63,7 @@ class Given:
 
     @property
     def quoted(self) -> list[str]:
-        """Texts as C++, JavaScript and JSON quote them."""
+        """The texts as C++, JavaScript and JSON quote them."""
         return [json.dumps(value, ensure_ascii=False) for value in self.values]
 
     @property
@@ -73,15 +73,15 @@ class Given:
         return f"BigInt64Array.from([{', '.join(f'{value}n' for value in self.values)}])"
 
 
-def example(signature: Signature, vocabularies: Vocabularies, k: int) -> list[Given]:
-    """Inputs of one user who had the first items of the vocabulary."""
+def example(signature: Signature, vocabularies: Vocabularies, k: int) -> list[ExampleInput]:
+    """Make the inputs of one user whose history is the first items of the vocabulary."""
     if signature.ids == "index":
         values = {"items": [1, 2][: len(vocabularies.items)], "context": [1] * len(vocabularies.context)}
     else:
         values = {"history": vocabularies.items.ids[:2].to_list()}
         values |= {name: vocabulary.ids[:1].to_list() for name, vocabulary in vocabularies.context.items()}
     values |= {"candidates": values[signature.inputs[0].name], "k": [k]}
-    return [Given(spec, values[spec.name]) for spec in signature.inputs]
+    return [ExampleInput(spec, values[spec.name]) for spec in signature.inputs]
 
 
 def write_snippet(
@@ -95,6 +95,6 @@ def write_snippet(
         outputs=signature.output_names,
         reads=[CPP_READS[spec.dtype] for spec in signature.outputs],
     )
-    # 2.13.0+cpu is what 2.13.0 is called where it was built, and no index has it under that name.
+    # 2.13.0+cpu is the name of 2.13.0 in a build of its own, which no index has.
     commands = snippet.commands.format_map({name: number.partition("+")[0] for name, number in versions.items()})
     return Program(snippet.title, snippet.language, code.rstrip("\n"), commands)

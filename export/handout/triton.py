@@ -30,7 +30,7 @@ KSERVE_TYPES = {"int64": "INT64", "string": "BYTES", "float32": "FP32"}
 
 
 def require_repository(target: Path, bundle: Path, formats: tuple[str, ...]) -> None:
-    """Refuse, before any work is done, what cannot become a model repository of `bundle` in the end.
+    """Refuse, before any work is done, a bundle or target from which no model repository can be made.
 
     Raises:
         InputError: `target` exists or cannot be made; it and `bundle` lie one inside the other, whose files would then
@@ -45,11 +45,11 @@ def require_repository(target: Path, bundle: Path, formats: tuple[str, ...]) -> 
 
 
 def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None) -> tuple[str, ...]:
-    """Write the model repository `target` from a bundle, or nothing at all; give the names of its models.
+    """Write the model repository `target` from a bundle, or nothing at all; return the names of its models.
 
-    Each signature is a model of that name: `config.pbtxt`, `1/model.onnx`, its weights beside it under the name that it
-    states, and in `warmup/` golden inputs, if the bundle has them, that Triton runs before it calls the model ready.
-    `README.md` says how to start the server and how to ask it.
+    Each signature is a model of that name: `config.pbtxt`, `1/model.onnx` with its weights beside it, and in `warmup/`
+    golden inputs, if the bundle has them, which Triton runs before the model is ready. `README.md` says how to start
+    the server and how to call it.
 
     Each model has a copy of the weights: `onnx.load` refuses weights that are a link, or have a second name.
 
@@ -64,7 +64,7 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
     record = manifest.format("onnx")
     signatures = manifest.signatures_of(record)
     with staged_folder(target, REPOSITORY) as stage:
-        sizes = sum(one.bytes for one in manifest.files if one.path.startswith("onnx/"))
+        sizes = sum(file.bytes for file in manifest.files if file.path.startswith("onnx/"))
         require_space(stage, sizes * len(signatures), REPOSITORY)
         for signature in signatures:
             tell(f"writing {signature.name} for Triton")
@@ -121,9 +121,9 @@ def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies
 
 def _curl(signature: Signature, manifest: Manifest, vocabularies: Vocabularies) -> str:
     inputs = []
-    for given in example(signature, vocabularies, manifest.settings.top_k.limit):
-        shape = [1, *given.shape] if len(given.shape) == 1 and is_batched(signature) else given.shape
-        datatype = KSERVE_TYPES[given.dtype]
-        inputs.append({"name": given.name, "shape": shape, "datatype": datatype, "data": given.values})
+    for tensor in example(signature, vocabularies, manifest.settings.top_k.limit):
+        shape = [1, *tensor.shape] if len(tensor.shape) == 1 and is_batched(signature) else tensor.shape
+        datatype = KSERVE_TYPES[tensor.dtype]
+        inputs.append({"name": tensor.name, "shape": shape, "datatype": datatype, "data": tensor.values})
     body = json.dumps({"inputs": inputs}, ensure_ascii=False)
     return f"curl -s localhost:8000/v2/models/{signature.name}/infer -d {shlex.quote(body)}"

@@ -1,4 +1,4 @@
-"""The proof: golden vectors, the float64 truth, and where two formats part."""
+"""The proof: golden vectors, the float64 truth, and the first block where two formats differ."""
 
 from export.proof.blocks import where_they_part
 from export.proof.golden import Call, GoldenCall, cases, read_golden, write_golden

@@ -1,4 +1,4 @@
-"""Where two formats part: the first block of the model whose values differ, not only that the answers do."""
+"""The first block of the model whose values differ between two formats."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ from export.serving.scorer import Scorer
 def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
     """Name the first block whose values differ by more than the tolerance, with its error and that of the one before.
 
-    `real`, bool `[batch, length]`, tells which slots count; blocks of `actual` may be padded on the left to more, or
-    packed.
+    `real`, bool `[batch, length]`, marks the slots that are compared; blocks of `actual` may be longer, padded on the
+    left, or packed.
     """
     before = "the inputs"
-    for name, want in expected.items():
-        if name not in actual:  # a last cell that belongs to the pooling
+    for name, expected_values in expected.items():
+        if name not in actual:  # a last cell that is part of the pooling
             continue
-        got = actual[name]
-        if want.ndim == 3:
-            padded = got.shape[1] - want.shape[1]
-            want, got = want[real], got[:, padded:][real] if got.ndim == 3 else got[1:]
-        scale = max(float(np.abs(want).max(initial=0)), float(np.finfo(np.float32).tiny))
-        error = float(np.abs(got.astype(np.float64) - want).max(initial=0)) / scale
+        values = actual[name]
+        if expected_values.ndim == 3:
+            padded = values.shape[1] - expected_values.shape[1]
+            expected_values, values = (
+                expected_values[real],
+                values[:, padded:][real] if values.ndim == 3 else values[1:],
+            )
+        scale = max(float(np.abs(expected_values).max(initial=0)), float(np.finfo(np.float32).tiny))
+        error = float(np.abs(values.astype(np.float64) - expected_values).max(initial=0)) / scale
         if not error <= TOLERANCE:
             return f"they part at the block {name!r}, off by {error:.1e} of its largest value; {before} agree"
         before = f"all up to {name!r} (off by {error:.1e})"
@@ -46,7 +49,7 @@ def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, ca
     items = scorer.newest(scorer.guard_items(torch.from_numpy(case.items)))
     context = scorer.guard_context(torch.from_numpy(case.context))
     question = Question(items, context, case.inputs(signature, run.vocabularies))
-    found = FORMATS.find(record.name).look(bundle / record.entries[signature.name].path, signature, question)
-    if isinstance(found, str):
-        return found
-    return first_difference(blocks_of_model(run.model, items, context), found, (items > 0).numpy())
+    blocks = FORMATS.find(record.name).look(bundle / record.entries[signature.name].path, signature, question)
+    if isinstance(blocks, str):
+        return blocks
+    return first_difference(blocks_of_model(run.model, items, context), blocks, (items > 0).numpy())

@@ -1,7 +1,7 @@
 """The cases on which formats are compared, and the golden vectors that travel with a bundle.
 
-The edge rows are those on which sequence models part: nothing, one item, too many, padding in odd places, ids that
-nobody knows. The others are histories of real held-out users.
+The edge rows are those on which implementations differ: no item, one, too many, padding in odd places, unknown ids. The
+others are histories of real held-out users.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ OUT_OF_RANGE = 2**40
 
 @dataclass(frozen=True)
 class Call:
-    """One call: a name that says what is special about it, and its inputs by index.
+    """One call: a name for what is special about it, and its inputs by index.
 
-    `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` how
-    many items are asked for where that is an input. What lies out of range stands for an id that nobody knows.
+    `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` the
+    value of the input `k`, if there is one. An index out of range stands for an unknown id.
     """
 
     name: str
@@ -49,24 +49,24 @@ class Call:
 
     def inputs(self, signature: Signature, vocabularies: Vocabularies) -> dict[str, Array]:
         """Write the case as `signature` takes it."""
-        given: dict[str, Array] = {"items": self.items, "context": self.context, "candidates": self.candidates}
+        arrays: dict[str, Array] = {"items": self.items, "context": self.context, "candidates": self.candidates}
         if signature.ids == "raw":
-            given = {"history": _raw(vocabularies.items, self.items)}
+            arrays = {"history": _raw(vocabularies.items, self.items)}
             if signature.takes("candidates"):
-                given["candidates"] = _raw(vocabularies.items, self.candidates)
+                arrays["candidates"] = _raw(vocabularies.items, self.candidates)
             for column, (feature, vocabulary) in enumerate(vocabularies.context.items()):
-                given[feature] = _raw(vocabulary, self.context[:, column])
-        given["k"] = np.array([self.k])
-        return {spec.name: np.ascontiguousarray(given[spec.name]) for spec in signature.inputs}
+                arrays[feature] = _raw(vocabulary, self.context[:, column])
+        arrays["k"] = np.array([self.k])
+        return {spec.name: np.ascontiguousarray(arrays[spec.name]) for spec in signature.inputs}
 
     def rows(self, chosen: slice) -> Call:
-        """Take some rows of the batch."""
+        """Return some rows of the batch."""
         return replace(self, items=self.items[chosen], context=self.context[chosen], candidates=self.candidates[chosen])
 
 
 @dataclass(frozen=True)
 class GoldenCall:
-    """A recorded call: the named inputs and what eager float32 answered, with what `compare` wants to know besides."""
+    """A recorded call: the named inputs and the answer of eager float32, with the other arguments of `compare`."""
 
     name: str
     inputs: dict[str, Array]
@@ -81,17 +81,17 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
     """
     rng = np.random.default_rng(0)
     real, contexts = heldout.items.numpy(), heldout.context.numpy()
-    made: list[Call] = []
+    calls: list[Call] = []
 
     def add(name: str, items: Array, context: Array) -> None:
-        n = CANDIDATES[len(made) % len(CANDIDATES)]
+        n = CANDIDATES[len(calls) % len(CANDIDATES)]
         candidates = rng.integers(1, config.num_items + 1, (len(items), n))
         if n > 1:
             strange = [OUT_OF_RANGE, 0, -1]
             candidates[:, 1:-1:4] = rng.choice(strange, candidates[:, 1:-1:4].shape)
             candidates[:, -1] = candidates[:, 0]
-        k = top_k.limit if len(made) % 2 else max(1, top_k.limit // 2)
-        made.append(Call(name, items, context, candidates, k))
+        k = top_k.limit if len(calls) % 2 else max(1, top_k.limit // 2)
+        calls.append(Call(name, items, context, candidates, k))
 
     edges = _edge_rows(real, config.max_length)
     for position, (name, row) in enumerate(edges.items()):
@@ -108,7 +108,7 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
         for length in sorted({1, min(7, config.max_length), config.max_length, width}):
             items = np.pad(real[rows], ((0, 0), (max(width - real.shape[1], 0), 0)))[:, -length:]
             add(f"users_{batch}x{length}", items, contexts[rows])
-    return made
+    return calls
 
 
 def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *, onnx_layout: bool) -> None:
@@ -118,14 +118,16 @@ def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         "signature": signature.model_dump(mode="json"),
-        "cases": [{"name": one.name, "inputs": _listed(one.inputs), "outputs": _listed(one.outputs)} for one in golden],
+        "cases": [
+            {"name": call.name, "inputs": _listed(call.inputs), "outputs": _listed(call.outputs)} for call in golden
+        ],
     }
     (folder / f"{signature.name}.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
-    for number, one in enumerate(golden if onnx_layout else ()):
+    for number, call in enumerate(golden if onnx_layout else ()):
         data_set = folder / signature.name / f"test_data_set_{number}"
         data_set.mkdir(parents=True)
-        outputs = {name: one.outputs[name] for name in signature.output_names}
-        for kind, arrays in (("input", one.inputs), ("output", outputs)):
+        outputs = {name: call.outputs[name] for name in signature.output_names}
+        for kind, arrays in (("input", call.inputs), ("output", outputs)):
             for place, (name, array) in enumerate(arrays.items()):
                 tensor = numpy_helper.from_array(array, name)
                 onnx.save_tensor(tensor, str(data_set / f"{kind}_{place}.pb"))
@@ -135,43 +137,45 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCall]:
     """Read `golden/<signature>.json`.
 
     Raises:
-        InputError: the file was left out, or is not what `write_golden` writes.
+        InputError: the file is missing, or is not one of `write_golden`.
     """
     path = folder / f"{signature.name}.json"
     if not path.exists() and not path.is_symlink():
-        raise InputError(f"{path} is not there, whose calls are wanted here; restore it, or export with --golden small")
+        raise InputError(f"{path} is missing, and its calls are needed here; restore it, or export with --golden small")
     values = read_json(path, "a folder of golden vectors", DATA_BYTES)
     dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
 
-    def arrays(specs: Any, given: Any) -> dict[str, Array]:
-        found = {spec.name: np.array(given[spec.name], dtype=dtypes[spec.dtype]) for spec in specs}
-        for name in {LARGEST, RUNNER_UP} & set(given):
-            found[name] = np.array(given[name], dtype=np.float32)
+    def arrays(specs: Any, recorded: Any) -> dict[str, Array]:
+        tensors = {spec.name: np.array(recorded[spec.name], dtype=dtypes[spec.dtype]) for spec in specs}
+        for name in {LARGEST, RUNNER_UP} & set(recorded):
+            tensors[name] = np.array(recorded[name], dtype=np.float32)
         # null, which numpy reads as NaN, stands for -inf: JSON has no infinity, and a golden vector no NaN.
         return {
             name: np.where(np.isnan(array), np.float32(-np.inf), array) if array.dtype == np.float32 else array
-            for name, array in found.items()
+            for name, array in tensors.items()
         }
 
     try:
-        found = [
-            GoldenCall(one["name"], arrays(signature.inputs, one["inputs"]), arrays(signature.outputs, one["outputs"]))
-            for one in values["cases"]
+        calls = [
+            GoldenCall(
+                case["name"], arrays(signature.inputs, case["inputs"]), arrays(signature.outputs, case["outputs"])
+            )
+            for case in values["cases"]
         ]
-        for one in found:
-            _require_whole(one)
-        return found
+        for call in calls:
+            _require_whole(call)
+        return calls
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(f"{path} is not a file of golden vectors ({error}); export again") from None
 
 
 def _require_whole(call: GoldenCall) -> None:
-    """Refuse, by a `ValueError`, a name or an id that is no text where it should be, and a scale that is not one number
-    a row."""
+    """Raise a `ValueError` for a name or an id that should be text and is not, and for a scale that is not one number a
+    row."""
     if not isinstance(call.name, str):
         raise ValueError(f"a case is called {call.name!r}, which is no text")
     for name, array in (*call.inputs.items(), *call.outputs.items()):
-        if array.dtype == object and not all(isinstance(one, str) for one in array.flat):
+        if array.dtype == object and not all(isinstance(text, str) for text in array.flat):
             raise ValueError(f"{name} of {call.name!r} holds what is no text")
     rows = len(next(iter(call.outputs.values())))
     for name in {LARGEST, RUNNER_UP} & set(call.outputs):
@@ -180,7 +184,9 @@ def _require_whole(call: GoldenCall) -> None:
 
 
 def worth_storing(case: GoldenCall, most: int) -> bool:
-    """Whether a call travels with the bundle: those in `ALWAYS_STORED` do, others with at most so many numbers."""
+    """Return whether a call travels with the bundle: those in `ALWAYS_STORED` do, others with at most so many
+    numbers.
+    """
     numbers = sum(array.size for array in case.outputs.values())
     if case.name in ALWAYS_STORED:
         return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
@@ -188,19 +194,19 @@ def worth_storing(case: GoldenCall, most: int) -> bool:
 
 
 def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
-    """Index-level rows; `OUT_OF_RANGE` stands for an id that nobody knows."""
+    """Return index-level rows; `OUT_OF_RANGE` stands for an unknown id."""
     items = real[real > 0]
-    one, some = int(items[0]), np.resize(items, min(5, max_length))
+    item, some = int(items[0]), np.resize(items, min(5, max_length))
     full = np.resize(items, max_length)
     gap = np.zeros(max(max_length - len(some), 1), dtype=np.int64)
     half = len(some) // 2
     return {
         "empty": np.zeros(max_length, dtype=np.int64),
         "empty_of_length_one": np.zeros(1, dtype=np.int64),
-        "one_item": np.array([one]),
+        "one_item": np.array([item]),
         "full": full,
         "longer_than_max_length": np.concatenate([full[::-1], some])[: max_length + 3],
-        "all_the_same": np.full(max_length, one),
+        "all_the_same": np.full(max_length, item),
         "padding_left": np.concatenate([gap, some]),
         "padding_middle": np.concatenate([some[:half], gap, some[half:]]),
         "padding_right": np.concatenate([some, gap]),
@@ -212,8 +218,8 @@ def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np
 
 
 def _raw(vocabulary: Vocabulary, indices: Array) -> Array:
-    known = (indices >= 0) & (indices <= len(vocabulary))
-    raw = vocabulary.raw(np.where(known, indices, 0))
+    in_range = (indices >= 0) & (indices <= len(vocabulary))
+    raw = vocabulary.raw(np.where(in_range, indices, 0))
     raw[indices > len(vocabulary)] = _stranger(vocabulary, negative=False)
     raw[indices < 0] = _stranger(vocabulary, negative=True)
     return raw
@@ -225,7 +231,9 @@ def _stranger(vocabulary: Vocabulary, *, negative: bool) -> int | str:
         candidates: Any = (f"{'-' if negative else ''}no-such-id-{number}" for number in range(len(vocabulary) + 2))
     else:
         candidates = (-number if negative else 2**62 - number for number in range(2, len(vocabulary) + 5))
-    stranger: int | str = next(one for one in candidates if one != vocabulary.padding and one not in vocabulary.ids)
+    stranger: int | str = next(
+        candidate for candidate in candidates if candidate != vocabulary.padding and candidate not in vocabulary.ids
+    )
     return stranger
 
 

@@ -1,6 +1,6 @@
-"""The proof: every format against eager float32 and against float64, and against itself where nothing may change.
+"""The proof: every format against eager float32 and float64, and against itself under changes that must not matter.
 
-Eager answers all cases first, so that the model can be let go before the formats are loaded one by one.
+Eager answers all cases first, so that the model can be freed before the formats are loaded one by one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import Session, eager_session
 
 MORE_PADDING = 3
-EAGER_ERRORS = 4  # a format may be so many times as far from eager float32 as that is from float64,
+EAGER_ERRORS = 4  # a format may differ from eager float32 by so many times the error of that against float64,
 MOST_CANCELLED = 10  # but no more than so many times the tolerance
 
 
 class PartedError(CheckError):
-    """A format disagrees: in which case of which signature, so that one can look for the block where it does."""
+    """A difference of a format: its case and signature, so that the block can be searched where it begins."""
 
     def __init__(self, message: str, signature: Signature, case: Call) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class PartedError(CheckError):
 
 @dataclass(frozen=True)
 class Expected:
-    """What the model says to every case of one signature: in float32 (golden), and in float64 the last output."""
+    """The answers of the model to every case of one signature: in float32 (golden), and in float64 the last output."""
 
     signature: Signature
     cases: Sequence[Call]
@@ -58,29 +58,29 @@ def answer(
     """Run eager over every case of every signature, once in float32 and once in float64."""
     exact_model = in_float64(model)
 
-    def asked(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
+    def answered(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
         tables = vocabularies if signature.ids == "raw" else None
         here, exact = (
-            eager_session(ServedModel(make_scorer(one, config, settings.top_k), tables), signature)
-            for one in (model, exact_model)
+            eager_session(ServedModel(make_scorer(network, config, settings.top_k), tables), signature)
+            for network in (model, exact_model)
         )
         inputs = [case.inputs(signature, vocabularies) for case in cases]
-        return inputs, [here(one) for one in inputs], [exact(one)[signature.output_names[-1]] for one in inputs]
+        return inputs, [here(call) for call in inputs], [exact(call)[signature.output_names[-1]] for call in inputs]
 
-    # What only the scores of all items tell: of each case the best score that `top_k` does not list, and the scale.
+    # From the scores of all items: of each case the best score that `top_k` does not list, and the scale.
     (scored,) = build_signatures(config, vocabularies, ("all_scores",), top_k=settings.top_k, ids=signatures[0].ids)
-    of_all = asked(scored)
-    below = [_below(one["scores"], case, settings) for one, case in zip(of_all[1], cases, strict=True)]
-    largest = scales([one["scores"] for one in of_all[1]], of_all[2])
+    of_all = answered(scored)
+    below = [_below(outputs["scores"], case, settings) for outputs, case in zip(of_all[1], cases, strict=True)]
+    largest = scales([outputs["scores"] for outputs in of_all[1]], of_all[2])
     for signature in signatures:
-        inputs, outputs, truth = of_all if signature == scored else asked(signature)
+        inputs, outputs, truth = of_all if signature == scored else answered(signature)
         numbers = signature.output_names[-1]
         of_catalogue = signature.kind.of_catalogue
-        largest_here = largest if of_catalogue else scales([one[numbers] for one in outputs], truth)
-        for place, one in enumerate(outputs):
-            one[LARGEST] = largest_here[place]
+        largest_here = largest if of_catalogue else scales([arrays[numbers] for arrays in outputs], truth)
+        for place, arrays in enumerate(outputs):
+            arrays[LARGEST] = largest_here[place]
             if signature.kind.picks:
-                one[RUNNER_UP] = below[place]
+                arrays[RUNNER_UP] = below[place]
         golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
         yield Expected(signature, cases, golden, truth)
 
@@ -96,8 +96,8 @@ def prove(
     """Compare one format with the recorded answers, and with itself.
 
     Args:
-        vary: places of the cases that are asked again in ways that may not change the answer; by default two of those
-            that `export.proof.golden.cases` makes.
+        vary: places of the cases that are repeated in ways that must not change the answer; by default two of those of
+            `export.proof.golden.cases`.
 
     Raises:
         PartedError: an answer is not equal (see `compare`); the message names format, signature, case and row.
@@ -127,8 +127,10 @@ def prove(
             if what not in same:
                 continue
             if comparison.failure:
-                told = f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {comparison.failure}"
-                raise PartedError(told, signature, changed)
+                message = (
+                    f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {comparison.failure}"
+                )
+                raise PartedError(message, signature, changed)
             same[what] = max(same[what], comparison.error)
     return ParityRecord(
         format=form,
@@ -148,24 +150,26 @@ def prove(
 def _variations(
     signature: Signature, case: Call, golden: GoldenCall, session: Session, vocabularies: Vocabularies
 ) -> Iterator[tuple[str, Call, Comparison]]:
-    """Ask again in ways that may not change the answer; yield how, the changed case, and how far the answer is off."""
+    """Repeat the calls in ways that must not change the answer; yield the way, the changed case, and the error."""
 
-    def asked(what: str, changed: Call, expected: Arrays) -> tuple[str, Call, Comparison]:
+    def varied(what: str, changed: Call, expected: Arrays) -> tuple[str, Call, Comparison]:
         return what, changed, compare(signature, expected, session(changed.inputs(signature, vocabularies)))
 
     whole: Arrays = dict(session(case.inputs(signature, vocabularies)))
     whole |= {name: golden.outputs[name] for name in (RUNNER_UP, LARGEST) if name in golden.outputs}
     for row in range(len(case.items)):
         alone = slice(row, row + 1)
-        yield asked("alone", case.rows(alone), {name: array[alone] for name, array in whole.items()})
-    yield asked("more_padding", replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0)))), whole)
+        yield varied("alone", case.rows(alone), {name: array[alone] for name, array in whole.items()})
+    yield varied("more_padding", replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0)))), whole)
     if signature.takes("candidates"):
         turned = {**whole, **{name: whole[name][:, ::-1] for name in signature.output_names}}
-        yield asked("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
+        yield varied("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
 
 
 def _batches(cases: Sequence[Call], max_length: int) -> list[int]:
-    """Which cases are asked again: the edge rows in one batch, and users whose histories leave room for padding."""
+    """Return the cases that are repeated: the edge rows in one batch, and users whose histories leave room for
+    padding.
+    """
     names = [case.name for case in cases]
     users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
     roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= max_length]
@@ -173,29 +177,29 @@ def _batches(cases: Sequence[Call], max_length: int) -> list[int]:
 
 
 def _below(scores: Array, case: Call, settings: ExportSettings) -> Array:
-    """The best score that `top_k` does not list: float32 `[batch]`."""
+    """Return the best score that `top_k` does not list: float32 `[batch]`."""
     count = case.k if settings.top_k.k_is_input else settings.top_k.limit
     if settings.top_k.exclude_history:
         scores = scores.copy()
-        known = (case.items > 0) & (case.items <= scores.shape[1])
-        rows = np.nonzero(known)[0]
-        scores[rows, case.items[known] - 1] = -np.inf
+        valid = (case.items > 0) & (case.items <= scores.shape[1])
+        rows = np.nonzero(valid)[0]
+        scores[rows, case.items[valid] - 1] = -np.inf
     return runner_up(scores, count)
 
 
 def scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
-    """What errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
+    """Return what errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
 
     The numbers of a row may be small by chance where there are few, as the scores of a catalogue of two items, or in
-    every row, as what is left of larger ones that cancel out. Rounding errors do not become small with them, so a row
-    counts as at least so large that `EAGER_ERRORS` times what eager float32 is off anywhere is allowed. That has a
-    bound, lest a model that float32 cannot compute be proven by it.
+    every row, where larger numbers cancel. Rounding errors do not shrink with them, so each scale is at least so large
+    that `EAGER_ERRORS` times the largest error of eager float32 is allowed. That has a bound, so that a model that
+    float32 cannot compute is not proven by it.
     """
-    rows = [np.abs(one).max(axis=1) for one in outputs]
+    rows = [np.abs(values).max(axis=1) for values in outputs]
     typical = np.median(np.concatenate(rows))
-    off = max(float(np.abs(one - exact).max()) for one, exact in zip(outputs, truth, strict=True))
+    off = max(float(np.abs(values - exact).max()) for values, exact in zip(outputs, truth, strict=True))
     least = np.float32(min(off * EAGER_ERRORS / TOLERANCE, typical * MOST_CANCELLED))
-    return [np.maximum(one, least) for one in rows]
+    return [np.maximum(row, least) for row in rows]
 
 
 def _relative(values: Array, exact: Array, largest: Array | None) -> float:

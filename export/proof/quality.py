@@ -1,4 +1,4 @@
-"""Quality of what is exported: how often a bundle's own `top_k` names what a test user did next."""
+"""Quality of a bundle: how often its own `top_k` lists a test user's next item."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH_SIZE = 64
 
 
 def quality_of(run: Run, run_path: Path) -> Quality | None:
-    """What the run measured: `test` in its `metrics.jsonl`; None without it.
+    """Return the metrics of the run: `test` in its `metrics.jsonl`; None without it.
 
     Raises:
         InputError: it is damaged.
@@ -33,14 +33,14 @@ def quality_of(run: Run, run_path: Path) -> Quality | None:
 def measure_top_k(
     session: Session, signature: Signature, vocabularies: Vocabularies, test: Examples, limit: int
 ) -> OwnTopK:
-    """Ask for every test user, with the whole history, and look where the target stands among the first 10.
+    """Call `top_k` for every test user, with the whole history, and find the target's place among the first 10.
 
     Args:
         signature: `top_k`, as `session` answers it.
-        limit: how many items it gives; of fewer than 10, as many are looked at.
+        limit: the number of items it returns; at most 10 are looked at.
     """
     k = min(10, limit)
-    beyond = k + 1  # as a place, it counts for nothing
+    beyond = k + 1  # a place beyond k adds nothing to the metrics
     places = np.full(len(test), beyond)
     for rows in _alike(test):
         batch = test.batch(rows, int((test.targets - test.sequences.offsets[test.users])[rows].max()))
@@ -48,14 +48,14 @@ def measure_top_k(
         call = Call("test", items, context, np.zeros((len(items), 1), np.int64), k)
         answer = session(call.inputs(signature, vocabularies))[signature.output_names[0]][:, :k]
         targets = batch.targets.numpy()
-        wanted = vocabularies.items.raw(targets) if signature.ids == "raw" else targets
-        hits = (answer == wanted[:, None]) & (targets > 0)[:, None]
+        target_ids = vocabularies.items.raw(targets) if signature.ids == "raw" else targets
+        hits = (answer == target_ids[:, None]) & (targets > 0)[:, None]
         places[rows] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, beyond)
     metrics = RankingMetrics.from_places(places, (k,))
     return OwnTopK(k=k, users=len(test), hr=metrics.hr[k], ndcg=metrics.ndcg[k])
 
 
 def _alike(test: Examples) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
-    """Rows in batches of much the same length."""
+    """Yield rows in batches of much the same length."""
     order = np.argsort(test.targets - test.sequences.offsets[test.users], kind="stable")
     return (order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE))

@@ -1,8 +1,8 @@
-"""The blocks of the model by name: to say where two formats part, not only that they do.
+"""The blocks of the model by name, so that two formats can be compared block by block.
 
 Blocks are `embedding`, `positions` (the embedded items with their places), `cell 1` and so on, `pooling` (with the
-context beside it) and `head`. In what torch exports they are found by the modules that the nodes came from; ONNX files
-keep them as the names of values (`blocks/cell 1`), TorchScript and eager models are asked method by method. Where the
+context beside it) and `head`. In torch's exports they are found by the modules of the nodes; ONNX files keep them as
+the names of values (`blocks/cell 1`); TorchScript and eager models are called method by method. Where the
 encoder is packed (`export.serving.encoder`), blocks are rows of its table, and a last cell for the newest state alone
 belongs to `pooling`.
 """
@@ -22,29 +22,29 @@ Blocks = dict[str, Array]
 
 def blocks_of_model(model: Any, items: Tensor, context: Tensor) -> Blocks:
     """Walk through a `BST`, eager or scripted, block by block; inputs in range, as its `user_vectors` takes them."""
-    found: Blocks = {}
+    blocks: Blocks = {}
     with torch.inference_mode():
         real = items > 0
         places = model.places(real)
-        found["embedding"] = model.item_embedding(items).numpy()
+        blocks["embedding"] = model.item_embedding(items).numpy()
         states = model.embed(items, places)
-        found["positions"] = states.numpy()
+        blocks["positions"] = states.numpy()
         hidden = model.hidden(real, states)
         for number, cell in enumerate(model.cells.children(), start=1):
             states = cell(states, hidden)
-            found[f"cell {number}"] = states.numpy()
+            blocks[f"cell {number}"] = states.numpy()
         pooled = model.with_context(model.pool(states, real, places), context)
-        found["pooling"] = pooled.numpy()
-        found["head"] = model.head(pooled).numpy()
-    return found
+        blocks["pooling"] = pooled.numpy()
+        blocks["head"] = model.head(pooled).numpy()
+    return blocks
 
 
 def boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of each block: what the last node of a module gives, or the first one takes.
+    """Yield name and value of each block: the output of a module's last node, or the input of its first one.
 
     Args:
         scopes: each node of a graph, with the paths of the modules that it came from.
-        leave, enter: give the value that comes out of a node, and the one that goes in.
+        leave, enter: return the output of a node, and its input.
     """
 
     def nodes(module: str) -> list[Any]:

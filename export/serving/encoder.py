@@ -1,4 +1,4 @@
-"""The encoder for inference: `BST.user_vectors` with less work, and the same vectors but for rounding.
+"""The encoder for inference: the vectors of `BST.user_vectors` but for rounding, with less work.
 
 Most histories are short, so most slots of a batch are padding. Here the real slots of the whole batch stand packed in
 one table `[N, D]`, and all but attention runs on that. Its row 0 belongs to no slot: it keeps the table from being
@@ -20,10 +20,10 @@ from bst.model import BST, EncoderCell, SelfAttention
 
 
 class PackedEncoder(nn.Module):
-    """Takes what `BST.user_vectors` takes and gives what it gives; shares all weights that it can with the model.
+    """An encoder with the inputs and outputs of `BST.user_vectors`; it shares all weights that it can with the model.
 
     Raises:
-        ValueError: to the model padding counts, so it may not be left out.
+        ValueError: padding counts in the model, so it cannot be left out.
     """
 
     def __init__(self, model: BST) -> None:
@@ -45,9 +45,9 @@ class PackedEncoder(nn.Module):
         rows = counted.flatten().cumsum(0).view_as(items) * counted
         slots = F.pad(real.flatten().nonzero().squeeze(1), (1, 0))  # [N]
         # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
-        # process of a caller who gives no rows.
-        found, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
-        x = model.embed(found, places)  # [N, D]
+        # process for a call without rows.
+        real_items, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
+        x = model.embed(real_items, places)  # [N, D]
         hidden = self._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
@@ -58,8 +58,9 @@ class PackedEncoder(nn.Module):
         return model.head(model.with_context(pooled, context))
 
     def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
-        """What `BST.hidden` gives. Not cut out of its buffer: symbolic shape inference of ONNX Runtime takes the length
-        of a cut for another than that of the history."""
+        """Compute what `BST.hidden` returns. Not cut out of its buffer: symbolic shape inference of ONNX Runtime
+        takes the length of a cut for another than that of the history.
+        """
         places = torch.arange(real.size(1), device=real.device)
         visible = (places.unsqueeze(1) >= places) & real.unsqueeze(1)  # [B, L, L]
         return (~visible).to(x.dtype).unsqueeze(1) * self.model.hidden_logit
@@ -76,7 +77,7 @@ class PackedEncoder(nn.Module):
 
 
 class _Cell(nn.Module):
-    """What follows the attention is that of the model."""
+    """A cell whose parts after the attention are the model's."""
 
     def __init__(self, cell: EncoderCell) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ class PackedCell(_Cell):
         self.dense = attention.dense
 
     def forward(self, x: Tensor, rows: Tensor, slots: Tensor, hidden: Tensor) -> Tensor:
-        """From `x` `[N, D]` to the same; `rows` `[B, L]`, `slots` `[N]`, `hidden` `[B, 1, L, L]`."""
+        """Map `x` `[N, D]` to the same shape; `rows` `[B, L]`, `slots` `[N]`, `hidden` `[B, 1, L, L]`."""
         wide = F.embedding(rows, self.query_key_value(x)).unflatten(-1, (3, self.num_heads, self.head_dim))
         query, key, value = wide.permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, L, D/H]
         weights = torch.softmax(query @ key.transpose(-2, -1) + hidden, dim=-1)
@@ -119,20 +120,22 @@ class NewestCell(_Cell):
         self.value_dense = _linear(torch.einsum("ohd,hdi->ohi", dense, value).flatten(1))  # [D, H * D]
 
     def forward(self, newest: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
-        """From `newest` `[B, D]` to the same; it attends to `states` `[B, L, D]`, `hidden` `[B, 1, L]`."""
+        """Map `newest` `[B, D]` to the same shape; it attends to `states` `[B, L, D]`, `hidden` `[B, 1, L]`."""
         queries = self.query_key(newest).unflatten(-1, (self.num_heads, -1))  # [B, H, D]
         weights = torch.softmax(queries @ states.transpose(1, 2) + hidden, dim=-1)  # [B, H, L]
         return self.finish(newest, self.value_dense((weights @ states).flatten(1)))
 
 
 def _projections(attention: SelfAttention) -> list[Tensor]:
-    """Query, key and value weights, float64 `[H, D/H, D]`; the query's are scaled, so that logits need not be."""
+    """Return query, key and value weights, float64 `[H, D/H, D]`; the query's are scaled, so that logits need not
+    be.
+    """
     whole = attention.query_key_value.weight.detach().double()
     query, key, value = (part.unflatten(0, (attention.num_heads, attention.head_dim)) for part in whole.chunk(3))
     return [query / math.sqrt(attention.head_dim), key, value]
 
 
 def _linear(weight: Tensor) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    made.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
-    return made
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
+    return layer

@@ -1,4 +1,4 @@
-"""The signatures as torch code: once at index level, and once more with raw ids in front and behind.
+"""The signatures as torch code: once at index level, and once with raw ids as inputs and outputs.
 
 All but `ServedModel` can be scripted, and all of it runs eagerly and is exported by `torch.export`. No
 `from __future__ import annotations`, because TorchScript reads the annotations of attributes.
@@ -26,7 +26,7 @@ class Scorer(nn.Module):
 
     `items` are int64 `[batch, length]`, `context` int64 `[batch, num_context]`, user vectors float32
     `[batch, user_width]`. Indices must be in range and `length` at most `max_length`: `guard_items`, `guard_context`,
-    `newest` see to it.
+    `newest` ensure this.
 
     `one_length`: exported, every history is padded to `max_length`, for compilers that cannot cut it to a length that
     is known only at the call. It costs time, and is wrong for a model to which padding counts.
@@ -71,15 +71,15 @@ class Scorer(nn.Module):
         """Pick the best: their indices int64 `[batch, limit]` and scores float32 `[batch, limit]`, best first.
 
         `seen`, int64 `[batch, any]`, holds the indices to leave out where the scorer excludes the history, 0 for none.
-        In place of an item that is not there stand index 0 and a score of -inf.
+        Places without an item hold index 0 and a score of -inf.
         """
         scores = self.all_scores(user_vectors)
         if self.exclude_history:
             nothing = torch.full_like(seen, -math.inf, dtype=scores.dtype)
-            # By the least: ONNX allows an index to come twice, as padding does, only where it says what then holds.
+            # By "amin": ONNX allows a repeated index, such as padding's, only with a reduction.
             scores = F.pad(scores, (1, 0), value=-math.inf).scatter_reduce(1, seen, nothing, "amin")
-            best, found = scores.topk(self.limit)
-            return torch.where(best == -math.inf, 0, found), best
+            best, indices = scores.topk(self.limit)
+            return torch.where(best == -math.inf, 0, indices), best
         else:
             best, columns = scores.topk(self.limit)
             return columns + 1, best
@@ -104,26 +104,26 @@ class Scorer(nn.Module):
 
     @unused
     def _newest_exported(self, items: Tensor) -> Tensor:
-        # torch.export takes a slice of a dynamic length for a constant. Padded first, it is one; then what was padded
-        # is cut off again, by a number that comes out of a tensor and so is a constant to nobody.
+        # torch.export takes a slice of a dynamic length for a constant. Padded first, it is one; then the padding is
+        # cut off again, by a number from a tensor, which torch.export cannot take for a constant.
         longest = self.max_length
         padded = F.pad(items, (longest, 0))[:, -longest:]
         if self.one_length:
             return padded
-        kept: Any = (torch.arange(longest, device=items.device) < items.size(1)).sum().item()
-        torch._check(kept >= 1)
-        torch._check(kept <= longest)
-        return padded.narrow(1, longest - kept, kept)
+        length: Any = (torch.arange(longest, device=items.device) < items.size(1)).sum().item()
+        torch._check(length >= 1)
+        torch._check(length <= longest)
+        return padded.narrow(1, longest - length, length)
 
-    def first(self, found: Tensor, k: Tensor) -> Tensor:
+    def first(self, columns: Tensor, k: Tensor) -> Tensor:
         """Cut columns to the first `k`, int64 `[1]`; a k below 1 is taken for 1, beyond the limit for the limit."""
-        wanted = k.clamp(1, self.limit).item()
+        count = k.clamp(1, self.limit).item()
         if is_scripting():
-            return found[:, : int(wanted)]
-        else:  # torch.export knows nothing of a number that stands in a tensor but what it is told
-            torch._check(wanted >= 1)
-            torch._check(wanted <= self.limit)
-            return found[:, :wanted]
+            return columns[:, : int(count)]
+        else:  # torch.export knows only these bounds of a number from a tensor
+            torch._check(count >= 1)
+            torch._check(count <= self.limit)
+            return columns[:, :count]
 
     def guard_items(self, items: Tensor) -> Tensor:
         """Turn every index that is no item into padding."""
@@ -135,7 +135,7 @@ class Scorer(nn.Module):
 
 
 class IntegerIds(nn.Module):
-    """Raw int64 ids to indices and back, by a sorted table."""
+    """A sorted table between raw int64 ids and indices."""
 
     ids: Tensor
     padding: int
@@ -151,12 +151,12 @@ class IntegerIds(nn.Module):
         return torch.where(self.ids[places] == raw, places + 1, 0)
 
     def raw(self, indices: Tensor) -> Tensor:
-        """Give the ids of `indices`, the padding id for 0."""
+        """Return the ids of `indices`, the padding id for 0."""
         return torch.where(indices > 0, self.ids[(indices - 1).clamp(min=0)], self.padding)
 
 
 class TextIds(nn.Module):
-    """Raw text ids to indices and back, by a dictionary."""
+    """A dictionary between raw text ids and indices."""
 
     ids: List[str]  # noqa: UP006
     index: Dict[str, int]  # noqa: UP006
@@ -164,7 +164,7 @@ class TextIds(nn.Module):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__()
-        # Empty; it moves with the module, and so says on which device the indices are wanted.
+        # Empty; it moves with the module, so its device is that of the indices.
         self.register_buffer("place", torch.empty(0), persistent=False)
         self.ids = [str(vocabulary.padding), *vocabulary.ids.to_list()]
         self.index = {text: place for place, text in enumerate(self.ids) if place}
@@ -184,26 +184,26 @@ class TextIds(nn.Module):
         return torch.stack(indices)
 
     def raw(self, indices: Tensor) -> List[List[str]]:  # noqa: UP006
-        """Give the ids of `indices` int64 `[batch, n]` as rows of text, the padding id for 0."""
+        """Return the ids of `indices` int64 `[batch, n]` as rows of text, the padding id for 0."""
         rows: List[List[int]] = indices.tolist()  # noqa: UP006
-        found: List[List[str]] = []  # noqa: UP006
+        texts: List[List[str]] = []  # noqa: UP006
         for row in rows:
-            found.append([self.ids[index] for index in row])  # noqa: PERF401  TorchScript
-        return found
+            texts.append([self.ids[index] for index in row])  # noqa: PERF401  TorchScript
+        return texts
 
 
 def make_scorer(
     model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
 ) -> Scorer:
-    """Build a scorer that answers every signature that is known, also one that was added from elsewhere."""
+    """Build a scorer that answers every signature of `SIGNATURES`, also one that was added from elsewhere."""
     methods = {kind.name: kind.method for kind in SIGNATURES if kind.method is not None}
     cls = type("Scorer", (Scorer,), methods) if methods else Scorer
     return cls(model, config, top_k, one_length=one_length, packed=packed)
 
 
 class ServedModel(nn.Module):
-    """A scorer with its id tables. `method` gives a signature as a function, eagerly and for `torch.export`;
-    TorchScript, which compiles source text alone, gets the same from `export.formats.torchscript`."""
+    """A scorer with its id tables. `method` returns a signature as a function, eagerly and for `torch.export`;
+    TorchScript compiles source text alone, so `export.formats.torchscript` writes the same as text."""
 
     def __init__(self, scorer: Scorer, vocabularies: Vocabularies | None) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class ServedModel(nn.Module):
                 setattr(self, f"{name}_ids", _id_table(vocabulary))
 
     def method(self, signature: Signature) -> Callable[..., Any]:
-        """Give `signature` as a function of its inputs, in order or by name: tensors, and lists where they are text."""
+        """Return `signature` as a function of its inputs, in order or by name: tensors, and lists of text."""
 
         def answer(*inputs: Any) -> Any:
             return self.answer(signature, dict(zip(names, inputs, strict=True)))
@@ -229,15 +229,15 @@ class ServedModel(nn.Module):
         kind, scorer = signature.kind, self.scorer
         seen = self._items(signature, inputs[signature.inputs[0].name])
         items = scorer.newest(seen)
-        given = [scorer.encode(items, self._context(signature, inputs, items))]
+        arguments = [scorer.encode(items, self._context(signature, inputs, items))]
         if kind.takes_candidates:
-            given.append(self._items(signature, inputs["candidates"]))
+            arguments.append(self._items(signature, inputs["candidates"]))
         if not kind.picks:
-            return getattr(scorer, kind.name)(*given)
-        found, scores = getattr(scorer, kind.name)(*given, seen)
+            return getattr(scorer, kind.name)(*arguments)
+        indices, scores = getattr(scorer, kind.name)(*arguments, seen)
         if signature.takes("k"):
-            found, scores = (scorer.first(part, inputs["k"]) for part in (found, scores))
-        return self.item_ids.raw(found) if signature.ids == "raw" else found, scores
+            indices, scores = (scorer.first(part, inputs["k"]) for part in (indices, scores))
+        return self.item_ids.raw(indices) if signature.ids == "raw" else indices, scores
 
     def _items(self, signature: Signature, ids: Any) -> Tensor:
         if signature.ids == "index":

@@ -1,4 +1,4 @@
-"""Raw ids and their indices for requests: numpy and a dict alone.
+"""Raw ids and their indices for requests, with numpy and a dict alone.
 
 A library with threads of its own (polars) would wait for ever in the path of a request, in a process that was forked
 after it was used.
@@ -28,14 +28,14 @@ class Lookup:
     def indices(self, raw: Array) -> NDArray[np.int64]:
         """Look ids up: int64 of the same shape."""
         if self.raw_ids.dtype == object:
-            found = [self.places.get(one, 0) for one in raw.ravel().tolist()]
-            return np.array(found, dtype=np.int64).reshape(raw.shape)
-        known = self.raw_ids[1:]
-        if not len(known):
+            indices = [self.places.get(text, 0) for text in raw.ravel().tolist()]
+            return np.array(indices, dtype=np.int64).reshape(raw.shape)
+        ids = self.raw_ids[1:]
+        if not len(ids):
             return np.zeros(raw.shape, dtype=np.int64)
-        places = np.searchsorted(known, raw).clip(max=len(known) - 1)
-        return np.where(known[places] == raw, places + 1, 0).astype(np.int64)
+        places = np.searchsorted(ids, raw).clip(max=len(ids) - 1)
+        return np.where(ids[places] == raw, places + 1, 0).astype(np.int64)
 
     def raw(self, indices: NDArray[np.integer[Any]]) -> Array:
-        """Give the ids of indices within the vocabulary: int64, or object holding str, of the same shape."""
+        """Return the ids of indices within the vocabulary: int64, or object holding str, of the same shape."""
         return self.raw_ids[indices]

@@ -24,7 +24,7 @@ from export.contract.signatures import Signature, TensorSpec
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.lookup import Lookup
 
-# What NumPy calls them; the reference that a format is compared with is in float64.
+# NumPy's names; the reference of the comparison is in float64.
 DTYPES = {"int64": ("i8",), "float32": ("f4", "f8"), "string": ("O",)}
 OPTIMIZATION = {
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -37,8 +37,8 @@ OPTIMIZATION = {
 class Session(ABC):
     """One signature, loaded. Calling it checks the inputs, runs, and names the outputs.
 
-    The three steps stand alone so that a measurement can time `run` by itself: `prepare` brings arrays into the form
-    that the runtime takes, `finish` brings its answer into arrays. `run` goes inside `mode`, entered once a thread.
+    The three steps are separate so that a measurement can time `run` by itself: `prepare` converts arrays for the
+    runtime, `finish` converts its answer into arrays. `run` is called inside `mode`, entered once a thread.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -49,18 +49,18 @@ class Session(ABC):
 
         Raises:
             InputError: an input is missing, unknown, or of another dtype or shape.
-            CheckError: the runtime refuses the call, or gives something else than the signature states.
+            CheckError: the runtime refuses the call, or its outputs are not those of the signature.
         """
         prepared = self.prepare(checked_inputs(self.signature, inputs))
         try:
             with self.mode():
                 outputs = self.run(prepared)
             return self.finish(outputs)
-        except Exception as error:  # each runtime has exceptions of its own, without a common base but this
+        except Exception as error:  # the exceptions of the runtimes have no other common base
             raise CheckError(f"{self.signature.name} fails in its runtime: {reason(error)}") from error
 
     def mode(self) -> AbstractContextManager[Any]:
-        """What the thread that runs must be in."""
+        """Return the context that the thread which runs must be in."""
         return nullcontext()
 
     @abstractmethod
@@ -73,16 +73,16 @@ class Session(ABC):
     def finish(self, outputs: Any) -> Arrays: ...
 
     def named(self, outputs: Sequence[Array]) -> Arrays:
-        """Give the outputs their names.
+        """Name the outputs.
 
         Raises:
-            ValueError: they are more or fewer than the signature states, or of another dtype or shape.
+            ValueError: they are more or fewer than in the signature, or of another dtype or shape.
         """
-        stated = self.signature.outputs
-        if len(outputs) != len(stated) or not all(map(_fits, stated, outputs)):
-            wanted = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in stated)
-            given = ", ".join(f"{one.dtype} {list(one.shape)}" for one in outputs) or "nothing"
-            raise ValueError(f"it gives {given}, not {wanted}; export again")
+        specs = self.signature.outputs
+        if len(outputs) != len(specs) or not all(map(_fits, specs, outputs)):
+            expected = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+            actual = ", ".join(f"{array.dtype} {list(array.shape)}" for array in outputs) or "nothing"
+            raise ValueError(f"it gives {actual}, not {expected}; export again")
         return dict(zip(self.signature.output_names, outputs, strict=True))
 
 
@@ -119,7 +119,7 @@ class TorchSession(Session):
         return outputs
 
     def wait(self) -> None:
-        """Return when the device is done."""
+        """Wait until the device is done."""
         if self.device != "cpu":
             torch.cuda.synchronize(self.device)
 
@@ -135,8 +135,8 @@ def _array(part: Any) -> Array:
 
 
 class OnnxSession(Session):
-    """A graph in ONNX Runtime. `threads`, if given, count instead of those in `options`; `optimization` is how far the
-    runtime may change the graph, see `OPTIMIZATION`.
+    """A graph in ONNX Runtime. `threads`, if given, override those in `options`; `optimization` is the level of
+    graph optimization, see `OPTIMIZATION`.
     """
 
     def __init__(
@@ -153,10 +153,12 @@ class OnnxSession(Session):
         if threads is not None and threads < 1:
             raise InputError(f"threads={threads} is not a number from 1 up; give none for as many as there are cores")
         try:
-            given = _session_options(options, threads, optimization)
+            session_options = _session_options(options, threads, optimization)
             # Without its fallback, which prints to stdout and then tries the same again.
-            self.session = onnxruntime.InferenceSession(str(path), given, providers=[provider], enable_fallback=False)
-        except Exception as error:  # onnxruntime's own exceptions have no common base but this
+            self.session = onnxruntime.InferenceSession(
+                str(path), session_options, providers=[provider], enable_fallback=False
+            )
+        except Exception as error:  # onnxruntime's exceptions have no other common base
             raise InputError(f"{path} does not load in ONNX Runtime ({reason(error)}); export again") from None
 
     def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -166,22 +168,22 @@ class OnnxSession(Session):
         return self.session.run(None, prepared)
 
     def finish(self, outputs: Any) -> Arrays:
-        return self.named([np.asarray(one) for one in outputs])
+        return self.named([np.asarray(array) for array in outputs])
 
 
 def _session_options(options: SessionOptions, threads: int | None, optimization: str) -> onnxruntime.SessionOptions:
-    given = onnxruntime.SessionOptions()
-    given.log_severity_level = 3  # errors; they are raised as well
-    given.graph_optimization_level = OPTIMIZATION[optimization]
+    result = onnxruntime.SessionOptions()
+    result.log_severity_level = 3  # errors; they are raised as well
+    result.graph_optimization_level = OPTIMIZATION[optimization]
     if count := threads or options.threads:
-        given.intra_op_num_threads = count
-        given.inter_op_num_threads = 1
-    given.enable_cpu_mem_arena = options.arena
+        result.intra_op_num_threads = count
+        result.inter_op_num_threads = 1
+    result.enable_cpu_mem_arena = options.arena
     if not options.spinning:
-        given.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        result.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not options.prepacking:
-        given.add_session_config_entry("session.disable_prepacking", "1")
-    return given
+        result.add_session_config_entry("session.disable_prepacking", "1")
+    return result
 
 
 class LookedUp(Session):
@@ -194,13 +196,13 @@ class LookedUp(Session):
         self.context = {name: Lookup(vocabulary) for name, vocabulary in vocabularies.context.items()}
 
     def prepare(self, inputs: Mapping[str, Array]) -> Any:
-        given = {"k": inputs["k"]} if "k" in inputs else {}
+        indices = {"k": inputs["k"]} if "k" in inputs else {}
         for raw, name in (("history", "items"), ("candidates", "candidates")):
             if raw in inputs:
-                given[name] = self.items.indices(inputs[raw])
+                indices[name] = self.items.indices(inputs[raw])
         if columns := [lookup.indices(inputs[name]) for name, lookup in self.context.items()]:
-            given["context"] = np.stack(columns, axis=1)
-        return self.inner.prepare(given)
+            indices["context"] = np.stack(columns, axis=1)
+        return self.inner.prepare(indices)
 
     def mode(self) -> AbstractContextManager[Any]:
         return self.inner.mode()
@@ -211,20 +213,20 @@ class LookedUp(Session):
     def finish(self, outputs: Any) -> Arrays:
         arrays = self.inner.finish(outputs)
         if "item_indices" in arrays:
-            found = {"item_ids": self.items.raw(arrays.pop("item_indices"))}
-            arrays = {**found, **arrays}
+            ids = {"item_ids": self.items.raw(arrays.pop("item_indices"))}
+            arrays = {**ids, **arrays}
         return arrays
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[Callable[[], object]]:
-    """While the block lasts, give what removes the sessions that nobody holds: they are full of cycles, and stay in
-    memory beside the next one otherwise.
+    """Yield a function that frees unused sessions, which are full of cycles and would stay in memory beside the next
+    one.
 
-    What is there before the block is not gone through again each time: libraries hold a million objects.
+    Objects from before the block are not scanned again each time: libraries hold a million of them.
     """
     gc.collect()
-    if gc.get_freeze_count():  # by the program around this one, or by a block around this one
+    if gc.get_freeze_count():  # by the calling program, or by a block around this one
         yield gc.collect
         return
     gc.freeze()

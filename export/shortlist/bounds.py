@@ -1,14 +1,14 @@
-"""Compact copies of the output layer, with bounds: what tells, without reading all weights, who can be among the best.
+"""Compact copies of the output layer, with bounds that show which items can be among the best.
 
 A score is `s_j = b_j + u w_j` for user vector u. Written from a centre c, `s_j = b'_j + d w_j` with `d = u - c` and
 `b'_j = b_j + c w_j`. Both d and w_j are cut to the few coordinates that matter most, `y = d P` and `x_j = w_j P`; of
-what is cut off only the lengths are kept, so that by Cauchy and Schwarz
+the rest only the lengths are kept, so that by Cauchy and Schwarz
 
     s_j <= b'_j + y x_j + |d - y P'| |w_j - x_j P'|.
 
 The rows x_j are rounded to seven bits; that costs at most `|y| |error_j|`, and rounding y in the same product at most
 half a step a coordinate. Both lengths of an item stand behind its row as coordinates of their own, rounded up. So one
-product of small integers gives an upper bound of every score. What float32 itself does to it is bounded by `slack`. An
+product of small integers gives an upper bound of every score. The error of float32 itself is bounded by `slack`. An
 item whose bound and slack stay below the k-th best of any exact scores cannot be among the k best.
 
 Seven bits and not eight, because x86 CPUs without VNNI add two products of bytes in 16 bits and saturate.
@@ -57,8 +57,8 @@ class Scan:
         biases: float32 `[V]`, b'.
         slack_of_norm: slack for every unit of |d|.
         slack_of_peak: slack for every unit of the largest coordinate of the user.
-        slack: that is always there.
-        lost: of |d|^2, added to the square of the rest: what its computation by a difference may lose.
+        slack: added to every bound.
+        lost: share of |d|^2, added to the square of the rest: the error of its computation as a difference.
     """
 
     centre: Floats
@@ -81,32 +81,34 @@ class Scan:
 
     @property
     def block(self) -> int:
-        """How many coordinates share a step in a blocked DequantizeLinear: a power of two that divides them all."""
+        """The number of coordinates that share a step in a blocked DequantizeLinear: a power of two that divides
+        them all.
+        """
         return math.gcd(self.coordinates, BLOCK)
 
     def user_coordinates(self, vectors: Floats) -> Floats:
-        """What is multiplied with the table for `vectors` `[B, U]`: float32 `[B, K]`."""
+        """Return the factors of the table for `vectors` `[B, U]`: float32 `[B, K]`."""
         moved = vectors - self.centre
         if self.projection is None:
-            kept, rest = moved, np.zeros(len(moved), dtype=np.float32)
+            projected, rest = moved, np.zeros(len(moved), dtype=np.float32)
         else:
-            kept = moved @ self.projection
+            projected = moved @ self.projection
             squares = (moved**2).sum(axis=1)
-            rest = np.sqrt(np.maximum(squares - (kept**2).sum(axis=1), 0) + np.float32(self.lost) * squares)
-        spread = kept * self.spread if self.spread.ndim == 1 else kept @ self.spread
+            rest = np.sqrt(np.maximum(squares - (projected**2).sum(axis=1), 0) + np.float32(self.lost) * squares)
+        spread = projected * self.spread if self.spread.ndim == 1 else projected @ self.spread
         rests = rest[:, None] * self.rest_weights
         peak = np.abs(np.concatenate([spread, rests], axis=1)).max(axis=1)
         errors = np.linalg.norm(spread, axis=1) + np.float32(self.peak_weight) * peak
-        found: Floats = np.concatenate([spread, rests + errors[:, None] * self.error_weights], axis=1)
-        return found
+        coordinates: Floats = np.concatenate([spread, rests + errors[:, None] * self.error_weights], axis=1)
+        return coordinates
 
     def bounds(self, vectors: Floats) -> tuple[Floats, Floats]:
-        """Upper bounds `[B, V]` of the scores, but for a slack `[B]`; float32. As the graph computes them."""
-        given = self.user_coordinates(vectors)
-        peaks = np.abs(given).max(axis=1)
+        """Return upper bounds `[B, V]` of the scores, but for a slack `[B]`; float32. As the graph computes them."""
+        coordinates = self.user_coordinates(vectors)
+        peaks = np.abs(coordinates).max(axis=1)
         step = np.maximum(peaks / USER_LEVELS, TINY)[:, None]
-        rounded = torch.from_numpy(np.rint(given / step) * step)
-        found = np.concatenate(
+        rounded = torch.from_numpy(np.rint(coordinates / step) * step)
+        products = np.concatenate(
             [
                 (rounded @ torch.from_numpy(self.table[:, part].astype(np.float32))).numpy() * self.steps[part]
                 for part in _chunks(self.table.shape[1])
@@ -114,34 +116,34 @@ class Scan:
             axis=1,
         )
         norms = np.linalg.norm(vectors - self.centre, axis=1)
-        return found + self.biases, norms * self.slack_of_norm + peaks * self.slack_of_peak + self.slack
+        return products + self.biases, norms * self.slack_of_norm + peaks * self.slack_of_peak + self.slack
 
 
 def make_scan(weights: Floats, biases: Floats, vectors: Floats, coordinates: int) -> Scan:
     """Copy an output layer `[V, U]` with `biases` `[V]`, for users like `vectors` `[B, U]`.
 
-    What `vectors` are decides how tight the bounds are, not whether they hold.
+    `vectors` decide how tight the bounds are, not whether they hold.
 
     Args:
-        coordinates: how many to store, a multiple of 16; if it is more than the user width, all of them are kept.
+        coordinates: the number to store, a multiple of 16; if it exceeds the user width, all of them are kept.
     """
     width, count = weights.shape[1], len(weights)
     centre = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     moved = vectors - centre
-    kept = min(coordinates - EXTRA, width)
-    projection = _projection(weights, moved, kept) if kept < width else None
+    rank = min(coordinates - EXTRA, width)
+    projection = _projection(weights, moved, rank) if rank < width else None
     spread, back = _spread(weights, moved, projection)
-    unit = 64 if kept > 256 else 16  # ONNX Runtime rounds the user in blocks of a power of two; small ones are slower
-    room = -(-(kept + EXTRA) // unit) * unit - kept
+    unit = 64 if rank > 256 else 16  # ONNX Runtime rounds the user in blocks of a power of two; small ones are slower
+    room = -(-(rank + EXTRA) // unit) * unit - rank
     rests, rest_gain, rest_weights = _rest_room(weights, moved, projection, spread, back, room)
-    peak_weight = 55 * HALF_STEP * math.sqrt(kept)  # where both errors are the same for an item drawn from a normal law
-    least = 1 / (math.sqrt(kept) + peak_weight)  # with this weight, |y| never stands out of the coordinates
+    peak_weight = 55 * HALF_STEP * math.sqrt(rank)  # where both errors are the same for an item drawn from a normal law
+    least = 1 / (math.sqrt(rank) + peak_weight)  # with this weight, |y| never stands out of the coordinates
     error_places = np.arange(rests, min(rests + EXTRA, room))
     error_gain = 1 / (least * len(error_places))
     error_weights = np.zeros(room, dtype=np.float32)
     error_weights[error_places] = least * (1 - 1e-6)
 
-    table = np.zeros((kept + room, count), dtype=np.int8)
+    table = np.zeros((rank + room, count), dtype=np.int8)
     steps, moved_biases, extras, lengths = (np.zeros(count) for _ in range(4))
     for part in _chunks(count):
         rows = weights[part].astype(np.float64)
@@ -155,12 +157,12 @@ def make_scan(weights: Floats, biases: Floats, vectors: Floats, coordinates: int
         while (crowded := error * error_gain > LEVELS * step).any():  # rows whose coordinates are all large alike
             step = np.where(crowded, 2 * step, step)
             levels, error = _rounded(x, step, peak_weight)
-        table[:kept, part] = levels.T
-        table[kept : kept + rests, part] = np.ceil(rest * rest_gain / step)
-        table[kept + error_places, part] = np.ceil(error * error_gain / step)
+        table[:rank, part] = levels.T
+        table[rank : rank + rests, part] = np.ceil(rest * rest_gain / step)
+        table[rank + error_places, part] = np.ceil(error * error_gain / step)
         steps[part], lengths[part] = step, np.linalg.norm(x, axis=1)
         moved_biases[part] = biases[part] + rows @ centre.astype(np.float64)
-        extras[part] = step * table[kept:, part].sum(axis=0, dtype=np.int64)
+        extras[part] = step * table[rank:, part].sum(axis=0, dtype=np.int64)
     return Scan(
         centre=centre,
         projection=projection,
@@ -171,7 +173,7 @@ def make_scan(weights: Floats, biases: Floats, vectors: Floats, coordinates: int
         table=table,
         steps=steps.astype(np.float32),
         biases=moved_biases.astype(np.float32),
-        slack_of_norm=_float_error(width, kept, spread, back) * float(lengths.max()),
+        slack_of_norm=_float_error(width, rank, spread, back) * float(lengths.max()),
         slack_of_peak=HALF_STEP * float(extras.max()),
         slack=EPSILON * float(np.abs(moved_biases).max()),
         lost=0.0 if projection is None else EPSILON * 4 * math.sqrt(width),
@@ -179,18 +181,18 @@ def make_scan(weights: Floats, biases: Floats, vectors: Floats, coordinates: int
 
 
 def best_scores(weights: Floats, biases: Floats, vectors: Floats, k: int) -> Floats:
-    """The k-th best score of each of `vectors` `[B, U]`: float32 `[B, 1]`."""
+    """Return the k-th best score of each of `vectors` `[B, U]`: float32 `[B, 1]`."""
     users = torch.from_numpy(vectors)
     best = np.full((len(vectors), k), -np.inf, dtype=np.float32)
     for part in _chunks(len(weights)):
         scores = (users @ torch.from_numpy(weights[part]).T).numpy() + biases[part]
         best = np.partition(np.concatenate([best, scores], axis=1), -k, axis=1)[:, -k:]
-    found: Floats = best.min(axis=1, keepdims=True)
-    return found
+    kth: Floats = best.min(axis=1, keepdims=True)
+    return kth
 
 
 def _rounded(x: Doubles, step: Doubles, peak_weight: float) -> tuple[Doubles, Doubles]:
-    """Round rows to multiples of `step`: the multiples, and the length of what that and rounding the user can cost."""
+    """Round rows to multiples of `step`: the multiples, and a bound on the error of this and of rounding the user."""
     levels = np.clip(np.rint(x / step[:, None]), -LEVELS, LEVELS)
     of_items = np.linalg.norm(x - levels * step[:, None], axis=1)
     of_users = step * np.abs(levels).sum(axis=1) * HALF_STEP / peak_weight
@@ -198,47 +200,47 @@ def _rounded(x: Doubles, step: Doubles, peak_weight: float) -> tuple[Doubles, Do
 
 
 def _moments(rows: Floats) -> Doubles:
-    found = np.zeros((rows.shape[1], rows.shape[1]))
+    sums = np.zeros((rows.shape[1], rows.shape[1]))
     for part in _chunks(len(rows)):
         some = torch.from_numpy(rows[part])
-        found += (some.T @ some).numpy() / len(rows)
-    return found
+        sums += (some.T @ some).numpy() / len(rows)
+    return sums
 
 
-def _projection(weights: Floats, moved: Floats, kept: int) -> Floats:
-    """The subspace outside of which there is least of users and items: float32 `[U, kept]`, orthonormal.
+def _projection(weights: Floats, moved: Floats, rank: int) -> Floats:
+    """Return the subspace outside of which there is least of users and items: float32 `[U, rank]`, orthonormal.
 
     Bounds lose the product of both rests, so the sum of their logarithms is what to minimise: eigenvectors of the sum
     of both second moments, each divided by its own rest, found by iteration.
     """
     both = [_moments(moved), _moments(weights)]
-    totals = [max(float(np.trace(one)), TINY) for one in both]
+    totals = [max(float(np.trace(moments)), TINY) for moments in both]
     rests = totals
     vectors = np.eye(weights.shape[1])
     for _ in range(4):
         vectors = np.linalg.eigh(both[0] / rests[0] + both[1] / rests[1])[1][:, ::-1]
-        outside = vectors[:, kept:]
-        found = [float(np.einsum("ij,ij->", outside, one @ outside)) for one in both]
-        rests = [max(rest, 1e-6 * total) for rest, total in zip(found, totals, strict=True)]
-    return np.ascontiguousarray(vectors[:, :kept], dtype=np.float32)
+        outside = vectors[:, rank:]
+        outside_moments = [float(np.einsum("ij,ij->", outside, moments @ outside)) for moments in both]
+        rests = [max(rest, 1e-6 * total) for rest, total in zip(outside_moments, totals, strict=True)]
+    return np.ascontiguousarray(vectors[:, :rank], dtype=np.float32)
 
 
 def _spread(weights: Floats, moved: Floats, projection: Floats | None) -> tuple[Floats, Doubles]:
-    """What y is multiplied with, and x with in return, so that their product stays and rounding costs least.
+    """Return a factor for y, whose inverse is x's, so that their product stays and rounding costs least.
 
     The cost is `|y| |x|`. It is least where users and items have the same second moments, which the geometric mean of
-    the one's inverse and the other gives (Pusz & Woronowicz 1975). Turned at random besides, no coordinate is larger
-    than others by much, so that few levels serve all of them. Where that product is a large one, and nothing has made
-    it smaller before, a factor a coordinate has to do.
+    the one's inverse and the other gives (Pusz & Woronowicz 1975). A random rotation then makes all coordinates of
+    similar size, so that few levels serve all of them. Without a projection and with a large user width that product
+    costs too much, and each coordinate has a factor instead.
     """
     if projection is None and weights.shape[1] > WIDE:
         of_users, of_items = (np.sqrt((rows.astype(np.float64) ** 2).mean(axis=0)) for rows in (moved, weights))
-        floors = [max(0.01 * float(one.max()), TINY) for one in (of_users, of_items)]
+        floors = [max(0.01 * float(scale.max()), TINY) for scale in (of_users, of_items)]
         factors = np.sqrt(np.maximum(of_items, floors[1]) / np.maximum(of_users, floors[0])).astype(np.float32)
         return factors, 1 / factors.astype(np.float64)
     users, items = _moments(moved), _moments(weights)
     if projection is not None:
-        users, items = (projection.T.astype(np.float64) @ one @ projection for one in (users, items))
+        users, items = (projection.T.astype(np.float64) @ moments @ projection for moments in (users, items))
     size = len(users)
     users += np.eye(size) * max(1e-3 * float(np.trace(users)) / size, TINY)
     items += np.eye(size) * max(1e-3 * float(np.trace(items)) / size, TINY)
@@ -251,14 +253,14 @@ def _spread(weights: Floats, moved: Floats, projection: Floats | None) -> tuple[
 
 def _power(matrix: Doubles, exponent: float) -> Doubles:
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    found: Doubles = (vectors * np.maximum(values, TINY) ** exponent) @ vectors.T
-    return found
+    result: Doubles = (vectors * np.maximum(values, TINY) ** exponent) @ vectors.T
+    return result
 
 
 def _rest_room(
     weights: Floats, moved: Floats, projection: Floats | None, spread: Floats, back: Doubles, room: int
 ) -> tuple[int, float, Floats]:
-    """In how many coordinates the rest stands, times what for items, and times what for users."""
+    """Return the number of coordinates of the rest, and the factors for items and for users."""
     shares = np.zeros(room, dtype=np.float32)
     if projection is None:
         return 0, 0.0, shares
@@ -268,16 +270,16 @@ def _rest_room(
     rest_of_users = np.sqrt(np.maximum((moved**2).sum(axis=1) - (users**2).sum(axis=1), 0))
     largest = np.abs(items @ back).max(axis=1)
     gain = float(np.quantile(largest / np.maximum(np.maximum(rest_of_items, 1e-3 * largest), TINY), 0.1)) or 1.0
-    wanted = rest_of_users / np.maximum(np.abs(users @ spread).max(axis=1), TINY) / gain
-    copies = max(1, min(room // 2, math.ceil(float(np.quantile(wanted, 0.9)))))
+    ratios = rest_of_users / np.maximum(np.abs(users @ spread).max(axis=1), TINY) / gain
+    copies = max(1, min(room // 2, math.ceil(float(np.quantile(ratios, 0.9)))))
     shares[:copies] = 1 / (gain * copies)
     return copies, gain, shares
 
 
-def _float_error(width: int, kept: int, spread: Floats, back: Doubles) -> float:
-    """How far float32 moves a product of user and item, for every unit of |d| and of |x|."""
+def _float_error(width: int, rank: int, spread: Floats, back: Doubles) -> float:
+    """Bound the error of float32 in a product of user and item, for every unit of |d| and of |x|."""
     largest = float(spread.max()) if spread.ndim == 1 else float(np.linalg.norm(spread, 2))
-    steps = math.sqrt(kept) if spread.ndim == 1 else math.sqrt(kept) * (math.sqrt(width) + math.sqrt(kept))
+    steps = math.sqrt(rank) if spread.ndim == 1 else math.sqrt(rank) * (math.sqrt(width) + math.sqrt(rank))
     return EPSILON * steps * largest
 
 

@@ -1,4 +1,4 @@
-"""Which compact copies of the output layer pay for this model: by what they would cost its held-out users.
+"""The choice of compact copies of the output layer, by their estimated cost for the model's held-out users.
 
 Times are in microseconds, by the rates of `export.shortlist.rates`.
 """
@@ -18,8 +18,8 @@ from export.shortlist.bounds import EXTRA, WIDE, Floats, Scan, best_scores, make
 
 COORDINATES = (128, 256, 384, 512, 768)
 FIRST = (32, 64, 128, 192, 256, 384, 512)
-SAMPLE = 32_768  # items of which it is counted how many bounds are too high
-FIT, TRIED = 2048, 128  # user vectors that a copy is fitted to, and that it is tried on
+SAMPLE = 32_768  # items on which the bounds that are too high are counted
+FIT, TRIED = 2048, 128  # user vectors to fit a copy to, and to test it on
 FEW_ROWS = 2  # up to so many rows, the product of blocks is faster than that of integers
 FEW_ROWS_BEFORE_PLAIN = 1  # and than the output layer itself, where that is faster for many rows
 MANY = 32  # rows for which the copy for many is chosen
@@ -27,10 +27,10 @@ MANY = 32  # rows for which the copy for many is chosen
 
 @dataclass(frozen=True)
 class Shortlist:
-    """How `top_k` looks for its items, in a call of up to `few_rows` rows and in one of more.
+    """The way `top_k` finds its items, in a call of up to `few_rows` rows and in one of more.
 
-    `first` and `many_first` are how many items are scored before it is asked whether that was enough. Without `many`,
-    calls of more rows read the output layer itself.
+    `first` and `many_first` are the numbers of items that are scored before the check whether these were enough.
+    Without `many`, calls of more rows read the output layer itself.
     """
 
     few: Scan
@@ -40,7 +40,7 @@ class Shortlist:
     many_first: int
 
     def record(self) -> ShortlistRecord:
-        """What the manifest says of it."""
+        """Return the record of it in the manifest."""
         many = None if self.many is None else ScanRecord(coordinates=self.many.coordinates, first=self.many_first)
         few = ScanRecord(coordinates=self.few.coordinates, first=self.first)
         return ShortlistRecord(few_rows=self.few_rows, few=few, many=many)
@@ -49,17 +49,17 @@ class Shortlist:
 def choose_shortlist(
     model: BST, heldout: Heldout, limit: int, *, exclude_history: bool, rates: Rates = ZEN_4
 ) -> Shortlist | None:
-    """Choose for calls of few rows and of many, or say that reading the output layer itself costs less.
+    """Choose for calls of few rows and of many, or the output layer itself where reading it costs less.
 
-    A history that is left out stands high in the shortlist, which therefore has room for it.
+    Items of a history that is left out have high scores, so the shortlist has room for them.
     """
     weights, biases = (part.detach().numpy() for part in model.output_layer())
     count, width = weights.shape
     room = limit + (heldout.items.shape[1] if exclude_history else 0)
     if count <= 4 * (room + FIRST[0]):
         return None
-    fitted, tried = _user_vectors(model, heldout)
-    least = best_scores(weights, biases, tried, limit)
+    fitted, samples = _user_vectors(model, heldout)
+    least = best_scores(weights, biases, samples, limit)
     picked = np.random.default_rng(0).permutation(count)[:SAMPLE]
     picked.sort()
     sample, sample_biases = np.ascontiguousarray(weights[picked]), np.ascontiguousarray(biases[picked])
@@ -67,7 +67,7 @@ def choose_shortlist(
     needs = {}
     for size in tables:
         scan = make_scan(sample, sample_biases, fitted, size)
-        bounds, slack = scan.bounds(tried)
+        bounds, slack = scan.bounds(samples)
         needs[size] = (bounds + slack[:, None] >= least).sum(axis=1) * (count / len(picked))
     sizes = [first for first in FIRST if room < first <= count // 4] or [min(2 * room, count)]
     costs = _Costs(count, width, rates)
@@ -98,13 +98,15 @@ class _Costs:
     rates: Rates
 
     def plain(self, rows: int) -> float:
-        """With the output layer itself: its bytes, or its operations."""
+        """Cost of the output layer itself: its bytes, or its operations."""
         rates, numbers = self.rates, self.width * self.count
         read = 4 * numbers / (rates.cached_bytes if 4 * numbers < rates.cache_bytes else rates.streamed_bytes)
         return max(read, rows * numbers / rates.float_products) + self._pick(rows)
 
     def few(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
-        """One row: a product of a blocked table, `first` exact scores, and all that need it for those who need more."""
+        """Cost of one row: a product of a blocked table, `first` exact scores, and the rest for the users that need
+        more.
+        """
         rates, table = self.rates, coordinates * self.count
         scan = table / (rates.cached_bytes if table < rates.cache_bytes else rates.streamed_table_bytes)
         scan += 4 * coordinates * self._projected(coordinates) / rates.small_bytes
@@ -112,7 +114,7 @@ class _Costs:
         return scan + self._pick(1) + rates.scan_overhead + exact + self._wider(first, needs)
 
     def many(self, coordinates: int, first: int, needs: NDArray[np.float64]) -> float:
-        """`MANY` rows, by a product of integers."""
+        """Cost of `MANY` rows, by a product of integers."""
         projected = self._projected(coordinates)
         operations = MANY * coordinates * (self.count + 2 * projected)
         exact = self._exact(first, self.rates.gathered_bytes_many)
@@ -120,7 +122,7 @@ class _Costs:
         return operations / self.rates.integer_products + rest
 
     def _projected(self, coordinates: int) -> int:
-        """Rows of the matrices that the user vector is multiplied with."""
+        """Return the rows of the matrices that the user vector is multiplied with."""
         if coordinates <= self.width:
             return self.width + coordinates
         return self.width if self.width <= WIDE else 0
@@ -133,32 +135,34 @@ class _Costs:
         return self.rates.exact_overhead + 4 * self.width * items / rate
 
     def _wider(self, first: int, needs: NDArray[np.float64]) -> float:
-        """The mean over users of what comes after the shortlist, if anything."""
+        """Return the mean over users of the cost after the shortlist."""
         rates = self.rates
         picked = 4 * self.width * needs / rates.gathered_bytes
         exact = np.minimum(picked, 4 * self.width * self.count / rates.streamed_bytes)
-        found = rates.wider_overhead + rates.wider_pick * self.count + exact
-        return float(np.where(needs < first, 0, found).mean())
+        costs = rates.wider_overhead + rates.wider_pick * self.count + exact
+        return float(np.where(needs < first, 0, costs).mean())
 
 
 def _user_vectors(model: BST, heldout: Heldout) -> tuple[Floats, Floats]:
-    """User vectors to fit to and to try on, of different held-out users: of whole histories and of their beginnings."""
+    """Return user vectors to fit to and to try on, of different held-out users: of whole histories and of their
+    beginnings.
+    """
     count = len(heldout.items)
     parts = (np.arange(count * 3 // 4), np.arange(count * 3 // 4, count)) if count >= 8 else (np.arange(count),) * 2
     rng = np.random.default_rng(0)
-    found = []
-    for users, wanted in zip(parts, (FIT, TRIED), strict=True):
-        rows = torch.from_numpy(rng.choice(users, wanted))
+    halves = []
+    for users, size in zip(parts, (FIT, TRIED), strict=True):
+        rows = torch.from_numpy(rng.choice(users, size))
         items = heldout.items[rows].clone()
-        for number in range(0, wanted, 2):  # as many short histories as long ones
+        for number in range(0, size, 2):  # as many short histories as long ones
             real = torch.nonzero(items[number]).squeeze(1)
             if len(real):
-                kept = int(np.exp(rng.uniform(0, np.log(len(real) + 1))))
-                items[number, real[max(kept, 1) :]] = 0
+                length = int(np.exp(rng.uniform(0, np.log(len(real) + 1))))
+                items[number, real[max(length, 1) :]] = 0
         with torch.inference_mode():
             vectors = [
                 model.eval().user_vectors(*both)
                 for both in zip(items.split(256), heldout.context[rows].split(256), strict=True)
             ]
-        found.append(torch.cat(vectors).numpy())
-    return found[0], found[1]
+        halves.append(torch.cat(vectors).numpy())
+    return halves[0], halves[1]

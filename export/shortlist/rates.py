@@ -1,4 +1,4 @@
-"""The rates of a core that the choice of a shortlist rests on, measured where an export runs.
+"""The rates of a core on which the choice of a shortlist rests, measured where the export runs.
 
 Each is measured with the operator of ONNX Runtime that a bundle's `top_k` uses. Another choice changes no answer.
 """
@@ -37,8 +37,8 @@ class _Graph:
     gives: int = TensorProto.FLOAT
 
     def seconds(self) -> float:
-        """The fastest call of many in this process, by one thread: what a call costs without disturbance."""
-        inputs = [helper.make_tensor_value_info(name, _kind(one), one.shape) for name, one in self.inputs.items()]
+        """Return the fastest call of many in this process, by one thread: the cost without disturbance."""
+        inputs = [helper.make_tensor_value_info(name, _kind(value), value.shape) for name, value in self.inputs.items()]
         output = helper.make_tensor_value_info("y", self.gives, None)
         tables = [numpy_helper.from_array(array, name) for name, array in self.tables.items()]
         graph = helper.make_graph(list(self.nodes), "rate", inputs, [output], tables)
@@ -81,8 +81,8 @@ def measure_rates() -> Rates:
 
 def _product(table_bytes: int, rows: int) -> _Graph:
     table = np.ones((WIDTH, table_bytes // (4 * WIDTH)), dtype=np.float32)
-    given = np.ones((rows, WIDTH), dtype=np.float32)
-    return _Graph([helper.make_node("MatMul", ["x", "table"], ["y"])], {"table": table}, {"x": given})
+    vectors = np.ones((rows, WIDTH), dtype=np.float32)
+    return _Graph([helper.make_node("MatMul", ["x", "table"], ["y"])], {"table": table}, {"x": vectors})
 
 
 def _blocks(table_bytes: int) -> _Graph:

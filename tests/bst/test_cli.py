@@ -5,11 +5,12 @@ import re
 import signal
 import subprocess
 import sys
-from importlib.metadata import EntryPoint, version
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+import bst
 from bst import cli
 from bst.errors import CheckError, InputError, printable
 from tests.conftest import Command
@@ -51,7 +52,7 @@ def test_text_of_a_stranger_does_not_move_the_cursor() -> None:
 
 
 def test_the_version_is_printed(bst_command: Command) -> None:
-    assert bst_command("--version") == (0, f"bst {version('bst')}\n", "")
+    assert bst_command("--version") == (0, f"bst {bst.__version__}\n", "")
 
 
 @pytest.mark.parametrize("name", cli.ORDER)

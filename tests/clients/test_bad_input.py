@@ -1,4 +1,4 @@
-"""Every client is asked the rows of docs/explanation/reliability.md that are theirs."""
+"""Every client is asked the rows of `bad_input.md` that are theirs."""
 
 from __future__ import annotations
 

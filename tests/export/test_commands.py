@@ -57,7 +57,8 @@ def test_a_run_of_a_later_schema_is_one_line(bst_command: Command, run_path: Pat
 
 def test_export_prints_the_budget(bundle_path: Path) -> None:
     printed = bundle_path.with_name("printed.txt").read_text()
-    for word in ("to eager", "adds", "alone", "padded", "permuted", "score_candidates", "pt2: at index level"):
+    heads = ("max error", "adds", "alone", "padded", "permuted", "tied swaps")
+    for word in (*heads, "score_candidates", "pt2: at index level"):
         assert word in printed
 
 

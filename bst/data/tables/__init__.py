@@ -1,1 +1,1 @@
-"""Tables: files of other people become named columns."""
+"""Tables: users' files as named columns."""

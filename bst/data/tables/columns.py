@@ -1,4 +1,4 @@
-"""Columns of a table as ids or categories: what is a number, what is text, what is missing."""
+"""Columns of a table as ids or categories: their type, and their missing values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = ("nan", "-nan", "null", "none", r"\n", "na", "n/a", "#n/a", "<na>", "n
 def ids(values: pl.Series, path: Path, text_ids: bool, *, mixed: bool = False) -> pl.Series:
     """Read a column of ids: Int64 where every value is a whole number, otherwise String.
 
-    With `mixed`, text it is too where a value may be either, as for ids that never reach a model; `1.0` is `1` then.
+    With `mixed`, a column of numbers and texts is String as well, for ids that never reach a model; `1.0` is `1` then.
 
     Raises:
         InputError: a value is missing, also one that says so in words (`NULL`, `nan`); ids are fractions, or partly
@@ -85,12 +85,12 @@ def categories(values: pl.Series, path: Path, *, what: str = "context feature") 
     values = values.cast(pl.String)
     values = values.set(values == "", None)
     words = missing(values)
-    known = values.filter(~words)
-    if len(known) and known.str.contains(WHOLE).all():
+    texts = values.filter(~words)
+    if len(texts) and texts.str.contains(WHOLE).all():
         return _int64(values.set(words, None).str.replace(r"\.0+$", ""), path)
-    fractions = known.filter(known.str.contains(FRACTION))
-    numbers = known.str.contains(f"{FRACTION}|{WHOLE}").all()
-    if len(fractions) and (numbers or 2 * len(fractions) > len(known)):
+    fractions = texts.filter(texts.str.contains(FRACTION))
+    numbers = texts.str.contains(f"{FRACTION}|{WHOLE}").all()
+    if len(fractions) and (numbers or 2 * len(fractions) > len(texts)):
         raise InputError(_fractions(values.name, path, fractions[0], "cut it into categories first"))
     if words.any():
         warnings.warn(
@@ -102,12 +102,12 @@ def categories(values: pl.Series, path: Path, *, what: str = "context feature") 
 
 
 def missing(values: pl.Series) -> pl.Series:
-    """Which texts stand for a missing value; null where the value is null."""
+    """Mark the texts that stand for a missing value; null where the value is null."""
     return values.str.strip_chars().str.to_lowercase().is_in(MISSING)
 
 
 def text_of(values: pl.Series, path: Path, remedy: str) -> pl.Series:
-    """Give a column of text, or of a kind that is text underneath.
+    """Return a column of text, also from a type that stores text.
 
     Raises:
         InputError: it is neither.

@@ -1,4 +1,4 @@
-"""Lists in cells: a row of a user with the items, and their times, becomes a row an event."""
+"""Lists in cells: a row of a user with lists of items and times becomes a row an event."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WORDS = rf"""{QUOTED}|[^\s,'"]+"""
 
 
 def list_columns(frame: pl.LazyFrame, columns: Sequence[str], source: Source) -> list[str]:
-    """Name those of `columns` whose cells are lists: of a type that says so, or as they are written.
+    """Name those of `columns` whose cells are lists: by their type, or by the brackets around their text.
 
-    As they are written, brackets stand around each of the first cells, and some cell of these columns has not just one
-    element: `[HD]` alone is a name.
+    Text counts as a list if brackets stand around each of the first cells, and some cell of these columns has no or
+    several elements: `[HD]` alone is a name.
     """
     schema = frame.select(columns).collect_schema()
     texts = [name for name, dtype in schema.items() if dtype == pl.String and name not in source.lists]
@@ -53,7 +53,7 @@ def parsed(frame: pl.LazyFrame, columns: Sequence[str], source: Source, path: Pa
     """Make lists of text of `columns`, where they are text.
 
     Raises:
-        InputError: an element is a list or pair itself, a list is cut short, or a cell is none.
+        InputError: an element is a list or pair itself, a list is cut short, or a cell is no list.
     """
     schema = frame.select(columns).collect_schema()
     for name, dtype in schema.items():
@@ -82,9 +82,9 @@ def _require_plain(frame: pl.LazyFrame, column: str, path: Path) -> None:
         ),
     }
     firsts = {str(place): cell.filter(mark).first() for place, mark in enumerate(wrong.values())}
-    for said, example in zip(wrong, frame.select(**firsts).collect(engine="streaming").row(0), strict=True):
+    for problem, example in zip(wrong, frame.select(**firsts).collect(engine="streaming").row(0), strict=True):
         if example is not None:
-            raise InputError(f"{path}: column {column!r} {said.replace('{cell}', repr(example[:SHOWN]))}")
+            raise InputError(f"{path}: column {column!r} {problem.replace('{cell}', repr(example[:SHOWN]))}")
 
 
 def _list_of(dtype: pl.DataType) -> pl.DataType:
@@ -119,7 +119,7 @@ def exploded(frame: pl.LazyFrame, columns: Sequence[str], path: Path) -> tuple[p
         raise InputError(f"{path}: the lists of row {row} are of different lengths: {sizes}; make them equal")
     counted = frame.select(rows=pl.len(), empty=(lengths[first] == 0).sum(), events=lengths[first].sum())
     count, empty, events = counted.collect(engine="streaming").row(0)
-    said = f"{events:,} events come out of {count:,} rows with lists in {', '.join(map(repr, columns))}"
+    remark = f"{events:,} events come out of {count:,} rows with lists in {', '.join(map(repr, columns))}"
     if empty:
-        said += f"; left out, for an empty one: {empty:,}"
-    return frame.filter(lengths[first] > 0).explode(list(columns)), said
+        remark += f"; left out, for an empty one: {empty:,}"
+    return frame.filter(lengths[first] > 0).explode(list(columns)), remark

@@ -14,7 +14,7 @@ DIGITS = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Role:
-    """What a column is for: the option that names it, and common names for it, the likeliest first.
+    """The role of a column: the option that names it, and common names for it, the likeliest first.
 
     Case, blanks and signs in names do not count.
     """
@@ -72,13 +72,13 @@ def say_columns(missing: Sequence[Role], columns: Sequence[str]) -> str:
     likely = {role: role.likely(columns) for role in missing}
     options = " ".join(f"{role.option} {shlex.quote(name)}" for role, name in likely.items() if name)
     unknown = ", ".join(role.option for role, name in likely.items() if not name)
-    said = [*([f"say {options}"] if options else []), *([f"name yours with {unknown}"] if unknown else [])]
+    remedies = [*([f"say {options}"] if options else []), *([f"name yours with {unknown}"] if unknown else [])]
     order = ", or --file-order instead of times, where the rows stand in their order" if TIME in missing else ""
-    return " and ".join(said) + order
+    return " and ".join(remedies) + order
 
 
 def names_columns(cells: Sequence[str]) -> bool:
-    """Whether a first line names columns: two roles at least have one of their common names in it."""
+    """Return whether a first line names columns: at least two roles have one of their common names in it."""
     return sum(role.likely(cells) is not None for role in ROLES) > 1
 
 
@@ -87,7 +87,7 @@ def looks_like_data(cells: Sequence[str]) -> bool:
 
 
 def suggested_names(cells: Sequence[str]) -> list[str]:
-    """Name each cell of a first line of data: users and items come first, and the last that is like a time is one."""
+    """Name each cell of a first line of data: users and items come first, and the last cell like a time is the time."""
     names = ["user_id", "item_id", "rating", *(f"column_{number}" for number in range(4, len(cells) + 1))]
     likely = [place for place, cell in enumerate(cells) if _is_time(cell) and (place > 1 or not _is_number(cell))]
     if likely or len(cells) == 3:
@@ -96,7 +96,7 @@ def suggested_names(cells: Sequence[str]) -> list[str]:
 
 
 def _is_counted(cells: Sequence[str]) -> bool:
-    """Whether these are the numbers that pandas gives columns without names."""
+    """Return whether these are the numbers that pandas gives columns without names."""
     return list(cells) == [str(number) for number in range(len(cells))]
 
 

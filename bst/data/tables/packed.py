@@ -1,4 +1,4 @@
-"""Tables that are packed: a small file may unpack to more than memory holds, so it is asked before it is unpacked."""
+"""Packed tables: a small file may unpack to more than memory holds, so its size is checked before it is unpacked."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ UNPACK = 47  # of zlib: whatever a gzip or zlib header says
 
 @dataclass(frozen=True)
 class Head:
-    """How a file begins.
+    """The beginning of a file.
 
     Attributes:
-        content: its first bytes, unpacked, with a whole line in them if it has lines of a bearable length.
-        whole: whether that is all of it.
+        content: its first bytes, unpacked, with at least one whole line unless the line is longer than `LONGEST_LINE`.
+        whole: whether `content` is the whole file.
         packed: whether it is packed by gzip.
     """
 
@@ -37,7 +37,7 @@ class Head:
     packed: bool
 
     def lines(self) -> list[str]:
-        """Its whole lines as text, with what is not UTF-8 as U+FFFD, without a byte order mark."""
+        """Return its whole lines as text, with what is not UTF-8 as U+FFFD, without a byte order mark."""
         text = self.content.decode("utf-8", errors="replace").removeprefix("\ufeff")
         lines = text.split("\n")
         return [line.removesuffix("\r") for line in (lines if self.whole or len(lines) == 1 else lines[:-1])]
@@ -56,24 +56,24 @@ def read_head(path: Path) -> Head:
 
 
 def _unpacked(path: Path, size: int) -> bytes:
-    """The first bytes of what is packed, as far as it is whole."""
+    """Return the first bytes of a gzip file's content, up to where it is damaged."""
     content = b""
     with path.open("rb") as stream:
         unpack, rest = zlib.decompressobj(UNPACK), b""
         try:
             while len(content) < size and (piece := rest or stream.read(LOOK)):
-                if unpack.eof:  # another one is joined to it
+                if unpack.eof:  # another gzip stream follows
                     unpack = zlib.decompressobj(UNPACK)
                 content += unpack.decompress(piece, size - len(content))
                 rest = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
         except zlib.error:
-            pass  # the reader of tables says what is wrong
+            pass  # the reader of tables reports the error
     return content
 
 
 @contextmanager
 def plain_bytes(path: Path) -> Iterator[BinaryIO]:
-    """Yield a stream of what a file holds, unpacked."""
+    """Yield a stream of a file's content, unpacked."""
     with path.open("rb") as stream:
         packed = stream.read(2) == GZIP
         stream.seek(0)
@@ -88,7 +88,8 @@ def plain_lines(path: Path) -> Iterator[Iterator[bytes]]:
 
 
 def require_modest_text(paths: Sequence[Path], table: Path) -> None:
-    """Refuse text in gzip, one file or all parts of a `table` together, that unpacks to more than events do.
+    """Refuse text in gzip, one file or all parts of a `table` together, that unpacks to more than a table of events
+    would.
 
     Raises:
         InputError: it is packed to less than a part in `RATIO`.
@@ -102,16 +103,16 @@ def require_modest_text(paths: Sequence[Path], table: Path) -> None:
                 while packed and size <= most and (piece := unpacked.read(PIECE)):
                     size += len(piece)
         except (OSError, EOFError, zlib.error):
-            pass  # the reader of tables says what is wrong, if it thinks so
+            pass  # the reader of tables reports the error, if it is one
     if size > most:
         raise InputError(f"{table} unpacks to more than {most:,} bytes, as no table of events does; unpack it yourself")
 
 
 def require_modest_rows(paths: Sequence[Path], table: Path, values: int, what: str) -> None:
-    """Refuse Parquet files that hold so many `values` of 8 bytes that their own bytes cannot tell them apart.
+    """Refuse Parquet files with so many `values` of 8 bytes that their size on disk cannot hold them apart.
 
     Raises:
-        InputError: with `what` there is, in words.
+        InputError: the message has `what`, the number of values in words.
     """
     if values * 8 > _most(paths):
         size = sum(path.stat().st_size for path in paths)

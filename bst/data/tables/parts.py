@@ -1,4 +1,4 @@
-"""Parts of a table: one file, or those of a folder or of a pattern, in order, with what the names of folders say."""
+"""Parts of a table: one file, or those of a folder or pattern, in order, with columns from the names of folders."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ VERSIONED = {"_delta_log": "a Delta table", ".hoodie": "a Hudi table", "metadata
 
 @dataclass(frozen=True)
 class Part:
-    """A file, and the columns that the names of its folders give it (`date=2019-10-01`); None is a missing value."""
+    """A file, and the columns from the names of its folders (`date=2019-10-01`); None is a missing value."""
 
     path: Path
     values: dict[str, str | None] = field(default_factory=dict)
 
 
 def parts_of(path: Path) -> list[Part]:
-    """List the files of a table by name, numbers in names by their size; a path that is there is never a pattern.
+    """List the files of a table, sorted by name and numbers in names by value; a path that exists is never a pattern.
 
     Raises:
-        InputError: there is no file, or a part is none; a folder is a table of a kind that has versions.
+        InputError: there is no file, a part is no plain file, or a folder is a table of a kind that has versions.
     """
     if path.is_file():
         return [Part(path)]

@@ -1,4 +1,4 @@
-"""A table: the parts of a file, folder or pattern as one set of named columns, read only as far as is asked."""
+"""A table: the parts of a file, folder or pattern as one set of named columns. Only needed columns are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import polars as pl
 from bst.data.tables.lists import exploded, list_columns, parsed
 from bst.data.tables.packed import require_modest_rows, require_modest_text
 from bst.data.tables.parts import Part, parts_of
-from bst.data.tables.sources.kinds import PARQUET, TEXT, open_sources
+from bst.data.tables.sources.frames import Frame, open_frame
+from bst.data.tables.sources.kinds import DATAFRAME, PARQUET, TEXT, open_sources
 from bst.data.tables.sources.parquet import count_values
 from bst.data.tables.sources.source import Layout, Source
 from bst.errors import InputError, reason
@@ -25,36 +26,40 @@ class Table:
     """Columns of a table by name.
 
     Attributes:
+        path: where it lies; of a DataFrame, its name for messages.
         columns: names, those that folders give at the end.
-        remarks: what was guessed or left out so far.
+        remarks: guesses and omissions so far.
     """
 
-    def __init__(self, path: Path, layout: Layout) -> None:
-        self.path = path
-        self.parts = parts_of(path)
+    def __init__(self, place: Path | Frame, layout: Layout) -> None:
+        self.path = path = Path(place.name) if isinstance(place, Frame) else place
+        self.parts = [Part(path)] if isinstance(place, Frame) else parts_of(path)
         self.paths = [part.path for part in self.parts]
         with self._refusing():
-            kind, self.sources = open_sources(self.paths, layout, path)
+            if isinstance(place, Frame):
+                kind, self.sources = DATAFRAME, [open_frame(place, layout)]
+            else:
+                kind, self.sources = open_sources(self.paths, layout, path)
             self.is_parquet = kind is PARQUET
             if layout.ragged and kind is not TEXT:
                 raise InputError(
                     f"{path} is {kind.name}, and --ragged is for lines of text; leave it out, or --no-ragged"
                 )
-            if not self.is_parquet:
+            if kind not in (PARQUET, DATAFRAME):
                 require_modest_text(self.paths, path)
         self.first = self.sources[0]
         self.columns = [*self.first.columns, *(name for name in self.parts[0].values if name not in self.first.columns)]
-        said = [f"{len(self.parts):,} files are read as one table"] if len(self.parts) > 1 else []
-        said += [remark for source in self.sources for remark in source.remarks]
+        remarks = [f"{len(self.parts):,} files are read as one table"] if len(self.parts) > 1 else []
+        remarks += [remark for source in self.sources for remark in source.remarks]
         if kind is not TEXT and (layout.columns or not layout.header or layout.separator):
-            said.append(f"columns have names in {kind.name}: --separator, --columns and --no-header are not used")
-        self.remarks = list(dict.fromkeys(said))
+            remarks.append(f"columns have names in {kind.name}: --separator, --columns and --no-header are not used")
+        self.remarks = list(dict.fromkeys(remarks))
 
     def require_once(self, columns: Sequence[str]) -> None:
-        """Refuse columns of which there are two, or that a part has not.
+        """Refuse columns that are there twice, or that a part lacks.
 
         Raises:
-            InputError: with the names.
+            InputError: the message has the names.
         """
         if twice := [name for name in columns if self.columns.count(name) > 1]:
             raise InputError(
@@ -69,21 +74,21 @@ class Table:
                 )
 
     def rows(self, columns: Sequence[str], lists: Sequence[str] = ()) -> pl.LazyFrame:
-        """Give `columns`, not yet read; where some are `lists`, there is a row an element.
+        """Return `columns`, not yet read; where some are `lists`, there is a row an element.
 
         Raises:
             InputError: a column is not there once, or the lists of a row are of different lengths.
         """
-        wanted = list(dict.fromkeys(columns))
-        self.require_once(wanted)
+        distinct = list(dict.fromkeys(columns))
+        self.require_once(distinct)
         with self._refusing():
-            frame = self._joined(wanted)
+            frame = self._joined(distinct)
             if self.is_parquet:
                 count = frame.select(pl.len()).collect().item()
-                require_modest_rows(self.paths, self.path, count * len(wanted), f"{count:,} rows")
+                require_modest_rows(self.paths, self.path, count * len(distinct), f"{count:,} rows")
             if lists:
-                frame, said = exploded(parsed(frame, lists, self.first, self.path), lists, self.path)
-                self.remarks.append(said)
+                frame, remark = exploded(parsed(frame, lists, self.first, self.path), lists, self.path)
+                self.remarks.append(remark)
         return frame
 
     def lists(self, columns: Sequence[str]) -> list[str]:
@@ -113,31 +118,33 @@ class Table:
         without anything in them are left out.
         """
         with self._refusing():
-            wanted = list(dict.fromkeys(columns))
-            texts = [name for name in wanted if frame.collect_schema()[name] == pl.String]
+            distinct = list(dict.fromkeys(columns))
+            texts = [name for name in distinct if frame.collect_schema()[name] == pl.String]
             if not texts:
-                return frame.select(wanted).collect(engine="streaming")
-            facts = self._look_at(frame, wanted, texts)
+                return frame.select(distinct).collect(engine="streaming")
+            facts = self._look_at(frame, distinct, texts)
             if facts[SUSPICIOUS] > facts["blank"]:
                 self._require_even()
             if facts["blank"]:
-                frame = frame.filter(~_is_blank(wanted, texts))
+                frame = frame.filter(~_is_blank(distinct, texts))
                 blank = facts["blank"]
                 self.remarks.append(f"{blank:,} blank lines are left out" if blank > 1 else "1 blank line is left out")
             if padded := [name for name in texts if facts[f"{name} padded"]]:
                 self.remarks.append(f"blanks around the values of column {', '.join(map(repr, padded))} are left out")
             read = {name: pl.col(name).str.strip_chars() if name in padded else pl.col(name) for name in texts}
             read |= {name: read[name].cast(pl.Int64, strict=False) for name in texts if facts[f"{name} integers"]}
-            return frame.select(read.get(name, pl.col(name)).alias(name) for name in wanted).collect(engine="streaming")
+            return frame.select(read.get(name, pl.col(name)).alias(name) for name in distinct).collect(
+                engine="streaming"
+            )
 
-    def _look_at(self, frame: pl.LazyFrame, wanted: list[str], texts: list[str]) -> dict[str, int]:
+    def _look_at(self, frame: pl.LazyFrame, columns: list[str], texts: list[str]) -> dict[str, int]:
         bare = {name: pl.col(name).str.strip_chars() for name in texts}
         facts = {f"{name} padded": (bare[name] != pl.col(name)).sum() for name in texts}
         for name, value in bare.items():
             as_written = value.cast(pl.Int64, strict=False).cast(pl.String) == value
             facts[f"{name} integers"] = (as_written.fill_null(False) | value.is_null()).all()
         facts[SUSPICIOUS] = pl.col(SUSPICIOUS).sum()
-        facts["blank"] = _is_blank(wanted, texts).sum()
+        facts["blank"] = _is_blank(columns, texts).sum()
         return frame.select(**facts).collect(engine="streaming").row(0, named=True)
 
     def _require_even(self) -> None:
@@ -151,7 +158,7 @@ class Table:
             yield
         except BROKEN as error:
             for path, source in zip(self.paths, getattr(self, "sources", ()), strict=False):
-                with suppress(*BROKEN):  # what is packed may be cut
+                with suppress(*BROKEN):  # a packed file may be cut
                     if problem := source.problem():
                         raise InputError(f"{path}: {problem}") from None
             if isinstance(error, EOFError) or "unexpected end of file" in str(error):  # of gzip
@@ -159,14 +166,16 @@ class Table:
             raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
 
 
-def _is_blank(wanted: list[str], texts: list[str]) -> pl.Expr:
+def _is_blank(columns: list[str], texts: list[str]) -> pl.Expr:
     return pl.all_horizontal(
         (pl.col(name).str.strip_chars() == "").fill_null(True) if name in texts else pl.col(name).is_null()
-        for name in wanted
+        for name in columns
     )
 
 
-def _rows(part: Part, source: Source, wanted: list[str]) -> pl.LazyFrame:
-    given = [pl.lit(part.values[name], dtype=pl.String).alias(name) for name in wanted if name not in source.columns]
-    own = [name for name in wanted if name in source.columns]
-    return source.frame.select(*own, *given, source.suspicious.alias(SUSPICIOUS))
+def _rows(part: Part, source: Source, columns: list[str]) -> pl.LazyFrame:
+    from_folders = [
+        pl.lit(part.values[name], dtype=pl.String).alias(name) for name in columns if name not in source.columns
+    ]
+    own = [name for name in columns if name in source.columns]
+    return source.frame.select(*own, *from_folders, source.suspicious.alias(SUSPICIOUS))

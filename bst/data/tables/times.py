@@ -1,4 +1,4 @@
-"""Times of events: numbers or dates that begin with the year; what may be read in two ways is refused."""
+"""Times of events: numbers, or dates that begin with the year. An ambiguous date is refused."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ UNIX = (473_385_600, 4_102_444_800)
 
 
 def read_times(values: pl.Series, path: Path, time_format: str | None) -> pl.Series:
-    """Turn a column into what can be ordered: numbers or datetimes, none of them null.
+    """Turn a column into values with an order: numbers or datetimes, none of them null.
 
     Args:
-        time_format: how a text is to be read, as chrono and strftime write it; without one, text must be numbers or
+        time_format: the format of a text, as chrono and strftime write it; without one, text must be numbers or
             dates that begin with the year, with one form in the whole column.
 
     Raises:
@@ -64,7 +64,7 @@ def parse_time(text: str, times: pl.Series, time_format: str | None) -> Any:
         where, column = Path("--split-at"), pl.Series("time", [text])
         as_date = time_format is None or DATE.fullmatch(text) is not None
         value = _from_text(column, where) if as_date else _by_format(column, where, str(time_format))
-        zone, own = (getattr(one.dtype, "time_zone", None) for one in (times, value))
+        zone, own = (getattr(series.dtype, "time_zone", None) for series in (times, value))
         if zone and not own and times.dtype == pl.Datetime:
             value = value.dt.replace_time_zone(zone)
         if not value.dtype.is_temporal():
@@ -77,7 +77,7 @@ def parse_time(text: str, times: pl.Series, time_format: str | None) -> Any:
 
 
 def span(times: pl.Series) -> str:
-    """Say from when to when events reach, for the first line of a run."""
+    """Write the span of time of the events, for the first line of a run."""
     first, last = times.min(), times.max()
     if not times.dtype.is_numeric():
         return f"{str(first)[:10]} to {str(last)[:10]}"
@@ -153,7 +153,7 @@ def _refused(example: str, text: pl.Series) -> str:
 
 
 def _clock(written: str) -> str | None:
-    """Give the format of what follows a date; None where it is no time of day."""
+    """Return the format of the text after a date; None where it is no time of day."""
     form = CLOCK.fullmatch(written)
     if not form:
         return None if written.strip() else ""

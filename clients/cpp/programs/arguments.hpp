@@ -53,7 +53,7 @@ inline std::map<std::string, std::string> split_pairs(const std::string& text) {
   return pairs;
 }
 
-// A count, whose bundle or use says what else it must be.
+// A count; its bundle or use has further conditions.
 inline int64_t whole_number(const std::string& option, const std::string& text, int64_t least) {
   const bool digits =
       !text.empty() && text.size() < 10 && text.find_first_not_of("0123456789") == std::string::npos;
@@ -102,7 +102,7 @@ inline Id typed_id(const std::string& text, const VocabularyFacts& facts, const 
     size_t read = 0;
     const int64_t number = std::stoll(text, &read);
     if (read == text.size()) return number;
-  } catch (const std::exception&) {  // told below
+  } catch (const std::exception&) {  // reported below
   }
   throw InputError(option + ": '" + text + "' is not an id of this model; its ids are integers of 64 bits");
 }

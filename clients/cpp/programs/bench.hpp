@@ -1,4 +1,4 @@
-// How long a call takes, from raw ids in to raw ids out.
+// The time of a call, from raw ids in to raw ids out.
 #pragma once
 
 #include <bst/detail/golden.hpp>
@@ -12,7 +12,7 @@ inline Request to_request(const Bundle& bundle, const Signature& signature, cons
   Request request;
   const auto vocabularies = signature.ids == "index" ? bundle.vocabularies() : nullptr;
   const auto raw = [](const Vocabulary& vocabulary, int64_t index, int64_t count) {
-    return vocabulary.id(index < 0 || index > count ? 0 : index);  // what is out of range stands for no id
+    return vocabulary.id(index < 0 || index > count ? 0 : index);  // an index out of range is no id
   };
   const auto& history = golden.inputs.at(signature.inputs[0].name);
   for (size_t place = 0; place < history.size(); ++place)

@@ -62,7 +62,7 @@ inline Json answer(const std::string& client, const Arguments& arguments, Runtim
   return bench(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
 }
 
-// One line of JSON. What is not UTF-8, as a file that an error quotes, gets a sign in its place.
+// One line of JSON. Bytes that are not UTF-8, such as those of a quoted path, are replaced.
 inline std::string to_line(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -73,15 +73,15 @@ inline int refused(const std::string& message, int code) {
   return code;
 }
 
-// `client` is the name of the program in what it prints.
+// `client` is the name of the program in its output.
 template <typename RuntimeOfProgram>
 int run_program(const std::string& client, int count, char** words) {
   try {
     RuntimeOfProgram runtime;
-    const auto told = answer(client, parse_arguments({words + 1, words + count}), runtime);
-    if (!(std::cout << to_line(told) << std::endl))
+    const auto report = answer(client, parse_arguments({words + 1, words + count}), runtime);
+    if (!(std::cout << to_line(report) << std::endl))
       return refused("the answer cannot be written to stdout", 2);
-    return told.value("ok", true) ? 0 : refused(told["failure"], 1);
+    return report.value("ok", true) ? 0 : refused(report["failure"], 1);
   } catch (const CheckError& error) {
     return refused(error.what(), 1);
   } catch (const std::exception& error) {

@@ -13,7 +13,7 @@ import { openSession } from "./session.mjs";
 
 export class Bundle {
   /**
-   * @param {object} parts  whose files were checked
+   * @param {object} parts  of a bundle whose files were checked
    * @param {Source} parts.source
    * @param {Manifest} parts.manifest
    * @param {Runtime} parts.runtime
@@ -59,10 +59,10 @@ export class Bundle {
    */
   async recommendAll(users, k) {
     const signature = this.signature("top_k");
-    const asked = kOf(signature, k);
-    const inputs = userInputs(this, signature, users, asked);
+    const limit = kOf(signature, k);
+    const inputs = userInputs(this, signature, users, limit);
     const { run } = await this.session("top_k");
-    return rankingsOf(this, signature, await run(inputs), asked);
+    return rankingsOf(this, signature, await run(inputs), limit);
   }
 
   /**
@@ -79,10 +79,10 @@ export class Bundle {
     return { candidates, scores: Array.from(scores.data, Number) };
   }
 
-  /** Release what the sessions hold; no call may be under way. */
+  /** Release the sessions; no call may be under way. */
   async close() {
     const sessions = await Promise.all(this.sessions.values());
     this.sessions.clear();
-    await Promise.all(sessions.map((one) => one.release()));
+    await Promise.all(sessions.map((session) => session.release()));
   }
 }

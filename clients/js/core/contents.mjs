@@ -1,5 +1,5 @@
 // @ts-check
-/** The files of a bundle: where their bytes come from, which there are, and whether they are those of the manifest. */
+/** The files of a bundle: the source of their bytes, their list, and their comparison with the manifest. */
 
 import { CheckError, InputError, messageOf } from "./errors.mjs";
 import { parseJson } from "./text.mjs";
@@ -14,13 +14,13 @@ const WHAT = "a bundle (a folder that `bst export` writes)";
 
 /**
  * @typedef {object} Source  where the files are; paths are those of the manifest
- * @property {string} name  what messages call the bundle
- * @property {Set<string>} keeps  paths that stay in memory once hashed, so that what is read is what was hashed
+ * @property {string} name  of the bundle in messages
+ * @property {Set<string>} keeps  paths whose bytes stay in memory once hashed, so that nothing else is read later
  * @property {(path: string) => Promise<Uint8Array>} read  rejects with the reason if the file cannot be read
  * @property {(path: string) => Promise<{ bytes: number, sha256?: string } | null>} digest  null: there is nothing of
  *   that name; without a hash it is no file
  * @property {(folder: string) => Promise<{ name: string, isFolder: boolean, isLink: boolean }[]>} [list]  what lies in a
- *   folder, where that can be known; a link counts as what it leads to
+ *   folder, where that can be known; a link counts as its target
  */
 
 /**
@@ -31,29 +31,29 @@ const WHAT = "a bundle (a folder that `bst export` writes)";
  */
 export async function readJson(source, path, parse = parseJson) {
   const reasonOf = (/** @type {string} */ what) => (/** @type {unknown} */ error) => {
-    const told = `${source.name} is not ${WHAT}: ${path} ${what} (${messageOf(error)})`;
-    throw new InputError(told, { cause: error });
+    const message = `${source.name} is not ${WHAT}: ${path} ${what} (${messageOf(error)})`;
+    throw new InputError(message, { cause: error });
   };
   const bytes = await source.read(path).catch(reasonOf("cannot be read"));
   return Promise.resolve(bytes).then(parse).catch(reasonOf("is not JSON"));
 }
 
 /**
- * Compare files with the manifest. A link counts as the file that it leads to. Golden vectors may be left out; the card
- * may be edited or left out. Other files that are missing or altered are an error, which names the first of them.
+ * Compare files with the manifest. A link counts as its target. Golden vectors may be missing; the card may be edited
+ * or missing. Other files that are missing or altered are an error, which names the first of them.
  * @param {{ source: Source, manifest: Manifest }} bundle
  * @param {string[]} [paths]  which; all, if not given
- * @returns {Promise<string[]>} a line for each thing that differs and may
+ * @returns {Promise<string[]>} a line for each allowed difference
  */
 export async function checkFiles({ source, manifest }, paths) {
-  const stated = manifest.files.filter(({ path }) => !paths || paths.includes(path));
+  const records = manifest.files.filter(({ path }) => !paths || paths.includes(path));
   /** @type {string[]} */
   const differences = [];
-  for (let first = 0; first < stated.length; first += AT_ONCE) {
-    const some = stated.slice(first, first + AT_ONCE);
+  for (let first = 0; first < records.length; first += AT_ONCE) {
+    const some = records.slice(first, first + AT_ONCE);
     differences.push(...(await Promise.all(some.map((record) => differenceOf(source, record)))));
   }
-  const listed = stated.map(({ path }) => path);
+  const listed = records.map(({ path }) => path);
   const offences = (paths ?? []).filter((path) => !listed.includes(path)).map((path) => `${path} is not in the manifest`);
   const notes = [];
   const leftOut = [];
@@ -72,24 +72,24 @@ export async function checkFiles({ source, manifest }, paths) {
 }
 
 /**
- * What differs; nothing, if the text is empty.
+ * Describe the difference between a file and its record; empty, if there is none.
  * @param {Source} source
- * @param {FileRecord} stated
+ * @param {FileRecord} record
  */
 async function differenceOf(source, { path, bytes, sha256 }) {
-  const found = await source.digest(path);
-  if (!found) return MISSING;
-  if (found.sha256 === undefined) return "is not a file";
-  if (found.bytes !== bytes) {
-    const [here, there] = [found.bytes, bytes].map((number) => number.toLocaleString("en-US"));
+  const actual = await source.digest(path);
+  if (!actual) return MISSING;
+  if (actual.sha256 === undefined) return "is not a file";
+  if (actual.bytes !== bytes) {
+    const [here, there] = [actual.bytes, bytes].map((number) => number.toLocaleString("en-US"));
     return `is altered: it has ${here} bytes, the manifest says ${there}`;
   }
-  return found.sha256 === sha256 ? "" : `is altered: sha256 ${found.sha256}, the manifest says ${sha256}`;
+  return actual.sha256 === sha256 ? "" : `is altered: sha256 ${actual.sha256}, the manifest says ${sha256}`;
 }
 
 /**
- * What lies beside the files of the bundle; a folder that holds nothing of it once, with a slash behind it. Nothing,
- * where that cannot be known.
+ * List the other files in the folder of the bundle; a folder that holds nothing of it once, with a trailing slash.
+ * Empty, where that cannot be known.
  * @param {{ source: Source, manifest: Manifest }} bundle
  */
 export async function strangersOf({ source, manifest }) {
@@ -111,7 +111,7 @@ export async function strangersOf({ source, manifest }) {
 }
 
 /**
- * The first five parts, and how many more there are.
+ * Join the first five parts, and say how many more there are.
  * @param {string[]} parts
  */
 export function shortened(parts, between = ", ") {
@@ -129,7 +129,7 @@ function foldersOf(path) {
 }
 
 /**
- * The files that signatures of a format are loaded from: their own, and what lies beside them (the weights).
+ * List the files from which signatures of a format are loaded: their own, and those beside them (the weights).
  * @param {Manifest} manifest
  * @param {FormatRecord} record
  * @param {string[]} [names]  of the signatures, all if not given

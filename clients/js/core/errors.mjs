@@ -1,10 +1,10 @@
 // @ts-check
-/** What a bundle or its caller can get wrong, and the words of an error. */
+/** Errors of a bundle or of its caller, and their wording. */
 
-/** Something that the user gave cannot be used. The message names the value and the remedy. */
+/** An input that cannot be used. The message names the value and the remedy. */
 export class InputError extends Error {}
 
-/** A file is not what it was, or numbers differ. */
+/** A failed check: a file was changed, or numbers differ. */
 export class CheckError extends Error {}
 
 /** @param {unknown} error */

@@ -1,5 +1,5 @@
 // @ts-check
-/** What `@bst/core` gives: a bundle without a runtime and without a file system, which the caller brings. */
+/** The public names of `@bst/core`: a bundle without runtime and file system, which the caller provides. */
 
 export { bench } from "./proof/bench.mjs";
 export { Bundle } from "./bundle.mjs";

@@ -1,5 +1,5 @@
 // @ts-check
-/** What is said of users becomes the inputs of a signature; what the model answers becomes ids again. */
+/** Users' histories and context as inputs of a signature, and its outputs as raw ids. */
 
 import { InputError } from "./errors.mjs";
 import { axes, rowsOf } from "./tensors.mjs";
@@ -12,7 +12,7 @@ import { axes, rowsOf } from "./tensors.mjs";
  * A raw id. A JavaScript number does not hold 64 bits: beyond 2 ** 53 an id is a `bigint`, or text on its way in.
  * @typedef {number | bigint | string} Id
  *
- * @typedef {object} User  what is not said is padding
+ * @typedef {object} User  a missing value is padding
  * @property {Id[]} [history]  oldest first
  * @property {Record<string, Id>} [context]  by feature
  * @property {Id[]} [candidates]  of `score`
@@ -23,10 +23,10 @@ import { axes, rowsOf } from "./tensors.mjs";
  */
 
 /**
- * Bring an id into the form that a tensor holds.
+ * Convert an id to the form of a tensor.
  * @param {Id} id
  * @param {VocabularyFacts} facts
- * @param {string} place  where it was given, for the message
+ * @param {string} place  of the id, for the message
  * @returns {bigint | string}
  */
 export function idOf(id, { dtype }, place) {
@@ -58,20 +58,20 @@ export function idFrom(value, { dtype }) {
 }
 
 /**
- * How many items `top_k` is to give. By default as many as it does; where that is an input, 10 or as many as it can.
+ * Return the number of items that `top_k` is to return: by default its fixed k; where k is an input, 10 or its largest.
  * @param {Signature} signature
  * @param {number} [k]
  */
 export function kOf({ max_k: most, outputs }, k) {
   if (most === null) {
-    const given = Number(outputs[0].shape[1]);
-    if (k === undefined) return given;
-    if (Number.isInteger(k) && k >= 1 && k <= given) return k;
-    throw new InputError(`--k ${k}: this bundle gives 1 to ${given}; export with a larger --k`);
+    const fixed = Number(outputs[0].shape[1]);
+    if (k === undefined) return fixed;
+    if (Number.isInteger(k) && k >= 1 && k <= fixed) return k;
+    throw new InputError(`--k ${k}: this bundle gives 1 to ${fixed}; export with a larger --k`);
   }
-  const asked = k ?? Math.min(10, most);
-  if (Number.isInteger(asked) && asked >= 1 && asked <= most) return asked;
-  throw new InputError(`k is ${asked}, not between 1 and ${most}; give another --k`);
+  const count = k ?? Math.min(10, most);
+  if (Number.isInteger(count) && count >= 1 && count <= most) return count;
+  throw new InputError(`k is ${count}, not between 1 and ${most}; give another --k`);
 }
 
 /**
@@ -89,13 +89,13 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
   const raw = signature.ids === "raw";
   /** @type {(id: Id, place: string) => bigint | string} */
   const item = (id, place) => {
-    const one = idOf(id, items, place);
-    return raw ? one : BigInt(vocabularies?.items.index(String(one)) ?? 0);
+    const value = idOf(id, items, place);
+    return raw ? value : BigInt(vocabularies?.items.index(String(value)) ?? 0);
   };
   /** @type {(user: User, name: string) => bigint | string} */
   const category = (user, name) => {
-    const one = idOf(user.context?.[name] ?? context[name].padding, context[name], `context ${name}`);
-    return raw ? one : BigInt(vocabularies?.context[name].index(String(one)) ?? 0);
+    const value = idOf(user.context?.[name] ?? context[name].padding, context[name], `context ${name}`);
+    return raw ? value : BigInt(vocabularies?.context[name].index(String(value)) ?? 0);
   };
   const length = Math.max(1, ...users.map(({ history = [] }) => history.length));
   const histories = users.flatMap(({ history = [] }) => [
@@ -104,7 +104,7 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
   ]);
   const categories = users.map((user) => features.map((name) => category(user, name)));
   const history = histories.map((id) => item(id, "history"));
-  const candidates = users.flatMap(({ candidates: asked = [] }) => asked.map((id) => item(id, "candidates")));
+  const candidates = users.flatMap(({ candidates: ids = [] }) => ids.map((id) => item(id, "candidates")));
   /** @type {Record<string, (bigint | string)[]>} */
   const values = raw
     ? { history, ...Object.fromEntries(features.map((name, column) => [name, categories.map((row) => row[column])])) }
@@ -148,17 +148,17 @@ export function checkInputs(signature, inputs) {
   const offences = [];
   for (const { name, shape, dtype } of signature.inputs) {
     const { dims, data } = inputs[name];
-    const told = `${name} has shape [${dims.join(", ")}]`;
+    const shaped = `${name} has shape [${dims.join(", ")}]`;
     if (dims.length !== shape.length || !data.length || dims.reduce((one, other) => one * other) !== data.length) {
-      offences.push(told);
+      offences.push(shaped);
       continue;
     }
-    if (dtype === "string" && ![...data].every((one) => typeof one === "string")) {
+    if (dtype === "string" && ![...data].every((value) => typeof value === "string")) {
       offences.push(`${name} holds something else than text`);
     }
     shape.forEach((axis, place) => {
       const expected = typeof axis === "number" ? axis : (sizes[axis] ??= dims[place]);
-      if (dims[place] !== expected) offences.push(`${told}, where ${axis} is ${expected}`);
+      if (dims[place] !== expected) offences.push(`${shaped}, where ${axis} is ${expected}`);
     });
     if (name === "k" && !(Number(data[0]) >= 1 && Number(data[0]) <= (signature.max_k ?? 0))) {
       offences.push(`k is ${data[0]}, not between 1 and ${signature.max_k}`);
@@ -170,7 +170,7 @@ export function checkInputs(signature, inputs) {
 }
 
 /**
- * Read an answer of `top_k`, one ranking a user, without places where nothing is left to stand.
+ * Read an answer of `top_k`, one ranking a user, without places that no item fills.
  * @param {Known} bundle
  * @param {Signature} signature
  * @param {Answer} answer
@@ -182,10 +182,10 @@ export function rankingsOf({ manifest: { items }, vocabularies }, signature, ans
   const idAt = (/** @type {bigint | string} */ value) =>
     idFrom(signature.ids === "raw" ? value : (vocabularies?.items.raw(Number(value)) ?? ""), items);
   return rowsOf(answer.scores).map((all, row) => {
-    const left = all.findIndex((score) => !Number.isFinite(score));
-    const scores = all.slice(0, left < 0 ? k : Math.min(k, left));
-    const found = { item_ids: ids[row].slice(0, scores.length).map(idAt), scores };
-    const names = vocabularies?.items.names && found.item_ids.map((id) => vocabularies.items.name(String(id)));
-    return names ? { ...found, names } : found;
+    const filled = all.findIndex((score) => !Number.isFinite(score));
+    const scores = all.slice(0, filled < 0 ? k : Math.min(k, filled));
+    const ranking = { item_ids: ids[row].slice(0, scores.length).map(idAt), scores };
+    const names = vocabularies?.items.names && ranking.item_ids.map((id) => vocabularies.items.name(String(id)));
+    return names ? { ...ranking, names } : ranking;
   });
 }

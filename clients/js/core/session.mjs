@@ -67,16 +67,16 @@ export async function openSession({ source, manifest, runtime }, name) {
 /**
  * @param {string} path
  * @param {"input" | "output"} kind
- * @param {TensorSpec[]} stated
+ * @param {TensorSpec[]} specs
  * @param {readonly InferenceSession.ValueMetadata[]} metadata
  */
-function checkFace(path, kind, stated, metadata) {
-  const found = metadata
-    .map((one) => (one.isTensor ? `${one.name} ${one.type} ${axes(one.shape)}` : one.name))
+function checkFace(path, kind, specs, metadata) {
+  const actual = metadata
+    .map((value) => (value.isTensor ? `${value.name} ${value.type} ${axes(value.shape)}` : value.name))
     .join(", ");
-  const wanted = stated.map((one) => `${one.name} ${one.dtype} ${axes(one.shape)}`).join(", ");
-  if (found !== wanted) {
-    throw new CheckError(`${path}: the ${kind}s are ${found}, not ${wanted}; export again`);
+  const expected = specs.map((spec) => `${spec.name} ${spec.dtype} ${axes(spec.shape)}`).join(", ");
+  if (actual !== expected) {
+    throw new CheckError(`${path}: the ${kind}s are ${actual}, not ${expected}; export again`);
   }
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Arrays with a shape: what goes into a session and what comes out. */
+/** Arrays with a shape: inputs and outputs of a session. */
 
 /** @import { Dtype, TensorSpec } from "./manifest/manifest.mjs" */
 

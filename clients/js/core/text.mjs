@@ -23,7 +23,7 @@ export function parseJson(content) {
 }
 
 /**
- * Read JSON in which 1 and 1.0 are told apart: what is written without a fraction comes as a `bigint`.
+ * Read JSON and keep 1 and 1.0 apart: a number without a fraction comes as a `bigint`.
  * @param {Uint8Array} bytes  UTF-8
  * @returns {any}
  */

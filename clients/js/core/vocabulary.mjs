@@ -1,5 +1,5 @@
 // @ts-check
-/** Raw ids and their indices, for bundles at index level and for whoever wants to know the ids. */
+/** Raw ids and their indices, for bundles at index level and for callers that need the ids. */
 
 import { readJson } from "./contents.mjs";
 

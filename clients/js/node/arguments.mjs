@@ -19,7 +19,7 @@ const TAKES = {
 };
 
 /**
- * What was given, as text.
+ * The options as text.
  * @typedef {{ history?: string, context?: string[], k?: string, candidates?: string }} UserOptions
  * @typedef {UserOptions & { case?: string, calls?: string }} Options
  */

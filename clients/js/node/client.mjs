@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // @ts-check
-/** The command line, or what to do where it is not installed. */
+/** The command line, or the remedy where it is not installed. */
 
 const { main } = await import("./commands.mjs").catch((error) => {
   if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;

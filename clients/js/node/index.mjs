@@ -1,5 +1,5 @@
 // @ts-check
-/** What `@bst/node` gives: a bundle in a folder, opened or verified. */
+/** The public names of `@bst/node`: a bundle in a folder, opened or verified. */
 
 import {
   Bundle,
@@ -18,7 +18,7 @@ import { nativeRuntime, optionsOf } from "./runtime.mjs";
 export { CheckError, InputError } from "@bst/core";
 
 /**
- * Check the files that are about to be loaded, and give the bundle. Keep it: a session is loaded at its first call.
+ * Check the files that are needed, and return the bundle. Keep it: a session is loaded at its first call.
  * @param {string} folder
  * @param {{ threads?: number }} [options]  of ONNX Runtime, instead of what the bundle advises
  */

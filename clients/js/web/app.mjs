@@ -1,5 +1,5 @@
 // @ts-check
-/** The page from the first byte to the model, or to what went wrong on the way. */
+/** The loading of the page: from the first byte to the model, or to an error message. */
 
 import { loadModel } from "./model.mjs";
 import { keepForOffline } from "./offline.mjs";
@@ -39,11 +39,11 @@ function showProgress(done, total) {
 
 /** @param {unknown} error */
 function showTrouble(error) {
-  const { title, told, remedy } = troubleOf(error);
+  const { title, lines, remedy } = troubleOf(error);
   const section = byId("trouble");
   const [heading, list, paragraph, button] = /** @type {HTMLElement[]} */ ([...section.children]);
   heading.textContent = title;
-  list.replaceChildren(...told.map((line) => element("li", {}, ...withHashes(line))));
+  list.replaceChildren(...lines.map((line) => element("li", {}, ...withHashes(line))));
   paragraph.textContent = remedy;
   button.onclick = start;
   section.hidden = false;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Items and their names, searched by what a person types. */
+/** Items and their names, searched by typed text. */
 
 /** @import { Vocabulary } from "@bst/core" */
 

@@ -1,13 +1,13 @@
 // @ts-check
-/** A bundle beside this page, fetched and hashed here. What its manifest does not list cannot be seen over HTTP. */
+/** A bundle beside this page, fetched and hashed here. Files outside its manifest cannot be seen over HTTP. */
 
 /** No answer at all: the server is gone, or this device is offline. */
 export class NoAnswer extends Error {}
 
 /**
  * @typedef {object} Options
- * @property {(bytes: number) => void} [onBytes]  told as they come
- * @property {(bytes: number) => void} [onLength]  what the server says of the size, before the first byte
+ * @property {(bytes: number) => void} [onBytes]  called as they come
+ * @property {(bytes: number) => void} [onLength]  called with the size that the server states, before the first byte
  * @property {RequestCache} [cache]  by default a stored copy counts if the server says that it still holds
  */
 
@@ -52,7 +52,7 @@ export function httpSource(base, options) {
   const urlOf = (path) => new URL(path.split("/").map(encodeURIComponent).join("/"), base);
   const source = {
     name: "bundle",
-    /** Paths that stay in memory, so that what is used is what was hashed. */
+    /** Paths that stay in memory, so that the bytes in use are those that were hashed. */
     keeps: new Set(["manifest.json"]),
     /** @param {string} path */
     read: async (path) => {

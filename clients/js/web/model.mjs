@@ -1,5 +1,5 @@
 // @ts-check
-/** The model in this browser: fetched and hashed once, then asked without any request. */
+/** The model in this browser: fetched and hashed once, then called without any request. */
 
 import {
   Bundle,
@@ -21,10 +21,10 @@ import { Unsupported, WASM, requireBrowser, startRuntime, wasmRuntime } from "./
 /** @import { Ort } from "./runtime.mjs" */
 
 const BUNDLE = new URL("bundle/", import.meta.url);
-const ASKED = ["top_k", "score_candidates"]; // the first recommends; without the second, nothing is scored on request
+const ASKED = ["top_k", "score_candidates"]; // the first recommends; without the second, the page scores no chosen items
 
 /**
- * Fetch and check what is needed to recommend and to score.
+ * Fetch and check the files that are needed to recommend and to score.
  * @param {(done: number, total: number) => void} onProgress  bytes
  * @returns {Promise<Model>}
  */
@@ -35,11 +35,11 @@ export async function loadModel(onProgress) {
   const source = httpSource(BUNDLE, { onBytes });
   const manifest = await readManifest(source);
   const record = formatOf(manifest, "onnx");
-  const asked = ASKED.filter((name) => name in record.entries);
-  if (!asked.includes("top_k")) {
+  const names = ASKED.filter((name) => name in record.entries);
+  if (!names.includes("top_k")) {
     throw new Unsupported("The bundle holds no top_k, which recommends.", "Export it with top_k in --signatures.");
   }
-  const paths = [VOCABULARY, ...filesOf(manifest, record, asked)];
+  const paths = [VOCABULARY, ...filesOf(manifest, record, names)];
   for (const path of [...paths, goldenOf(record, "top_k")]) source.keeps.add(path);
   total = manifest.files.reduce((sum, { path, bytes }) => sum + (paths.includes(path) ? bytes : 0), done);
   const fetched = fetchBytes(WASM, { onBytes, onLength: (length) => (total += length) });
@@ -49,7 +49,7 @@ export async function loadModel(onProgress) {
   checkRuntime({ source, manifest, runtime });
   const vocabularies = await readVocabularies(source);
   const bundle = new Bundle({ source, manifest, runtime, vocabularies });
-  for (const name of asked) await bundle.session(name);
+  for (const name of names) await bundle.session(name);
   return new Model(ort, bundle, vocabularies, source.files().set(WASM, wasm));
 }
 
@@ -58,7 +58,7 @@ export class Model {
    * @param {Ort} ort
    * @param {Bundle} bundle
    * @param {Vocabularies} vocabularies
-   * @param {Map<URL, Uint8Array<ArrayBuffer> | null>} files  what a reload without a server needs, verified
+   * @param {Map<URL, Uint8Array<ArrayBuffer> | null>} files  for a reload without a server, verified
    */
   constructor(ort, bundle, vocabularies, files) {
     this.ort = ort;
@@ -78,7 +78,7 @@ export class Model {
     return "score_candidates" in formatOf(this.bundle.manifest, "onnx").entries;
   }
 
-  /** The most items that may be asked for; null where the bundle fixes how many it gives. */
+  /** The largest k; null where the bundle has a fixed k. */
   get maxK() {
     return this.bundle.signature("top_k").max_k;
   }
@@ -102,7 +102,7 @@ export class Model {
    * @param {(step: string) => Promise<void>} tell
    */
   async verify(tell) {
-    const source = httpSource(BUNDLE, { cache: "no-store" }); // from the server, whatever this browser has kept
+    const source = httpSource(BUNDLE, { cache: "no-store" }); // from the server, not from this browser's cache
     const manifest = await readManifest(source);
     const record = formatOf(manifest, "onnx");
     const golden = Object.keys(record.entries).map((name) => goldenOf(record, name));

@@ -1,5 +1,5 @@
 // @ts-check
-/** After a first visit the page works without a server: what was loaded and verified is kept by the browser. */
+/** The page without a server, after a first visit: the browser keeps the files that were loaded and verified. */
 
 const CACHE = "bst"; // the name that sw.mjs looks into
 

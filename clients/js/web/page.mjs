@@ -1,5 +1,5 @@
 // @ts-check
-/** The page once the model is there: what a person picks is asked of the model, and the answer drawn. */
+/** The page once the model is loaded: it calls the model with the chosen items and draws the answer. */
 
 import { idOf, messageOf } from "@bst/core";
 import { Catalogue } from "./catalogue.mjs";
@@ -31,13 +31,13 @@ export class Page {
     this.turn = 0;
   }
 
-  /** Draw for the first time, and from then on whatever a person changes. */
+  /** Draw for the first time, and again after each change. */
   async show() {
     byId("facts").textContent = factsOf(this.model);
     byId("score").hidden = !this.model.scores;
     this.listen();
     this.addContext();
-    await this.model.recommend(this.user); // the first call of a session is slow, and nobody's
+    await this.model.recommend(this.user); // the first call of a session is slow, so its answer is not drawn
     await this.update();
   }
 
@@ -99,14 +99,14 @@ export class Page {
   }
 
   /**
-   * Items of that name; whatever can be an id may be picked, known or not.
+   * Find items of that name; any text that can be an id may be picked, known or not.
    * @param {string} text
    */
   search(text) {
-    const found = this.catalogue.search(text, SHOWN_OPTIONS);
+    const matches = this.catalogue.search(text, SHOWN_OPTIONS);
     const typed = this.typedId(text);
-    if (!typed) return found;
-    const others = found.filter(({ id }) => id !== typed.id);
+    if (!typed) return matches;
+    const others = matches.filter(({ id }) => id !== typed.id);
     return typed.known ? [typed, ...others] : [...others, typed];
   }
 
@@ -119,17 +119,17 @@ export class Page {
     }
   }
 
-  /** Ask and draw; an answer that a newer question has overtaken is not drawn. */
+  /** Call the model and draw; an answer that a newer call has overtaken is not drawn. */
   async update() {
     const turn = (this.turn += 1);
     const { user, candidates } = this;
     try {
       const { ids, scores, ms } = await this.model.recommend(user);
-      const asked = candidates.length ? await this.model.score({ ...user, candidates }) : [];
+      const chosenScores = candidates.length ? await this.model.score({ ...user, candidates }) : [];
       this.times.push(ms);
       if (turn !== this.turn) return;
       const best = ids.map((id, place) => ({ item: this.catalogue.item(id), score: scores[place] }));
-      const scored = candidates.map((id, place) => ({ item: this.catalogue.item(id), score: asked[place] }));
+      const scored = candidates.map((id, place) => ({ item: this.catalogue.item(id), score: chosenScores[place] }));
       this.draw(
         best,
         scored.sort((one, other) => other.score - one.score || 0),

@@ -10,7 +10,7 @@ import { filesOf, formatOf } from "@bst/core";
 const FOLDER = new URL("ort/", import.meta.url);
 export const WASM = new URL("ort-wasm-simd-threaded.wasm", FOLDER);
 
-/** What the page cannot do without is not here. */
+/** A requirement of the page is missing. */
 export class Unsupported extends Error {
   /**
    * @param {string} message

@@ -21,7 +21,7 @@ const TYPES = {
 const HEADERS = { "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff" };
 // The page is alone in its process, and may read the clock to 5 us instead of 100.
 const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-const fail = (/** @type {string} */ told) => (console.error(`error: ${told}`), process.exit(2));
+const fail = (/** @type {string} */ message) => (console.error(`error: ${message}`), process.exit(2));
 const real = (/** @type {string} */ path, /** @type {string} */ remedy) =>
   promises.realpath(path).catch(() => fail(`${path} is not there; ${remedy}`));
 const options = /** @type {const} */ ({
@@ -36,8 +36,8 @@ const packageOf = async (/** @type {string} */ name) => {
     return fail(`${name} is not installed; run \`npm ci --ignore-scripts\` in the folder of the packages`);
   }
 };
-const given = async () => parseArgs({ options, allowPositionals: true });
-const { values, positionals } = await given().catch((error) => fail(`${error.message}; ${USAGE}`));
+const parsed = async () => parseArgs({ options, allowPositionals: true });
+const { values, positionals } = await parsed().catch((error) => fail(`${error.message}; ${USAGE}`));
 const { host } = values;
 const port = /^\d+$/.test(values.port) ? Number(values.port) : NaN;
 if (positionals.length !== 1 || !(port < 65536)) fail(`give one bundle, and a port if 8000 will not do: ${USAGE}`);
@@ -49,7 +49,7 @@ const folders = new Map([
   ["ort", await packageOf("onnxruntime-web")],
 ]);
 
-/** What a path stands for. Links are followed, and what they lead to must lie in the folder that was asked. */
+/** Find the file of a path. Links are followed, and their targets must be in the folder of the path. */
 async function fileOf(/** @type {string} */ path) {
   if (/^\/([\w-]+\.(html|css|mjs))?$/.test(path)) return join(PAGE, path === "/" ? "index.html" : path);
   const [, first, ...rest] = path.split("/");
@@ -59,7 +59,7 @@ async function fileOf(/** @type {string} */ path) {
   return isOurs && found;
 }
 
-/** Whether what a link out of the bundle leads to is what the manifest states: nothing else of this machine is sent. */
+/** Return whether the target of a link out of the bundle is the file of the manifest: no other file is sent. */
 async function isStated(/** @type {string} */ path, /** @type {string} */ found) {
   const { schema_version: version, files } = JSON.parse(await promises.readFile(join(bundle, "manifest.json"), "utf8"));
   if (path === "manifest.json") return typeof version === "string" && Array.isArray(files);

@@ -1,4 +1,4 @@
-/** Network first, so that a refreshed bundle is never stale; without a network what the last visit has kept. */
+/** Network first, so that a refreshed bundle is never stale; without a network, the files of the last visit. */
 
 const CACHE = "bst";
 const PAGE = [

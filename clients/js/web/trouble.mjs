@@ -1,5 +1,5 @@
 // @ts-check
-/** What went wrong while loading, in words that say what to do. */
+/** Errors while loading, each with a remedy. */
 
 import { CheckError, InputError } from "@bst/core";
 import { NoAnswer } from "./http.mjs";
@@ -9,7 +9,7 @@ const RESTORE = "export again or restore the files";
 
 /**
  * @param {unknown} error
- * @returns {{ title: string, told: string[], remedy: string }}
+ * @returns {{ title: string, lines: string[], remedy: string }}
  */
 export function troubleOf(error) {
   if (error instanceof Error && error.cause instanceof NoAnswer) return troubleOf(error.cause);
@@ -17,7 +17,7 @@ export function troubleOf(error) {
   if (error instanceof CheckError) {
     return {
       title: "A file is not what was exported",
-      told: message
+      lines: message
         .replace(/^bundle: /, "")
         .split("; ")
         .filter((line) => line !== RESTORE), // one line a file
@@ -27,7 +27,7 @@ export function troubleOf(error) {
   if (error instanceof InputError && message.includes("schema_version")) {
     return {
       title: "This bundle is of another version",
-      told: [message],
+      lines: [message],
       remedy:
         "Export it again with the version that this page came with, or take the page of the version that wrote it.",
     };
@@ -35,22 +35,22 @@ export function troubleOf(error) {
   if (error instanceof InputError) {
     return {
       title: "There is no bundle here",
-      told: [message],
+      lines: [message],
       remedy: "Start the server with a bundle (node serve.mjs BUNDLE), or put one beside this page as bundle/.",
     };
   }
   if (error instanceof NoAnswer) {
     return {
       title: "The server does not answer",
-      told: [message],
+      lines: [message],
       remedy: "Start it again, or go online, and try again.",
     };
   }
   if (error instanceof Unsupported)
-    return { title: "The model cannot run here", told: [message], remedy: error.remedy };
+    return { title: "The model cannot run here", lines: [message], remedy: error.remedy };
   return {
     title: "The model does not start",
-    told: [message],
+    lines: [message],
     remedy: "Reload the page; if that does not help, take a current browser.",
   };
 }

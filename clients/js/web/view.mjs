@@ -1,5 +1,5 @@
 // @ts-check
-/** What the page draws: plain functions from values to elements. */
+/** The drawing of the page: plain functions from values to elements. */
 
 /** @import { Report, Vocabulary } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */
@@ -10,12 +10,12 @@
  * @param {(Node | string)[]} children
  */
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== false && value !== "") made.setAttribute(name, value === true ? "" : value);
+    if (value !== false && value !== "") node.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
 /** @param {string} id */
@@ -24,7 +24,7 @@ export function byId(id) {
 }
 
 /**
- * Bring a list to `items`, one element each, without replacing those that are there: focus and transitions live on.
+ * Fill a list with `items`, one element each, and reuse its elements, so that focus and transitions are kept.
  * @template T
  * @param {HTMLElement} list
  * @param {T[]} items
@@ -52,17 +52,17 @@ export function fromTemplate(name) {
  * @param {{ item: Item, score: number, share: number, action: string }} values  the share of a bar is 0 to 1
  */
 export function fillRankingRow(row, { item, score, share, action }) {
-  const told = Number.isFinite(score) ? score.toFixed(3) : "no score";
+  const shown = Number.isFinite(score) ? score.toFixed(3) : "no score";
   const parts = {
     name: item.name,
     id: item.known ? (item.name === item.id ? "" : item.id) : "unknown to the model",
-    score: told,
+    score: shown,
   };
   for (const [part, text] of Object.entries(parts)) setText(row.querySelector(`.${part}`), text);
   row.querySelector("data")?.setAttribute("value", String(score));
   const button = /** @type {HTMLElement} */ (row.firstElementChild);
   button.dataset.id = item.id;
-  button.setAttribute("aria-label", `${action} ${item.name}, score ${told}`);
+  button.setAttribute("aria-label", `${action} ${item.name}, score ${shown}`);
   button.style.setProperty("--share", String(Math.min(1, Math.max(0, share)) || 0));
 }
 
@@ -120,7 +120,7 @@ export function countInput(first, most, onChange) {
 
 /** @param {Report} report */
 export function verdictTable({ verdicts }) {
-  const heads = ["signature", "calls", "rows", "max error", "swaps"];
+  const heads = ["signature", "calls", "rows", "max error", "tied swaps"];
   const error = (/** @type {number | null} */ value) => (value === null ? "not replayed" : value.toExponential(1));
   const cells = verdicts.map((one) => [one.signature, one.cases, one.rows, error(one.max_error), one.swaps]);
   const row = (/** @type {string} */ tag, /** @type {(string | number)[]} */ values) =>

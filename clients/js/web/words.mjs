@@ -1,5 +1,5 @@
 // @ts-check
-/** Sentences of the page that depend on what is there. */
+/** Sentences of the page that depend on the bundle and its state. */
 
 /** @import { Manifest } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */
@@ -22,13 +22,13 @@ export function noteOn(history, maxLength) {
  */
 export function basisOf(history, context, { model }) {
   const known = history.filter((one) => one.known).length;
-  const told = Object.values(context).some(Boolean);
-  const nothing = model.context.length ? "with nothing known of the person" : "for somebody new";
-  const alone = told ? "by the context alone" : nothing;
+  const hasContext = Object.values(context).some(Boolean);
+  const nothing = model.context.length ? "without any context" : "for a new user";
+  const alone = hasContext ? "by the context alone" : nothing;
   if (!history.length) return `Nothing is picked yet: this is what the model gives ${alone}. Pick, and it changes.`;
   if (!known) return `The model knows none of the picked ids: this is what it gives ${alone}.`;
   const items = known === 1 ? "1 item" : `${known} items`;
-  return `After ${items}${told ? " and the context" : ""}. Pick one to go on from there.`;
+  return `After ${items}${hasContext ? " and the context" : ""}. Pick one to go on from there.`;
 }
 
 /** @param {number[]} times  ms, oldest first */

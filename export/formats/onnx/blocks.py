@@ -1,4 +1,4 @@
-"""The blocks of the model inside an ONNX file: marked when it is written, given as outputs when it is looked into."""
+"""The blocks of the model inside an ONNX file: marked when it is written, read as outputs when it is inspected."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PREFIX = "blocks/"
 
 
 def blocks_of_onnx(path: Path, inputs: Mapping[str, Array]) -> Blocks:
-    """Run an ONNX file that `mark_blocks` has seen, with its blocks as outputs."""
+    """Run an ONNX file that was written with `mark_blocks`, with its blocks as outputs."""
     graph = onnx.load(str(path), load_external_data=False).graph
     marked = [name for node in graph.node for name in node.output if name.startswith(PREFIX)]
-    found = values_of_onnx(path, inputs, marked)
-    return {name.removeprefix(PREFIX): value for name, value in found.items()}
+    values = values_of_onnx(path, inputs, marked)
+    return {name.removeprefix(PREFIX): value for name, value in values.items()}
 
 
 def values_of_onnx(path: Path, inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
@@ -36,7 +36,7 @@ def values_of_onnx(path: Path, inputs: Mapping[str, Array], names: Sequence[str]
 
 
 def mark_blocks(graph: ir.Graph) -> None:
-    """Give the values that the blocks hand on their names. `graph` is as torch exports it, with the scopes of nodes."""
+    """Name the values that the blocks hand on. `graph` is as torch exports it, with the scopes of nodes."""
     scopes = [(node, _scopes_of(node)) for node in graph]
     for name, value in boundaries(scopes, lambda node: node.outputs[0], lambda node: node.inputs[0]):
         value.name = PREFIX + name

@@ -1,4 +1,4 @@
-"""Checks of an ONNX file: whether it is valid, says of itself what a signature states, and where its weights lie."""
+"""Checks of an ONNX file: its validity, its inputs and outputs against the signature, and the place of its weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DTYPES: Mapping[int, Dtype] = {
 
 
 def check_onnx(path: Path, signature: Signature) -> None:
-    """Ask the file itself whether it is valid and has the inputs, outputs and axes that `signature` states.
+    """Check that the file is valid and has the inputs, outputs and axes that `signature` states.
 
     Raises:
         CheckError: it is not, or has not; the message names the first difference.
@@ -32,12 +32,12 @@ def check_onnx(path: Path, signature: Signature) -> None:
         _take_as_inputs(model.graph)
         onnx.checker.check_model(model, full_check=True)
         inputs, outputs = ([_spec_of(value) for value in values] for values in (graph.input, graph.output))
-    except Exception as error:  # those of onnx, of protobuf and of what reads the types have no other common base
+    except Exception as error:  # errors of onnx, protobuf and the type reader have no other common base
         raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
-    for kind, found, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
-        if found != list(specs):
+    for kind, actual, specs in (("input", inputs, signature.inputs), ("output", outputs, signature.outputs)):
+        if actual != list(specs):
             raise CheckError(
-                f"{path}: the {kind}s are {_listed(found)}, not {_listed(specs)}; an axis was specialised at export"
+                f"{path}: the {kind}s are {_listed(actual)}, not {_listed(specs)}; an axis was specialised at export"
             )
 
 
@@ -45,12 +45,12 @@ def weights_of(path: Path) -> list[str]:
     """List the files of weights that an ONNX file names, relative to its folder.
 
     Raises:
-        CheckError: it is none.
+        CheckError: it is no ONNX file.
     """
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
         return sorted({ExternalDataInfo(tensor).location for _, tensor in _outside(graph)})
-    except Exception as error:  # those of protobuf have no base that says so
+    except Exception as error:  # errors of protobuf have no common base
         raise CheckError(f"{path} is not a valid ONNX model: {error}") from None
 
 
@@ -62,15 +62,16 @@ def _require_inside(graph: onnx.GraphProto) -> None:
 
 
 def _take_as_inputs(graph: onnx.GraphProto) -> None:
-    """Make inputs of the weights that lie in other files: the checker of onnx refuses those files where they are links,
-    or have a second name, as in a cache of downloads."""
+    """Turn weights in other files into inputs: the checker of onnx refuses those files where they are links, or have
+    a second name, as in a cache of downloads.
+    """
     for holder, tensor in list(_outside(graph)):
         graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         holder.initializer.remove(tensor)
 
 
 def _outside(graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, onnx.TensorProto]]:
-    """Give each tensor whose content lies in another file, with the graph that holds it."""
+    """Yield each tensor whose content is in another file, with the graph that holds it."""
     for part in _graphs(graph):
         yield from ((part, tensor) for tensor in part.initializer if uses_external_data(tensor))
 

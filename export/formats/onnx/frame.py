@@ -51,12 +51,12 @@ def put_frame(
 
 
 class _Frame:
-    """A graph with its inner inputs, and the nodes that go in front of it."""
+    """A graph with its inner inputs, and the nodes to be put before it."""
 
     def __init__(self, graph: ir.Graph, vocabularies: Vocabularies) -> None:
         self.graph, self.vocabularies = graph, vocabularies
         self.nodes = Nodes(graph, "bst")
-        self.ready: dict[str, ir.Value] = {}  # what the inner inputs take, by their names
+        self.ready: dict[str, ir.Value] = {}  # the values for the inner inputs, by their names
         for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
             value.name = f"model/{value.name}"
         mark_blocks(graph)
@@ -73,13 +73,15 @@ class _Frame:
             joined = self.nodes.add("Concat", history, candidates, axis=1)
             encoded = self._encode(joined, self.vocabularies.items)
             items = self.nodes.add("Slice", encoded, self.nodes.constant("start", [0]), length, self.axis)
-            wanted = self.nodes.add("Slice", encoded, length, self.end, self.axis)
-            items.shape, wanted.shape = history.shape, candidates.shape
-            items.type = wanted.type = ir.TensorType(ir.DataType.INT64)
-            self.ready.update(items=items, candidates=wanted)
+            candidate_indices = self.nodes.add("Slice", encoded, length, self.end, self.axis)
+            items.shape, candidate_indices.shape = history.shape, candidates.shape
+            items.type = candidate_indices.type = ir.TensorType(ir.DataType.INT64)
+            self.ready.update(items=items, candidates=candidate_indices)
         if signature.context:
-            found = (self._encode(outer[spec.name], self.vocabularies.context[spec.name]) for spec in signature.context)
-            columns = [self.nodes.add("Unsqueeze", indices, self.axis) for indices in found]
+            encoded_context = (
+                self._encode(outer[spec.name], self.vocabularies.context[spec.name]) for spec in signature.context
+            )
+            columns = [self.nodes.add("Unsqueeze", indices, self.axis) for indices in encoded_context]
             self.ready["context"] = self.nodes.add("Concat", *columns, axis=1)
 
     def feed(self, max_length: int, *, trimmed: bool) -> None:
@@ -99,17 +101,17 @@ class _Frame:
         self.graph.insert_before(self.graph[0], self.nodes.take())
 
     def _first_real(self, items: ir.Value) -> ir.Value:
-        """The first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
+        """Return the first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
         padding = self.nodes.constant("padding", [0])
         real = self.nodes.add("Cast", self.nodes.add("Greater", items, padding), to=ir.DataType.FLOAT)
         # A sum, where the largest would do: symbolic shape inference of ONNX Runtime knows no ReduceMax.
         rows = self.nodes.add("ReduceSum", real, self.nodes.constant("axis_0", [0]), keepdims=0)
         some = self.nodes.add("Greater", rows, self.nodes.constant("no_rows", np.zeros(1, dtype=np.float32)))
-        # The first of the largest: that is ArgMax's promise for equal values.
+        # ArgMax returns the first of equal values.
         return self.nodes.add("ArgMax", self.nodes.add("Cast", some, to=ir.DataType.FLOAT), axis=0, keepdims=1)
 
     def replace_outputs(self, signature: Signature, k: ir.Value | None, top_k: TopK) -> None:
-        """Give the outputs of the signature: raw ids for indices, and the first k of them."""
+        """Write the outputs of the signature: raw ids for indices, and the first k of them."""
         count = None
         if k is not None:
             least, most = self.nodes.constant("k_least", [1]), self.nodes.constant("k_most", [top_k.limit])
@@ -120,7 +122,7 @@ class _Frame:
             if count is not None:
                 value = self.nodes.add("Slice", value, self.nodes.constant("start", [0]), count, self.axis)
             if spec.name == "item_ids":
-                # Row 0 stands for padding, so that an index is a row.
+                # Row 0 is padding, so that an index is a row.
                 table = self.nodes.constant("item_ids_by_index", self._raw_table())
                 value = self.nodes.add("Gather", table, value, axis=0)
             outer = _value(spec)

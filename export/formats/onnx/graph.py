@@ -1,6 +1,6 @@
 """ONNX: each signature as a graph of plain operators, all graphs over one file of weights.
 
-torch gives the index-level graph; what torch cannot say is put around it by `export.formats.onnx.frame`.
+torch exports the index-level graph; `export.formats.onnx.frame` adds what torch cannot export.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from export.shortlist.choice import Shortlist
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
 IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
-TOP_K, ENCODE_USER = "top_k", "encode_user"  # what a shortlist finds, and what it begins with
+TOP_K, ENCODE_USER = "top_k", "encode_user"  # the signature with a shortlist, and the one it begins with
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
-INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference wants to see
+INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference reads
 
 
 def save_onnx(
@@ -51,7 +51,7 @@ def save_onnx(
 
     Args:
         metadata: goes into `metadata_props` of every file, with `bst.signature.NAME` beside it.
-        shortlist: how `top_k` looks for its items; without it, it scores all of them.
+        shortlist: the compact copies for `top_k`; without it, `top_k` scores all items.
         single_file: each graph holds its weights itself, and there is no `weights.bin`.
 
     Returns:
@@ -60,7 +60,7 @@ def save_onnx(
     Raises:
         CheckError: a file is not a valid model, or an axis came out static or under another name.
     """
-    starts = {one.name: ENCODE_USER if shortlist and one.name == TOP_K else one.name for one in signatures}
+    starts = {spec.name: ENCODE_USER if shortlist and spec.name == TOP_K else spec.name for spec in signatures}
     kinds = [SIGNATURES.find(name) for name in dict.fromkeys(starts.values())]
     whole = _export_whole(scorer, kinds, signatures[0].ids, opset)
     models = {}
@@ -76,7 +76,7 @@ def save_onnx(
         models[signature.name] = model
     output_layer = None if single_file else _place_weights(folder, models, scorer)
     for value in whole.graph.initializers.values():
-        value.const_value = None  # the exporter's rewrite rules keep the last graph that they saw, and so the weights
+        value.const_value = None  # the exporter's rewrite rules keep their last graph in memory, and so the weights
     for signature in signatures:
         path = folder / f"{signature.name}.onnx"
         ir.save(models[signature.name], path)
@@ -92,7 +92,9 @@ def _place_weights(folder: Path, models: Mapping[str, ir.Model], scorer: Scorer)
 
 
 class _Whole(nn.Module):
-    """All signatures at once, of index-level inputs: what torch exports in one go. Each takes its part of the graph."""
+    """All signatures at once, of index-level inputs, exported by torch in one go. Each signature takes its part of
+    the graph.
+    """
 
     def __init__(self, scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids) -> None:
         super().__init__()
@@ -118,10 +120,10 @@ class _Whole(nn.Module):
         vectors = scorer.encode(items, context)
         outputs: list[Tensor] = []
         for kind in self.kinds:
-            given = [vectors, *([candidates] if kind.takes_candidates else [])]
-            given += [items if seen is None else seen] if kind.picks else []
-            found = getattr(scorer, kind.name)(*given)
-            outputs += found if kind.picks else (found,)
+            arguments = [vectors, *([candidates] if kind.takes_candidates else [])]
+            arguments += [items if seen is None else seen] if kind.picks else []
+            answer = getattr(scorer, kind.name)(*arguments)
+            outputs += answer if kind.picks else (answer,)
         return tuple(outputs)
 
 
@@ -162,7 +164,9 @@ def _export_whole(scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids, opse
 def _part_of(whole: ir.Model, signature: str) -> ir.Model:
     """Copy what the outputs of one signature need; weights are shared with `whole`."""
     part = whole.clone()
-    part.graph.outputs[:] = [one for one in part.graph.outputs if str(one.name).startswith(f"inner/{signature}/")]
+    part.graph.outputs[:] = [
+        output for output in part.graph.outputs if str(output.name).startswith(f"inner/{signature}/")
+    ]
     RemoveUnusedNodesPass()(part)
     part.graph.inputs[:] = [value for value in part.graph.inputs if value.uses()]
     return part
@@ -191,7 +195,7 @@ class _Weights:
         (folder / WEIGHTS_FILE).touch()
 
     def take_from(self, model: ir.Model) -> None:
-        """Move every large initializer of `model` into the file, and make the model point there."""
+        """Move every large initializer of `model` into the file, and replace it by a reference to there."""
         graphs = [model.graph, *model.graph.subgraphs()]
         for value in (value for graph in graphs for value in graph.initializers.values()):
             tensor = value.const_value
@@ -208,7 +212,7 @@ class _Weights:
             )
 
     def place_output_layer(self, scorer: Scorer) -> OutputLayer:
-        """Say where the output layer lies; what no graph holds as it is (a bias of zeros) is written as well."""
+        """Return the place of the output layer; a part that no graph holds (a bias of zeros) is written as well."""
         parts = [part.detach().numpy() for part in scorer.model.output_layer_parameters()]
         weights, biases = (
             TensorPlace(path=f"onnx/{WEIGHTS_FILE}", offset=self._place(part), shape=part.shape) for part in parts

@@ -1,4 +1,4 @@
-"""Writes nodes of an ONNX graph one after another, each with a name that says who wrote it."""
+"""A writer of ONNX nodes, one after another, each with a name that shows where it comes from."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import ArrayLike
 
 
 class Nodes:
-    """Nodes yet to be put into `graph`, in order. Constants go to `graph` at once, as initializers, each once."""
+    """New nodes to be put into `graph`, in order. Constants go to `graph` at once, as initializers, each once."""
 
     def __init__(self, graph: ir.Graph, prefix: str) -> None:
         self.graph, self.prefix = graph, prefix
         self.written: list[ir.Node] = []
-        self.own: list[ir.Value] = []  # constants of the branch that is being written
+        self.own: list[ir.Value] = []  # constants of the current branch
         self.count = 0
 
     def add(self, op: str, *inputs: ir.Value, domain: str = "", **attributes: Any) -> ir.Value:
-        """Write a node with one output, and give that."""
+        """Write a node with one output, and return the output."""
         return self.add_with(op, 1, *inputs, domain=domain, **attributes)[0]
 
     def add_with(self, op: str, outputs: int, *inputs: ir.Value, domain: str = "", **attributes: Any) -> list[ir.Value]:
-        """Write a node with several outputs, and give those."""
+        """Write a node with several outputs, and return them."""
         node = ir.node(op, inputs, attributes, domain=domain, num_outputs=outputs)
         self.count += 1
         node.name = f"{self.prefix}/{op}_{self.count}"
@@ -34,14 +34,14 @@ class Nodes:
         return list(node.outputs)
 
     def constant(self, name: str, values: ArrayLike | ir.TensorProtocol, *, own: bool = False) -> ir.Value:
-        """A constant by name; the first one of a name stays.
+        """Return a constant by name; the first one of a name stays.
 
         Args:
-            own: it belongs to the branch that is being written, not to the whole graph.
+            own: register it in the current branch, not in the whole graph.
         """
         name = f"{self.prefix}/{name}"
-        if known := self.graph.initializers.get(name):
-            return known
+        if present := self.graph.initializers.get(name):
+            return present
         tensor = values if isinstance(values, ir.TensorProtocol) else ir.tensor(np.asarray(values))
         value = ir.Value(name=name, const_value=tensor, type=ir.TensorType(tensor.dtype))
         value.shape = ir.Shape(tensor.numpy().shape)
@@ -54,7 +54,7 @@ class Nodes:
     def choose(
         self, condition: ir.Value, then: Callable[[], list[ir.Value]], otherwise: Callable[[], list[ir.Value]]
     ) -> list[ir.Value]:
-        """Write an If: of the two, only the one that `condition`, a bool, tells is computed.
+        """Write an If: of the two branches, only the one that the bool `condition` selects is computed.
 
         What each of them writes goes into a branch; it may use everything written before.
         """
@@ -62,7 +62,7 @@ class Nodes:
         for name, branch in (("then_branch", then), ("else_branch", otherwise)):
             outside = self.written, self.own
             self.written, self.own = [], []
-            # A branch must give values of its own, which what it hands on from outside is not.
+            # A branch must return values of its own, not values from outside.
             outputs = [self.add("Identity", value) for value in branch()]
             whole_name = f"{self.prefix}/{name}_{self.count}"
             graphs[name] = ir.Graph([], outputs, nodes=self.written, initializers=self.own, name=whole_name)
@@ -70,17 +70,17 @@ class Nodes:
         return self.add_with("If", len(outputs), condition, **graphs)
 
     def repeat(self, count: ir.Value, body: Callable[[ir.Value], list[ir.Value]], *, outputs: int) -> list[ir.Value]:
-        """Write a Loop that computes `body` of 0, 1, ... `count` - 1, and stacks what it gives, in that order."""
+        """Write a Loop that computes `body` of 0, 1, ... `count` - 1, and stacks the results in that order."""
         number = ir.Value(name=f"{self.prefix}/number", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
         going = ir.Value(name=f"{self.prefix}/going", type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
         outside, self.written = self.written, []
-        found = [self.add("Identity", value) for value in (going, *body(number))]
-        graph = ir.Graph([number, going], found, nodes=self.written, name=f"{self.prefix}/body_{self.count}")
+        results = [self.add("Identity", value) for value in (going, *body(number))]
+        graph = ir.Graph([number, going], results, nodes=self.written, name=f"{self.prefix}/body_{self.count}")
         self.written = outside
         always = self.constant("always", np.array(True))
         return self.add_with("Loop", outputs, count, always, body=graph)
 
     def take(self) -> list[ir.Node]:
-        """Give what was written since, to be put into the graph."""
+        """Return the nodes written since the last call, to be put into the graph."""
         written, self.written = self.written, []
         return written

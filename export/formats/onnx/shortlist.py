@@ -1,11 +1,10 @@
-"""`top_k` as a graph that reads a compact copy of the output layer, and of the layer itself only the rows that matter.
+"""`top_k` as a graph that reads a compact copy of the output layer, and only the needed rows of the layer itself.
 
-Bounds of all scores (`export.shortlist.bounds`) give a shortlist; its rows are scored exactly, and the k-th best of
-them tells whether any other item could be among the k best. Where one could, all that could are scored as well; where
-those are half the catalogue, all are. What comes out is always the k best of the exact scores, and what it costs
-depends on the user. Operators are standard ones, which ONNX Runtime fuses by itself: DequantizeLinear of blocks and
-MatMul to MatMulNBits, fastest for one row, and MatMulInteger with what is around it to MatMulIntegerToFloat, fastest
-for many.
+Bounds of all scores (`export.shortlist.bounds`) give a shortlist; its rows are scored exactly. Other items whose bound
+reaches the k-th best of these scores are scored as well; if they are half the catalogue, all items are. The result is
+always the k best of the exact scores; the cost depends on the user. The operators are standard ones, which ONNX Runtime
+fuses by itself: DequantizeLinear of blocks and MatMul to MatMulNBits, fastest for one row, and MatMulInteger with the
+operators around it to MatMulIntegerToFloat, fastest for many.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ from export.shortlist.bounds import TINY, USER_LEVELS, Scan
 from export.shortlist.choice import Shortlist
 
 BLOCKS_OPSET = 21  # DequantizeLinear of blocks
-TILE = 64  # neighbouring items of whose bounds the highest is looked at first
-NO_ITEM = -3e38  # bound of what fills up the last tile: below all others, and finite, so that it stays so with slack
+TILE = 64  # neighbouring items whose highest bound is compared first
+NO_ITEM = (
+    -3e38
+)  # bound of the padding of the last tile: below all others, and finite, so that it stays below with slack
 
 
 def put_shortlist(
@@ -50,7 +51,7 @@ def put_shortlist(
 
 
 class _TopK:
-    """Writes the nodes. Shape letters: B batch, F rows whose shortlist was not enough, V items, U user width."""
+    """The writer of the nodes. Shape letters: B batch, F rows whose shortlist was not enough, V items, U user width."""
 
     def __init__(
         self,
@@ -69,7 +70,9 @@ class _TopK:
         self.zero, self.one = constant("0", [0]), constant("1", [1])
 
     def write(self, vectors: ir.Value, seen: ir.Value | None, *, blocks: bool) -> list[ir.Value]:
-        """From user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B, limit]`."""
+        """Write from user vectors `[B, U]` and seen indices `[B, L]`: indices int64 `[B, limit]`, scores `[B,
+        limit]`.
+        """
         plan = self.plan
         rows = self.nodes.add("Shape", vectors, start=0, end=1)
         is_few = self.nodes.add("LessOrEqual", rows, self.nodes.constant("few_rows", [plan.few_rows]))
@@ -97,10 +100,10 @@ class _TopK:
         else:
             tiled = self._tiles(bounds)
             highest, items = self._highest(*tiled, first)
-        items = add("Min", items, constant("last_item", np.int64(self.num_items - 1)))  # of NaN it may be any
+        items = add("Min", items, constant("last_item", np.int64(self.num_items - 1)))  # a row of NaN may give any
         # In the order of the catalogue: of equal scores the lower index comes first, and memory is read forwards.
         items, _ = self.nodes.add_with("TopK", 2, items, constant(f"first_{first}", [first]), largest=0)
-        found, best = self._best(items, self._exact(vectors, items), seen)
+        indices, best = self._best(items, self._exact(vectors, items), seen)
         least = add("Gather", best, constant("last", [self.limit - 1]), axis=1)  # [B, 1]
         rest = add("Gather", highest, constant(f"last_of_{first}", [first - 1]), axis=1)
         # Written so that a NaN anywhere leaves the row open.
@@ -109,21 +112,21 @@ class _TopK:
         return self.nodes.choose(
             add("Cast", any_open, to=ir.DataType.BOOL),
             lambda: self._widened(
-                is_open, *(tiled or self._tiles(bounds)), add("Sub", least, slack), vectors, seen, found, best
+                is_open, *(tiled or self._tiles(bounds)), add("Sub", least, slack), vectors, seen, indices, best
             ),
-            lambda: [found, best],
+            lambda: [indices, best],
         )
 
     def _tiles(self, bounds: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Bounds by tiles `[B, tiles, TILE]`, and the highest of each `[B, tiles]`."""
+        """Return the bounds by tiles `[B, tiles, TILE]`, and the highest of each `[B, tiles]`."""
         tiles = self.nodes.add("Reshape", bounds, self.nodes.constant("tiled", [-1, self.num_tiles, TILE]))
         return tiles, self.nodes.add("ReduceMax", tiles, self.nodes.constant("2", [2]), keepdims=0)
 
     def _highest(self, tiles: ir.Value, tops: ir.Value, first: int) -> tuple[ir.Value, ir.Value]:
-        """The `first` highest bounds with their items, both `[B, first]`."""
+        """Return the `first` highest bounds with their items, both `[B, first]`."""
         add, constant = self.nodes.add, self.nodes.constant
         size = constant(f"first_{first}", [first])
-        # They stand in no more tiles than that, and those are the tiles with the highest tops.
+        # The highest bounds are in the `first` tiles with the highest tops.
         _, picked = self.nodes.add_with("TopK", 2, tops, size)
         some = add("GatherND", tiles, add("Unsqueeze", picked, constant("2", [2])), batch_dims=1)  # [B, first, TILE]
         some = add("Reshape", some, constant(f"flat_{first}", [-1, first * TILE]))
@@ -133,12 +136,12 @@ class _TopK:
         return highest, add("Add", start, add("Mod", places, tile))
 
     def _bounds(self, scan: Scan, name: str, vectors: ir.Value, *, blocks: bool) -> tuple[ir.Value, ir.Value]:
-        """Bounds `[B, V]`, the last tile filled up, and slack `[B, 1]`; see `Scan.bounds`."""
+        """Return the bounds `[B, V]`, the last tile filled up, and slack `[B, 1]`; see `Scan.bounds`."""
         add, constant = self.nodes.add, self.nodes.constant
         # Integers have one step for all rows, blocks one for each.
         axes = [self.one] if blocks else []
-        given, norm = self._user_coordinates(scan, name, vectors, axes)
-        peak = self._peak(given, axes)
+        coordinates, norm = self._user_coordinates(scan, name, vectors, axes)
+        peak = self._peak(coordinates, axes)
         slack = add("Mul", norm, constant(f"{name}/of_norm", np.float32(scan.slack_of_norm)))
         slack = add("Add", slack, add("Mul", peak, constant(f"{name}/of_peak", np.float32(scan.slack_of_peak))))
         slack = add("Add", slack, constant(f"{name}/slack", np.float32(scan.slack)))
@@ -146,15 +149,15 @@ class _TopK:
         table, steps = np.pad(scan.table, ((0, 0), (0, room))), np.pad(scan.steps, (0, room), constant_values=1)
         if blocks:
             steps = np.broadcast_to(steps, (scan.coordinates // scan.block, len(steps)))
-            # ONNX Runtime looks for what it fuses in the branch itself, and without it the file does not load there.
+            # ONNX Runtime fuses only constants of the branch itself, and does not load the file otherwise.
             parts = (("table", table), ("steps", steps))
             own = [constant(f"{name}/blocks/{what}", part, own=True) for what, part in parts]
-            product = add("MatMul", given, add("DequantizeLinear", *own, axis=0, block_size=scan.block))
+            product = add("MatMul", coordinates, add("DequantizeLinear", *own, axis=0, block_size=scan.block))
         else:
             step = add("Div", add("Squeeze", peak), constant("levels", np.float32(USER_LEVELS)))
             step = add("Max", step, constant("tiny", np.float32(TINY)))
             middle = constant("middle", np.uint8(128))
-            rounded = add("QuantizeLinear", given, step, middle)
+            rounded = add("QuantizeLinear", coordinates, step, middle)
             product = add("MatMulInteger", rounded, constant(f"{name}/table", table), middle)
             product = add("Cast", product, to=ir.DataType.FLOAT)
             product = add("Mul", product, add("Mul", step, constant(f"{name}/steps", steps)))
@@ -164,7 +167,7 @@ class _TopK:
     def _user_coordinates(
         self, scan: Scan, name: str, vectors: ir.Value, axes: list[ir.Value]
     ) -> tuple[ir.Value, ir.Value]:
-        """What is multiplied with the table `[B, K]`, see `Scan.user_coordinates`, and the norm of d `[B, 1]`."""
+        """Return the factors of the table `[B, K]`, see `Scan.user_coordinates`, and the norm of d `[B, 1]`."""
         add = self.nodes.add
 
         def constant(what: str, values: object) -> ir.Value:
@@ -172,14 +175,14 @@ class _TopK:
 
         moved = add("Sub", vectors, constant("centre", scan.centre))
         norm = add("ReduceL2", moved, self.one)
-        kept, rests = moved, []
+        projected, rests = moved, []
         if scan.projection is not None:
-            kept = add("MatMul", moved, constant("projection", scan.projection))
+            projected = add("MatMul", moved, constant("projection", scan.projection))
             squares = add("Mul", norm, norm)
-            rest = add("Relu", add("Sub", squares, add("ReduceSumSquare", kept, self.one)))
+            rest = add("Relu", add("Sub", squares, add("ReduceSumSquare", projected, self.one)))
             rest = add("Sqrt", add("Add", rest, add("Mul", squares, constant("lost", scan.lost))))
             rests = [add("Mul", rest, constant("rest_weights", scan.rest_weights))]
-        spread = add("Mul" if scan.spread.ndim == 1 else "MatMul", kept, constant("spread", scan.spread))
+        spread = add("Mul" if scan.spread.ndim == 1 else "MatMul", projected, constant("spread", scan.spread))
         peak = self._peak(add("Concat", spread, *rests, axis=1) if rests else spread, axes)
         errors = add("Add", add("ReduceL2", spread, self.one), add("Mul", peak, constant("peak", scan.peak_weight)))
         errors = add("Mul", errors, constant("error_weights", scan.error_weights))
@@ -190,7 +193,7 @@ class _TopK:
         return self.nodes.add("ReduceMax", self.nodes.add("Abs", values), *axes)
 
     def _exact(self, vectors: ir.Value, items: ir.Value) -> ir.Value:
-        """Scores `[B, n]` of items `[B, n]`."""
+        """Return the scores `[B, n]` of items `[B, n]`."""
         add = self.nodes.add
         if self.first_row:
             items = add("Add", items, self.nodes.constant("first_row", np.int64(self.first_row)))
@@ -199,19 +202,19 @@ class _TopK:
         return add("Add", add("Squeeze", product, two), add("Gather", self.biases, items))
 
     def _best(self, items: ir.Value, scores: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
-        """The best of items `[B, n]` with their scores: indices and scores `[B, limit]`."""
+        """Return the best of items `[B, n]` with their scores: indices and scores `[B, limit]`."""
         add, constant = self.nodes.add, self.nodes.constant
         indices = add("Add", items, constant("index_of_first", np.int64(1)))
         nothing = None if seen is None else constant("nothing", np.float32(-np.inf))
         if seen is not None and nothing is not None:
             same = add("Equal", add("Unsqueeze", indices, constant("2", [2])), add("Unsqueeze", seen, self.one))
-            known = add("ReduceMax", add("Cast", same, to=ir.DataType.INT32), constant("2", [2]), keepdims=0)
-            scores = add("Where", add("Cast", known, to=ir.DataType.BOOL), nothing, scores)
+            is_seen = add("ReduceMax", add("Cast", same, to=ir.DataType.INT32), constant("2", [2]), keepdims=0)
+            scores = add("Where", add("Cast", is_seen, to=ir.DataType.BOOL), nothing, scores)
         best, places = self.nodes.add_with("TopK", 2, scores, self.limit_1)
-        found = add("GatherElements", indices, places, axis=1)
+        chosen = add("GatherElements", indices, places, axis=1)
         if nothing is not None:
-            found = add("Where", add("Equal", best, nothing), constant("none", np.int64(0)), found)
-        return [found, best]
+            chosen = add("Where", add("Equal", best, nothing), constant("none", np.int64(0)), chosen)
+        return [chosen, best]
 
     def _widened(
         self,
@@ -221,10 +224,10 @@ class _TopK:
         least: ir.Value,
         vectors: ir.Value,
         seen: ir.Value | None,
-        found: ir.Value,
+        indices: ir.Value,
         best: ir.Value,
     ) -> list[ir.Value]:
-        """Answer the open rows anew, one by one, from all items whose bounds are not below `least` `[B, 1]`."""
+        """Compute the open rows anew, one by one, from all items whose bounds are not below `least` `[B, 1]`."""
         add = self.nodes.add
         rows = add("Transpose", add("NonZero", add("Squeeze", is_open, self.one)), perm=[1, 0])  # [F, 1]
 
@@ -243,11 +246,13 @@ class _TopK:
             return [add("Squeeze", part, self.zero) for part in answer]
 
         count = add("Squeeze", add("Shape", rows, start=0, end=1), self.zero)
-        new_found, new_best = self.nodes.repeat(count, row_of, outputs=2)
-        return [add("ScatterND", found, rows, new_found), add("ScatterND", best, rows, new_best)]
+        new_indices, new_best = self.nodes.repeat(count, row_of, outputs=2)
+        return [add("ScatterND", indices, rows, new_indices), add("ScatterND", best, rows, new_best)]
 
     def _possible(self, tiles: ir.Value, tops: ir.Value, least: ir.Value) -> ir.Value:
-        """The items `[1, n]` whose bounds are not below `least` `[1, 1]`, in order; those of NaN are among them."""
+        """Return the items `[1, n]` whose bounds are not below `least` `[1, 1]`, in order; those of NaN are among
+        them.
+        """
         add = self.nodes.add
         picked = add("Gather", add("NonZero", add("Not", add("Less", tops, least))), self.one)  # [1, m]
         some = add("Gather", add("Squeeze", tiles, self.zero), add("Squeeze", picked, self.zero))  # [m, TILE]
@@ -257,12 +262,12 @@ class _TopK:
         return add("Add", add("Mul", start, tile), add("Gather", places, self.one))
 
     def _scores(self, vectors: ir.Value) -> ir.Value:
-        """Scores of the whole catalogue `[B, V]`."""
+        """Return the scores of the whole catalogue `[B, V]`."""
         return self._items_of(self.nodes.add("Gemm", vectors, self.weights, self.biases, transB=1))
 
     def _scores_of_one(self, vector: ir.Value) -> ir.Value:
-        """Scores of the whole catalogue `[1, V]` for one user `[1, U]`."""
-        # The weights stand on the left, where no runtime makes a second copy of them in another order.
+        """Return the scores of the whole catalogue `[1, V]` for one user `[1, U]`."""
+        # The weights are on the left, where no runtime makes a second copy of them in another order.
         product = self.nodes.add("MatMul", self.weights, self.nodes.add("Transpose", vector, perm=[1, 0]))
         return self._items_of(self.nodes.add("Add", self.nodes.add("Transpose", product, perm=[1, 0]), self.biases))
 
@@ -273,9 +278,9 @@ class _TopK:
         return self.nodes.add("Slice", scores, start, end, self.one)
 
     def _of_all(self, scores: ir.Value, seen: ir.Value | None) -> list[ir.Value]:
-        """The best by scores of the whole catalogue."""
+        """Return the best by scores of the whole catalogue."""
         size = self.limit_1
-        if seen is not None:  # beyond those that are seen there are enough others
+        if seen is not None:  # so many, because the seen ones are dropped
             size = self.nodes.add("Add", size, self.nodes.add("Shape", seen, start=1, end=2))
             size = self.nodes.add("Min", size, self.nodes.constant("items", [self.num_items]))
         best, items = self.nodes.add_with("TopK", 2, scores, size)

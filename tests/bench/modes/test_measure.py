@@ -303,7 +303,7 @@ def test_the_surface_says_who_is_fastest_in_each_cell(bst_command: Command, bund
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines() if line.strip().startswith("40 ")]
     assert [line[2:5] for line in lines] == [["5", length, "3"] for length in ("1", "6", "12")]
-    assert "Who is fastest where" in (tmp_path / "bench.html").read_text()
+    assert "Fastest backend by case" in (tmp_path / "bench.html").read_text()
 
 
 def test_a_name_twice_is_measured_twice() -> None:

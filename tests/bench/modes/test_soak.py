@@ -149,4 +149,4 @@ def test_a_short_soak_of_onnx_runtime_and_torchscript_finds_nothing_wrong(
         ("torchscript", 8, 0),
     ]
     assert "onnxruntime        8" in out
-    assert "For a long time" in (tmp_path / "soak.html").read_text()
+    assert "Soak: a long time under load" in (tmp_path / "soak.html").read_text()

@@ -50,7 +50,7 @@ CONTRAST = """() => {
 def demo_like(record: BenchRecord) -> str:
     """What the page of a demo has beside a measurement: households, a learning curve, commands."""
     bought = ["Mainstream Wheat/Multigrain Br, 20 OZ, store brand"] * 6
-    household = Household("age 45-54, income 15-24K", bought, [(name, 1.0) for name in bought], bought[0], found=True)
+    household = Household("age 45-54, income 15-24K", bought, [(name, 1.0) for name in bought], bought[0], is_hit=True)
     quality = RankingMetrics(num_users=9, hr={10: 0.1}, ndcg={10: 0.05}, mrr=0.04)
     settled = {"rows_per_s": 9.0, "gradient_norm": 1.0, "gradient_norm_std": 0.1, "clip_norm": None, "best": True}
     reports = [
@@ -91,7 +91,7 @@ def test_the_answer_comes_first_and_is_inside_the_window(opened: Opened, width: 
     shown = opened({"width": width, "height": 900})
     first = shown.locator("table").first
     heads = ["backend", "time of a call, us", "times as fast as eager", "verdict", "right or wrong"]
-    assert first.locator("thead th").all_inner_texts() == [*heads, "share of the limit"]
+    assert first.locator("thead th").all_inner_texts() == [*heads, "share of the roofline"]
     assert first.locator("tr.part").all_inner_texts() == ["batch 1", "batch 1024"]
     assert "1,234,567 (1,134,567-1,334,567)" in first.inner_text()
     assert shown.locator("table, figure").first.evaluate("one => one.tagName") == "TABLE"

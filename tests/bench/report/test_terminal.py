@@ -71,7 +71,7 @@ def test_what_matters_most_stays_longest(told: Told) -> None:
 @pytest.mark.bundle
 def test_columns_that_are_left_out_are_named_with_the_place_where_they_are(told: Told) -> None:
     text = " ".join(" ".join(told(80)).split())
-    assert "left out at 80 columns: +-, p99, to best, floor; they are in --json" in text
+    assert "left out at 80 columns: +-, p99, to best, of roofline; they are in --json" in text
     assert "left out" not in "".join(told(200))
     assert "left out" not in "".join(told(None))
 

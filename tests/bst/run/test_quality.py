@@ -127,9 +127,7 @@ def test_a_run_is_evaluated_at_a_time(bst_command: Command, run_path: Path, tabl
     assert code == 0
     assert "to be predicted: the first event of each user from 400 on" in out
     assert "nothing is left out of the rankings" in out
-    assert err == (
-        "warning: --split-at 400 is not how the run was split: what is predicted here may have been trained on\n"
-    )
+    assert err == ("warning: --split-at 400 is not how the run was split: the targets here may have been trained on\n")
 
 
 def test_values_that_the_run_does_not_know_are_counted_aloud(

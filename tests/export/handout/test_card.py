@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import bst
 from bst import InputError
 from export import open_bundle
 from export.handout import write_card
@@ -68,7 +69,7 @@ def test_the_card_speaks_of_this_model(bundle_path: Path) -> None:
     assert "TorchScript is deprecated" in card
     assert "pt2 is at index level" in card
     assert list(snippets(bundle_path)) == ["Python", "C++ (ONNX Runtime)", "Node", "TorchScript", "torch.export"]
-    assert f"`bst` {version('bst')} on {date_of_tests()} from the run" in card
+    assert f"`bst` {bst.__version__} on {date_of_tests()} from the run" in card
     assert "do not `pip install bst`" in card
     assert "## Licence and data" in card
 

@@ -74,7 +74,7 @@ def test_the_card_says_how_good_it_is_and_what_bytes_are(run: Path, manifest: Ma
     assert quality is not None
     assert f"| this model | {quality.model['hr_10']:.4f} | {quality.model['ndcg_10']:.4f} |" in card
     assert f"| popularity | {quality.popularity['hr_10']:.4f} |" in card
-    assert "asked for 80 of these users with their whole histories: HR@10" in card
+    assert "called for 80 of these users with their whole histories: HR@10" in card
     assert 'Bytes (`b"..."`, numpy\'s `S`) are ids that no model knows' in card
 
 

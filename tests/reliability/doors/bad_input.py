@@ -1,6 +1,6 @@
-"""The tables of docs/explanation/reliability.md: read, and rewritten from what really came back.
+"""The tables of `bad_input.md`: read, and rewritten from what really came back.
 
-    python -m tests.reliability.doors.bad_input    # asks every row and writes the page; `git diff` shows what changed
+    python -m tests.reliability.doors.bad_input    # asks every row and writes the file; `git diff` shows what changed
 
 A row stands below a head that begins with `given`. Its first cell is run as it stands, in a folder where the names of
 the page's first table are files and folders (`tests/reliability/doors/place.py`). The second cell says how that ended,
@@ -20,8 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[3] / "docs" / "explanation" / "reliability.md"
-SECTION = "Bad input"
+PAGE = Path(__file__).with_name("bad_input.md")
 NOT_ONE_LINE = "not one line of error"  # how an answer begins that is none
 LONGEST = 200  # of a message that is written into the page; the rest is `...`
 ESCAPE = re.compile(r"\\(?:n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})")
@@ -83,21 +82,19 @@ class Page:
     def code(self, door: str) -> str:
         """The Python that a door begins with, and that its rows are run after."""
         text = "\n".join(self.lines)
-        return re.findall(rf"### {door}\n.*?```python\n(.*?)```", text, flags=re.DOTALL)[0]
+        return re.findall(rf"## {door}\n.*?```python\n(.*?)```", text, flags=re.DOTALL)[0]
 
     def _tables(self) -> Iterator[tuple[int, tuple[str, str], str, list[str]]]:
-        """Walk the rows of the section: line, headings above, the first cell of the table's head, and the cells."""
-        inside, door, section, head = False, "", "", ""
+        """Walk the rows of all tables: line, headings above, the first cell of the table's head, and the cells."""
+        door, section, head = "", "", ""
         for place, line in enumerate(self.lines):
             if line.startswith("## "):
-                inside = line == f"## {SECTION}"
+                door = section = line[3:]
             elif line.startswith("### "):
-                door = section = line[4:]
-            elif line.startswith("#### "):
-                section = line[5:]
+                section = line[4:]
             if not line.startswith("|"):
                 head = ""
-            elif inside:
+            else:
                 cells = [one.strip().replace(r"\|", "|") for one in CELL_END.split(line)[1:-1]]
                 if head and not set(cells[0]) <= set("-: "):
                     yield place, (door, section), head, cells

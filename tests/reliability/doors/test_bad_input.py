@@ -1,4 +1,4 @@
-"""Every row of docs/explanation/reliability.md is asked, and what comes back is what the page says."""
+"""Every row of `bad_input.md` is asked, and what comes back is what the file says."""
 
 from __future__ import annotations
 

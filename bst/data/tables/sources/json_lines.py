@@ -21,7 +21,7 @@ FLAT = "write an object a line with plain values (pandas: to_json(F, orient='rec
 
 @dataclass(frozen=True)
 class _Objects:
-    """A file of JSON lines, and the keys that are wanted of it; of those in `lists` the values are lists."""
+    """A file of JSON lines, and the keys to read from it; the values of those in `lists` are lists."""
 
     path: Path
     packed: bool
@@ -35,12 +35,12 @@ class _Objects:
         return written.select(pl.col("line").str.json_decode(pl.Struct(types)).struct.unnest())
 
     def holds_any(self) -> bool:
-        """Whether a line has one of the keys."""
+        """Return whether a line has one of the keys."""
         try:
             any_value = pl.any_horizontal(pl.col(key).is_not_null().any() for key in self.keys)
             return bool(self.frame().select(any_value).collect(engine="streaming").item())
         except pl.exceptions.PolarsError:
-            return True  # what is wrong is said when the columns are read
+            return True  # the error is reported when the columns are read
 
     def problem(self) -> str | None:
         """Find the first line that is no JSON object, or of another kind than those before."""
@@ -67,29 +67,29 @@ class _Objects:
 
 
 def open_json_lines(path: Path, head: Head, layout: Layout) -> Source:
-    """Look at JSON lines; the columns are the keys of the first ones, and those that are wanted.
+    """Open JSON lines; the columns are the keys of the first lines, and the needed ones.
 
     Raises:
-        InputError: a line is no JSON object, or a value that is wanted is an object itself.
+        InputError: a line is no JSON object, or a needed value is an object itself.
     """
     written = [line for line in head.lines() if line.strip()]
     rows = [row for line in written if isinstance(row := _parsed(line), dict)]
     if len(rows) < len(written):
         raise InputError(f"{path}: {_Objects(path, head.packed, ()).problem() or 'its first line is too long'}")
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    names, said = stripped(keys)
-    if late := [name for name in layout.wanted if name not in names]:
+    names, remarks = stripped(keys)
+    if late := [name for name in layout.needed if name not in names]:
         late = [name for name in late if _Objects(path, head.packed, (name,)).holds_any()]
         keys, names = [*keys, *late], [*names, *late]
-    wanted = {key: name for key, name in zip(keys, names, strict=True) if name in layout.wanted}
-    for key, name in wanted.items():
+    needed = {key: name for key, name in zip(keys, names, strict=True) if name in layout.needed}
+    for key, name in needed.items():
         if nested := [row[key] for row in rows if isinstance(row.get(key), dict)]:
             raise InputError(f"{path}: column {name!r} holds objects such as {json.dumps(nested[0])[:SHOWN]}; {FLAT}")
         if any(isinstance(inner, list | dict) for row in rows if isinstance(row.get(key), list) for inner in row[key]):
             raise InputError(f"{path}: column {name!r} {PAIRS}")
-    lists = frozenset(key for key in wanted if any(isinstance(row.get(key), list) for row in rows))
-    objects = _Objects(path, head.packed, tuple(wanted), lists)
-    return Source(tuple(names), objects.frame().rename(wanted), remarks=said, problem=objects.problem)
+    lists = frozenset(key for key in needed if any(isinstance(row.get(key), list) for row in rows))
+    objects = _Objects(path, head.packed, tuple(needed), lists)
+    return Source(tuple(names), objects.frame().rename(needed), remarks=remarks, problem=objects.problem)
 
 
 def _parsed(line: str) -> Any:

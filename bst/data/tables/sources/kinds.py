@@ -1,4 +1,4 @@
-"""Kinds of files, told by their first bytes and never by their names: those that are read, and a remedy for others."""
+"""Kinds of files, recognised by their first bytes, never by their names; for kinds that are not read, a remedy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Open = Callable[[Path, Head, Layout], Source]
 
 @dataclass(frozen=True)
 class Kind:
-    """What begins in one way.
+    """A kind of files, recognised by the first bytes.
 
     Attributes:
         name: as in "it is ...".
-        begins: whether a file with these first bytes is one.
-        open: how it is read; None where it is not.
-        remedy: what to do with one that is not read; `{file}` is its path, `{csv}` the same with that ending.
-        through_gzip: whether that may be done with one that is packed by gzip.
+        begins: a test of a file's first bytes.
+        open: opens a file; None for a kind that is not read.
+        remedy: for a kind that is not read; `{file}` is the path, `{csv}` the same with that ending.
+        through_gzip: whether the remedy also works on a file that is packed by gzip.
     """
 
     name: str
@@ -60,7 +60,7 @@ def _holds_excel(content: bytes) -> bool:
 
 
 def _is_wide_text(content: bytes) -> bool:
-    """UTF-16, with a mark or with every other byte 0."""
+    """Return whether it is UTF-16, with a mark or with every other byte 0."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     halves = (content[0:512:2], content[1:512:2])
@@ -79,6 +79,7 @@ def _python(library: str, read: str, write: str) -> str:
 PARQUET = Kind("Parquet", starts(b"PAR1"), open_parquet)
 JSON_LINES = Kind("JSON lines", lambda content: _begins(content, r"\{"), open_json_lines)
 TEXT = Kind("text", lambda content: True, open_text)
+DATAFRAME = Kind("a DataFrame", lambda content: False)  # in memory: no file begins so
 # The first that fits.
 KINDS = (
     PARQUET,
@@ -140,10 +141,10 @@ def kind_of(content: bytes) -> Kind:
 
 
 def open_sources(paths: Sequence[Path], layout: Layout, table: Path) -> tuple[Kind, list[Source]]:
-    """Look at the parts of a table.
+    """Open the parts of a table.
 
     Raises:
-        InputError: they are of different kinds, or of one that is not read; the message has the one thing to do.
+        InputError: they are of different kinds, or of one that is not read; the message has the remedy.
     """
     heads = [read_head(path) for path in paths]
     kinds = {kind_of(head.content): path for path, head in zip(paths, heads, strict=True)}

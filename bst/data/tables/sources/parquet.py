@@ -1,4 +1,4 @@
-"""Parquet as a source, and what its footer says of how many values there are."""
+"""Parquet as a source, and the number of its values as its footer states it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROW_GROUPS, CHUNKS, CHUNK, NAMES, NUM_VALUES = 4, 1, 3, 3, 5
 
 
 def open_parquet(path: Path, head: Head, layout: Layout) -> Source:
-    """Look at a Parquet file.
+    """Open a Parquet file.
 
     Raises:
         InputError: it is packed by gzip as a whole.
@@ -30,16 +30,16 @@ def open_parquet(path: Path, head: Head, layout: Layout) -> Source:
         raise InputError(f"{path} is Parquet packed by gzip; say: gunzip -c {shlex.quote(str(path))} > F.parquet")
     frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
     own = frame.collect_schema().names()
-    names, said = stripped(own)
+    names, remarks = stripped(own)
     if len(set(names)) == len(names):
         frame = frame.rename(dict(zip(own, names, strict=True)))
     else:
-        names, said = own, ()
-    return Source(tuple(names), frame, is_text=False, remarks=said)
+        names, remarks = own, ()
+    return Source(tuple(names), frame, is_text=False, remarks=remarks)
 
 
 def count_values(path: Path, columns: Sequence[str]) -> int:
-    """Count the values of `columns`, each element of a list for itself; 0 where the footer does not say it."""
+    """Count the values of `columns`, each element of a list by itself; 0 where the footer does not state it."""
     with path.open("rb") as stream:
         stream.seek(-8, 2)
         length = int.from_bytes(stream.read(4), "little")

@@ -1,4 +1,4 @@
-"""Quotes of a text whose fields may be quoted: rows that go over several lines, and quotes that nobody can read."""
+"""Quotes in a text whose fields may be quoted: rows that span lines, and quotes that cannot be read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ESCAPED = (
 
 
 def rows_over_lines(path: Path, separator: str, remedy: str) -> list[tuple[int, int]]:
-    """Find the rows that go over several lines, because a quoted field does: number of the first and last line.
+    """Find the rows that span several lines, because a quoted field does: numbers of the first and last line.
 
     Args:
-        remedy: what to do with quotes that stand for nothing.
+        remedy: for quotes that do not quote a field.
 
     Raises:
         InputError: a quote stands inside a field without quotes around, or text after a closing one, or one is open at
@@ -41,23 +41,23 @@ def rows_over_lines(path: Path, separator: str, remedy: str) -> list[tuple[int, 
                 continue
             text = line.decode("utf-8", errors="replace").removeprefix("\ufeff").rstrip("\r\n")
             escaped = escaped or (number if '\\"' in text else 0)
-            said, is_open = _walked(text, separator, inside=opened > 0)
-            if said:
+            problem, is_open = _walked(text, separator, inside=opened > 0)
+            if problem:
                 since = f"the quote of line {opened} ends in line {number}, which" if opened else f"line {number}"
-                said = ESCAPED.format(number=escaped) if escaped else f"{since} {said}; {remedy}"
-                raise InputError(f"{path}: {said}")
+                problem = ESCAPED.format(number=escaped) if escaped else f"{since} {problem}; {remedy}"
+                raise InputError(f"{path}: {problem}")
             if opened and not is_open:
                 spans.append((opened, number))
             opened = (opened or number) if is_open else 0
             escaped = escaped if is_open else 0
     if opened:
-        said = f'line {opened} opens a quote (") that no line closes; close it, or leave it out'
-        raise InputError(f"{path}: {ESCAPED.format(number=escaped) if escaped else said}")
+        problem = f'line {opened} opens a quote (") that no line closes; close it, or leave it out'
+        raise InputError(f"{path}: {ESCAPED.format(number=escaped) if escaped else problem}")
     return spans
 
 
 def _unusual(path: Path, separator: str) -> set[int]:
-    """Give the numbers of the lines whose quotes do not stand around whole fields, or two by two within one."""
+    """Return the numbers of the lines whose quotes do not stand around whole fields, or in pairs within one."""
     with plain_bytes(path) as stream:
         if not any(b'"' in piece for piece in iter(lambda: stream.read(PIECE), b"")):
             return set()
@@ -67,13 +67,13 @@ def _unusual(path: Path, separator: str) -> set[int]:
     row = rf"^\x{{feff}}?{field}(?:\x{ord(separator):02x}{field})*\r?$"
     lines = pl.scan_lines(path, name="line", glob=False).with_row_index("number", 1)
     unusual = lines.filter(pl.col("line").str.contains('"', literal=True) & ~pl.col("line").str.contains(row))
-    with suppress(pl.exceptions.PolarsError):  # what is no UTF-8 is said when it is read
+    with suppress(pl.exceptions.PolarsError):  # bytes that are no UTF-8 are reported when they are read
         return set(unusual.select("number").collect(engine="streaming")["number"])
     return set()
 
 
 def _walked(text: str, separator: str, *, inside: bool) -> tuple[str, bool]:
-    """Walk the fields of a line, from `inside` quotes or not: what is wrong, and whether they are open at its end."""
+    """Walk the fields of a line, from `inside` quotes or not: the problem, and whether quotes are open at its end."""
     while True:
         if inside or text.startswith('"'):
             closed = REST.match(text, 0 if inside else 1)

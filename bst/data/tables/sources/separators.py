@@ -1,4 +1,4 @@
-"""Separators of fields: found by looking at the first lines of a text, or named by a person."""
+"""Separators of fields: detected from the first lines of a text, or named by the user."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FITTING = 0.5  # of the lines, at least, have as many fields as the first
 
 @dataclass(frozen=True)
 class Separator:
-    """What stands between two fields.
+    """A separator between two fields.
 
     Attributes:
-        text: as it is written; runs of blanks and tabs, where it is a blank.
-        words: how it is called in messages.
-        names: what a person may say for it.
+        text: the separator itself; a blank stands for runs of blanks and tabs.
+        words: its name in messages.
+        names: its names on the command line.
     """
 
     text: str
@@ -41,7 +41,7 @@ class Separator:
         return [part.strip('"') for part in parts]
 
     def rows(self, lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-        """Walk the rows that are not blank: number of lines up to their end, and fields."""
+        """Yield the rows that are not blank: the number of lines up to their end, and their fields."""
         if self.is_byte:
             reader = csv.reader((line + "\n" for line in lines), delimiter=self.text)
             try:
@@ -79,7 +79,7 @@ SEPARATORS = (*STRONG, BLANK)
 
 
 def separator_named(text: str) -> Separator:
-    """Give the separator that a person means.
+    """Return the separator that the user names.
 
     Raises:
         InputError: `text` is empty, or could be part of a field.
@@ -90,18 +90,18 @@ def separator_named(text: str) -> Separator:
     if text and not text.strip(" "):
         return BLANK
     if not text or re.search(r'[\w"\r\n\ufffd]', text):
-        known = ", ".join(name for one in SEPARATORS for name in one.names[:1])
-        raise InputError(f"--separator {text!r} separates nothing; give it as it is written, or {known}")
+        names = ", ".join(name for other in SEPARATORS for name in other.names[:1])
+        raise InputError(f"--separator {text!r} separates nothing; give it as it is written, or {names}")
     return Separator(text, repr(text))
 
 
 def find_separator(lines: list[str], path: Path, remedy: str) -> Separator:
-    """Find what separates the fields of `lines`: most lines have as many fields as the first.
+    """Find the separator of `lines`: with it, most lines have as many fields as the first.
 
-    Blanks are taken where nothing else will do. Of several that fit, the one that gives more fields is taken.
+    Blanks are chosen only if no other separator fits. Of several that fit, the one with more fields is chosen.
 
     Raises:
-        InputError: two fit equally well; `remedy` says what to do.
+        InputError: two fit equally well; the message ends in `remedy`.
     """
     fits = sorted((fit for separator in STRONG if (fit := _fit(separator, lines))), key=lambda fit: fit[:2])
     blank = _fit(BLANK, lines)
@@ -114,7 +114,7 @@ def find_separator(lines: list[str], path: Path, remedy: str) -> Separator:
 
 
 def find_list_separator(lines: list[str]) -> Separator:
-    """Find what separates a user and any number of items: it stands in most lines, and blanks do elsewhere."""
+    """Find the separator of a user and any number of items: one that occurs in most lines, otherwise blanks."""
     written = [line for line in lines if line.strip()]
     for separator in STRONG:
         if separator.text != "\t" and sum(separator.text in line for line in written) > FITTING * len(written):

@@ -1,4 +1,4 @@
-"""Sources: a file as named columns that are not read yet; what a person says of how it is laid out."""
+"""Sources: a file as named columns that are not read yet, and the user's settings for its layout."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PAIRS = "holds lists of lists or pairs; write items and times as two lists"
 
 @dataclass(frozen=True)
 class Layout:
-    """What a person says of a text file; what is not said is looked for.
+    """The user's settings for a text file; what is not set is detected.
 
     Attributes:
-        wanted: the columns of users, items and times, as the settings name them.
-        separator: what stands between fields.
+        needed: the columns of users, items and times, as the settings name them.
+        separator: the text between fields.
         columns: names of all fields; there is no header then.
         header: whether the first line names the columns.
         ragged: each line is a user and then any number of items.
-        columns_option: how a person names the fields. Tables beside the events have no other option.
+        columns_option: the option that names the fields; for tables beside the events, the only one.
     """
 
-    wanted: tuple[str, ...]
+    needed: tuple[str, ...]
     separator: str | None = None
     columns: tuple[str, ...] = ()
     header: bool = True
@@ -41,17 +41,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that has been looked at.
+    """An opened file, whose rows are not read yet.
 
     Attributes:
-        columns: their names, as the file has them, without blanks around; one may stand there twice.
+        columns: the names in the file, without blanks around; a name may be repeated.
         frame: the rows, not yet read, with each of `columns` once: as text where `is_text`.
-        remarks: what was guessed or left out.
-        advice: what to do where none of the columns that are wanted is there.
+        remarks: guesses and omissions.
+        advice: the remedy where none of the needed columns is there.
         lists: columns whose cells are lists, written with blanks between.
-        problem: looks through the whole file for what is wrong with it, and says it with the remedy, if it finds it.
-        uneven: says the first line with too few or too many fields; None where lines have no such number.
-        suspicious: which rows may be of such lines.
+        problem: searches the whole file for its first error; returns it with the remedy, or None.
+        uneven: finds the first line with too few or too many fields; None where the number of fields may differ.
+        suspicious: marks rows that may come from such lines.
     """
 
     columns: tuple[str, ...]
@@ -66,15 +66,15 @@ class Source:
 
 
 def stripped(names: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Take blanks from around the names of columns, and say of which."""
+    """Strip blanks from the names of columns, with a remark that lists the padded ones."""
     bare = [name.strip() for name in names]
     padded = [name for name, own in zip(bare, names, strict=True) if name != own]
-    said = f"blanks around the name of column {', '.join(map(repr, padded))} are left out"
-    return bare, (said,) if padded else ()
+    remark = f"blanks around the name of column {', '.join(map(repr, padded))} are left out"
+    return bare, (remark,) if padded else ()
 
 
 def as_utf8(path: Path, encoding: str, packed: bool) -> str:
-    """Say how to convert a text, in a line for a shell."""
+    """Write a shell command that converts a text."""
     name = path.name.removesuffix(".gz") if packed else path.name
     target = shlex.quote(str(path.with_name(re.sub(r"(\.\w+)?$", r".utf8\1", name, count=1))))
     source = shlex.quote(str(path))
@@ -84,6 +84,6 @@ def as_utf8(path: Path, encoding: str, packed: bool) -> str:
 
 
 def in_shell(program: str, path: Path, suffix: str, packed: bool) -> str:
-    """Say how to send a text through a program, in a line for a shell."""
+    """Write a shell command that sends a text through a program."""
     source, target = shlex.quote(str(path)), shlex.quote(str(path.with_name(f"{path.name}.{suffix}.csv")))
     return f"gunzip -c {source} | {program} > {target}" if packed else f"{program} < {source} > {target}"

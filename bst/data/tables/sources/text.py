@@ -42,9 +42,9 @@ RAGGED = "where each line is a user and then the items, oldest first, say --ragg
 
 @dataclass(frozen=True)
 class _Text:
-    """A text file: what separates its fields, how many lines come before its rows, how many fields a row has.
+    """A text file: its separator, the number of lines before its rows, and the number of fields of a row.
 
-    `first` is what the number of fields is compared with, in words, and `hint` what may be meant by another number.
+    `first` names in words the line that fixes the number of fields, and `hint` explains another number.
     """
 
     path: Path
@@ -55,15 +55,15 @@ class _Text:
     first: str = HEADER
     hint: str = ""
 
-    def source(self, names: Sequence[str], **told: Any) -> Source:
-        """Make a source of the fields of a line, under `names`; `told` is what else it says.
+    def source(self, names: Sequence[str], **facts: Any) -> Source:
+        """Make a source of the fields of a line, under `names`; `facts` are further fields of it.
 
         Raises:
             InputError: quotes cannot be read, or make one row of lines that are separated by tabs.
         """
         once = [name if name not in names[:place] else f"{name}\0{place}" for place, name in enumerate(names)]
         if self.separator.is_byte:
-            told["remarks"] = (*told["remarks"], *self._said_of_quotes())
+            facts["remarks"] = (*facts["remarks"], *self._remarks_on_quotes())
             # Polars fills a row that is too short with nulls; one that ends in an empty field looks the same.
             suspicious = pl.col(once[-1]).is_null()
             frame = pl.scan_csv(
@@ -80,7 +80,7 @@ class _Text:
                 fields.get(place, null_on_oob=True).str.strip_chars('"').alias(name) for place, name in enumerate(once)
             )
             frame = self._fields().select(*each, (fields.len() != self.width).alias(UNEVEN))
-        return Source(tuple(names), frame, problem=self.problem, uneven=self.uneven, suspicious=suspicious, **told)
+        return Source(tuple(names), frame, problem=self.problem, uneven=self.uneven, suspicious=suspicious, **facts)
 
     def user_lines(self, user: str, items: str) -> pl.LazyFrame:
         """Read each line as a user and a list of items."""
@@ -103,7 +103,7 @@ class _Text:
         convert = as_utf8(self.path, encoding, self.packed)
         return f"line {number} is not UTF-8; where it is meant as {shown!r}, in {encoding}, say: {convert}"
 
-    def _said_of_quotes(self) -> list[str]:
+    def _remarks_on_quotes(self) -> list[str]:
         plain = in_shell("tr -d '\"'", self.path, "plain", self.packed)
         if self.separator is TAB:  # such text is often written without regard to quotes
             remedy = f"where quotes mean nothing, say: {plain}"
@@ -133,7 +133,7 @@ class _Text:
         return f"line {number} has {fields} fields, {self.first} {self.width}; fix it{self.hint}" if number else None
 
     def _uneven_row(self) -> tuple[int, int]:
-        """Find it where quotes hold line ends."""
+        """Find the first uneven row where quotes hold line ends."""
         with plain_lines(self.path) as lines:
             decoded = (line.decode("utf-8", errors="replace") for line in islice(lines, self.before, None))
             reader = csv.reader(decoded, delimiter=self.separator.text)
@@ -156,21 +156,21 @@ class _Text:
 
 @dataclass(frozen=True)
 class _Look:
-    """The first lines of a text: `rows` with the number of lines up to their end, and what was guessed."""
+    """The first lines of a text: `rows` with the number of lines up to their end, and remarks on what was guessed."""
 
     path: Path
     head: Head
     layout: Layout
     separator: Separator
     rows: list[tuple[int, list[str]]]
-    said: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     @property
     def cells(self) -> list[str]:
         return [cell.strip() for cell in self.rows[0][1]]
 
     def text(self, before: int, first: str) -> _Text:
-        """Give the text below its first `before` lines; blank ones there would mislead polars, which looks at them."""
+        """Return the text below its first `before` lines, without blank ones there, which would mislead polars."""
         below = self.head.lines()[before:]
         before += next((place for place, line in enumerate(below) if line.strip()), 0)
         hint = f"; {RAGGED}" if self.layout.options and first != HEADER else ""
@@ -178,17 +178,17 @@ class _Look:
 
 
 def open_text(path: Path, head: Head, layout: Layout) -> Source:
-    """Look at a text.
+    """Open a text file.
 
     Raises:
-        InputError: it is empty or no text; what separates its fields, or what they are called, cannot be told.
+        InputError: it is empty or no text, or its separator or the names of its columns cannot be detected.
     """
     lines = head.lines()
     first = next((line for line in lines if line.strip()), "")
     if not first and head.whole:
         raise InputError(f"{path} is empty; give a table with a header and at least one event")
     own = separator_named(layout.separator) if layout.separator is not None else None
-    if set(CONTROL.findall(first)) - {one.text for one in (own, *SEPARATORS) if one}:
+    if set(CONTROL.findall(first)) - {separator.text for separator in (own, *SEPARATORS) if separator}:
         raise InputError(f"{path} is no text: it begins with {first[:9]!r}; give CSV, TSV, JSON lines or Parquet")
     if "\r" in first:
         raise InputError(
@@ -197,11 +197,11 @@ def open_text(path: Path, head: Head, layout: Layout) -> Source:
     if layout.ragged:
         return _user_lines(path, head, layout, own or find_list_separator(lines))
     separator = own or find_separator(lines, path, _named_separator(layout))
-    said = () if own or separator is COMMA else (f"fields are separated by {separator.words}",)
+    remarks = () if own or separator is COMMA else (f"fields are separated by {separator.words}",)
     rows = list(islice(separator.rows(lines), LINES))
     if not rows:
         raise InputError(f"{path}: no end of its first line can be found; give a table of shorter lines")
-    look = _Look(path, head, layout, separator, rows, said)
+    look = _Look(path, head, layout, separator, rows, remarks)
     return _with_header(look) if layout.header and not layout.columns else _without_header(look)
 
 
@@ -211,13 +211,13 @@ def _with_header(look: _Look) -> Source:
     if any("\ufffd" in cell for cell in cells) and (problem := text.not_utf8()):
         raise InputError(f"{look.path}: {problem}")
     names, padded = stripped(cells)
-    typed, said = [match for name in names if (match := RECBOLE.fullmatch(name))], look.said
+    typed, remarks = [match for name in names if (match := RECBOLE.fullmatch(name))], look.remarks
     lists: frozenset[str] = frozenset()
     if len(typed) == len(names):
         names = [match[1] for match in typed]
         lists = frozenset(match[1] for match in typed if match[2].endswith("_seq"))
-        said = (*said, f"RecBole's types of columns, as in {typed[0][0]}, are left out")
-    return text.source(names, remarks=(*said, *padded), advice=_advice(look), lists=lists)
+        remarks = (*remarks, f"RecBole's types of columns, as in {typed[0][0]}, are left out")
+    return text.source(names, remarks=(*remarks, *padded), advice=_advice(look), lists=lists)
 
 
 def _without_header(look: _Look) -> Source:
@@ -234,37 +234,37 @@ def _without_header(look: _Look) -> Source:
         )
     text = look.text(0, "the first line")
     advice = "" if columns else f"name them: say {option} {_suggested(cells, look.layout)}"
-    return text.source(names, remarks=look.said, advice=advice)
+    return text.source(names, remarks=look.remarks, advice=advice)
 
 
 def _user_lines(path: Path, head: Head, layout: Layout, separator: Separator) -> Source:
-    user, item, *_ = layout.wanted
+    user, item, *_ = layout.needed
     text = _Text(path, head.packed, separator, 0, 0)
-    said = f"each line is a user and then the items, oldest first, separated by {separator.words}"
-    return Source((user, item), text.user_lines(user, item), remarks=(said,), problem=text.not_utf8)
+    remark = f"each line is a user and then the items, oldest first, separated by {separator.words}"
+    return Source((user, item), text.user_lines(user, item), remarks=(remark,), problem=text.not_utf8)
 
 
 def _advice(look: _Look) -> str:
-    """What to do where the first line, taken as a header, names none of the columns that are wanted."""
+    """Write the remedy for a first line that, taken as a header, names none of the needed columns."""
     cells, option, layout = look.cells, look.layout.columns_option, look.layout
     widths = [len(row) for _, row in look.rows]
     usual = max(map(widths.count, widths))
     if layout.options and not NO_HEADER.match(cells[0]) and usual < EVEN * len(widths) and not names_columns(cells):
         return f"its lines have {', '.join(map(str, widths[:5]))} fields; {RAGGED}"
-    if said := NO_HEADER.match(cells[0]):
-        return f"its first line begins with {said[0]!r}, which is no name of a column; leave such lines out"
+    if match := NO_HEADER.match(cells[0]):
+        return f"its first line begins with {match[0]!r}, which is no name of a column; leave such lines out"
     if len(cells) == 1 and layout.options and layout.separator is None and (sign := _separates(look)):
         return f"its first line is one field, {_shown(cells)}; say --separator {shlex.quote(sign)}"
     if not looks_like_data(cells):
         return ""
     names = _suggested(cells, layout)
     order = "" if not layout.options or "timestamp" in names.split(",") else " --file-order"
-    asked = f"say {'--no-header ' if layout.options else ''}{option} {names}{order}"
-    return f"the first line looks like data ({_shown(cells)}): {asked}"
+    remedy = f"say {'--no-header ' if layout.options else ''}{option} {names}{order}"
+    return f"the first line looks like data ({_shown(cells)}): {remedy}"
 
 
 def _separates(look: _Look) -> str | None:
-    """Find a sign that stands as often in most lines as in the first, which is one field."""
+    """Find a sign that occurs as often in most lines as in the first, which is one field."""
     rows = [look.separator.text.join(row) for _, row in look.rows]
     signs = dict.fromkeys(re.findall(r"[^\w\s'\"]+", rows[0]))
     counts = {sign: [row.count(sign) for row in rows] for sign in signs}
@@ -282,7 +282,7 @@ def _is_utf8(line: bytes) -> bool:
 def _suggested(cells: Sequence[str], layout: Layout) -> str:
     names = suggested_names(cells)
     if not layout.options:  # of users alone
-        names = [layout.wanted[0], *(f"column_{number}" for number in range(2, len(cells) + 1))]
+        names = [layout.needed[0], *(f"column_{number}" for number in range(2, len(cells) + 1))]
     return ",".join(names)
 
 

@@ -14,8 +14,8 @@ namespace detail {
 
 inline constexpr const char *kCard = "README.md", *kMissing = "is missing";
 
-// What differs between a file and what the manifest states of it; empty if nothing does. A file of another size,
-// which may be endless, is not read.
+// The difference between a file and its record in the manifest; empty if there is none. A file of another
+// size, which may be endless, is not read.
 inline std::string difference(const fs::path& file, const FileRecord& stated) {
   std::error_code nowhere;
   if (!fs::exists(file, nowhere)) return kMissing;
@@ -44,9 +44,8 @@ class Bundle {
   }
 
   // Compare all files with the manifest, or only those whose path begins with `start`, which a caller is
-  // about to load. A link counts as the file that it leads to. Golden vectors may be left out; README.md may be
-  // edited or left out. Returns a line for each thing that differs and may. Throws CheckError that names the
-  // first of the others.
+  // about to load. A link counts as its target. Golden vectors may be missing; README.md may be edited or
+  // missing. Returns a line for each allowed difference. Throws CheckError that names the first other one.
   Texts check_files(const std::string& start = "") const {
     Texts offences, notes, left_out;
     for (const auto& record : manifest.files) {
@@ -67,8 +66,8 @@ class Bundle {
     return notes;
   }
 
-  // What lies in the folder and not in the manifest; a folder that holds nothing of the bundle once, with a
-  // slash behind it.
+  // The files in the folder that the manifest does not list; a folder that holds nothing of the bundle once,
+  // with a trailing slash.
   Texts strangers() const {
     std::set<std::string> listed{"manifest.json"}, folders, found;
     for (const auto& record : manifest.files) listed.insert(record.path);

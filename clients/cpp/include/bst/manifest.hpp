@@ -1,4 +1,4 @@
-// What a bundle says of itself: manifest.json, as values.
+// manifest.json as values.
 #pragma once
 
 #include "signature.hpp"
@@ -12,7 +12,7 @@ struct FileRecord {
   std::string sha256;
 };
 
-// What a caller must know of raw ids: their dtype (int64 or string), and what fills a slot that holds none.
+// Facts of a vocabulary that a caller needs: the dtype (int64 or string), and the id of empty slots.
 struct VocabularyFacts {
   std::string dtype;
   int64_t count;
@@ -20,12 +20,12 @@ struct VocabularyFacts {
   bool named;  // vocabulary.json has names for people
 };
 
-// What a format asks of the machine that runs it.
+// The needs of a format on the machine that runs it.
 struct Needs {
   std::map<std::string, std::string> at_least;  // the lowest version of a library
   std::string machine;                          // as `uname -m` says it; empty where any will do
   Texts cpu_flags;                              // as Linux names them
-  Texts remarks;                                // what a person should know
+  Texts remarks;                                // caveats for people
 };
 
 struct Format {
@@ -40,8 +40,8 @@ struct Format {
   }
 };
 
-// Options of ONNX Runtime's session: what `bst export --tune` found fastest, or its own. 0 threads: its own
-// number.
+// Options of ONNX Runtime's session: the fastest of `bst export --tune`, or its defaults. 0 threads: its
+// default.
 struct SessionOptions {
   int threads = 0;
   bool arena = true, spinning = true, prepacking = true;

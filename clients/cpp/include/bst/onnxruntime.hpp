@@ -117,7 +117,7 @@ class OnnxRuntime : public Runtime {
       throw InputError("this is ONNX Runtime " + version() + "; link 1." +
                        std::to_string(detail::kApiVersion) + " or later");
     Ort::InitApi(api);
-    env_ = std::make_shared<Ort::Env>(ORT_LOGGING_LEVEL_FATAL, "bst");  // errors are told once, as exceptions
+    env_ = std::make_shared<Ort::Env>(ORT_LOGGING_LEVEL_FATAL, "bst");  // errors are exceptions, not log lines
   }
 
   std::string library() const override { return "onnxruntime"; }

@@ -10,7 +10,7 @@ namespace bst {
 
 using Context = std::map<std::string, Id>;  // a category by the name of its feature; a missing one is unknown
 
-// What a caller asks about one user.
+// The request for one user.
 struct Request {
   Ids history;  // oldest first
   Context context;
@@ -18,7 +18,7 @@ struct Request {
   std::optional<int64_t> k;
 };
 
-// Which format of the bundle to run, and on how many threads: "" and 0 leave it to the runtime and the
+// The format of the bundle to run, and the number of threads: "" and 0 leave it to the runtime and the
 // bundle.
 struct Options {
   std::string format;
@@ -134,8 +134,8 @@ class Translator {
   std::shared_ptr<const Vocabularies> vocabularies_;  // null where nothing is looked up here
 };
 
-// A signature asked with raw ids. Calls may come from several threads at once; bundle and runtime may go
-// before it.
+// A signature called with raw ids. Calls may come from several threads at once; it may outlive bundle and
+// runtime.
 class RawIdCaller {
  public:
   const Signature& signature() const { return function_.signature(); }
@@ -155,14 +155,14 @@ class RawIdCaller {
 // `top_k` of a bundle.
 class Recommender : public RawIdCaller {
  public:
-  // Compares the files with their hashes and loads them. Throws InputError if the bundle does not hold what
-  // is asked for, CheckError if a file is altered or does not run here.
+  // Compares the files with their hashes and loads them. Throws InputError if the bundle lacks `top_k` or the
+  // format, CheckError if a file is altered or does not run here.
   Recommender(const Bundle& bundle, Runtime& runtime, const Options& options = {})
       : RawIdCaller(bundle, runtime, "top_k", options) {}
 
-  // `history` raw ids, oldest first, as many as you like: the newest `max_length` are read, unknown ones are
-  // ignored, and with none the context alone decides. At most `k` are given, as many as the bundle gives by
-  // default. Throws InputError for ids of another kind, a feature that the model has not, and a k out of range.
+  // `history` is raw ids, oldest first, of any length: the newest `max_length` are read, unknown ones are
+  // ignored, and with none the context alone decides. Returns at most `k` items, by default the bundle's k. Throws
+  // InputError for ids of another kind, a feature that the model has not, and a k out of range.
   Recommendation recommend(const Ids& history, const Context& context = {},
                            std::optional<int64_t> k = {}) const {
     const auto given = signature().outputs[0].shape[1].size;  // of a fixed k

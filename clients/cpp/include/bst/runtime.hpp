@@ -1,4 +1,4 @@
-// What a runtime implements, and the guards around it. `bst::OnnxRuntime` and `bst::LibTorch` are two.
+// The interface of a runtime, and the guards around it. `bst::OnnxRuntime` and `bst::LibTorch` implement it.
 #pragma once
 
 #include <sys/utsname.h>
@@ -25,7 +25,7 @@ class Runtime {
   // Name and version of the library that runs the formats.
   virtual std::string library() const = 0;
   virtual std::string version() const = 0;
-  // The formats that it runs; the first that a bundle holds is taken if none is asked for.
+  // The formats that it runs; the default is the first that a bundle holds.
   virtual Texts formats() const = 0;
   // Load a signature; 0 threads leave their number to the bundle or the library. The session may outlive
   // bundle and runtime.
@@ -84,8 +84,7 @@ inline void refuse_obstacles(const Bundle& bundle, const Format& format, const R
 }
 
 // The format that a runtime runs, `asked` or the first that the bundle holds, with its files compared with
-// their hashes. Throws InputError if there is none, CheckError if a file is not what it should be or cannot
-// run here.
+// their hashes. Throws InputError if there is none, CheckError if a file is altered or cannot run here.
 inline const Format& choose_format(const Bundle& bundle, const Runtime& runtime,
                                    const std::string& asked = "") {
   for (const auto& name : runtime.formats())
@@ -106,7 +105,7 @@ inline const Format& choose_format(const Bundle& bundle, const Runtime& runtime,
                    join(runtime.formats(), ", "));
 }
 
-// A signature of a bundle as a function: what does not fit it is refused before the runtime sees it.
+// A signature of a bundle as a function: inputs that do not fit are refused before the runtime is called.
 class Function {
  public:
   // Throws CheckError if the file does not load; `threads` as in `Runtime::open`.

@@ -1,4 +1,4 @@
-// The callable faces of a model: what goes in and what comes out, by name, dtype and axes.
+// The callable faces of a model: inputs and outputs by name, dtype and axes.
 #pragma once
 
 #include <optional>
@@ -59,7 +59,7 @@ inline std::string to_text(const Signature& signature) {
   return signature.name + " takes " + join(stated, ", ");
 }
 
-// What is wrong with an input, or nothing. `sizes` are those of the named axes so far.
+// The error of an input; empty if there is none. `sizes` are those of the named axes so far.
 inline std::string offence_of(const TensorSpec& spec, const Tensor& tensor,
                               std::map<std::string, int64_t>& sizes) {
   int64_t size = 1;
@@ -78,8 +78,8 @@ inline std::string offence_of(const TensorSpec& spec, const Tensor& tensor,
   return "";
 }
 
-// Refuse what does not fit the signature, before a runtime sees it that does not look.
-// Throws InputError that names every offence.
+// Refuse inputs that do not fit the signature; a runtime may not check them.
+// Throws InputError that lists every error.
 inline void check_inputs(const Signature& signature, const Tensors& inputs) {
   std::map<std::string, int64_t> sizes;
   Texts offences;

@@ -1,4 +1,4 @@
-// Is a bundle whole, and does it answer here as it did where it was exported?
+// Verification: the files of a bundle against its manifest, its answers against the recorded ones.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 namespace bst {
 
 // The golden calls of one signature in one format; `max_error` is relative to the largest score of a call, and
-// not there without a call: the golden file was left out, and the signature only loaded.
+// missing without a call: the golden file is missing, and the signature was only loaded.
 struct Verdict {
   std::string format, signature;
   int64_t cases = 0, rows = 0;
@@ -18,7 +18,7 @@ struct Verdict {
   int64_t swaps = 0;
 };
 
-// What `verify` finds; `failure` is empty if the bundle is whole.
+// The result of `verify`; `failure` is empty if the bundle is whole.
 struct Report {
   std::vector<Verdict> verdicts;
   Texts warnings;
@@ -74,8 +74,7 @@ inline Verdict replay(const Bundle& bundle, const Format& format, const std::str
 }  // namespace detail
 
 // Compare all files with their hashes and replay the golden calls, in the formats that the runtime runs or in
-// the one that is asked for. What is wrong with the bundle is the report's failure; throws InputError if it
-// holds no such format.
+// `asked`. An error of the bundle is the report's failure; throws InputError if it holds no such format.
 inline Report verify(const Bundle& bundle, Runtime& runtime, const std::string& asked = "") {
   Report report;
   try {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The fields of a manifest by its JSON Schema: types, bounds and defaults. What it does not know is left out. */
+/** The fields of a manifest by its JSON Schema: types, bounds and defaults. Unknown fields are left out. */
 
 import { toJson } from "../text.mjs";
 import { DEFINITIONS } from "./schema.mjs";
@@ -31,7 +31,7 @@ const BOUNDS = {
  * @param {Schema} schema
  * @param {any} value  as `parseExactJson` gives it
  * @param {string} place  for messages
- * @param {string[]} offences  grows by what does not fit
+ * @param {string[]} offences  to which errors are appended
  * @returns {any}
  */
 export function readFields(schema, value, place, offences) {
@@ -59,11 +59,11 @@ export function readFields(schema, value, place, offences) {
 function readAny(schemas, value, place, offences) {
   const readings = schemas.map((schema) => {
     /** @type {string[]} */
-    const found = [];
-    return { value: readFields(schema, value, place, found), found };
+    const errors = [];
+    return { value: readFields(schema, value, place, errors), errors };
   });
-  const fitting = readings.find(({ found }) => !found.length) ?? readings[0];
-  offences.push(...fitting.found);
+  const fitting = readings.find(({ errors }) => !errors.length) ?? readings[0];
+  offences.push(...fitting.errors);
   return fitting.value;
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** What `manifest.json` states, judged by the rules of `docs/reference/manifest.md`. */
+/** The content of `manifest.json`, checked by the rules of `docs/reference/manifest.md`. */
 
 import { readJson } from "../contents.mjs";
 import { InputError } from "../errors.mjs";
@@ -64,10 +64,10 @@ const MAJOR = "4"; // a later minor adds fields, which are ignored
  */
 export async function readManifest(source) {
   const values = await readJson(source, "manifest.json", parseExactJson);
-  const found = values?.schema_version;
-  if (typeof found !== "string" || VERSION.exec(found)?.[1] !== MAJOR) {
-    const told = typeof found === "string" ? `'${found}'` : (found ?? "None");
-    throw new InputError(`${source.name}: schema_version=${told}, this version reads ${MAJOR}.*; export again`);
+  const version = values?.schema_version;
+  if (typeof version !== "string" || VERSION.exec(version)?.[1] !== MAJOR) {
+    const shown = typeof version === "string" ? `'${version}'` : (version ?? "None");
+    throw new InputError(`${source.name}: schema_version=${shown}, this version reads ${MAJOR}.*; export again`);
   }
   /** @type {string[]} */
   const offences = [];
@@ -94,8 +94,8 @@ export function formatOf(manifest, name) {
  * @param {Ids} ids
  */
 export function signatureOf(manifest, name, ids) {
-  const found = manifest.signatures.filter((one) => one.ids === ids);
-  const signature = found.find((one) => one.name === name);
+  const ofLevel = manifest.signatures.filter((other) => other.ids === ids);
+  const signature = ofLevel.find((other) => other.name === name);
   if (signature) return signature;
-  throw new InputError(`signature '${name}' is not in the bundle; known: ${found.map((one) => one.name).join(", ")}`);
+  throw new InputError(`signature '${name}' is not in the bundle; known: ${ofLevel.map((other) => other.name).join(", ")}`);
 }

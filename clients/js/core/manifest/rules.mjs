@@ -1,5 +1,5 @@
 // @ts-check
-/** What a sound manifest states beyond the types of its fields: the rules of `docs/reference/manifest.md`. */
+/** The rules of `docs/reference/manifest.md`: conditions beyond the types of the fields. */
 
 import { pythonic } from "../text.mjs";
 
@@ -12,7 +12,7 @@ const FLOAT_BYTES = 4;
 const MAX_TOLERANCE = 1e-5; // of the largest score; a manifest may be stricter, never laxer
 
 /**
- * Name every rule that a manifest breaks, with the value; none for a sound one.
+ * List every rule that a manifest breaks, with the value; empty for a sound one.
  * @param {Manifest} manifest
  * @returns {string[]}
  */
@@ -63,7 +63,7 @@ function formats(manifest) {
 /** @param {Manifest} manifest */
 function signatures(manifest) {
   const offences = repeated(manifest.signatures.map(({ name, ids }) => `${name} at the level '${ids}'`)).map(
-    (told) => `signature ${told} is there twice`,
+    (description) => `signature ${description} is there twice`,
   );
   for (const { name, inputs, outputs, max_k: most } of manifest.signatures) {
     const names = [name, ...inputs.map((one) => one.name)];
@@ -96,16 +96,16 @@ function isOfIds(inputs, outputs) {
 
 /** @param {Manifest} manifest */
 function vocabularies({ items, context, model: { num_items: most, context: features } }) {
-  const [found, wanted] = [Object.keys(context), features.map(({ name }) => name)];
+  const [names, expected] = [Object.keys(context), features.map(({ name }) => name)];
   const offences =
-    found.join() === wanted.join() ? [] : [`context is ${found.join(", ")}, of the model ${wanted.join(", ")}`];
+    names.join() === expected.join() ? [] : [`context is ${names.join(", ")}, of the model ${expected.join(", ")}`];
   /** @type {[string, VocabularyFacts, number][]} */
   const counted = [["items", items, most]];
   for (const { name, num_categories: count } of features) {
     if (Object.hasOwn(context, name)) counted.push([name, context[name], count]);
   }
-  for (const [name, { dtype, count, padding }, stated] of counted) {
-    if (count !== stated) offences.push(`${name} counts ${count}, the model ${stated}`);
+  for (const [name, { dtype, count, padding }, ofModel] of counted) {
+    if (count !== ofModel) offences.push(`${name} counts ${count}, the model ${ofModel}`);
     if ((typeof padding === "string") !== (dtype === "string")) {
       offences.push(`${name} is of ${dtype} and padded with '${padding}'`);
     }

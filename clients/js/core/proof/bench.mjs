@@ -21,10 +21,10 @@ const WARM_UP_CALLS = 20;
 export async function bench(bundle, options, tell = () => {}) {
   const golden = await readGolden(bundle, "top_k");
   if (!golden) throw new InputError("the golden calls of top_k were left out, which are timed here; restore golden/");
-  const chosen = golden.find((one) => one.name === options.case);
+  const chosen = golden.find((call) => call.name === options.case);
   if (!chosen) {
-    const known = golden.map((one) => one.name).join(", ");
-    throw new InputError(`--case '${options.case}' is not a golden case of top_k; known: ${known}`);
+    const names = golden.map((call) => call.name).join(", ");
+    throw new InputError(`--case '${options.case}' is not a golden case of top_k; known: ${names}`);
   }
   const users = usersOf(bundle, chosen);
   const k = chosen.inputs.k && Number(chosen.inputs.k.data[0]);
@@ -52,7 +52,7 @@ export async function bench(bundle, options, tell = () => {}) {
 }
 
 /**
- * The users of a recorded call, by raw ids. What no vocabulary holds becomes padding, which is ignored alike.
+ * The users of a recorded call, by raw ids. Ids outside the vocabularies become padding, which is ignored alike.
  * @param {Bundle} bundle
  * @param {GoldenCase} golden
  * @returns {User[]}
@@ -64,10 +64,10 @@ function usersOf({ manifest, vocabularies }, { inputs: { history, items, context
   if (history) {
     return rowsOf(history).map((ids, row) => ({ history: ids, context: contextOf((name) => others[name].data[row]) }));
   }
-  const known = /** @type {Vocabularies} */ (vocabularies);
+  const tables = /** @type {Vocabularies} */ (vocabularies);
   const categories = context ? rowsOf(context) : [];
   return rowsOf(items).map((indices, row) => ({
-    history: indices.map((index) => known.items.raw(Number(index))),
-    context: contextOf((name, column) => known.context[name].raw(Number(categories[row][column]))),
+    history: indices.map((index) => tables.items.raw(Number(index))),
+    context: contextOf((name, column) => tables.context[name].raw(Number(categories[row][column]))),
   }));
 }

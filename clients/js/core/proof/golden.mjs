@@ -12,7 +12,7 @@ import { parseJson } from "../text.mjs";
 
 /** @typedef {{ name: string, inputs: Record<string, Input>, outputs: Answer }} GoldenCase */
 
-const BESIDES = ["runner_up", "largest_score"]; // what `compare` wants to know of the expected answer
+const BESIDES = ["runner_up", "largest_score"]; // further arguments of `compare`
 
 /**
  * @param {FormatRecord} record
@@ -23,7 +23,7 @@ export function goldenOf(record, name) {
 }
 
 /**
- * Read the recorded calls of a signature; null, if they were left out.
+ * Read the recorded calls of a signature; null, if they are missing.
  * @param {{ source: Source, manifest: Manifest }} bundle
  * @param {string} name
  * @returns {Promise<GoldenCase[] | null>}

@@ -1,5 +1,5 @@
 // @ts-check
-/** When are two answers equal? The rule is that of `export/contract/parity.py`; its words are too. */
+/** The rule by which two answers are equal; rule and wording are those of `export/contract/parity.py`. */
 
 import { rowsOf } from "../tensors.mjs";
 import { pythonic } from "../text.mjs";
@@ -12,8 +12,8 @@ const MAY_BE_ABSENT = ["top_k", "score_candidates"];
 const FLOAT32_TINY = 2 ** -126;
 
 /**
- * How far an answer is from the expected one: the largest |difference| relative to the largest |score|, the places of
- * the ranking that hold another id of an equal score, and what breaks parity, if anything.
+ * The difference of an answer from the expected one: the largest |difference| relative to the largest |score|, the
+ * places of the ranking that hold another id of an equal score, and what breaks parity, if anything.
  * @typedef {{ error: number, swaps: number, failure: string | null }} Comparison
  */
 
@@ -31,9 +31,9 @@ const FLOAT32_TINY = 2 ** -126;
  */
 export function compare(signature, expected, actual, tolerance) {
   for (const { name } of signature.outputs) {
-    const [found, wanted] = [actual[name]?.dims, expected[name].dims];
-    if (String(found) !== String(wanted)) {
-      return broken(`${name} is ${found ? listed(found) : "missing"}, not ${listed(wanted)}`);
+    const [actualDims, expectedDims] = [actual[name]?.dims, expected[name].dims];
+    if (String(actualDims) !== String(expectedDims)) {
+      return broken(`${name} is ${actualDims ? listed(actualDims) : "missing"}, not ${listed(expectedDims)}`);
     }
   }
   const name = signature.outputs[signature.outputs.length - 1].name;
@@ -55,8 +55,8 @@ export function compare(signature, expected, actual, tolerance) {
   const worst = differences.indexOf(Math.max(...differences));
   const error = differences[worst] / largest;
   if (error > tolerance) {
-    const told = `row ${worst} is off by ${pythonic(error, 2)} of the largest ${name}`;
-    return { error, swaps: 0, failure: `${told}, ${pythonic(tolerance, 0)} is allowed` };
+    const off = `row ${worst} is off by ${pythonic(error, 2)} of the largest ${name}`;
+    return { error, swaps: 0, failure: `${off}, ${pythonic(tolerance, 0)} is allowed` };
   }
   if (name !== "scores") return { error, swaps: 0, failure: null };
   return { error, ...compareRankings(signature, expected, actual, 2 * tolerance * largest) };
@@ -87,9 +87,9 @@ function compareRankings(signature, expected, actual, noise) {
       const top = order.slice(0, k);
       ranking = { want: top, got: best(got[row], k), scores: top.map((place) => scores[place]), below };
     }
-    const found = swapsOf(row, ranking, noise);
-    swaps += found.swaps;
-    if (found.failure) return { swaps, failure: found.failure };
+    const ofRow = swapsOf(row, ranking, noise);
+    swaps += ofRow.swaps;
+    if (ofRow.failure) return { swaps, failure: ofRow.failure };
   }
   return { swaps, failure: null };
 }
@@ -100,7 +100,7 @@ function compareRankings(signature, expected, actual, noise) {
  */
 
 /**
- * Count the places with another id; say which is wrong, if one is.
+ * Count the places with another id; describe the first one that is wrong, if any.
  * @param {number} row
  * @param {Ranking} ranking
  * @param {number} noise
@@ -108,15 +108,15 @@ function compareRankings(signature, expected, actual, noise) {
 function swapsOf(row, { want, got, scores, below }, noise) {
   let swaps = 0;
   for (const [place, score] of scores.entries()) {
-    const [found, wanted] = [got[place], want[place]];
-    if (found === wanted) continue;
+    const [actualId, expectedId] = [got[place], want[place]];
+    if (actualId === expectedId) continue;
     swaps += 1;
-    const told = `row ${row} has ${quoted(found)} in place ${place + 1}, where`;
-    if (score === -Infinity) return { swaps, failure: `${told} nothing is left to stand` };
-    const same = Array.prototype.indexOf.call(want, found);
+    const here = `row ${row} has ${quoted(actualId)} in place ${place + 1}, where`;
+    if (score === -Infinity) return { swaps, failure: `${here} nothing is left to stand` };
+    const same = Array.prototype.indexOf.call(want, actualId);
     const other = same < 0 ? below : scores[same];
     if (other !== score && !(Math.abs(other - score) <= noise)) {
-      return { swaps, failure: `${told} ${quoted(wanted)} scores clearly more` };
+      return { swaps, failure: `${here} ${quoted(expectedId)} scores clearly more` };
     }
     const named = Array.from(got).filter((_, at) => Number.isFinite(scores[at]));
     if (new Set(named).size < named.length) return { swaps, failure: `row ${row} names an id twice` };

@@ -24,8 +24,8 @@ import { compare } from "./parity.mjs";
  */
 
 /**
- * Check every file, then replay every golden call. What fails is part of the report; only a bundle that cannot be read
- * at all rejects.
+ * Check every file, then replay every golden call. A failure is part of the report; the promise rejects only for a
+ * bundle that cannot be read at all.
  * @param {Runnable} bundle
  * @param {(step: string) => void | Promise<void>} [tell]
  * @returns {Promise<Report>}
@@ -37,7 +37,7 @@ export async function verify(bundle, tell = () => {}) {
     ok: true,
     failure: null,
     verdicts: [],
-    warnings: (needs.remarks ?? []).map((one) => `onnx: ${one}`),
+    warnings: (needs.remarks ?? []).map((remark) => `onnx: ${remark}`),
   };
   try {
     await tell("checking files");
@@ -73,24 +73,24 @@ async function replay(bundle, name) {
   }
   const session = await openSession(bundle, name);
   const { signature } = session;
-  const found = [];
+  const comparisons = [];
   try {
     for (const { inputs, outputs } of golden) {
-      found.push(compare(signature, outputs, await session.run(inputs), bundle.manifest.tolerance));
+      comparisons.push(compare(signature, outputs, await session.run(inputs), bundle.manifest.tolerance));
     }
   } finally {
     await session.release();
   }
-  const failures = found.filter((one) => one.failure);
-  const considered = failures.length ? failures : found;
+  const failures = comparisons.filter(({ failure }) => failure);
+  const considered = failures.length ? failures : comparisons;
   const worst = considered.reduce((one, other) => (other.error > one.error ? other : one));
   if (worst.failure) {
-    const { name: which } = golden[found.indexOf(worst)];
-    const told = `${bundle.source.name}: onnx, ${name}, golden case '${which}': ${worst.failure}`;
-    throw new CheckError(`${told} (${failures.length} of ${golden.length} calls fail)`);
+    const { name: which } = golden[comparisons.indexOf(worst)];
+    const message = `${bundle.source.name}: onnx, ${name}, golden case '${which}': ${worst.failure}`;
+    throw new CheckError(`${message} (${failures.length} of ${golden.length} calls fail)`);
   }
   const last = signature.outputs[signature.outputs.length - 1].name;
-  const rows = golden.reduce((sum, one) => sum + one.outputs[last].dims[0], 0);
-  const swaps = found.reduce((sum, one) => sum + one.swaps, 0);
+  const rows = golden.reduce((sum, call) => sum + call.outputs[last].dims[0], 0);
+  const swaps = comparisons.reduce((sum, comparison) => sum + comparison.swaps, 0);
   return { format: "onnx", signature: name, cases: golden.length, rows, max_error: worst.error, swaps };
 }

@@ -7,7 +7,7 @@
 
 namespace bst {
 
-// `outputs` hold besides what the comparison asks for: `largest_score` and `runner_up`, one a row.
+// `outputs` also hold further arguments of the comparison: `largest_score` and `runner_up`, one a row.
 struct GoldenCase {
   std::string name;
   Tensors inputs, outputs;

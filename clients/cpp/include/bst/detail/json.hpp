@@ -1,4 +1,4 @@
-// JSON that somebody else has written: bounded, and read by name, so that an error says where it is.
+// Untrusted JSON: bounded, and read by name, so that an error says where it is.
 #pragma once
 
 #include <filesystem>
@@ -19,7 +19,7 @@ inline Json read_json(const fs::path& path) {
   if (fs::is_regular_file(path)) file.open(path);  // a pipe would never end
   if (!file.is_open())
     throw InputError(path.string() + " cannot be read; give a bundle (a folder that `bst export` writes)");
-  // Json is walked by functions that call themselves: what is nested deeper would end the process.
+  // Json is walked by recursion: deeper nesting would end the process.
   const auto bounded = [&](int depth, Json::parse_event_t event, Json&) {
     const bool opens =
         event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
@@ -38,7 +38,7 @@ inline bool is_integer(const Json& value) {
   return value.is_number_integer() && !too_large;
 }
 
-// What a JSON file must not hold, and where; the readers of files say in which.
+// An error in a JSON file, with its place; the readers of files add the path.
 struct FieldError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -1,5 +1,5 @@
-// When are two answers equal? The rule of `bst verify` (docs/reference/bundle.md, "When are two answers
-// equal?").
+// The rule of `bst verify` by which two answers are equal (docs/reference/bundle.md, "When are two
+// answers equal?").
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace bst {
 constexpr double kNothing = -std::numeric_limits<double>::infinity();
 constexpr size_t kRanked = 10;  // so many of the best are compared where a signature gives all scores
 
-// How far an answer is from the expected one; `failure` is empty if they are equal.
+// The difference of an answer from the expected one; `failure` is empty if they are equal.
 struct Comparison {
   double error = 0;
   int64_t swaps = 0;
@@ -34,7 +34,7 @@ inline std::vector<size_t> best_places(const float* scores, size_t count, size_t
   return places;
 }
 
-// What stands in the places of each row, with its score.
+// The ids in the places of each row, with their scores.
 struct Ranking {
   Tensor ids;
   Floats scores;
@@ -63,7 +63,7 @@ inline Ranking ranking(const Signature& signature, const Tensors& outputs) {
   return found;
 }
 
-// Count the places with another id; say which is wrong, if one is. `noise` is what two scores may differ by.
+// Count the places with another id; describe the first wrong one. `noise` is the largest difference of ties.
 inline void compare_rankings(const Ranking& want, const Ranking& got, double noise, Comparison& result) {
   const size_t rows = want.ids.shape[0], width = want.ids.shape[1];
   for (size_t at = 0; at < rows * width; ++at) {

@@ -1,4 +1,4 @@
-// Rules 4 to 9 of docs/reference/manifest.md: what a sound manifest states beyond the types of its fields.
+// Rules 4 to 9 of docs/reference/manifest.md: conditions beyond the types of the fields.
 #pragma once
 
 #include <algorithm>
