@@ -1,0 +1,148 @@
+"""The sizes of a model: those that a user chooses, and those of the data."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from bst.config.values import Fraction, Frozen, Positive, Table, check_names, require_different
+from bst.errors import InputError
+from bst.system.machine import memory_bytes
+
+FLOAT_BYTES = 4
+
+
+class ContextFeature(Frozen):
+    """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
+
+    name: str
+    num_categories: Positive
+    dim: Positive
+
+    @model_validator(mode="after")
+    def _name_can_be_an_input(self) -> Self:
+        check_names((self.name,))
+        return self
+
+
+class ItemFeature(Frozen):
+    """A feature of the items, which stands in a table of the model: a caller gives item ids alone.
+
+    Attributes:
+        num_categories: how many there are; category 0 is the unknown one, with a vector of its own.
+        num_values: how many of them an item has at most, such as its genres.
+    """
+
+    name: str
+    num_categories: Positive
+    num_values: Positive = 1
+
+
+class Architecture(Table):
+    """The sizes of a model that a user chooses.
+
+    Those that the data gives are added by `BSTConfig`.
+    """
+
+    dim: Positive = 128
+    """Width of the item vectors; a multiple of `num_heads`."""
+    num_heads: Positive = 4
+    """Heads of attention in each block."""
+    num_blocks: Positive = 2
+    """Transformer blocks, one upon the other."""
+    ff_width: Positive = 256
+    """Width of the feed-forward layer in each block."""
+    max_length: Positive = 50
+    """The number of newest events of a history that are read."""
+    head_widths: tuple[Positive, ...] = (256,)
+    """Widths of the layers between the pooled history and the output layer."""
+    context_dim: Positive = 10
+    """Width of the vector of each context feature."""
+    pooling: Literal["last", "mean"] = "last"
+    """The summary of the history: the state of its last event, or the mean of all states."""
+    padding: Literal["ignored", "counted"] = "ignored"
+    """`ignored` makes padded slots absent. `counted` is for models of the seed notebook, which were trained so: padded
+    slots are hidden only as attention keys; positions count slots from the left, and the mean is over all slots, padded
+    ones included."""
+    tied_output: bool = True
+    """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
+    dropout: Fraction = 0.3
+    """Share of the activations that training leaves out at random."""
+    id_dropout: Fraction = 0.1
+    """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
+    them; used where there are item features."""
+    init_method: Literal["xavier", "kaiming"] = "xavier"
+    """The random initialisation of matrices."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        if self.dim % self.num_heads:
+            below = self.dim // self.num_heads * self.num_heads
+            fitting = " or ".join(str(dim) for dim in (below, below + self.num_heads) if dim)
+            raise ValueError(f"dim={self.dim} does not divide into num_heads={self.num_heads}; try {fitting}")
+        if not self.head_widths and not self.tied_output:
+            raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
+        if self.padding == "counted" and self.pooling != "mean":
+            raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
+        return self
+
+
+class BSTConfig(Architecture):
+    """The arguments of `BST`. `context` fixes the order of the context features."""
+
+    num_items: Positive
+    context: tuple[ContextFeature, ...] = ()
+    item_features: tuple[ItemFeature, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        check_names(tuple(feature.name for feature in self.context))
+        require_different("item feature", tuple(feature.name for feature in self.item_features))
+        return self
+
+    @property
+    def user_width(self) -> int:
+        """Width of the user vector whose inner product with an output row is a score."""
+        return self.dim if self.tied_output else self.head_widths[-1]
+
+    @property
+    def head_sizes(self) -> tuple[int, ...]:
+        """Widths of the head, from the pooled history with the context beside it to the user vector."""
+        pooled = self.dim + sum(feature.dim for feature in self.context)
+        return (pooled, *self.head_widths, *([self.dim] * self.tied_output))
+
+    @property
+    def encoder_weights(self) -> int:
+        """The number of weights that every call reads besides embeddings and output layer: those of cells and head."""
+        dim, wide = self.dim, self.ff_width
+        cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
+        return self.num_blocks * cell + sum((width + 1) * following for width, following in pairwise(self.head_sizes))
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes of the weights and buffers that a run keeps of a model."""
+        items = (self.num_items + 1) * self.dim
+        categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
+        output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
+        positions = (self.max_length + 1) * self.dim
+        # The values of item features are int32, as wide as a weight.
+        width = self.dim if self.tied_output else self.dim + self.user_width
+        values = (self.num_items + 1) * sum(feature.num_values for feature in self.item_features)
+        features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
+        return FLOAT_BYTES * (items + categories + features + self.encoder_weights + output + positions)
+
+    def require_memory(self, copies: int, beside: int = 0) -> None:
+        """Refuse a model whose `copies`, one mask, and the bytes `beside` them exceed free memory.
+
+        Raises:
+            InputError: the message has both sizes and the settings that decide them.
+        """
+        needed = copies * self.stored_bytes + (self.max_length + 1) ** 2 + beside
+        free = memory_bytes("MemAvailable")
+        if free is not None and needed > free:
+            raise InputError(
+                f"a model of num_items={self.num_items}, dim={self.dim}, max_length={self.max_length} needs "
+                f"{needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free; make it smaller"
+            )

@@ -1,0 +1,72 @@
+"""The training of the weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from bst.config.values import Above0, Positive, Table
+
+# Beyond this many items a full softmax is not practical on a CPU.
+FULL_SOFTMAX_ITEMS = 50_000
+# Above this share of targets that are in their own history, no metric leaves out the items of the history.
+RETURNING = 0.03
+
+
+class TrainConfig(Table):
+    """The training of the weights."""
+
+    epochs: Positive = 16
+    """Passes over the data."""
+    batch_size: Positive = 32
+    """Windows of at most `max_length` events a step, over all processes together."""
+    loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
+    """`full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
+    `num_negatives` others that a batch shares; `auto` is the full one up to 50,000 items."""
+    num_negatives: Positive = 4096
+    """Items that `sampled_softmax` draws a step."""
+    learning_rate: Above0 = 1e-3
+    """The highest step size of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    """Of matrices only: embeddings, norms and biases do not decay."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    """Steps in which the learning rate rises, linearly; at most half of all steps."""
+    schedule: Literal["constant", "cosine", "multistep"] = "cosine"
+    """The shape of the learning rate after the warm-up."""
+    milestones: tuple[Positive, ...] = ()
+    """Epochs after which `multistep` multiplies the learning rate by `gamma`."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The factor of `multistep`."""
+    clipping: Literal["off", "fixed", "adaptive_epoch", "adaptive_total"] = "fixed"
+    """The limit of the total gradient norm: `clip_norm` if `fixed`; `adaptive_epoch` starts there and then is the mean
+    plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
+    clip_norm: Above0 = 5.0
+    """The largest gradient norm."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16` computes under autocast, with weights and optimiser in float32."""
+    compile: bool = False
+    """Train through `torch.compile`."""
+    patience: Annotated[Positive | None, Field(examples=[3])] = None
+    """Stop after this many epochs in a row without a better validation NDCG@10; never, if not given."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 300.0
+    """The time between checkpoints; every epoch ends in a checkpoint as well."""
+    filter_seen: Annotated[bool | None, Field(examples=[True])] = None
+    """Leave the items of the history out of the ranking in metrics, unless the target is one of them. If it is not
+    given, they are left out unless more than 3 % of the targets return. A bundle's `top_k` does the same by default."""
+    validation_users: Annotated[Positive | None, Field(examples=[1000])] = None
+    """The number of random users by which the best epoch is chosen; all, if not given."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Fixes every random choice."""
+
+    @model_validator(mode="after")
+    def _milestones_go_with_multistep(self) -> Self:
+        if bool(self.milestones) != (self.schedule == "multistep"):
+            raise ValueError(
+                f"milestones={list(self.milestones)} with schedule={self.schedule!r}; "
+                "milestones (counted in epochs) belong to schedule='multistep', which needs at least one"
+            )
+        return self
+
+    def samples_negatives(self, num_items: int) -> bool:
+        return self.loss == "sampled_softmax" or (self.loss == "auto" and num_items > FULL_SOFTMAX_ITEMS)
