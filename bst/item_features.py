@@ -1,4 +1,4 @@
-"""Features of items as a part of the model: what they add to the vectors of the items.
+"""Features of items in the model, which they add to the vectors of the items.
 
 A table of vectors a feature, and beside it the categories of every item, so that a caller gives item ids alone.
 """
@@ -50,9 +50,9 @@ class ItemFeatures(nn.Module):
         total = torch.zeros((), device=items.device)
         for number, embedding in enumerate(embeddings):
             values = self.get_buffer(f"values_{number}")[items]  # [..., num_values]
-            known = (values > 0).to(torch.float32)
-            count = known.sum(dim=-1, keepdim=True)
-            weights = known / count.clamp(min=1)
+            weights = (values > 0).to(torch.float32)
+            count = weights.sum(dim=-1, keepdim=True)
+            weights = weights / count.clamp(min=1)
             weights[..., :1] += (count == 0).to(torch.float32)  # of the unknown category
             for column in range(values.size(-1)):
                 total = total + weights[..., column, None] * embedding(values[..., column])

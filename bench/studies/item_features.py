@@ -1,4 +1,4 @@
-"""What item features gain: for all items, for rare ones, and for those that training never saw.
+"""The gain by item features: for all items, for rare ones, and for those that training never saw.
 
     python -m bench.studies.item_features EVENTS ITEMS --features brand,category --out FILE.json
 

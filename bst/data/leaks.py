@@ -47,7 +47,7 @@ def require_no_item_columns(interactions: Interactions) -> None:
     if offences:
         raise InputError(
             f"context feature {', '.join(offences)} belongs to the item: it would be taken from the event to be "
-            "predicted and give it away; leave it out of --context"
+            "predicted and give it away; leave it out of --context, and learn from it by --items TABLE --item-features"
         )
 
 

@@ -176,4 +176,4 @@ def _to_dicts(vocabularies: Mapping[str, Vocabulary]) -> dict[str, Any]:
 def _from_dicts(values: Any, name: str) -> dict[str, Vocabulary]:
     if not isinstance(values, Mapping):
         raise InputError(f"`{name}` is not a table of vocabularies by name")
-    return {name: Vocabulary.from_dict(one) for name, one in values.items()}
+    return {feature: Vocabulary.from_dict(vocabulary) for feature, vocabulary in values.items()}

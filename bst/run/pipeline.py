@@ -145,7 +145,7 @@ def train(
     config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
     model, max_length = BST(config.model), config.model.max_length
     if model.item_features is not None:
-        model.item_features.set_values([torch.from_numpy(one.values) for one in dataset.item_features.values()])
+        model.item_features.set_values([torch.from_numpy(feature.values) for feature in dataset.item_features.values()])
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
     validation = dataset.split.validation
     if training.validation_users is not None:

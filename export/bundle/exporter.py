@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from bst.config import BSTConfig
 from bst.data.batches import Examples
-from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError
 from bst.run.folder import (
     VOCABULARY_FILE,
@@ -132,8 +132,8 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     facts: dict[str, Any] = {
         "settings": settings,
         "model": config,
-        "items": _facts(vocabularies.items),
-        "context": {name: _facts(vocabulary) for name, vocabulary in vocabularies.context.items()},
+        "items": VocabularyFacts.of(vocabularies.items),
+        "context": {name: VocabularyFacts.of(vocabulary) for name, vocabulary in vocabularies.context.items()},
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }
@@ -328,8 +328,3 @@ def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict
     """Return the metadata that every file holds, for readers that find it without the manifest: JSON by name."""
     values = {**facts, "signatures": list(signatures)}
     return {f"bst.{name}": json.dumps(to_jsonable_python(value), ensure_ascii=False) for name, value in values.items()}
-
-
-def _facts(vocabulary: Vocabulary) -> VocabularyFacts:
-    named = vocabulary.names is not None
-    return VocabularyFacts(dtype=vocabulary.dtype, count=len(vocabulary), padding=vocabulary.padding, named=named)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bst.config import BSTConfig, Frozen
+from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 from bst.system.validation import json_schema
 from export.contract.choices import ShortlistRecord, Tuning
@@ -39,6 +40,12 @@ class VocabularyFacts(Frozen):
     count: int
     padding: int | str
     named: bool = False
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> VocabularyFacts:
+        """Return what a caller must know of `vocabulary`."""
+        named = vocabulary.names is not None
+        return cls(dtype=vocabulary.dtype, count=len(vocabulary), padding=vocabulary.padding, named=named)
 
 
 class Entry(Frozen):
