@@ -90,9 +90,12 @@ class DataConfig(Table):
         if len(set(named)) < len(named):
             raise ValueError(f"users, items and times are in the columns {', '.join(named)}; name three different ones")
         require_different("item feature", self.item_features)
-        if self.value_separator is not None and not (self.value_separator and self.item_features):
+        if self.value_separator == "":
+            raise ValueError("value_separator is empty; give the text between two values, such as '|'")
+        if self.value_separator and not self.item_features:
             raise ValueError(
-                f"value_separator={self.value_separator!r} needs at least one character, and item_features to split"
+                f"value_separator={self.value_separator!r} splits the values of item features, and there are none; "
+                "name them in item_features"
             )
         shared = set(named) & set(self.context)
         if shared:
