@@ -21,7 +21,8 @@ serve: install
 # Workers have whole files each, and share the bundles that they build (tests/builds.py). Three keep two cores busy: at
 # times one waits for a bundle, or for a process that it has started. Each computes with one thread: with two, threads of
 # tiny models wait for each other, and took three times as long beside another process.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 3 --dist loadfile
+# Python writes its byte code, whatever the environment says: tests start many processes, which read it.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 3 --dist loadfile
 
 # Without a bundle: what to run after every change.
 test-quick: install

@@ -60,15 +60,14 @@ RUNS: dict[str, dict[str, Any]] = {
 VARIANTS = {
     "text_ids": ("text_ids", exporting(formats=("onnx", "torchscript"))),
     "index": ("text_ids", exporting(ids="index", formats=("onnx", "torchscript"))),
-    "index_excluding": (
-        "no_context",
-        ExportSettings(
-            top_k=TopK(limit=38, exclude_history=True), ids="index", formats=("onnx",), signatures=("top_k",)
-        ),
-    ),
     "index_no_context": (
         "no_context",
-        exporting(ids="index", formats=("onnx", "torchscript"), signatures=("all_scores", "top_k")),
+        ExportSettings(
+            top_k=TopK(limit=38, exclude_history=True),
+            ids="index",
+            formats=("onnx", "torchscript"),
+            signatures=("all_scores", "top_k"),
+        ),
     ),
     "numbers_k_input": ("tied_mean", ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True))),
     "length_one": ("length_one", exporting(signatures=("top_k",))),

@@ -14,7 +14,7 @@ from export.handout.card import write_card
 from export.proof.quality import quality_of
 from tests.conftest import TINY
 
-ONE = ExportSettings(formats=("onnx",), signatures=("top_k",))
+ONE = ExportSettings(formats=("torchscript",), signatures=("top_k",))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_top_k_reaches_for_every_test_user_what_training_measured(run: Path, man
     assert (quality.top_k.k, quality.top_k.users) == (10, 80)
     assert quality.top_k.hr == pytest.approx(quality.model["hr_10"])
     assert quality.top_k.ndcg == pytest.approx(quality.model["ndcg_10"])
-    session = open_bundle(run.parent / "bundle").session("onnxruntime", "top_k")
+    session = open_bundle(run.parent / "bundle").session("torchscript", "top_k")
     events = pl.read_csv(run.parent / "events.csv")
     hits = 0
     for (_,), user in events.group_by("user_id"):

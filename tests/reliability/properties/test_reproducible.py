@@ -37,7 +37,8 @@ def test_the_same_seed_trains_the_same_bytes(tmp_path: Path) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("variant", ["onnx_top_k", pytest.param("score_candidates", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["onnx_top_k", "score_candidates"])
 def test_the_same_run_exports_the_same_bytes(
     variant: str, run_path: Path, variants: dict[str, Path], tmp_path: Path
 ) -> None:
