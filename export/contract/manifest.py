@@ -14,7 +14,7 @@ from export.contract.choices import ShortlistRecord, Tuning
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature
 
-SCHEMA_VERSION = "4.2"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.3"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"
