@@ -92,11 +92,6 @@ class DataConfig(Table):
         require_different("item feature", self.item_features)
         if self.value_separator == "":
             raise ValueError("value_separator is empty; give the text between two values, such as '|'")
-        if self.value_separator and not self.item_features:
-            raise ValueError(
-                f"value_separator={self.value_separator!r} splits the values of item features, and there are none; "
-                "name them in item_features"
-            )
         shared = set(named) & set(self.context)
         if shared:
             raise ValueError(f"context feature {shared.pop()!r} is a column of the events themselves; leave it out")

@@ -78,11 +78,11 @@ def read_items(
     return Items(names, features, (*reader.remarks, *dict.fromkeys(remarks)))
 
 
-def ids_of_items(table: Path | str | DataFrame, config: DataConfig, items: Vocabulary) -> Vocabulary:
-    """Read the ids of all items of a table, as numbers or text as those of `items` are.
+def read_strangers(items: Vocabulary, table: Path | str | DataFrame, config: DataConfig) -> Vocabulary:
+    """Read the ids of a table's items that `items` does not hold, as numbers or text as those are.
 
     Raises:
-        InputError: as `read_items`, or they are of another kind than those of `items`.
+        InputError: as `read_items`, or they are of another kind than those of `items`, or none is new.
     """
     reader = _open(items, table, config)
     raw_ids = reader.ids()
@@ -90,7 +90,10 @@ def ids_of_items(table: Path | str | DataFrame, config: DataConfig, items: Vocab
         raise InputError(
             f"{reader.table.path} has items such as {raw_ids[0]!r}, and the run knows numbers such as {items.ids[0]}"
         )
-    return Vocabulary.fit(raw_ids)
+    strangers = Vocabulary.fit(raw_ids.filter(~raw_ids.is_in(items.ids.implode())))
+    if not len(strangers):
+        raise InputError(f"{reader.table.path} has no item that the run does not know; there is nothing to add")
+    return strangers
 
 
 def _open(items: Vocabulary, table: Path | str | DataFrame, config: DataConfig) -> _Reader:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bst.config import DataConfig
 from bst.data.batches import Examples
-from bst.data.items import Items, ids_of_items, read_items
+from bst.data.items import Items, read_items, read_strangers
 from bst.data.sequences import Sequences
 from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Index, Vocabularies, Vocabulary
@@ -40,11 +40,8 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
     config, old = run.config.model, run.vocabularies
     if not config.item_features:
         raise InputError("the run has no item features, by which new items could be scored; train with --item-features")
-    strangers = ids_of_items(table, data, old.items).ids
-    strangers = strangers.filter(~strangers.is_in(old.items.ids.implode()))
-    if strangers.is_empty():
-        raise InputError("the table of items has none that the run does not know; there is nothing to add")
-    read = read_items(Vocabulary(strangers), table, data, old.item_features)
+    new_ids = read_strangers(old.items, table, data)
+    read, strangers = read_items(new_ids, table, data, old.item_features), new_ids.ids
     recognised = np.any([feature.values[1:].any(axis=1) for feature in read.features.values()], axis=0)
     if not recognised.any():
         raise InputError(

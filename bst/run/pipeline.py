@@ -195,6 +195,11 @@ def _require_test(dataset: Dataset) -> None:
 
 
 def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
+    if config.value_separator is not None and not config.item_features:
+        raise InputError(
+            f"--value-separator {config.value_separator!r} splits the values of item features, and there are none; "
+            "name them with --item-features"
+        )
     if tuple(dataset.item_features) != config.item_features:
         raise InputError(
             f"the settings want item features {', '.join(config.item_features) or 'none'}, and the items of this table "

@@ -72,6 +72,7 @@ NAMES = {
     "Rates": "rates",
     "ParityRecord": "parity",
     "FileRecord": "file",
+    "ItemFeature": "item_feature",
     "Quality": "quality",
     "OwnTopK": "own_top_k",
 }

@@ -140,7 +140,7 @@ def test_resume_with_other_data_is_refused(undisturbed: Path, tmp_path: Path, gr
     if grown:  # one event of a new item
         path.write_text(path.read_text() + "1,999,9999999\n")
     other = Dataset.build(read_interactions(path, SETTINGS.data))
-    with pytest.raises(InputError, match=r"was trained on other data \(events, users or context"):
+    with pytest.raises(InputError, match=r"was trained on other data \(events, users, items or context"):
         train(other, SETTINGS, undisturbed, resume=True)
 
 

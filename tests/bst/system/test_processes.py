@@ -27,7 +27,9 @@ def masked() -> set[int]:
 
 
 def test_a_process_that_is_killed_ends_the_call() -> None:
-    with pytest.raises(CheckError, match=r"the process of die ended with exit code -9, .*; free some and call again"):
+    with pytest.raises(
+        CheckError, match=r"the process of die ended with exit code -9, .*; free some and run the command again"
+    ):
         in_own_process(die)
 
 
