@@ -342,6 +342,7 @@ SPOILT_ONES: dict[str, Change | str] = {
     "3-bytes-has-a-fraction": put("files.0.bytes", 1.5),
     "3-bytes-is-a-truth-value": put("files.0.bytes", True),
     "3-a-path-is-a-number": put("formats.0.entries.top_k.path", 1),
+    "3-a-hash-is-short": put("files.0.sha256", "ab"),
     "3-a-hash-in-capitals": put("files.0.sha256", "A" * 64),
     "3-ids-of-another-kind": put("settings.ids", "text"),
     "3-a-dtype-of-another-kind": put("signatures.0.inputs.0.dtype", "int32"),
