@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bst.config import DataConfig, Settings, TrainConfig
+from bst.config import PRESETS, DataConfig, Settings, TrainConfig, with_preset
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
@@ -70,6 +70,7 @@ def train(
     ] = None,
     context: Annotated[str, _of(INPUT, CONTEXT_HELP)] = "",
     config: Annotated[Path | None, _of(MODEL, "TOML with tables [model], [training], [data].")] = None,
+    preset: Annotated[str | None, _of(MODEL, f"Settings of a model by name: {', '.join(PRESETS.names)}.")] = None,
     epochs: Annotated[int | None, _of(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
     seed: Annotated[int | None, _of(MODEL, f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
     device: Device = "cpu",
@@ -87,8 +88,11 @@ def train(
     """
     if not resume:
         require_new(out, "the run")
+    chosen = read_settings(config) if config else Settings()
+    if preset is not None:
+        chosen = chosen.model_copy(update={"model": with_preset(chosen.model, preset)})
     settings = _merged(
-        read_settings(config) if config else Settings(),
+        chosen,
         training={"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
         data={"context": tuple(split_list(context)) or None, **data},
     )

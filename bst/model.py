@@ -14,62 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bst.cells import EncoderCell, SelfAttention
 from bst.config import BSTConfig
 from bst.item_features import ItemFeatures
-
-
-class SelfAttention(nn.Module):
-    """Multi-head scaled dot-product attention without biases (Vaswani et al., 2017, section 3.2)."""
-
-    padding_counts: Final[bool]
-
-    def __init__(self, dim: int, num_heads: int, dropout: float, padding_counts: bool) -> None:
-        super().__init__()
-        self.padding_counts = padding_counts
-        self.num_heads = num_heads
-        self.head_dim = dim // num_heads
-        self.scale = 1.0 / math.sqrt(self.head_dim)
-        self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
-        self.dense = nn.Linear(dim, dim, bias=False)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        query, key, value = self.query_key_value(x).chunk(3, dim=-1)
-        logits = (self._heads(query) * self.scale) @ self._heads(key).transpose(-2, -1)  # [B, H, L, L]
-        if self.padding_counts:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
-            # A query that sees nothing must give the mean of all values, so its logits are all made equal.
-            logits = torch.where(hidden < 0, hidden, logits)
-        else:
-            logits = logits + hidden  # 5 % less time for the whole model at batch 32 than a choice
-        weights = self.dropout(torch.softmax(logits, dim=-1))
-        return self.dense((weights @ self._heads(value)).transpose(1, 2).flatten(2))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, L, D/H]
-
-
-class EncoderCell(nn.Module):
-    """Attention, then a two-layer network, each added to its input and normalised (post-norm)."""
-
-    def __init__(self, config: BSTConfig) -> None:
-        super().__init__()
-        self.attention = SelfAttention(config.dim, config.num_heads, config.dropout, config.padding == "counted")
-        self.norm_1 = nn.LayerNorm(config.dim)
-        self.ff_1 = nn.Linear(config.dim, config.ff_width)
-        self.ff_2 = nn.Linear(config.ff_width, config.dim)
-        self.norm_2 = nn.LayerNorm(config.dim)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        x = self.norm_1(x + self.dropout(self.attention(x, hidden)))
-        return self.norm_2(x + self.dropout(self.ff_2(F.relu(self.ff_1(x)))))
 
 
 class BST(nn.Module):
     """A model that scores every item of the catalogue for each row of a batch.
 
     Index 0 in `items` is padding, at any position: scores are those of the history without the padded slots, because
-    positions count real items only, from the newest (0) to the oldest. Indices must lie in [0, num_items]; `export`
+    places count real items only, from 0 at the newest (or the oldest). Indices must lie in [0, num_items]; `export`
     guards against others. A row without a real item gets finite scores from its context alone.
 
     Dropout is active until `.eval()`, as in any module.
@@ -79,16 +33,22 @@ class BST(nn.Module):
     # exp(-30000) is 0 in every float type, so beside anything visible it has no weight at all.
     hidden_logit: Final[float] = -30000.0
     tied_output: Final[bool]
+    last_pooling: Final[bool]
     mean_pooling: Final[bool]
     padding_counts: Final[bool]
+    has_places: Final[bool]
+    from_oldest: Final[bool]
     causal: Tensor
     positions: Tensor
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__()
         self.tied_output = config.tied_output
+        self.last_pooling = config.pooling == "last"
         self.mean_pooling = config.pooling == "mean"
         self.padding_counts = config.padding == "counted"
+        self.has_places = config.places != "none"
+        self.from_oldest = config.places == "oldest"
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
         self.item_embedding = nn.Embedding(config.num_items + 1, config.dim, padding_idx=0)
@@ -110,7 +70,11 @@ class BST(nn.Module):
         # Not saved with the weights, so real also where a model is built on the meta device to be filled from a file.
         causal = torch.ones(room, room, dtype=torch.bool, device="cpu").tril()
         self.register_buffer("causal", causal, persistent=False)
-        self.register_buffer("positions", sinusoidal_positions(room, config.dim))
+        positions = sinusoidal_positions(room, config.dim)
+        if config.place_vectors == "learned":
+            self.positions = nn.Parameter(positions)
+        else:
+            self.register_buffer("positions", positions)
         _initialise(self, config.init_method)
 
     def forward(self, items: Tensor, context: Tensor) -> Tensor:
@@ -145,9 +109,11 @@ class BST(nn.Module):
         """
         real = items > 0
         states = self._encode(items, real, self.places(real))
-        if self.mean_pooling:
+        if not self.last_pooling:
             pooled = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
-            states = (states * pooled).cumsum(dim=1) / pooled.cumsum(dim=1).clamp(min=1)
+            states = (states * pooled).cumsum(dim=1)
+            if self.mean_pooling:
+                states = states / pooled.cumsum(dim=1).clamp(min=1)
         return self.head(self.with_context(states, context))
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:
@@ -210,6 +176,11 @@ class BST(nn.Module):
         """
         if self.padding_counts:
             return torch.ones_like(real).cumsum(dim=1) - 1  # slots from the left, as the notebook has it
+        if self.from_oldest:
+            return (real.to(torch.int64).cumsum(dim=1) - 1).clamp(min=0)
+        return self._later(real)
+
+    def _later(self, real: Tensor) -> Tensor:
         counted = real.to(torch.int64)  # torch's older ONNX exporter writes a sum of bools that no runtime takes
         return counted.sum(dim=1, keepdim=True) - counted.cumsum(dim=1)
 
@@ -225,7 +196,9 @@ class BST(nn.Module):
 
     def embed(self, items: Tensor, places: Tensor) -> Tensor:
         """Embed items int64 `[...]` at their `places`, int64 of the same shape: float32 `[..., D]`."""
-        x = self.item_vectors(items) * self.embedding_scale + F.embedding(places, self.positions)
+        x = self.item_vectors(items) * self.embedding_scale
+        if self.has_places:
+            x = x + F.embedding(places, self.positions)
         return self.dropout(x)
 
     def hidden(self, real: Tensor, x: Tensor) -> Tensor:
@@ -238,11 +211,13 @@ class BST(nn.Module):
 
     def pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:
         """Pool states `[B, L, D]` of the slots that are `real`: their mean or the newest, zeros where there is none."""
-        if self.mean_pooling:
+        if not self.last_pooling:
             weights = self._pooled_slots(real).to(states.dtype)
-            weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
+            if self.mean_pooling:
+                weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1)
         else:
-            weights = (real & (places == 0)).to(states.dtype)
+            later = self._later(real) if self.from_oldest else places
+            weights = (real & (later == 0)).to(states.dtype)
         return (weights.unsqueeze(1) @ states).squeeze(1)
 
     def with_context(self, pooled: Tensor, context: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from bst.config import Architecture, Settings, Table
+from bst.config import PRESETS, Architecture, Settings, Table, with_preset
 from bst.errors import InputError
 from bst.run.folder import read_run_config
 from bst.system.files import read_text
@@ -40,12 +40,18 @@ def config(
     source: Annotated[
         Path | None, typer.Argument(metavar="[SOURCE]", help="A run, or a TOML of settings.  [default: the defaults]")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Settings of a model by name: {', '.join(PRESETS.names)}.")
+    ] = None,
 ) -> None:
     """Print all settings as TOML, each with its meaning.
 
     The output can be edited and passed to `bst train`: bst config > train.toml; bst train ... --config train.toml
     """
-    print(settings_toml(_settings_of(source) if source else Settings()), end="")
+    settings = _settings_of(source) if source else Settings()
+    if preset is not None:
+        settings = settings.model_copy(update={"model": with_preset(settings.model, preset)})
+    print(settings_toml(settings), end="")
 
 
 def settings_toml(settings: Settings) -> str:

@@ -53,8 +53,11 @@ def exporting(limit: int = 5, **changes: object) -> ExportSettings:
 
 
 RUNS: dict[str, dict[str, Any]] = {
-    "no_context": {"context": ()},
-    "tied_mean": {"tied_output": True, "head_widths": (), "pooling": "mean", "context": ("region",)},
+    "no_context": {"context": (), "places": "none", "norm": "none", "activation": "leaky_relu"},
+    "tied_mean": {
+        **{"tied_output": True, "head_widths": (), "pooling": "mean", "context": ("region",)},
+        **{"places": "oldest", "place_vectors": "learned", "attention_biases": True, "activation": "gelu"},
+    },
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
 }
 VARIANTS = {

@@ -2,6 +2,7 @@
 
 from bst.config.data import DataConfig
 from bst.config.model import FLOAT_BYTES, Architecture, BSTConfig, ContextFeature, ItemFeature
+from bst.config.presets import PRESETS, with_preset
 from bst.config.training import FULL_SOFTMAX_ITEMS, RETURNING, TrainConfig
 from bst.config.values import INPUT_WORDS, Frozen, Table, is_plain_name
 
@@ -9,6 +10,7 @@ __all__ = [
     "FLOAT_BYTES",
     "FULL_SOFTMAX_ITEMS",
     "INPUT_WORDS",
+    "PRESETS",
     "RETURNING",
     "Architecture",
     "BSTConfig",
@@ -20,6 +22,7 @@ __all__ = [
     "Table",
     "TrainConfig",
     "is_plain_name",
+    "with_preset",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from bst.config.values import Fraction, Frozen, Positive, Table, check_names, require_different
+from bst.config.values import Above0, Fraction, Frozen, Positive, Table, check_names, require_different
 from bst.errors import InputError
 from bst.system.machine import memory_bytes
 
@@ -60,8 +60,22 @@ class Architecture(Table):
     """Widths of the layers between the pooled history and the output layer."""
     context_dim: Positive = 10
     """Width of the vector of each context feature."""
-    pooling: Literal["last", "mean"] = "last"
-    """The summary of the history: the state of its last event, or the mean of all states."""
+    activation: Literal["relu", "leaky_relu", "gelu"] = "relu"
+    """The function between the two layers of the feed-forward network."""
+    norm: Literal["post", "none"] = "post"
+    """`post` normalises after attention and after the feed-forward network; `none` leaves both out."""
+    norm_epsilon: Above0 = 1e-5
+    """What is added to a variance before its root is taken."""
+    residual: bool = True
+    """Attention and the feed-forward network add to their input; if false, they replace it."""
+    attention_biases: bool = False
+    """The projections of attention have biases."""
+    places: Literal["newest", "oldest", "none"] = "newest"
+    """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out."""
+    place_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
+    """The vectors of places stay sinusoids, or are learned from there on."""
+    pooling: Literal["last", "mean", "sum"] = "last"
+    """The summary of the history: the state of its last event, or the mean or sum of all states."""
     padding: Literal["ignored", "counted"] = "ignored"
     """`ignored` makes padded slots absent. `counted` is for models of the seed notebook, which were trained so: padded
     slots are hidden only as attention keys; positions count slots from the left, and the mean is over all slots, padded
@@ -86,6 +100,8 @@ class Architecture(Table):
             raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
         if self.padding == "counted" and self.pooling != "mean":
             raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
+        if self.padding == "counted" and self.places != "newest":
+            raise ValueError(f"padding='counted' with places={self.places!r}; the notebook counts slots from the left")
         return self
 
 
@@ -117,7 +133,8 @@ class BSTConfig(Architecture):
     def encoder_weights(self) -> int:
         """The number of weights that every call reads besides embeddings and output layer: those of cells and head."""
         dim, wide = self.dim, self.ff_width
-        cell = 4 * dim * dim + 2 * dim * wide + wide + dim + 4 * dim
+        norms = 4 * dim if self.norm == "post" else 0
+        cell = 4 * dim * dim + 4 * dim * self.attention_biases + 2 * dim * wide + wide + dim + norms
         return self.num_blocks * cell + sum((width + 1) * following for width, following in pairwise(self.head_sizes))
 
     @property

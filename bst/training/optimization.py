@@ -16,6 +16,7 @@ from bst.config import TrainConfig
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split parameters for an optimiser: matrices decay; embeddings, norms and biases do not."""
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    embeddings |= {id(parameter) for name, parameter in model.named_parameters() if name.endswith("positions")}
     decaying: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for parameter in model.parameters():

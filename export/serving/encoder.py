@@ -11,12 +11,14 @@ Shape letters: B batch, L length, N real slots of the batch + 1, D dim, H heads,
 """
 
 import math
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.model import BST, EncoderCell, SelfAttention
+from bst.cells import EncoderCell, SelfAttention
+from bst.model import BST
 
 
 class PackedEncoder(nn.Module):
@@ -32,7 +34,7 @@ class PackedEncoder(nn.Module):
             raise ValueError("padding counts to this model: encode with the model itself")
         self.model = model
         cells = [cell for cell in model.cells if isinstance(cell, EncoderCell)]
-        newest = [] if model.mean_pooling else [cells.pop()]
+        newest = [cells.pop()] if model.last_pooling else []
         self.cells = nn.ModuleList([PackedCell(cell) for cell in cells])
         self.newest = nn.ModuleList([NewestCell(cell) for cell in newest])
 
@@ -51,7 +53,7 @@ class PackedEncoder(nn.Module):
         hidden = self._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
-        if model.mean_pooling:
+        if not model.last_pooling:
             pooled = model.pool(F.embedding(rows, x), real, rows)
         else:
             pooled = self._newest_state(x, rows, real)
@@ -79,13 +81,22 @@ class PackedEncoder(nn.Module):
 class _Cell(nn.Module):
     """A cell whose parts after the attention are the model's."""
 
+    residual: Final[bool]
+
     def __init__(self, cell: EncoderCell) -> None:
         super().__init__()
+        self.residual = cell.residual
         self.norm_1, self.norm_2, self.ff_1, self.ff_2 = cell.norm_1, cell.norm_2, cell.ff_1, cell.ff_2
+        self.activation = cell.activation
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = self.norm_1(x + attended)
-        return self.norm_2(x + self.ff_2(F.relu(self.ff_1(x))))
+        if self.residual:
+            attended = x + attended
+        x = self.norm_1(attended)
+        change = self.ff_2(self.activation(self.ff_1(x)))
+        if self.residual:
+            change = x + change
+        return self.norm_2(change)
 
 
 class PackedCell(_Cell):
@@ -95,8 +106,8 @@ class PackedCell(_Cell):
         super().__init__(cell)
         attention = cell.attention
         self.num_heads, self.head_dim = attention.num_heads, attention.head_dim
-        query, key, value = _projections(attention)
-        self.query_key_value = _linear(torch.cat([query, key, value]).flatten(0, 1))
+        projections, biases = _projections(attention)
+        self.query_key_value = _linear(torch.cat(projections).flatten(0, 1), torch.cat(biases).flatten())
         self.dense = attention.dense
 
     def forward(self, x: Tensor, rows: Tensor, slots: Tensor, hidden: Tensor) -> Tensor:
@@ -114,10 +125,15 @@ class NewestCell(_Cell):
     def __init__(self, cell: EncoderCell) -> None:
         super().__init__(cell)
         self.num_heads = cell.attention.num_heads
-        query, key, value = _projections(cell.attention)  # [H, D/H, D]
+        (query, key, value), biases = _projections(cell.attention)  # [H, D/H, D] and [H, D/H]
         dense = cell.attention.dense.weight.detach().double().unflatten(1, (self.num_heads, -1))  # [D, H, D/H]
-        self.query_key = _linear((key.transpose(1, 2) @ query).flatten(0, 1))  # [H * D, D]
-        self.value_dense = _linear(torch.einsum("ohd,hdi->ohi", dense, value).flatten(1))  # [D, H * D]
+        # The bias of the keys adds the same to all logits of a query, which a softmax does not see.
+        query_bias = (key.transpose(1, 2) @ biases[0].unsqueeze(2)).flatten()  # [H * D]
+        self.query_key = _linear((key.transpose(1, 2) @ query).flatten(0, 1), query_bias)  # [H * D, D]
+        value_bias = torch.einsum("ohd,hd->o", dense, biases[2])
+        if cell.attention.dense.bias is not None:
+            value_bias += cell.attention.dense.bias.detach().double()
+        self.value_dense = _linear(torch.einsum("ohd,hdi->ohi", dense, value).flatten(1), value_bias)  # [D, H * D]
 
     def forward(self, newest: Tensor, states: Tensor, hidden: Tensor) -> Tensor:
         """Map `newest` `[B, D]` to the same shape; it attends to `states` `[B, L, D]`, `hidden` `[B, 1, L]`."""
@@ -126,16 +142,24 @@ class NewestCell(_Cell):
         return self.finish(newest, self.value_dense((weights @ states).flatten(1)))
 
 
-def _projections(attention: SelfAttention) -> list[Tensor]:
-    """Return query, key and value weights, float64 `[H, D/H, D]`; the query's are scaled, so that logits need not
-    be.
+def _projections(attention: SelfAttention) -> tuple[list[Tensor], list[Tensor]]:
+    """Return weights, float64 `[H, D/H, D]`, and biases `[H, D/H]` of query, key and value.
+
+    Those of the query are scaled, so that logits need not be.
     """
-    whole = attention.query_key_value.weight.detach().double()
-    query, key, value = (part.unflatten(0, (attention.num_heads, attention.head_dim)) for part in whole.chunk(3))
-    return [query / math.sqrt(attention.head_dim), key, value]
+    parts = (3, attention.num_heads, attention.head_dim)
+    layer = attention.query_key_value
+    weights = list(layer.weight.detach().double().unflatten(0, parts))
+    biases = list((torch.zeros(parts) if layer.bias is None else layer.bias.detach().unflatten(0, parts)).double())
+    scale = math.sqrt(attention.head_dim)
+    return [weights[0] / scale, *weights[1:]], [biases[0] / scale, *biases[1:]]
 
 
-def _linear(weight: Tensor) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Make a layer of float32; one without a bias, if that is 0."""
+    biased = bool(bias.any())
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=biased, device="meta")
     layer.weight = nn.Parameter(weight.to(torch.float32), requires_grad=False)
+    if biased:
+        layer.bias = nn.Parameter(bias.to(torch.float32), requires_grad=False)
     return layer

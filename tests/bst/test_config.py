@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig
+from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, Settings, TrainConfig, with_preset
 from bst.errors import InputError
 from bst.settings_file import read_settings
 from bst.system.validation import validated
@@ -42,6 +42,17 @@ def test_a_bad_settings_file_is_one_line(tmp_path: Path, content: str, message: 
     path.write_text(content)
     with pytest.raises(InputError, match=message):
         read_settings(path)
+
+
+def test_a_preset_sets_its_settings_and_no_other() -> None:
+    model = with_preset(Architecture(dim=64), "notebook")
+    assert (model.dim, model.pooling, model.padding, model.tied_output) == (64, "mean", "counted", False)
+    assert with_preset(Architecture(pooling="mean"), "notebook").pooling == "mean"
+
+
+def test_a_setting_that_contradicts_a_preset_is_named() -> None:
+    with pytest.raises(InputError, match=r"--preset notebook contradicts pooling='sum' \(the preset has 'mean'\)"):
+        with_preset(Architecture(pooling="sum"), "notebook")
 
 
 def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:

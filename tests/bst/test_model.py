@@ -20,6 +20,9 @@ VARIANTS = {
     "one_head_two_widths": {"num_heads": 1, "head_widths": (20, 12)},
     "no_context": {"context": ()},
     "length_one": {"max_length": 1},
+    "oldest": {"places": "oldest", "place_vectors": "learned", "activation": "leaky_relu"},
+    "no_places": {"places": "none", "attention_biases": True, "activation": "gelu", "norm_epsilon": 1e-3},
+    "bare": {"norm": "none", "residual": False, "pooling": "sum", "places": "oldest"},
 }
 
 
@@ -54,7 +57,7 @@ def test_scores_have_a_column_an_item_and_padding_never_wins(name: str) -> None:
     assert scores[:, 1:].isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["last", "mean", "tied", "odd_dim", "no_context"])
+@pytest.mark.parametrize("name", ["last", "mean", "tied", "odd_dim", "no_context", "oldest", "no_places", "bare"])
 def test_padding_anywhere_changes_no_score(name: str) -> None:
     model, config = build(name)
     items, context = rows(config, length=4)
@@ -92,7 +95,7 @@ def test_the_order_of_items_matters() -> None:
     assert not close(model(items, context), model(items.flip(1), context))
 
 
-@pytest.mark.parametrize("name", ["last", "mean", "tied"])
+@pytest.mark.parametrize("name", ["last", "mean", "tied", "oldest", "no_places", "bare"])
 def test_a_prefix_never_sees_what_follows_it(name: str) -> None:
     model, config = build(name)
     items, context = rows(config)

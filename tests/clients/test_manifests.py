@@ -93,7 +93,7 @@ def type_of(schema: dict[str, Any]) -> Any:
         return {"": type_of(schema["additionalProperties"])}
     if schema.get("pattern") == "^[0-9a-f]{64}$":
         return "sha256"
-    bounds = (("minimum", ">="), ("exclusiveMaximum", "<"))
+    bounds = (("minimum", ">="), ("exclusiveMinimum", ">"), ("exclusiveMaximum", "<"))
     told = "".join(f"{sign}{schema[bound]}" for bound, sign in bounds if bound in schema)
     return TYPES.get(schema["type"], schema["type"]) + told
 

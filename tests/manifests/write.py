@@ -352,6 +352,7 @@ SPOILT_ONES: dict[str, Change | str] = {
     "3-no-slots-in-a-history": put("model.max_length", 0),
     "3-pooling-of-another-kind": put("model.pooling", "max"),
     "3-dropout-of-one": put("model.dropout", 1.0),
+    "3-norm-epsilon-of-zero": put("model.norm_epsilon", 0.0),
     "3-no-threads": put("tuning.options.threads", 0),
     "3-spinning-is-a-number": put("tuning.options.spinning", 1),
     "3-an-error-is-text": put("parity.0.max_error", "small"),
@@ -420,8 +421,8 @@ def text_of(change: Change | str) -> str:
 
 def written() -> dict[str, str]:
     """The content of each file by its path in this folder."""
-    kinds: dict[str, dict[str, Any]] = {"sound": SOUND_ONES, "spoilt": SPOILT_ONES}
-    return {f"{kind}/{name}.json": text_of(change) for kind, ones in kinds.items() for name, change in ones.items()}
+    kinds = (("sound", SOUND_ONES), ("spoilt", SPOILT_ONES))
+    return {f"{kind}/{name}.json": text_of(change) for kind, ones in kinds for name, change in ones.items()}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,12 @@ CONFIGS = {
     "newest": BSTConfig(**SIZES, dim=16, num_heads=4, num_blocks=2, head_widths=(12,)),
     "mean": BSTConfig(**SIZES, dim=16, num_heads=2, num_blocks=2, head_widths=(12,), pooling="mean", context=CONTEXT),
     "one block": BSTConfig(**SIZES, dim=12, num_heads=3, num_blocks=1, head_widths=(), context=CONTEXT),
+    "oldest": BSTConfig(
+        **SIZES,
+        **{"dim": 8, "num_heads": 2, "places": "oldest", "place_vectors": "learned", "attention_biases": True},
+    ),
+    "bare": BSTConfig(**SIZES, dim=8, num_heads=2, norm="none", residual=False, places="none", activation="gelu"),
+    "sum": BSTConfig(**SIZES, dim=8, num_heads=2, pooling="sum", attention_biases=True, activation="leaky_relu"),
     "odd": BSTConfig(**SIZES, dim=7, num_heads=1, num_blocks=3, head_widths=(8, 5), tied_output=False),
 }
 

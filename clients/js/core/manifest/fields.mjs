@@ -23,6 +23,7 @@ const BOUNDS = {
   pattern: (value, pattern) => new RegExp(pattern, "u").test(value),
   minimum: (value, least) => value >= least,
   exclusiveMaximum: (value, most) => value < most,
+  exclusiveMinimum: (value, least) => value > least,
   minItems: (value, least) => value.length >= least,
 };
 

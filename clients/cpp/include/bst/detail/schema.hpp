@@ -33,7 +33,10 @@ inline const Json& schema() {
   "machine = null": "text|null", "cpu_flags = []": ["text"], "remarks = []": ["text"]},
 "model": {"dim = 128": "integer>=1", "num_heads = 4": "integer>=1", "num_blocks = 2": "integer>=1", "ff_width = 256": "integer>=1",
   "max_length = 50": "integer>=1", "head_widths = [256]": ["integer>=1"], "context_dim = 10": "integer>=1",
-  "pooling = \"last\"": "'last'|'mean'", "padding = \"ignored\"": "'ignored'|'counted'", "tied_output = true": "flag",
+  "activation = \"relu\"": "'relu'|'leaky_relu'|'gelu'", "norm = \"post\"": "'post'|'none'",
+  "norm_epsilon = 1e-05": "number>0", "residual = true": "flag", "attention_biases = false": "flag",
+  "places = \"newest\"": "'newest'|'oldest'|'none'", "place_vectors = \"sinusoidal\"": "'sinusoidal'|'learned'",
+  "pooling = \"last\"": "'last'|'mean'|'sum'", "padding = \"ignored\"": "'ignored'|'counted'", "tied_output = true": "flag",
   "dropout = 0.3": "number>=0<1", "id_dropout = 0.1": "number>=0<1", "init_method = \"xavier\"": "'xavier'|'kaiming'", "num_items": "integer>=1",
   "context = []": ["feature"], "item_features = []": ["item_feature"]},
 "item_feature": {"name": "text", "num_categories": "integer>=1", "num_values = 1": "integer>=1"},
@@ -72,6 +75,7 @@ inline bool is_plain(const Json& value, const std::string& type) {
   if (type == "text") return value.is_string();
   if (type == "flag") return value.is_boolean();
   if (type == "number") return value.is_number();
+  if (type == "number>0") return value.is_number() && value > 0;
   if (type == "number>=0<1") return value.is_number() && value >= 0 && value < 1;
   if (type == "integer") return is_integer(value);
   if (type == "integer>=0") return is_integer(value) && value >= 0;
