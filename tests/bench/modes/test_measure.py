@@ -257,7 +257,7 @@ def test_the_opponents_have_the_same_weights(variants: dict[str, Path], signatur
     from bench.record.record import Case
     from export import compare, open_bundle
 
-    bundle = open_bundle(variants["index_no_context" if signature == "top_k" else "raw_ids"])
+    bundle = open_bundle(variants["index" if signature == "top_k" else "raw_ids"])
     peers, missing = build_peers(bundle, signature, tmp_path)
     assert (set(peers) | set(missing)) == set(OPPONENTS.names)
     assert not missing
