@@ -25,7 +25,7 @@ UNPACKED_BYTES = 2**28  # of all compressed members together; weights are stored
 # All members that TorchScript writes. Its readers would take code from others too.
 SCRIPT_MEMBER = re.compile(
     r"code/.+\.py(\.debug_pkl)?|(data|constants)/\d+|(data|constants)\.pkl|extra/[\w.]+"
-    r"|version|byteorder|\.data/serialization_id"
+    r"|version|\.data/version|byteorder|\.data/serialization_id"
 )
 # Code that runs while an archive is read: methods that restore an object, and objects of C++.
 AT_READING = re.compile(rb"__setstate__|\btorch\s*[.\n]\s*classes\b")
@@ -38,8 +38,8 @@ TEXT, BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"'), re.compile(r"[(\[{\n)\]}]")
 # The operators of the model, by their names in TorchScript and torch.export.
 OPERATORS = frozenset(
     """
-    add sub mul div neg matmul linear sum cumsum softmax layer_norm relu relu_ leaky_relu leaky_relu_ dropout dropout_
-    embedding searchsorted topk scatter_reduce where masked_fill full_like new_zeros zeros ones ones_like arange tensor
+    add sub mul div neg matmul linear sum cumsum softmax layer_norm relu relu_ leaky_relu leaky_relu_ gelu dropout
+    dropout_ embedding searchsorted topk scatter_reduce where masked_fill full_like new_zeros zeros ones ones_like arange tensor
     eq ne lt le gt ge logical_not bitwise_not __and__ __or__ __not__ __isnot__ __is__ __contains__ clamp
     stack cat chunk split slice select index index_select narrow pad squeeze unsqueeze transpose flatten unflatten
     expand reshape view contiguous clone detach alias to tolist item size sym_size len append get keys values items
