@@ -32,6 +32,14 @@ class ItemFeatures(nn.Module):
             values = torch.zeros(num_items + 1, feature.num_values, dtype=torch.int32)
             self.register_buffer(f"values_{number}", values)
 
+    def start_at_zero(self) -> None:
+        """Begin as a model without features. From random vectors, training was worse than without features at first:
+        the vectors of items begin larger then, and rare items begin with those of others.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.zeros_(module.weight)
+
     def set_values(self, values: Sequence[Tensor]) -> None:
         """Take the categories of all items, a tensor a feature."""
         for number, rows in enumerate(values):

@@ -286,6 +286,8 @@ def _initialise(model: BST, method: str) -> None:
             nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
             # Item 0 is padding and stays zero; category 0 is the unknown one and starts neutral.
             nn.init.zeros_(module.weight[0].data)
+    if model.item_features is not None:
+        model.item_features.start_at_zero()
     for cell in model.cells:
         assert isinstance(cell, EncoderCell)
         fill(cell.attention.dense.weight)

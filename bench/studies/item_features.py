@@ -35,7 +35,7 @@ from bst.training.metrics import rank
 
 RARE = 10
 K = 10
-NAMES = {"hr_10": "HR@10", "ndcg_10": "NDCG@10"}
+NAMES = {"hr_10": "HR@10", "ndcg_10": "NDCG@10", "median_place": "median place"}
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ class Task:
 
 
 def measured(places: NDArray[np.int64]) -> dict[str, float]:
-    """HR@10 and NDCG@10 of places from 1, and how many there are."""
+    """Return HR@10, NDCG@10 and the median of places from 1, and how many there are."""
     hits = places <= K
     gains = np.where(hits, 1 / np.log2(np.maximum(places, 1) + 1), 0)
-    return {"targets": len(places), "hr_10": float(hits.mean()), "ndcg_10": float(gains.mean())}
+    metrics = {"hr_10": float(hits.mean()), "ndcg_10": float(gains.mean()), "median_place": float(np.median(places))}
+    return {"targets": len(places), **metrics}
 
 
 def run_seed(task: Task, features: tuple[str, ...], seed: int) -> Iterator[dict[str, Any]]:
@@ -128,8 +129,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     frame = pl.DataFrame(rows).group_by("group", "model", maintain_order=True)
     means = frame.agg(
         pl.col("targets").mean().round(0).cast(pl.Int64),
-        *(pl.col(name).mean().round(4) for name in ("hr_10", "ndcg_10")),
-        *(pl.col(name).std().round(4).alias(f"{name}_sd") for name in ("hr_10", "ndcg_10")),
+        *(pl.col(name).mean().round(4) for name in NAMES),
+        *(pl.col(name).std().round(4).alias(f"{name}_sd") for name in NAMES),
     ).sort("group", maintain_order=True)
     lines = []
     for row in means.iter_rows(named=True):
