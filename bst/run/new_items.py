@@ -26,7 +26,8 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
     """Add the items of a table that the run does not know; they are scored by their features.
 
     An item that the run knows keeps its features. A new one has no vector of its own, and the mean bias of the output
-    layer. One of which the model knows no feature is not added: nothing would tell it from the others.
+    layer. One of which the model knows no feature is not added: nothing would tell it from the others. What the run
+    reached on the test was among fewer items, so it does not go along.
 
     Args:
         data: how the table is read; its item features are those of the run.
@@ -70,6 +71,9 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
         state[name][torch.from_numpy(added), : values.shape[1]] = torch.from_numpy(values[1:][recognised])
     model.load_state_dict(state, assign=True)
     remarks = [f"{len(added):,} new items are scored by {', '.join(data.item_features)}"]
+    remarks.append(
+        "the metrics of the test were those of the smaller catalogue, and are left out: bst evaluate measures"
+    )
     if left_out := len(strangers) - len(added):
         remarks.append(f"{left_out:,} others are left out: the run knows none of their features")
     grown = replace(
@@ -78,6 +82,7 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
         config=run.config.model_copy(update={"model": model_config}),
         vocabularies=Vocabularies(items, old.context, old.item_features),
         heldout=_moved(run.heldout, places),
+        metrics=tuple(line for line in run.metrics if "test" not in line),
     )
     return grown, (*remarks, *read.remarks)
 

@@ -1,8 +1,7 @@
 """Write the sound and spoilt manifests of this folder: `python -m tests.manifests.write`.
 
 Each spoilt one breaks one rule of docs/reference/manifest.md, whose number begins its name. Readers in every language
-judge all of them alike; `bst verify` of a folder with a spoilt manifest exits with 2, with a sound one it goes on to
-the files.
+judge all of them alike; with a spoilt manifest `bst verify` exits with 2, with a sound one it goes on to the files.
 """
 
 from __future__ import annotations

@@ -68,7 +68,9 @@ def test_items_that_were_known_are_scored_as_before(run: Run, table: Path) -> No
 def test_a_new_item_is_scored_by_its_features(run: Run, table: Path) -> None:
     grown, remarks = add_items(run, table, run.config.data)
     assert grown.vocabularies.items.ids.to_list()[:4] == [11, 12, 18, 25]
-    assert remarks[:2] == (
+    assert grown.epochs == run.epochs
+    assert (run.quality is None, grown.quality) == (False, None)  # which was among fewer items
+    assert (remarks[0], remarks[2]) == (
         "2 new items are scored by brand, tags",
         "2 others are left out: the run knows none of their features",
     )
