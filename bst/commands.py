@@ -71,6 +71,9 @@ def train(
     context: Annotated[str, _of(INPUT, CONTEXT_HELP)] = "",
     config: Annotated[Path | None, _of(MODEL, "TOML with tables [model], [training], [data].")] = None,
     preset: Annotated[str | None, _of(MODEL, f"Settings of a model by name: {', '.join(PRESETS.names)}.")] = None,
+    event_times: Annotated[
+        str | None, _of(MODEL, "Read the time from each event to the next: to_next.  [default: none]")
+    ] = None,
     epochs: Annotated[int | None, _of(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
     seed: Annotated[int | None, _of(MODEL, f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
     device: Device = "cpu",
@@ -93,12 +96,15 @@ def train(
         chosen = chosen.model_copy(update={"model": with_preset(chosen.model, preset)})
     settings = _merged(
         chosen,
+        model={"event_times": event_times},
         training={"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
         data={"context": tuple(split_list(context)) or None, **data},
     )
     with joined_world(device) as world:
         say = print if world.is_first else _silent
-        dataset = Dataset.build(read_interactions(interactions, settings.data, users))
+        dataset = Dataset.build(
+            read_interactions(interactions, settings.data, users, times=settings.model.event_times != "none")
+        )
         if items:
             dataset = dataset.with_items(items, settings.data)
         for line in about_training(dataset, settings.training):
@@ -150,7 +156,8 @@ def evaluate(
     evaluated = changed(loaded.config.data, data)
     # Items are text here too where they are text in the run, also those that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
-    table = read_interactions(interactions, evaluated, users, text_items=text_items)
+    times = loaded.config.model.event_times != "none"
+    table = read_interactions(interactions, evaluated, users, text_items=text_items, times=times)
     dataset = Dataset.build(table, loaded.vocabularies)
     if not len(dataset.split.test):
         raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")

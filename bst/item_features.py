@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from bst.config import ItemFeature
+from bst.config import BSTConfig
 
 
 class ItemFeatures(nn.Module):
@@ -17,20 +17,25 @@ class ItemFeatures(nn.Module):
     `values_0`, `values_1` and so on, int32 `[num_items + 1, num_values]`, hold the categories of each item from 1, 0
     where there are fewer. An item without any has the unknown category, 0; row 0, of padding, adds nothing.
 
-    Args:
-        dim: width of the item vectors.
-        output_width: width of the rows of an output layer of its own; None, where that is tied to the item vectors.
+    `numbers`, float32 `[num_items + 1, num_numbers]`, holds the numbers of each item as deviations from their mean, and
+    `known`, bool of the same shape, says which are known. A number adds itself times a vector, an unknown one a vector
+    of its own.
     """
 
-    def __init__(self, features: Sequence[ItemFeature], num_items: int, dim: int, output_width: int | None) -> None:
+    def __init__(self, config: BSTConfig) -> None:
         super().__init__()
-        sizes = [feature.num_categories + 1 for feature in features]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, dim) for size in sizes)
-        if output_width is not None:
-            self.output_embeddings = nn.ModuleList(nn.Embedding(size, output_width) for size in sizes)
-        for number, feature in enumerate(features):
-            values = torch.zeros(num_items + 1, feature.num_values, dtype=torch.int32)
+        # A number has two vectors: row 1 is that of the number, row 0 that of an unknown one.
+        sizes = [feature.num_categories + 1 for feature in config.item_features] + [2 for _ in config.item_numbers]
+        self.embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in sizes)
+        if not config.tied_output:
+            self.output_embeddings = nn.ModuleList(nn.Embedding(size, config.user_width) for size in sizes)
+        self.num_features = len(config.item_features)
+        for number, feature in enumerate(config.item_features):
+            values = torch.zeros(config.num_items + 1, feature.num_values, dtype=torch.int32)
             self.register_buffer(f"values_{number}", values)
+        if config.item_numbers:
+            self.register_buffer("numbers", torch.zeros(config.num_items + 1, len(config.item_numbers)))
+            self.register_buffer("known", torch.zeros(self.get_buffer("numbers").shape, dtype=torch.bool))
 
     def start_at_zero(self) -> None:
         """Begin as a model without features. From random vectors, training was worse than without features at first:
@@ -40,10 +45,13 @@ class ItemFeatures(nn.Module):
             if isinstance(module, nn.Embedding):
                 nn.init.zeros_(module.weight)
 
-    def set_values(self, values: Sequence[Tensor]) -> None:
-        """Take the categories of all items, a tensor a feature."""
+    def set_values(self, values: Sequence[Tensor], numbers: Tensor | None = None) -> None:
+        """Take the categories of all items, a tensor a feature, and their numbers, NaN where one is not known."""
         for number, rows in enumerate(values):
             self.get_buffer(f"values_{number}").copy_(rows)
+        if numbers is not None:
+            self.get_buffer("numbers").copy_(numbers.nan_to_num())
+            self.get_buffer("known").copy_(~numbers.isnan())
 
     def forward(self, items: Tensor) -> Tensor:
         """Sum over the features for items int64 `[...]`: float32 `[..., dim]`."""
@@ -56,7 +64,12 @@ class ItemFeatures(nn.Module):
     def _sum(self, embeddings: nn.ModuleList, items: Tensor) -> Tensor:
         """Add column by column and not as one product: the same items give the same bits in any batch."""
         total = torch.zeros((), device=items.device)
-        for number, embedding in enumerate(embeddings):
+        for column, embedding in enumerate(embeddings[self.num_features :]):
+            numbers = self.get_buffer("numbers")[items, column]  # [...]
+            known = self.get_buffer("known")[items, column]
+            factors = torch.where(known, numbers, 1).unsqueeze(-1)
+            total = total + factors * embedding(known.to(torch.int64))
+        for number, embedding in enumerate(embeddings[: self.num_features]):
             values = self.get_buffer(f"values_{number}")[items]  # [..., num_values]
             weights = (values > 0).to(torch.float32)
             count = weights.sum(dim=-1, keepdim=True)

@@ -4,7 +4,8 @@ After Chen et al., "Behavior Sequence Transformer for E-commerce Recommendation 
 notebook has it: post-norm cells, sinusoidal positions, context embeddings beside the pooled history, an MLP with
 LeakyReLU, one score an item.
 
-Shape letters: B batch, L length, D dim, H heads, C context features, U user width, V items of the catalogue.
+Shape letters: B batch, L length, D dim, H heads, C context features, E event features, N numbers, U user width, V
+items of the catalogue.
 """
 
 import math
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bst.cells import EncoderCell, SelfAttention
-from bst.config import BSTConfig
+from bst.config import NUM_GAPS, BSTConfig
+from bst.gaps import Gaps
 from bst.item_features import ItemFeatures
 
 
@@ -32,14 +34,21 @@ class BST(nn.Module):
     # Logit of a slot that must not be seen. Finite and within float16, so a query that sees nothing is free of NaN;
     # exp(-30000) is 0 in every float type, so beside anything visible it has no weight at all.
     hidden_logit: Final[float] = -30000.0
+    # A number is taken for this many standard deviations from its mean at most.
+    number_bound: Final[float] = 10.0
+    largest_number: Final[float] = float(torch.finfo(torch.float32).max)
     tied_output: Final[bool]
     last_pooling: Final[bool]
     mean_pooling: Final[bool]
     padding_counts: Final[bool]
     has_places: Final[bool]
     from_oldest: Final[bool]
+    reads_times: Final[bool]
+    num_numbers: Final[int]
     causal: Tensor
     positions: Tensor
+    number_means: Tensor
+    number_deviations: Tensor
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__()
@@ -49,13 +58,19 @@ class BST(nn.Module):
         self.padding_counts = config.padding == "counted"
         self.has_places = config.places != "none"
         self.from_oldest = config.places == "oldest"
+        self.reads_times = config.event_times != "none"
+        self.num_numbers = len(config.numbers)
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
         self.item_embedding = nn.Embedding(config.num_items + 1, config.dim, padding_idx=0)
         self.item_features: ItemFeatures | None = None
-        if config.item_features:
-            output_width = None if config.tied_output else config.user_width
-            self.item_features = ItemFeatures(config.item_features, config.num_items, config.dim, output_width)
+        if config.item_features or config.item_numbers:
+            self.item_features = ItemFeatures(config)
+        if self.reads_times:
+            self.gaps = Gaps(to_next=config.event_times == "to_next")
+        rows = [feature.num_categories + 1 for feature in config.event_features]
+        rows += [NUM_GAPS] if self.reads_times else []
+        self.event_embeddings = nn.ModuleList(nn.Embedding(count, config.dim) for count in rows)
         self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
         self.dropout = nn.Dropout(config.dropout)
         self.cells = nn.ModuleList(EncoderCell(config) for _ in range(config.num_blocks))
@@ -70,6 +85,11 @@ class BST(nn.Module):
         # Not saved with the weights, so real also where a model is built on the meta device to be filled from a file.
         causal = torch.ones(room, room, dtype=torch.bool, device="cpu").tril()
         self.register_buffer("causal", causal, persistent=False)
+        for name, values in (
+            ("number_means", [number.mean for number in config.numbers]),
+            ("number_deviations", [number.deviation for number in config.numbers]),
+        ):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False)
         positions = sinusoidal_positions(room, config.dim)
         if config.place_vectors == "learned":
             self.positions = nn.Parameter(positions)
@@ -77,44 +97,78 @@ class BST(nn.Module):
             self.register_buffer("positions", positions)
         _initialise(self, config.init_method)
 
-    def forward(self, items: Tensor, context: Tensor) -> Tensor:
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
         """Score the catalogue.
 
         Args:
             items: int64 `[batch, length]`, oldest first, 0 is padding; length from 1 to `max_length`.
             context: int64 `[batch, num_context]`, columns in the order of `config.context`, 0 is unknown.
+            events: int64 `[batch, length, num_event_features]`, likewise, of each event.
+            event_time: int64 `[batch, length]`, seconds since 1970; 0 and less are unknown.
+            request_time: int64 `[batch]`, likewise.
+            numbers: float32 `[batch, num_numbers]`; what is not finite is unknown.
+
+        The last four are for models that have such inputs.
 
         Returns:
             float32 `[batch, num_items + 1]`, the logits of a softmax over items; column 0 (padding) is -inf.
         """
-        return F.pad(self.item_scores(self.user_vectors(items, context)), (1, 0), value=-math.inf)
+        vectors = self.user_vectors(items, context, events, event_time, request_time, numbers)
+        return F.pad(self.item_scores(vectors), (1, 0), value=-math.inf)
 
-    def user_vectors(self, items: Tensor, context: Tensor) -> Tensor:
-        """Encode each row of `items` `[B, L]` and `context` `[B, C]` (see `forward`) as a vector `[B, user_width]`."""
+    def user_vectors(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        """Encode each row of `items` `[B, L]` with what stands beside it (see `forward`): `[B, user_width]`."""
         real = items > 0
         places = self.places(real)
-        pooled = self.pool(self._encode(items, real, places), real, places)
-        return self.head(self.with_context(pooled, context))
+        states = self._encode(items, real, places, self.event_columns(real, events, event_time, request_time))
+        return self.head(self.with_context(self.pool(states, real, places), context, numbers))
 
-    def prefix_vectors(self, items: Tensor, context: Tensor) -> Tensor:
+    def prefix_vectors(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
         """Encode every prefix of each row in one pass, as training does: a causal state never sees what follows it.
 
         Args:
-            items: int64 `[batch, length]` as in `forward`.
+            items, events, event_time, request_time: as in `forward`; the request is that of the last prefix. An earlier
+                one ends with the event before another, whose time is that of its own request.
             context: int64 `[batch, length, num_context]`, the context of each prefix.
+            numbers: float32 `[batch, length, num_numbers]`, those of each prefix.
 
         Returns:
             float32 `[batch, length, user_width]`; slot t holds the vector of `items[:, : t + 1]`, except that
             positions count from the newest item of the whole row. Undefined where `items` is 0.
         """
         real = items > 0
-        states = self._encode(items, real, self.places(real))
+        columns = self.event_columns(real, events, event_time, request_time)
+        states = self._encode(items, real, self.places(real), columns)
         if not self.last_pooling:
             pooled = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
             states = (states * pooled).cumsum(dim=1)
             if self.mean_pooling:
                 states = states / pooled.cumsum(dim=1).clamp(min=1)
-        return self.head(self.with_context(states, context))
+        return self.head(self.with_context(states, context, numbers))
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:
         """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
@@ -187,16 +241,41 @@ class BST(nn.Module):
     def _pooled_slots(self, real: Tensor) -> Tensor:
         return torch.ones_like(real) if self.padding_counts else real
 
-    def _encode(self, items: Tensor, real: Tensor, places: Tensor) -> Tensor:
-        x = self.embed(items, places)
+    def _encode(self, items: Tensor, real: Tensor, places: Tensor, columns: Tensor | None) -> Tensor:
+        x = self.embed(items, places, columns)
         hidden = self.hidden(real, x)
         for cell in self.cells:
             x = cell(x, hidden)
         return x
 
-    def embed(self, items: Tensor, places: Tensor) -> Tensor:
-        """Embed items int64 `[...]` at their `places`, int64 of the same shape: float32 `[..., D]`."""
+    def event_columns(
+        self,
+        real: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+    ) -> Tensor | None:
+        """Join what `embed` takes of each event: its categories, and the row of the table of times between events.
+
+        Inputs are as in `forward`, `real` is bool `[B, L]`. Returns int64 `[B, L, any]`, None where there is nothing.
+        """
+        if self.reads_times:
+            if event_time is None or request_time is None:
+                raise ValueError("this model reads times: give event_time and request_time, 0 where one is not known")
+            gaps = self.gaps(real, event_time, request_time).unsqueeze(-1)
+            events = gaps if events is None else torch.cat((events, gaps), dim=-1)
+        return events
+
+    def embed(self, items: Tensor, places: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Embed items int64 `[...]` at their `places`, int64 of the same shape: float32 `[..., D]`.
+
+        `columns`, int64 `[..., any]`, are those of `event_columns`.
+        """
         x = self.item_vectors(items) * self.embedding_scale
+        for column, embedding in enumerate(self.event_embeddings):
+            if columns is None:
+                raise ValueError("this model has event features: give events, 0 where a category is not known")
+            x = x + embedding(columns[..., column])
         if self.has_places:
             x = x + F.embedding(places, self.positions)
         return self.dropout(x)
@@ -220,12 +299,29 @@ class BST(nn.Module):
             weights = (real & (later == 0)).to(states.dtype)
         return (weights.unsqueeze(1) @ states).squeeze(1)
 
-    def with_context(self, pooled: Tensor, context: Tensor) -> Tensor:
-        """Put the embedded context, int64 `[..., C]`, beside `pooled` `[..., D]`: what `head` takes."""
+    def with_context(self, pooled: Tensor, context: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Put the embedded context, int64 `[..., C]`, and `numbers`, float32 `[..., N]`, beside `pooled` `[..., D]`.
+
+        That is what `head` takes.
+        """
         parts = [pooled]
         for column, embedding in enumerate(self.context_embeddings):
             parts.append(embedding(context[..., column]))
+        if self.num_numbers > 0:
+            if numbers is None:
+                raise ValueError("this model reads numbers: give them, NaN where one is not known")
+            parts.append(self.scaled(numbers).to(pooled.dtype))
         return torch.cat(parts, dim=-1)
+
+    def scaled(self, numbers: Tensor) -> Tensor:
+        """Scale `numbers` `[..., N]` by their mean and deviation, and add a column for each that says whether it is
+        unknown: `[..., 2 * N]`. An unknown one is taken for the mean.
+        """
+        numbers = numbers.to(self.number_means.dtype)
+        known = numbers.abs() <= self.largest_number  # false for NaN
+        deviations = (torch.where(known, numbers, self.number_means) - self.number_means) / self.number_deviations
+        bounded = deviations.clamp(-self.number_bound, self.number_bound)
+        return torch.cat((bounded, (~known).to(bounded.dtype)), dim=-1)
 
 
 def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
@@ -235,7 +331,7 @@ def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
     """
     if model.item_features is None:
         return model, config
-    plain_config = config.model_copy(update={"item_features": ()})
+    plain_config = config.model_copy(update={"item_features": (), "item_numbers": ()})
     with torch.device("meta"):
         plain = BST(plain_config)
     with torch.no_grad():
@@ -261,7 +357,7 @@ def sinusoidal_positions(length: int, dim: int) -> Tensor:
 
 
 def _head(config: BSTConfig) -> nn.Sequential:
-    width = config.dim + sum(feature.dim for feature in config.context)
+    width = config.head_sizes[0]
     layers: list[nn.Module] = []
     for next_width in config.head_widths:
         layers += [nn.Linear(width, next_width), nn.LeakyReLU()]
@@ -288,6 +384,9 @@ def _initialise(model: BST, method: str) -> None:
             nn.init.zeros_(module.weight[0].data)
     if model.item_features is not None:
         model.item_features.start_at_zero()
+    for embedding in model.event_embeddings:  # as `ItemFeatures.start_at_zero`
+        assert isinstance(embedding, nn.Embedding)
+        nn.init.zeros_(embedding.weight)
     for cell in model.cells:
         assert isinstance(cell, EncoderCell)
         fill(cell.attention.dense.weight)

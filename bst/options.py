@@ -94,6 +94,9 @@ TRAINING_OPTIONS = (
     TableOption("text_ids", "Keep ids as text, also where they are numbers.", bool, ("--text-ids",)),
     TableOption("drop_repeats", "Leave out repeats of the item before.", bool, ("--drop-repeats",)),
     TableOption("item_features", "Columns of the items' table to learn from, by commas: category,brand.", read=_names),
+    TableOption("item_numbers", "Columns of the items' table that are numbers: price.", read=_names),
+    TableOption("event_features", "Columns of the events that are read of past events alone: kind.", read=_names),
+    TableOption("numbers", "Columns that are numbers of the request: age.", read=_names),
     *ITEM_OPTIONS,
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -20,9 +19,9 @@ from bst.system.console import told_steps
 from bst.system.text import split_list
 from bst.system.validation import validated
 from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
-from export.bundle.folder import Bundle, Verdict, open_bundle, verify_bundle
+from export.bundle.folder import Verdict, open_bundle, verify_bundle
 from export.contract.contents import GOLDEN
-from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, Quality, VocabularyFacts
+from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, Quality
 from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
@@ -31,6 +30,7 @@ from export.formats import FORMATS
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
 from export.page import HOST, PORT, require_page, require_server, serve_page
+from export.sessions.typed_user import typed_user
 
 input_option, output_option = (
     partial(typer.Option, rich_help_panel=INPUT),
@@ -230,6 +230,10 @@ def recommend(
     context: Annotated[
         list[str] | None, input_option(help="A feature and its value, such as gender=F; repeatable.")
     ] = None,
+    event: Annotated[
+        list[str] | None,
+        input_option(help="A feature of the events and a value an item, such as kind=view,buy; repeatable."),
+    ] = None,
     backend: Annotated[str, typer.Option(help=f"{BACKENDS} or eager.")] = "onnxruntime",
     k: Annotated[
         int | None, output_option(help="Number of items, up to the bundle's k [all; with --max-k 10].")
@@ -238,10 +242,10 @@ def recommend(
 ) -> None:
     """Recommend items for one user."""
     opened = open_bundle(bundle)
-    items, values, strangers = _one_user(opened, history, context or [])
-    if strangers:
-        print(f"ignored, not known to the model: {printable(', '.join(strangers))}", file=sys.stderr)
-    answer = opened.recommender(backend).recommend(items, values, k=k)
+    user = typed_user(opened.manifest, opened.vocabularies, history, context or [], event or [])
+    if user.strangers:
+        print(f"ignored, not known to the model: {printable(', '.join(user.strangers))}", file=sys.stderr)
+    answer = opened.recommender(backend).recommend(user.history, user.context, events=user.events, k=k)
     if json_output:
         print(json.dumps(answer.to_dict()))
         return
@@ -267,33 +271,3 @@ def serve(
     require_server(host, port)
     if code := serve_page(bundle, host=host, port=port, browser=not no_browser):
         raise typer.Exit(code)
-
-
-def _one_user(
-    bundle: Bundle, history: str, context: list[str]
-) -> tuple[list[int | str], dict[str, int | str], list[str]]:
-    """Read one user's history and context from the command line, and list the values that the model does not know."""
-    manifest, vocabularies = bundle.manifest, bundle.vocabularies
-    texts: dict[str, str] = {}
-    for pair in (part for option in context for part in option.split(",")):
-        name, equals, value = pair.partition("=")
-        if not equals or name not in manifest.context or name in texts:
-            names = ", ".join(manifest.context) or "none"
-            raise InputError(f"--context {pair!r} is not one of NAME=VALUE with a feature of the model, once: {names}")
-        texts[name] = value
-    items = [_typed(text, manifest.items, "--history") for text in split_list(history)]
-    strangers = [str(item) for item in items if not vocabularies.items.indices([item])[0]]
-    values = {name: _typed(text, manifest.context[name], f"--context {name}") for name, text in texts.items()}
-    unknown = (name for name in values if not vocabularies.context[name].indices([values[name]])[0])
-    strangers += [f"{name}={texts[name]}" for name in unknown]
-    return items, values, strangers
-
-
-def _typed(text: str, facts: VocabularyFacts, option: str) -> int | str:
-    if facts.dtype == "string":
-        return text
-    # Python alone would take 1_198 and digits of other scripts too, and reads no number of thousands of digits.
-    number = int(text) if re.fullmatch(r"[-+]?[0-9]{1,99}", text) else 2**64
-    if not -(2**63) <= number < 2**63:
-        raise InputError(f"{option}: {text!r} is not an id of this model; its ids are integers of 64 bits")
-    return number

@@ -114,14 +114,25 @@ def open_openvino(bundle: Bundle, signature: str, threads: int, *, path: Path) -
 
 
 def whole_inputs(inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Return inputs by index with a context in any case: `[batch, 0]` where the model has none."""
+    """Return inputs by index with a context in any case: `[batch, 0]` where the model has none. `items`, `context` and
+    `candidates` come first.
+    """
     none = np.zeros((len(inputs["items"]), 0), dtype=np.int64)
-    return {name: np.ascontiguousarray(inputs.get(name, none)) for name in ("items", "context", *inputs)}
+    first = ("items", "context", *(name for name in ("candidates",) if name in inputs))
+    return {name: np.ascontiguousarray(inputs.get(name, none)) for name in (*first, *inputs)}
+
+
+# The parameters of the plain modules; those without candidates do without.
+OF_FORWARD = ("items", "context", "candidates", "events", "event_time", "request_time", "numbers")
 
 
 class _PlainTorch(TorchSession):
     def prepare(self, inputs: Mapping[str, Array]) -> list[Any]:
-        return [torch.from_numpy(np.require(array, requirements="W")) for array in whole_inputs(inputs).values()]
+        whole = whole_inputs(inputs)
+        names = [name for name in OF_FORWARD if name in whole or name != "candidates"]
+        return [
+            torch.from_numpy(np.require(whole[name], requirements="W")) if name in whole else None for name in names
+        ]
 
 
 class _PlainOnnx(OnnxSession):
@@ -143,16 +154,28 @@ def _plain(bundle: Bundle, signature: Signature) -> torch.nn.Module:
 
 def _export(bundle: Bundle, name: str, path: Path, source: Path | None, *, dynamo: bool) -> None:
     signature = bundle.signature_at(name, "index")
-    columns = len(bundle.manifest.context)
-    example = [torch.ones(3, 5, dtype=torch.int64), torch.ones(3, columns, dtype=torch.int64)]
-    axes: dict[str, dict[int, str]] = {"items": {0: "batch", 1: "length"}, "context": {0: "batch"}}
+    config, sizes = bundle.manifest.model, {"batch": 3, "length": 5, "n": 7}
+    shapes: dict[str, tuple[str | int, ...]] = {"items": ("batch", "length"), "context": ("batch", len(config.context))}
     if signature.kind.takes_candidates:
-        example.append(torch.ones(3, 7, dtype=torch.int64))
-        axes["candidates"] = {0: "batch", 1: "n"}
+        shapes["candidates"] = ("batch", "n")
+    shapes |= {group.name: group.axes(config) for group in config.inputs}
+    floats = {group.name for group in config.inputs if group.holds == "numbers"}
+    example = {
+        name: torch.ones(
+            [sizes[axis] if isinstance(axis, str) else axis for axis in shape],
+            dtype=torch.float32 if name in floats else torch.int64,
+        )
+        for name, shape in shapes.items()
+    }
+    axes = {
+        name: {place: axis for place, axis in enumerate(shape) if isinstance(axis, str)}
+        for name, shape in shapes.items()
+    }
     torch.onnx.export(
         _plain(bundle, signature),
-        tuple(example),
+        (),
         str(path),
+        kwargs=example,
         dynamo=dynamo,
         input_names=list(axes),
         output_names=list(signature.output_names),

@@ -18,8 +18,18 @@ class PlainAllScores(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, items: Tensor, context: Tensor) -> Tensor:
-        return self.model.item_scores(self.model.user_vectors(items, context))
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        return self.model.item_scores(
+            self.model.user_vectors(items, context, events, event_time, request_time, numbers)
+        )
 
 
 class PlainTopK(nn.Module):
@@ -29,8 +39,18 @@ class PlainTopK(nn.Module):
         super().__init__()
         self.model, self.k = model, k
 
-    def forward(self, items: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        scores, columns = self.model.item_scores(self.model.user_vectors(items, context)).topk(self.k)
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        scores, columns = self.model.item_scores(
+            self.model.user_vectors(items, context, events, event_time, request_time, numbers)
+        ).topk(self.k)
         return columns + 1, scores
 
 
@@ -43,8 +63,20 @@ class PlainTopKOfNew(nn.Module):
         super().__init__()
         self.model, self.k = model, k
 
-    def forward(self, items: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        scores, indices = self.model(items, context).scatter(1, items, float("-inf")).topk(self.k)
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        scores, indices = (
+            self.model(items, context, events, event_time, request_time, numbers)
+            .scatter(1, items, float("-inf"))
+            .topk(self.k)
+        )
         return indices, scores
 
 
@@ -53,9 +85,20 @@ class PlainScoreCandidates(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, items: Tensor, context: Tensor, candidates: Tensor) -> Tensor:
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        candidates: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
         rows, biases = self.model.output_rows(candidates)
-        return (rows @ self.model.user_vectors(items, context).unsqueeze(2)).squeeze(2) + biases
+        return (
+            rows @ self.model.user_vectors(items, context, events, event_time, request_time, numbers).unsqueeze(2)
+        ).squeeze(2) + biases
 
 
 class PlainEncodeUser(nn.Module):
@@ -63,13 +106,21 @@ class PlainEncodeUser(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, items: Tensor, context: Tensor) -> Tensor:
-        return self.model.user_vectors(items, context)
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        return self.model.user_vectors(items, context, events, event_time, request_time, numbers)
 
 
 def plain(model: BST, signature: Signature, top_k: TopK) -> nn.Module:
     """Return the plain module of a signature. Its inputs are `items`, `context` (`[batch, 0]` where there is none),
-    `candidates`.
+    `candidates`, and what else the model reads, in the order of `BST.forward`.
     """
     modules: dict[str, Callable[[], nn.Module]] = {
         "all_scores": lambda: PlainAllScores(model),

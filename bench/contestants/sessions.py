@@ -112,7 +112,7 @@ def open_aotinductor_cuda(bundle: Bundle, signature: str, threads: int, *, dtype
     def opened(spec: Signature) -> Session:
         model = rebuild_eager(bundle.path, bundle.manifest, bundle.vocabularies).scorer.model.to("cuda", dtype)
         scorer = make_scorer(model, bundle.manifest.model, bundle.manifest.settings.top_k, one_length=True)
-        served = ServedModel(scorer.to("cuda"), None)
+        served = ServedModel(scorer.to("cuda"), None, bundle.manifest.model)
         with temporary_folder() as folder:
             save_aotinductor(served, (spec,), folder, cpu="native", metadata={})
             return TorchSession(spec, load_aotinductor(folder / f"{spec.name}.pt2"), "cuda")

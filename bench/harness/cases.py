@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.record.record import MAX_POOL, Case
+from bst.config import InputGroup
+from bst.data.vocabulary import Vocabulary
 from export import Bundle
 from export.contract.inputs import Array
 from export.proof.golden import Call, read_golden
@@ -39,7 +44,8 @@ def draw_calls(bundle: Bundle, case: Case, seed: int = 0, most: int = MAX_POOL) 
     """
     rng = np.random.default_rng([seed, case.batch_size, case.length, case.candidates])
     manifest, batch = bundle.manifest, case.batch_size
-    histories, contexts = held_out(bundle)
+    users_held_out = held_out(bundle)
+    histories = users_held_out.histories
     lengths = np.array([case.length]) if case.length else measured_lengths(bundle)
     popular = rng.permutation(manifest.items.count) + 1
     shares = np.cumsum(1.0 / np.arange(1, manifest.items.count + 1))
@@ -50,12 +56,17 @@ def draw_calls(bundle: Bundle, case: Case, seed: int = 0, most: int = MAX_POOL) 
         row_lengths = rng.choice(lengths, size=batch)
         width = int(row_lengths.max())
         items = np.zeros((batch, width), dtype=np.int64)
-        for row, user, length in zip(items, users, row_lengths, strict=True):
+        beside = users_held_out.rows(users, width)
+        for row, (user, length) in enumerate(zip(users, row_lengths, strict=True)):
             chosen = np.sort(rng.choice(length + length // 7 + 1, length, replace=False))
-            row[width - length :] = histories[user].take(rng.integers(0, len(histories[user])) + chosen, mode="wrap")
+            places = rng.integers(0, len(histories[user])) + chosen
+            items[row, width - length :] = histories[user].take(places, mode="wrap")
+            for name, values in users_held_out.per_event.items():
+                beside[name][row, width - length :] = values[user].take(places, axis=0, mode="wrap")
         places = np.searchsorted(shares, rng.random((batch, max(case.candidates, 1))) * shares[-1])
         candidates = popular[np.minimum(places, len(popular) - 1)]
-        calls.append(Call(f"drawn_{number}", items, contexts[users], candidates, manifest.settings.top_k.limit))
+        limit = manifest.settings.top_k.limit
+        calls.append(Call(f"drawn_{number}", items, beside.pop("context"), candidates, limit, beside))
     return calls
 
 
@@ -69,12 +80,35 @@ def draw_inputs(
 
 def measured_lengths(bundle: Bundle) -> NDArray[np.int64]:
     """Return the lengths of the histories of held-out users."""
-    return np.array([len(history) for history in held_out(bundle)[0]])
+    return np.array([len(history) for history in held_out(bundle).histories])
 
 
-def held_out(bundle: Bundle) -> tuple[list[Array], Array]:
-    """Return histories and contexts of held-out users, by index, that are not empty: the largest batch among the
-    golden vectors of the main signature.
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out users by index.
+
+    Attributes:
+        histories: of each user, int64 `[length]`, without padding.
+        per_event: what stands beside each history, by the names of `INPUT_GROUPS`, a list of arrays as long as those.
+        per_request: what belongs to the request, arrays with a row a user; `context` among them.
+    """
+
+    histories: list[Array]
+    per_event: dict[str, list[Array]]
+    per_request: dict[str, Array]
+
+    def rows(self, users: Array, width: int) -> dict[str, Array]:
+        """Return what belongs to the requests of `users`, and room for `width` events each."""
+        room = {
+            name: np.zeros((len(users), width, *values[0].shape[1:]), dtype=values[0].dtype)
+            for name, values in self.per_event.items()
+        }
+        return {**{name: values[users] for name, values in self.per_request.items()}, **room}
+
+
+def held_out(bundle: Bundle) -> HeldOut:
+    """Return held-out users whose histories are not empty: the largest batch among the golden vectors of the main
+    signature.
     """
     manifest, vocabularies = bundle.manifest, bundle.vocabularies
     signature = manifest.main_signature()
@@ -83,13 +117,27 @@ def held_out(bundle: Bundle) -> tuple[list[Array], Array]:
     name, longest = signature.inputs[0].name, manifest.model.max_length
     whole = [inputs for inputs in users if inputs[name].shape[1] == longest] or users
     inputs = max(whole, key=lambda arrays: len(arrays[name]))
+    items = inputs[name]
+    by_index = {group.name: inputs[group.name] for group in manifest.model.inputs if group.name in inputs}
     if manifest.ids == "raw":
-        items = vocabularies.items.indices(inputs[name].ravel().tolist()).reshape(inputs[name].shape)
-        columns = [vocabulary.indices(inputs[feature].tolist()) for feature, vocabulary in vocabularies.context.items()]
-        contexts = np.stack(columns, axis=1) if columns else np.zeros((len(items), 0), dtype=np.int64)
-    else:
-        items = inputs[name]
-        contexts = inputs.get("context", np.zeros((len(items), 0), dtype=np.int64))
-    real = [row[(row > 0) & (row <= manifest.items.count)] for row in items]
-    there = [place for place, row in enumerate(real) if len(row)]
-    return [real[place] for place in there], contexts[there]
+        items = _indices(vocabularies.items, items)
+        by_index = {group.name: _by_index(group, inputs, bundle) for group in manifest.model.inputs}
+    by_index.setdefault("context", np.zeros((len(items), 0), dtype=np.int64))
+    real = (items > 0) & (items <= manifest.items.count)
+    there = np.flatnonzero(real.any(axis=1))
+    per_event = {group.name for group in manifest.model.inputs if group.per_event}
+    return HeldOut(
+        [items[row][real[row]] for row in there],
+        {name: [by_index[name][row][real[row]] for row in there] for name in per_event},
+        {name: values[there] for name, values in by_index.items() if name not in per_event},
+    )
+
+
+def _by_index(group: InputGroup, inputs: Mapping[str, Array], bundle: Bundle) -> Array:
+    vocabularies, names = bundle.vocabularies.of(group), group.names(bundle.manifest.model)
+    columns = [_indices(vocabularies[name], inputs[name]) if vocabularies else inputs[name] for name in names]
+    return np.stack(columns, axis=-1) if group.stacked else columns[0]
+
+
+def _indices(vocabulary: Vocabulary, raw: Array) -> Array:
+    return vocabulary.indices(raw.ravel().tolist()).reshape(raw.shape)

@@ -14,7 +14,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.data.vocabulary import Vocabulary
 from bst.model import BST
 from bst.run.folder import Run
 from bst.run.heldout import Heldout
@@ -46,7 +46,7 @@ def grown(run: Run, num_items: int, seed: int = 0) -> Run:
         model = BST(config)
     model.load_state_dict({**run.model.state_dict(), **grown_parts}, assign=True)
     items = run.vocabularies.items
-    vocabularies = Vocabularies(Vocabulary(_more_ids(items.ids, num_items)), run.vocabularies.context)
+    vocabularies = replace(run.vocabularies, items=Vocabulary(_more_ids(items.ids, num_items)))
     return replace(
         run, model=model.eval(), config=run.config.model_copy(update={"model": config}), vocabularies=vocabularies
     )
@@ -56,13 +56,17 @@ def cut(run: Run, median_length: int | None, seed: int = 0) -> Run:
     """Cut each held-out history to its beginning, of a length drawn from a log-normal law with this median."""
     if median_length is None:
         return run
-    items, context = run.heldout.items, run.heldout.context
+    items = run.heldout.items
     lengths = np.exp(np.random.default_rng(seed).normal(np.log(median_length), SPREAD, len(items)))
-    cut_items = torch.zeros_like(items)
-    for row, history, length in zip(cut_items, items, lengths, strict=True):
-        real = history[history > 0][: max(1, round(length))]
-        row[len(row) - len(real) :] = real
-    return replace(run, heldout=Heldout(cut_items, context))
+    per_event = [group.name for group in run.config.model.inputs if group.per_event]
+    whole = {"items": items, **{name: run.heldout.beside[name] for name in per_event}}
+    shorter = {name: torch.zeros_like(values) for name, values in whole.items()}
+    for row, (history, length) in enumerate(zip(items, lengths, strict=True)):
+        count = min(int((history > 0).sum()), max(1, round(length)))
+        for name, values in whole.items():
+            shorter[name][row, len(history) - count :] = values[row][history > 0][:count]
+    cut_items = shorter.pop("items")
+    return replace(run, heldout=Heldout(cut_items, run.heldout.context, None, {**run.heldout.beside, **shorter}))
 
 
 def _item_parts(model: BST) -> dict[str, Tensor]:

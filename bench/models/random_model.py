@@ -2,8 +2,9 @@
 
     python -m bench.models.random_model OUT num_items=1000000 dim=64
 
-Settings are those of `[model]` in a `train.toml`, `num_items`, `context=NAME:CATEGORIES,...`, `text_ids=true`, and
-`median_length=8` for histories most of which are short. Or `like=RUN` and `num_items` alone: see
+Settings are those of `[model]` in a `train.toml`, `num_items`, `context=NAME:CATEGORIES,...`,
+`event_features=NAME:CATEGORIES,...`, `numbers=NAME,...`, `text_ids=true`, and `median_length=8` for histories most of
+which are short. Or `like=RUN` and `num_items` alone: see
 `bench.models.grown_model`.
 """
 
@@ -13,19 +14,28 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 
 from bench.models.grown_model import cut, grown
-from bst.config import Architecture, BSTConfig, ContextFeature, DataConfig, TrainConfig
+from bst.config import (
+    Architecture,
+    BSTConfig,
+    ContextFeature,
+    DataConfig,
+    EventFeature,
+    Number,
+    TrainConfig,
+)
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION as RUN_SCHEMA
 from bst.run.folder import Run, RunConfig, library_versions, load_run, read_run_config, save_run
-from bst.run.heldout import Heldout
+from bst.run.heldout import Heldout, made_up
 from bst.system.text import split_list
 from bst.system.validation import validated
 
@@ -66,9 +76,10 @@ def write_random_run(out: Path, sizes: RandomModel, *, seed: int = 0) -> None:
     ids = np.unique(rng.integers(1, 2**40, config.num_items + config.num_items // 8 + 16))
     chosen = pl.Series("id", rng.permutation(ids)[: config.num_items])
     items = Vocabulary((chosen.cast(pl.String) if text_ids else chosen).sort())
-    context = {
-        feature.name: Vocabulary(pl.Series("id", range(1, feature.num_categories + 1))) for feature in config.context
-    }
+    context, events = (
+        {feature.name: Vocabulary(pl.Series("id", range(1, feature.num_categories + 1))) for feature in features}
+        for features in (config.context, config.event_features)
+    )
     histories = (rng.zipf(1.2, (USERS, config.max_length)) - 1) % config.num_items + 1
     if sizes.median_length is None:
         lengths = rng.integers(1, config.max_length + 1, USERS)
@@ -79,12 +90,24 @@ def write_random_run(out: Path, sizes: RandomModel, *, seed: int = 0) -> None:
         schema_version=RUN_SCHEMA,
         model=config,
         training=TrainConfig(),
-        data=DataConfig(context=tuple(context)),
+        data=DataConfig(
+            context=tuple(context),
+            event_features=tuple(events),
+            numbers=tuple(number.name for number in config.numbers),
+        ),
         versions=library_versions(),
     )
-    heldout = Heldout(torch.from_numpy(histories), torch.from_numpy(stacked))
-    run = Run(BST(config).eval(), settings, Vocabularies(items, context), heldout, ())
+    beside = {name: values[:USERS] for name, values in made_up(config).beside.items()}
+    heldout = Heldout(torch.from_numpy(histories), torch.from_numpy(stacked), None, beside)
+    run = Run(_with_events(BST(config)).eval(), settings, Vocabularies(items, context, events=events), heldout, ())
     save_run(out, cut(run, sizes.median_length, seed))
+
+
+def _with_events(model: BST) -> BST:
+    """Give the vectors of event features and times random values: a model begins with zeros."""
+    for embedding in model.event_embeddings:
+        torch.nn.init.normal_(embedding.get_parameter("weight"), std=0.1)
+    return model
 
 
 def parse_model(settings: list[str]) -> RandomModel:
@@ -97,10 +120,14 @@ def parse_model(settings: list[str]) -> RandomModel:
     if len(values) < len(settings):
         raise InputError(f"settings {' '.join(settings)} name one twice; once is enough")
     like = values.pop("like", None)
-    context = [part.partition(":") for part in split_list(values.pop("context", ""))]
+    listed = {
+        name: [part.partition(":") for part in split_list(values.pop(name, ""))]
+        for name in ("context", "event_features", "numbers")
+    }
     try:
-        values_given = {name: tomllib.loads(f"value = {text}")["value"] for name, text in values.items()}
-        features = [(name, int(count)) for name, _, count in context]
+        values_given = {name: _read(text) for name, text in values.items()}
+        features = [(name, int(count)) for name, _, count in listed["context"]]
+        event_features = [(name, int(count)) for name, _, count in listed["event_features"]]
     except (tomllib.TOMLDecodeError, ValueError):
         raise InputError(f"settings {' '.join(settings)} are not NAME=VALUE pairs such as dim=64") from None
     num_items, median_length = values_given.pop("num_items", 50_000), values_given.pop("median_length", None)
@@ -123,8 +150,19 @@ def parse_model(settings: list[str]) -> RandomModel:
         validated(ContextFeature, {"name": name, "num_categories": count, "dim": sizes.context_dim}, "random model")
         for name, count in features
     )
-    whole = {**sizes.model_dump(), "num_items": num_items, "context": context_features}
+    whole = {
+        **sizes.model_dump(),
+        "num_items": num_items,
+        "context": context_features,
+        "event_features": tuple(EventFeature(name=name, num_categories=count) for name, count in event_features),
+        "numbers": tuple(Number(name=name, mean=0.0, deviation=1.0) for name, _, _ in listed["numbers"]),
+    }
     return RandomModel(validated(BSTConfig, whole, "random model"), median_length, text_ids)
+
+
+def _read(text: str) -> Any:
+    """Read a value of TOML; a word is a text."""
+    return text if text.isidentifier() and text not in ("true", "false") else tomllib.loads(f"value = {text}")["value"]
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
     encoder = sum(_encoder_operations(config, int(length)) for length in lengths)
     operations = encoder + batch * _head_operations(config)
     numbers = config.encoder_weights + rows * config.dim + sum(batch * feature.dim for feature in config.context)
+    numbers += int(lengths.sum()) * config.dim * len(config.event_features) + batch * len(config.numbers)
     kind = SIGNATURES.find(signature)
     if not kind.of_catalogue:
         numbers += batch * config.user_width

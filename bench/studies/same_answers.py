@@ -45,12 +45,14 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
             f"{bundle.path} is not of this run, or leaves out what the history holds; export with --keep-history"
         )
     session = bundle.session("onnxruntime", "top_k", threads=1)
-    served = ServedModel(make_scorer(run.model, manifest.model, manifest.settings.top_k), None)
+    served = ServedModel(make_scorer(run.model, manifest.model, manifest.settings.top_k), None, manifest.model)
     scorer = eager_session(served, bundle.signature_at("all_scores", "index"))
     counts = {"rows": 0.0, "same": 0.0, "equal_within_noise": 0.0, "largest_error": 0.0}
     gains: dict[str, list[float]] = {"bundle": [], "eager": []}
     for batch in _batches(examples, manifest.model.max_length, rows):
-        case = Call("held_out", batch.items.numpy(), batch.context.numpy(), np.ones((len(batch.items), 1)), 10)
+        case = Call(
+            "held_out", batch.items.numpy(), batch.context.numpy(), np.ones((len(batch.items), 1)), 10, _arrays(batch)
+        )
         expected, indices = _expected(scorer, case, run, session)
         actual = session(case.inputs(session.signature, bundle.vocabularies))
         name = session.signature.outputs[0].name
@@ -69,10 +71,13 @@ def compare_answers(bundle: Bundle, run: Run, examples: list[Examples], rows: in
     return {**counts, **{f"ndcg_10_{name}": float(np.mean(values)) for name, values in gains.items()}}
 
 
+def _arrays(batch: Batch) -> dict[str, Array]:
+    return {name: tensor.numpy() for name, tensor in batch.beside.items()}
+
+
 def _expected(scorer: Session, case: Call, run: Run, session: Session) -> tuple[dict[str, Array], Array]:
     """Return the answer of eager float32, as `top_k` of the bundle would give it, and its indices."""
-    arrays = {"items": case.items, "context": case.context}
-    scores = scorer({spec.name: arrays[spec.name] for spec in scorer.signature.inputs})["scores"]
+    scores = scorer({spec.name: case.by_index[spec.name] for spec in scorer.signature.inputs})["scores"]
     best = np.argsort(-scores, axis=1, kind="stable")[:, : session.signature.outputs[0].shape[1]]
     indices = best + 1
     ids = run.vocabularies.items.raw(indices) if session.signature.ids == "raw" else indices

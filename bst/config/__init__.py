@@ -1,23 +1,32 @@
 """Configuration: every setting, as frozen, validated values. A default is written here and nowhere else."""
 
 from bst.config.data import DataConfig
-from bst.config.model import FLOAT_BYTES, Architecture, BSTConfig, ContextFeature, ItemFeature
+from bst.config.inputs import EVENT_TIME, INPUT_GROUPS, REQUEST_TIME, ContextFeature, EventFeature, InputGroup, Number
+from bst.config.model import FLOAT_BYTES, NUM_GAPS, Architecture, BSTConfig, ItemFeature, ItemNumber
 from bst.config.presets import PRESETS, with_preset
 from bst.config.training import FULL_SOFTMAX_ITEMS, RETURNING, TrainConfig
 from bst.config.values import INPUT_WORDS, Frozen, Table, is_plain_name
 
 __all__ = [
+    "EVENT_TIME",
     "FLOAT_BYTES",
     "FULL_SOFTMAX_ITEMS",
+    "INPUT_GROUPS",
     "INPUT_WORDS",
+    "NUM_GAPS",
     "PRESETS",
+    "REQUEST_TIME",
     "RETURNING",
     "Architecture",
     "BSTConfig",
     "ContextFeature",
     "DataConfig",
+    "EventFeature",
     "Frozen",
+    "InputGroup",
     "ItemFeature",
+    "ItemNumber",
+    "Number",
     "Settings",
     "Table",
     "TrainConfig",

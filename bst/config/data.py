@@ -21,6 +21,11 @@ class DataConfig(Table):
     context: tuple[str, ...] = ()
     """Names of columns that are context features. Where one changes from event to event, the value is taken from the
     event to be predicted, so it must be known before that event."""
+    event_features: tuple[str, ...] = ()
+    """Names of columns that are categories of an event, such as its kind. A model reads those of past events alone."""
+    numbers: tuple[str, ...] = ()
+    """Names of columns that are numbers of the request, such as an age; where one changes from event to event, as for
+    `context`."""
     text_ids: bool = False
     """Keep ids as text, also where they are numbers."""
     time_format: Annotated[str | None, Field(examples=["%d/%m/%Y %H:%M"])] = None
@@ -52,6 +57,8 @@ class DataConfig(Table):
     """The column of names in the items' table."""
     item_features: tuple[str, ...] = ()
     """Columns of the items' table that the model learns from."""
+    item_numbers: tuple[str, ...] = ()
+    """Columns of the items' table that are numbers, such as a price, which the model learns from."""
     value_separator: Annotated[str | None, Field(examples=["|"])] = None
     """What stands between the values of an item feature, where an item has several."""
     where: tuple[str, ...] = ()
@@ -85,14 +92,17 @@ class DataConfig(Table):
 
     @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:
-        check_names(self.context)
+        inputs = {"context feature": self.context, "event feature": self.event_features, "number": self.numbers}
+        for what, names in inputs.items():
+            check_names(names, what)
+        require_different("input", tuple(name for names in inputs.values() for name in names))
         named = (self.user_column, self.item_column, self.time_column)
         if len(set(named)) < len(named):
             raise ValueError(f"users, items and times are in the columns {', '.join(named)}; name three different ones")
-        require_different("item feature", self.item_features)
+        require_different("item feature", (*self.item_features, *self.item_numbers))
         if self.value_separator == "":
             raise ValueError("value_separator is empty; give the text between two values, such as '|'")
-        shared = set(named) & set(self.context)
-        if shared:
-            raise ValueError(f"context feature {shared.pop()!r} is a column of the events themselves; leave it out")
+        for what, names in inputs.items():
+            if shared := set(named) & set(names):
+                raise ValueError(f"{what} {shared.pop()!r} is a column of the events themselves; leave it out")
         return self

@@ -7,24 +7,14 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from bst.config.values import Above0, Fraction, Frozen, Positive, Table, check_names, require_different
+from bst.config.inputs import INPUT_GROUPS, ContextFeature, EventFeature, InputGroup, Number
+from bst.config.values import Above0, Finite, Fraction, Frozen, Positive, Table, check_names, require_different
 from bst.errors import InputError
 from bst.system.machine import memory_bytes
 
 FLOAT_BYTES = 4
-
-
-class ContextFeature(Frozen):
-    """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
-
-    name: str
-    num_categories: Positive
-    dim: Positive
-
-    @model_validator(mode="after")
-    def _name_can_be_an_input(self) -> Self:
-        check_names((self.name,))
-        return self
+# The rows of the table of times between events: unknown, 0 s, and from 2^n s to 2^(n + 1) s, up to 8.5 years and more.
+NUM_GAPS = 31
 
 
 class ItemFeature(Frozen):
@@ -38,6 +28,14 @@ class ItemFeature(Frozen):
     name: str
     num_categories: Positive
     num_values: Positive = 1
+
+
+class ItemNumber(Frozen):
+    """A number of the items, which the model takes as (number - `mean`) / `deviation`; unknown where it is missing."""
+
+    name: str
+    mean: Finite
+    deviation: Above0
 
 
 class Architecture(Table):
@@ -74,6 +72,10 @@ class Architecture(Table):
     """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out."""
     place_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
     """The vectors of places stay sinusoids, or are learned from there on."""
+    event_times: Literal["none", "to_next", "to_request"] = "none"
+    """The model reads the time from each event to the next one, or to the request. The last event has no next one: the
+    request stands for it. `to_request` is not for training here: all prefixes of a history are trained at once, and
+    each would have a request of its own."""
     pooling: Literal["last", "mean", "sum"] = "last"
     """The summary of the history: the state of its last event, or the mean or sum of all states."""
     padding: Literal["ignored", "counted"] = "ignored"
@@ -100,23 +102,35 @@ class Architecture(Table):
             raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
         if self.padding == "counted" and self.pooling != "mean":
             raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
+        if self.padding == "counted" and self.event_times != "none":
+            raise ValueError("padding='counted' with event times; the notebook's models have none")
         if self.padding == "counted" and self.places != "newest":
             raise ValueError(f"padding='counted' with places={self.places!r}; the notebook counts slots from the left")
         return self
 
 
 class BSTConfig(Architecture):
-    """The arguments of `BST`. `context` fixes the order of the context features."""
+    """The arguments of `BST`. Features are in the order of the model's inputs."""
 
     num_items: Positive
     context: tuple[ContextFeature, ...] = ()
+    event_features: tuple[EventFeature, ...] = ()
+    numbers: tuple[Number, ...] = ()
     item_features: tuple[ItemFeature, ...] = ()
+    item_numbers: tuple[ItemNumber, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         check_names(tuple(feature.name for feature in self.context))
-        require_different("item feature", tuple(feature.name for feature in self.item_features))
+        require_different("input", tuple(name for group in self.inputs for name in group.names(self)))
+        of_items = [*(feature.name for feature in self.item_features), *(number.name for number in self.item_numbers)]
+        require_different("item feature", tuple(of_items))
         return self
+
+    @property
+    def inputs(self) -> tuple[InputGroup, ...]:
+        """The inputs beside the items, in the order in which a signature takes them."""
+        return tuple(group for group in INPUT_GROUPS if group.names(self))
 
     @property
     def user_width(self) -> int:
@@ -126,7 +140,7 @@ class BSTConfig(Architecture):
     @property
     def head_sizes(self) -> tuple[int, ...]:
         """Widths of the head, from the pooled history with the context beside it to the user vector."""
-        pooled = self.dim + sum(feature.dim for feature in self.context)
+        pooled = self.dim + sum(feature.dim for feature in self.context) + 2 * len(self.numbers)
         return (pooled, *self.head_widths, *([self.dim] * self.tied_output))
 
     @property
@@ -142,13 +156,17 @@ class BSTConfig(Architecture):
         """The bytes of the weights and buffers that a run keeps of a model."""
         items = (self.num_items + 1) * self.dim
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
+        events = sum(feature.num_categories + 1 for feature in self.event_features)
+        events += NUM_GAPS if self.event_times != "none" else 0
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
         positions = (self.max_length + 1) * self.dim
         # The values of item features are int32, as wide as a weight.
         width = self.dim if self.tied_output else self.dim + self.user_width
         values = (self.num_items + 1) * sum(feature.num_values for feature in self.item_features)
         features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
-        return FLOAT_BYTES * (items + categories + features + self.encoder_weights + output + positions)
+        features += (self.num_items + 1 + 2 * width) * len(self.item_numbers)
+        beside = categories + events * self.dim + features
+        return FLOAT_BYTES * (items + beside + self.encoder_weights + output + positions)
 
     def require_memory(self, copies: int, beside: int = 0) -> None:
         """Refuse a model whose `copies`, one mask, and the bytes `beside` them exceed free memory.

@@ -8,13 +8,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
-INPUT_WORDS = ("history", "items", "context", "candidates", "k")
+INPUT_WORDS = ("history", "items", "events", "event_time", "request_time", "context", "numbers", "candidates", "k")
 OUTPUT_WORDS = ("scores", "item_ids", "item_indices", "user_vector")
 OTHER_WORDS = ("user", "item", "time", "self", "torch", "Tensor", "List", "Tuple")
 RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 
 Positive = Annotated[int, Field(ge=1)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -37,15 +38,15 @@ def is_plain_name(name: str) -> bool:
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
-def check_names(names: tuple[str, ...]) -> None:
+def check_names(names: tuple[str, ...], what: str = "context feature") -> None:
     for name in names:
         if not is_plain_name(name) or name in RESERVED_NAMES:
             raise ValueError(
-                f"context feature {name!r} cannot be the name of a model input; rename the column to an ASCII "
+                f"{what} {name!r} cannot be the name of a model input; rename the column to an ASCII "
                 f"identifier of Python other than {', '.join(sorted(RESERVED_NAMES))}"
             )
         if names.count(name) > 1:
-            raise ValueError(f"context feature {name!r} is named twice; once is enough")
+            raise ValueError(f"{what} {name!r} is named twice; once is enough")
 
 
 def require_different(what: str, names: tuple[str, ...]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,24 @@ class Batch:
         items: int64 `[batch, length]`, padded on the left with 0.
         context: int64 `[batch, num_context]`; `[batch, length, num_context]` in training, one for each prefix.
         targets: int64 `[batch]`; `[batch, length]` in training, 0 where `items` is padding.
+        beside: what else a model reads, by the names of `INPUT_GROUPS`; in training `numbers` are those of each prefix.
     """
 
     items: Tensor
     context: Tensor
     targets: Tensor
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """The arguments of the model by name."""
+        return {"items": self.items, "context": self.context, **self.beside}
+
+    def share(self, device: str, rank: int = 0, size: int = 1) -> Batch:
+        """Return every `size`-th row, from `rank` on, on a device."""
+        beside = {name: part[rank::size].to(device) for name, part in self.beside.items()}
+        items, context, targets = (part[rank::size].to(device) for part in (self.items, self.context, self.targets))
+        return Batch(items, context, targets, beside)
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,10 @@ class Examples:
         slots, real = _slots(np.maximum(starts, targets - max_length), targets)
         items = np.where(real, self.sequences.items[slots], 0)
         return Batch(
-            _int64(items), _int64(self.sequences.context_of(users, targets)), _int64(self.sequences.items[targets])
+            _int64(items),
+            _int64(self.sequences.context_of(users, targets)),
+            _int64(self.sequences.items[targets]),
+            _tensors(self.sequences.beside_rows(slots, real, users, targets)),
         )
 
     def seen(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
@@ -145,8 +161,15 @@ class TrainingWindows:
         items, following = self.sequences.items, np.minimum(slots + 1, len(self.sequences.items) - 1)
         context = self.sequences.context_of(users[:, None], following)
         context = np.broadcast_to(context, (*slots.shape, context.shape[-1]))
+        beside = self.sequences.beside_rows(slots, real, users, last)
+        if "numbers" in beside:
+            numbers = self.sequences.numbers_of(users[:, None], following)
+            beside["numbers"] = np.broadcast_to(numbers, (*slots.shape, numbers.shape[-1]))
         return Batch(
-            _int64(np.where(real, items[slots], 0)), _int64(context), _int64(np.where(real, items[following], 0))
+            _int64(np.where(real, items[slots], 0)),
+            _int64(context),
+            _int64(np.where(real, items[following], 0)),
+            _tensors(beside),
         )
 
     def _windows(self) -> Index:
@@ -214,6 +237,13 @@ def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
     slots = last[:, None] - np.arange(width, 0, -1)
     real = slots >= first[:, None]
     return np.where(real, slots, 0), real
+
+
+def _tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(array)) if array.dtype.kind == "f" else _int64(array)
+        for name, array in arrays.items()
+    }
 
 
 def _int64(values: NDArray[Any]) -> Tensor:

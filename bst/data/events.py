@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from bst.config import DataConfig
 from bst.data.problems import Problems
 from bst.data.selection import Condition, conditions, rows_where
-from bst.data.tables.columns import WHOLE, categories, ids
+from bst.data.tables.columns import WHOLE, categories, ids, numbers
 from bst.data.tables.names import ITEM, ROLES, TIME, USER, Role, say_columns
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
@@ -23,7 +24,7 @@ class Events:
     """Events as the table has them.
 
     Attributes:
-        columns: `user` and `item` (Int64 or String), and one a context feature; all of one length.
+        columns: `user` and `item` (Int64 or String), and one an input of the model; all of one length.
         times: values with an order, of the same length; the place of an event, where the table has no times.
         by_place: whether `times` are places.
         remarks: guesses and omissions.
@@ -36,7 +37,8 @@ class Events:
 
 
 def layout_of(config: DataConfig) -> Layout:
-    named = (config.user_column, config.item_column, config.time_column, *config.context)
+    inputs = (*config.context, *config.event_features, *config.numbers)
+    named = (config.user_column, config.item_column, config.time_column, *inputs)
     wheres = tuple(condition.column for condition in conditions(config.where))
     return Layout(
         (*named, *wheres), config.separator, config.columns, not (config.no_header or config.columns), config.ragged
@@ -46,7 +48,7 @@ def layout_of(config: DataConfig) -> Layout:
 def read_events(
     table: Table, users_table: Table | None, config: DataConfig, per_event: Sequence[str], *, text_items: bool
 ) -> Events:
-    """Read the events of `table`, with the context features `per_event`.
+    """Read the events of `table`, with the inputs `per_event`.
 
     Raises:
         InputError: every problem of the table, in one message.
@@ -80,10 +82,18 @@ def read_events(
             times = read_times(raw[roles[TIME]], path, config.time_format)
     for name in context:
         with problems.collected():
-            columns[name] = categories(raw[name], path)
+            columns[name] = read_input(raw[name], path, config)
     problems.tell()
     guesses = _remarks_on_users(columns["user"], config) + _remarks_on_order(table, config, by_place)
     return Events(columns, times, by_place, (*table.remarks, *where_remarks, *guesses))
+
+
+def read_input(values: pl.Series, path: Path, config: DataConfig) -> pl.Series:
+    """Read the column of an input of the model: a number as Float64, another as categories."""
+    if values.name in config.numbers:
+        return numbers(values, path)
+    what = "event feature" if values.name in config.event_features else "context feature"
+    return categories(values, path, what=what)
 
 
 def _read_rows(
@@ -131,8 +141,8 @@ def _require_lists_of_items(table: Table, present: dict[Role, str], lists: list[
             "items as lists too"
         )
     raise InputError(
-        f"{table.path}: column {lists[0]!r} holds lists; a context feature is one value: leave it out, or write one "
-        "value a row"
+        f"{table.path}: column {lists[0]!r} holds lists beside single items; an input is one value an event: leave it "
+        "out, or write one value a row"
     )
 
 
@@ -168,7 +178,7 @@ def _require_context(names: Sequence[str], table: Table, users: Table | None) ->
         tables = [table, *([users] if users else [])]
         columns = "; ".join(f"{source.path} has {', '.join(source.columns)}" for source in tables)
         remedy = "" if users else "; a users' table is given with --users"
-        raise InputError(f"no column {', '.join(map(repr, missing))} for a context feature; {columns}{remedy}")
+        raise InputError(f"no column {', '.join(map(repr, missing))} for an input; {columns}{remedy}")
 
 
 def _require_conditions(table: Table, names: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bst.data.facts import TableFacts, mark_repeats
 from bst.data.selection import frequent
 from bst.data.tables.sources.frames import DataFrame, place_of
 from bst.data.tables.table import Table
-from bst.data.tables.times import parse_time, span
+from bst.data.tables.times import parse_time, span, to_seconds
 from bst.data.users import join_users, open_users
 from bst.errors import InputError
 
@@ -37,13 +37,14 @@ class Interactions:
     """Events of users, each user's together and in order of time.
 
     Attributes:
-        events: columns `user` and `item` (Int64 or String), and one a context feature that changes from event to event;
-            sorted by user, then time; rows that tie keep the order of the file.
-        users: column `user` (each user once, in the order of `events`) and one a context feature that belongs to the
-            user; null where it is not known.
-        context: names of the context features, in the order asked for.
+        events: columns `user` and `item` (Int64 or String), and one an event feature, and a context feature or number
+            that changes from event to event; sorted by user, then time; rows that tie keep the order of the file.
+        users: column `user` (each user once, in the order of `events`) and one a context feature or number that belongs
+            to the user; null where it is not known.
+        context, event_features, numbers: their names, in the order asked for.
         facts: counts of the table.
         earlier: the numbers of events before `DataConfig.split_at`; None if that is not set.
+        times: Int64, seconds since 1970, as long as `events`; None where nobody asked for them.
     """
 
     events: pl.DataFrame
@@ -51,13 +52,16 @@ class Interactions:
     context: tuple[str, ...]
     facts: TableFacts
     earlier: Earlier | None = None
+    event_features: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    times: pl.Series | None = None
 
     @property
     def event_context(self) -> tuple[str, ...]:
-        """The context features that change from event to event."""
-        return tuple(name for name in self.context if name not in self.users.columns)
+        """The context features and numbers that change from event to event."""
+        return tuple(name for name in (*self.context, *self.numbers) if name not in self.users.columns)
 
-    def context_values(self, name: str) -> pl.Series:
+    def values(self, name: str) -> pl.Series:
         return (self.users if name in self.users.columns else self.events)[name]
 
 
@@ -67,6 +71,7 @@ def read_interactions(
     users: Path | str | DataFrame | None = None,
     *,
     text_items: bool = False,
+    times: bool = False,
 ) -> Interactions:
     """Read events; context features stand beside them or in the users' table.
 
@@ -77,7 +82,8 @@ def read_interactions(
     A column of ids is Int64 where every value is a whole number, otherwise String (`bst.data.tables.columns`); users
     may mix both, and are text then. Times are numbers, or dates that begin with the year (`bst.data.tables.times`). A
     context feature of the events is taken from the event that is to be predicted, so it must be known before that. With
-    `text_items`, ids of items are text anyhow.
+    `text_items`, ids of items are text anyhow. With `times`, the times of events are kept as seconds, for a model that
+    reads them (`event_times` of its settings).
 
     Raises:
         InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
@@ -86,12 +92,21 @@ def read_interactions(
     """
     table = Table(place_of(events, "the DataFrame of events"), layout_of(config))
     users_table = None if users is None else open_users(place_of(users, "the DataFrame of users"), config)
-    return _in_order(table, users_table, config, text_items)
+    read = _in_order(table, users_table, config, text_items)
+    return _with_seconds(read, table.path, config) if times else replace(read, times=None)
+
+
+def _with_seconds(read: Interactions, path: Path, config: DataConfig) -> Interactions:
+    if read.times is None:
+        raise InputError(f"{path} has no times, only an order; a model of event times needs --time-column")
+    seconds, remark = to_seconds(read.times, path, config.time_column)
+    return replace(read, times=seconds, facts=replace(read.facts, remarks=(*read.facts.remarks, remark)))
 
 
 def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_items: bool) -> Interactions:
-    per_user = [name for name in config.context if users_table and name in users_table.columns]
-    per_event = [name for name in config.context if name not in per_user]
+    asked = (*config.context, *config.numbers)
+    per_user = [name for name in asked if users_table and name in users_table.columns]
+    per_event = [name for name in (*asked, *config.event_features) if name not in per_user]
     read = read_events(table, users_table, config, per_event, text_items=text_items)
     columns, order = read.columns, _chronological(read.columns["user"], read.times)
     for name in columns:  # one after the other, so that at most one column is held twice
@@ -112,20 +127,28 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
         remarks += [remark, *(f"{users_table.path}: {line}" for line in users_table.remarks)]
     facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
     earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
-    interactions = Interactions(events, users, config.context, facts, earlier)
+    kept_times = None if read.by_place else times
+    interactions = Interactions(
+        events, users, config.context, facts, earlier, config.event_features, config.numbers, kept_times
+    )
     _require_values(interactions, table.path)
     return interactions
 
 
 def _require_values(interactions: Interactions, path: Path) -> None:
-    """Refuse a context feature without a value, and warn of one with a single value."""
-    for name in interactions.context:
-        values = interactions.context_values(name).drop_nulls()
+    """Refuse an input without a value, and warn of one with a single value."""
+    kinds = {
+        "context feature": interactions.context,
+        "event feature": interactions.event_features,
+        "number": interactions.numbers,
+    }
+    for what, name in ((what, name) for what, names in kinds.items() for name in names):
+        values = interactions.values(name).drop_nulls()
         if not len(values):
-            raise InputError(f"context feature {name!r} has no value for any user of {path}; leave it out")
+            raise InputError(f"{what} {name!r} has no value for any user of {path}; leave it out")
         if values.n_unique() == 1:
             warnings.warn(
-                f"context feature {name!r} has the single value {values[0]!r}: it tells the model nothing", stacklevel=4
+                f"{what} {name!r} has the single value {values[0]!r}: it tells the model nothing", stacklevel=5
             )
 
 

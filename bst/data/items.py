@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bst.config import DataConfig
-from bst.data.tables.columns import categories, ids
+from bst.config import DataConfig, ItemNumber
+from bst.data.tables.columns import categories, ids, numbers
 from bst.data.tables.names import ITEM
 from bst.data.tables.sources.frames import DataFrame, place_of
 from bst.data.tables.sources.source import Layout
@@ -21,6 +22,7 @@ from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 
 MOST_VALUES = 256  # of a feature, that one item has
+FARTHEST = 10.0  # standard deviations from the mean
 
 
 @dataclass(frozen=True)
@@ -38,44 +40,76 @@ class ItemFeatureValues:
 
 
 @dataclass(frozen=True)
+class ItemNumberValues:
+    """A number of every item of the catalogue.
+
+    Attributes:
+        mean, deviation: of the items of the events.
+        values: float32 `[num_items + 1]`, the deviations from the mean, in standard deviations, at most `FARTHEST`; NaN
+            where the number is not known, as in row 0.
+    """
+
+    mean: float
+    deviation: float
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Items:
     """What a table tells of the items of a catalogue.
 
     Attributes:
         names: String in the order of the vocabulary, null where there is none; None where nobody asked for names.
         features: by name, in the order asked for.
+        numbers: likewise.
         remarks: what was guessed or is not known, for people.
     """
 
     names: pl.Series | None = None
     features: Mapping[str, ItemFeatureValues] = field(default_factory=dict)
+    numbers: Mapping[str, ItemNumberValues] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
 def read_items(
-    items: Vocabulary, table: Path | str | DataFrame, config: DataConfig, learnt: Mapping[str, Vocabulary] | None = None
+    items: Vocabulary,
+    table: Path | str | DataFrame,
+    config: DataConfig,
+    learnt: Mapping[str, Vocabulary] | None = None,
+    learnt_numbers: Mapping[str, ItemNumber] | None = None,
 ) -> Items:
-    """Read names (`config.name_column`) and features (`config.item_features`) of the catalogue `items` from a table.
+    """Read names (`config.name_column`), features (`config.item_features`) and numbers (`config.item_numbers`) of the
+    catalogue `items` from a table.
 
     A row may come again, as in a table of events, if it says the same. What the table does not know of an item is
     unknown to the model; how many items that are stands in the remarks.
 
     Args:
         learnt: the categories of each feature that a model knows, where there is one; others are unknown to it.
+        learnt_numbers: likewise the mean and deviation of each number.
 
     Raises:
         InputError: the table cannot be read or lacks a column, an item has two names or two values of a feature that
             is no list, none is an item of the catalogue, or nothing is asked for.
     """
-    if config.name_column is None and not config.item_features:
-        raise InputError("--items needs --name-column, --item-features or both: the columns to take from it")
+    if config.name_column is None and not (config.item_features or config.item_numbers):
+        raise InputError("--items needs --name-column, --item-features or --item-numbers: the columns to take from it")
     reader = _open(items, table, config)
     names = reader.names(config.name_column) if config.name_column else None
     features = {
         name: reader.feature(name, config.value_separator, (learnt or {}).get(name)) for name in config.item_features
     }
+    item_numbers = {name: reader.number(name, (learnt_numbers or {}).get(name)) for name in config.item_numbers}
     remarks = (f"{reader.table.path.name}: {remark}" for remark in reader.table.remarks)
-    return Items(names, features, (*reader.remarks, *dict.fromkeys(remarks)))
+    return Items(names, features, item_numbers, (*reader.remarks, *dict.fromkeys(remarks)))
+
+
+def mean_and_deviation(values: NDArray[Any]) -> tuple[float, float]:
+    """Return mean and standard deviation of the finite values; a deviation of 0 becomes 1, and so does that of none."""
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not len(finite):
+        return 0.0, 1.0
+    return float(finite.mean()), float(finite.std()) or 1.0
 
 
 def read_strangers(items: Vocabulary, table: Path | str | DataFrame, config: DataConfig) -> Vocabulary:
@@ -98,7 +132,7 @@ def read_strangers(items: Vocabulary, table: Path | str | DataFrame, config: Dat
 
 def _open(items: Vocabulary, table: Path | str | DataFrame, config: DataConfig) -> _Reader:
     key = config.items_key or config.item_column
-    columns = (key, *([config.name_column] if config.name_column else []), *config.item_features)
+    columns = (key, *([config.name_column] if config.name_column else []), *_asked(config))
     layout = Layout(columns, columns=config.items_columns, columns_option="--items-columns")
     opened = Table(place_of(table, "the DataFrame of items"), layout)
     _require_columns(opened, key, config)
@@ -146,6 +180,22 @@ class _Reader:
         self._count(column, listed)
         vocabulary = learnt or Vocabulary.fit(listed["value"])
         return ItemFeatureValues(vocabulary, self._rectangle(listed, vocabulary, column))
+
+    def number(self, column: str, learnt: ItemNumber | None) -> ItemNumberValues:
+        rows = self._rows(column, ())
+        rows = rows.with_columns(numbers(rows[column], self.table.path).alias("value"))
+        listed = self._of_catalogue(rows.select("id", "value"))
+        if len(twice := listed.filter(pl.col("index").is_duplicated())):
+            self._refuse_second(twice, f"has the {column} {{}} and {{}}; keep one row an item")
+        if listed.is_empty() and learnt is None:
+            raise InputError(f"{self.table.path}: no item of the events has a value of {column!r}; leave it out")
+        raw = listed["value"].to_numpy()
+        mean, deviation = (learnt.mean, learnt.deviation) if learnt else mean_and_deviation(raw)
+        if unknown := len(self.items) - len(listed):
+            self._remark(f"{column}: {unknown:,} of {len(self.items):,} items have none")
+        values = np.full(len(self.items) + 1, np.nan, dtype=np.float32)
+        values[listed["index"].to_numpy()] = ((raw - mean) / deviation).clip(-FARTHEST, FARTHEST)
+        return ItemNumberValues(mean, deviation, values)
 
     def _rows(self, column: str, lists: list[str] | tuple[()]) -> pl.DataFrame:
         columns = tuple(dict.fromkeys((self.key, column)))
@@ -215,7 +265,10 @@ def _require_columns(table: Table, key: str, config: DataConfig) -> None:
         raise InputError(
             f"{table.path} has no column {config.name_column!r} of names; it has {there}; give another --name-column"
         )
-    if missing := [name for name in config.item_features if name not in table.columns]:
-        raise InputError(
-            f"{table.path} has no column {', '.join(map(repr, missing))} for --item-features; it has {there}"
-        )
+    if missing := [name for name in _asked(config) if name not in table.columns]:
+        option = "--item-features" if missing[0] in config.item_features else "--item-numbers"
+        raise InputError(f"{table.path} has no column {', '.join(map(repr, missing))} for {option}; it has {there}")
+
+
+def _asked(config: DataConfig) -> tuple[str, ...]:
+    return (*config.item_features, *config.item_numbers)

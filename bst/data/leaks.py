@@ -30,7 +30,7 @@ class Agreement:
 
 
 def require_no_item_columns(interactions: Interactions) -> None:
-    """Refuse context features of which nearly all events of an item have the same value.
+    """Refuse context features and numbers of which nearly all events of an item have the same value.
 
     As context, such a feature would be taken from the event to be predicted: it gives the target away, and is not known
     when the model is used.
@@ -39,15 +39,19 @@ def require_no_item_columns(interactions: Interactions) -> None:
         InputError: names all of them, with their share.
     """
     events = interactions.events
-    offences = []
+    offences, names = [], []
     for name in interactions.event_context:
         item, user = (agreement(events, by, name) for by in ("item", "user"))
         if item.kappa >= OF_ITEM and user.kappa < OF_USER:
+            names.append(name)
             offences.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
     if offences:
+        categories = [name for name in names if name in interactions.context]
+        options, remedy = ("--context", "--item-features") if categories else ("--numbers", "--item-numbers")
+        what = "context feature" if categories else "number"
         raise InputError(
-            f"context feature {', '.join(offences)} belongs to the item: it would be taken from the event to be "
-            "predicted and give it away; leave it out of --context, and learn from it by --items TABLE --item-features"
+            f"{what} {', '.join(offences)} belongs to the item: it would be taken from the event to be "
+            f"predicted and give it away; leave it out of {options}, and learn from it by --items TABLE {remedy}"
         )
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bst.config import EVENT_TIME, REQUEST_TIME
 from bst.data.interactions import Interactions
 from bst.data.vocabulary import Index, Vocabularies, Vocabulary
 from bst.errors import InputError
 
+Array = NDArray[Any]
 PIECE = 1_000_000
 
 
@@ -30,11 +32,15 @@ class Sequences:
         items: int32 `[num_events]`, indices from 1.
         offsets: int64 `[num_users + 1]`.
         context: int32 `[num_users, num_context]`, or `[num_events, num_context]` where a feature changes by event.
+        beside: what else the data has, by name: `events`, int32 `[num_events, num_event_features]`, categories of the
+            events; `event_time`, int64 `[num_events]`, seconds since 1970; `numbers`, float32, shaped as `context`, NaN
+            where one is not known.
     """
 
     items: NDArray[np.int32]
     offsets: Index
     context: NDArray[np.int32]
+    beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
     def from_histories(
@@ -71,13 +77,43 @@ class Sequences:
 
     def context_of(self, users: Index, events: Index) -> NDArray[np.int32]:
         """Return the context of each of `events` (a position in `items`, of the user beside it)."""
-        return self.context[events if len(self.context) == len(self.items) else users]
+        return self._of_request(self.context, users, events)
+
+    def beside_rows(self, slots: Index, real: NDArray[np.bool_], users: Index, targets: Index) -> dict[str, Array]:
+        """Cut what stands beside rows of events.
+
+        Args:
+            slots: positions in `items`, `[batch, length]`; `real` marks those that count.
+            users, targets: whose request each row is, `[batch]` both, and the position of the event to be predicted.
+
+        Returns:
+            By the names of `INPUT_GROUPS`: `events`, `event_time` (0 where a slot is not real), `request_time`,
+            `numbers`.
+        """
+        rows: dict[str, Array] = {}
+        if (events := self.beside.get("events")) is not None:
+            rows["events"] = np.where(real[..., None], events[slots], 0)
+        if (times := self.beside.get(EVENT_TIME)) is not None:
+            rows[EVENT_TIME], rows[REQUEST_TIME] = np.where(real, times[slots], 0), times[targets]
+        if (numbers := self.beside.get("numbers")) is not None:
+            rows["numbers"] = self._of_request(numbers, users, targets)
+        return rows
+
+    def numbers_of(self, users: Index, events: Index) -> Array:
+        """Return the numbers of each of `events`, as `context_of`."""
+        return self._of_request(self.beside["numbers"], users, events)
+
+    def _of_request(self, values: NDArray[Any], users: Index, events: Index) -> NDArray[Any]:
+        return values[events if len(values) == len(self.items) else users]
 
 
 def fit_vocabularies(interactions: Interactions) -> Vocabularies:
     """Collect the catalogue and the categories; every item of the table is part of the catalogue."""
-    context = {name: Vocabulary.fit(interactions.context_values(name)) for name in interactions.context}
-    return Vocabularies(Vocabulary.fit(interactions.events["item"]), context)
+    context, events = (
+        {name: Vocabulary.fit(interactions.values(name)) for name in names}
+        for names in (interactions.context, interactions.event_features)
+    )
+    return Vocabularies(Vocabulary.fit(interactions.events["item"]), context, events=events)
 
 
 def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequences:
@@ -85,16 +121,36 @@ def to_sequences(interactions: Interactions, vocabularies: Vocabularies) -> Sequ
     events, users = interactions.events, interactions.users
     counts = events["user"].rle().struct.field("len").to_numpy()
     offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    per_event = any(name not in users.columns for name in interactions.context)
-    context = np.zeros((len(events) if per_event else len(users), len(interactions.context)), dtype=np.int32)
-    for column, name in enumerate(interactions.context):
-        vocabulary = vocabularies.context[name]
+
+    def categories(name: str, vocabulary: Vocabulary) -> Array:
         # Whether a feature looks like numbers or text may differ from file to file; what the vocabulary holds decides.
-        values = interactions.context_values(name).cast(vocabulary.ids.dtype, strict=False)
-        indices = _indices(values, vocabulary)
-        spread = per_event and name in users.columns
-        context[:, column] = np.repeat(indices, counts) if spread else indices
-    return Sequences(_indices(events["item"], vocabularies.items), offsets, context)
+        return _indices(interactions.values(name).cast(vocabulary.ids.dtype, strict=False), vocabulary)
+
+    def of_requests(names: Sequence[str], read: Callable[[str], Array], dtype: Any) -> Array:
+        """Join columns of the request: a row a user, or a row an event if one of them changes by event."""
+        per_event = any(name not in users.columns for name in names)
+        joined = np.zeros((len(events) if per_event else len(users), len(names)), dtype=dtype)
+        for column, name in enumerate(names):
+            values = read(name)
+            joined[:, column] = np.repeat(values, counts) if per_event and name in users.columns else values
+        return joined
+
+    context = of_requests(interactions.context, lambda name: categories(name, vocabularies.context[name]), np.int32)
+    beside: dict[str, Array] = {}
+    if interactions.event_features:
+        columns = [categories(name, vocabularies.events[name]) for name in interactions.event_features]
+        beside["events"] = np.stack(columns, axis=1)
+    if interactions.times is not None:
+        beside[EVENT_TIME] = interactions.times.to_numpy()
+    if interactions.numbers:
+        beside["numbers"] = of_requests(
+            interactions.numbers, lambda name: _floats(interactions.values(name)), np.float32
+        )
+    return Sequences(_indices(events["item"], vocabularies.items), offsets, context, beside)
+
+
+def _floats(values: pl.Series) -> Array:
+    return values.cast(pl.Float32).fill_null(float("nan")).to_numpy()
 
 
 def _indices(values: pl.Series, vocabulary: Vocabulary) -> NDArray[np.int32]:

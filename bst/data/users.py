@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from bst.config import DataConfig
-from bst.data.tables.columns import categories, ids
+from bst.data.events import read_input
+from bst.data.tables.columns import ids
 from bst.data.tables.names import KEY
 from bst.data.tables.sources.frames import Frame
 from bst.data.tables.sources.source import Layout
@@ -23,7 +24,10 @@ def open_users(place: Path | Frame, config: DataConfig) -> Table:
         InputError: it cannot be read, or has no column of users.
     """
     key = config.users_key or config.user_column
-    table = Table(place, Layout((key, *config.context), columns=config.users_columns, columns_option="--users-columns"))
+    table = Table(
+        place,
+        Layout((key, *config.context, *config.numbers), columns=config.users_columns, columns_option="--users-columns"),
+    )
     if key not in table.columns:
         likely = KEY.likely(table.columns)
         named = f"say --users-key {shlex.quote(likely)}" if likely else "name it with --users-key"
@@ -48,7 +52,7 @@ def join_users(users: pl.DataFrame, table: Table, config: DataConfig, names: lis
     listed = pl.DataFrame(
         {
             "user": ids(raw[key], path, config.text_ids, mixed=True),
-            **{name: categories(raw[name], path) for name in names},
+            **{name: read_input(raw[name], path, config) for name in names},
         }
     )
     twice = listed["user"].filter(listed["user"].is_duplicated())

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bst.config import InputGroup
 from bst.errors import InputError
 
 Index = NDArray[np.int64]
@@ -145,15 +146,28 @@ def _names(values: Any, count: int) -> pl.Series:
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """The vocabulary of items and, in the model's order, of each context feature and each feature of the items."""
+    """The vocabulary of items and, in the model's order, of each context feature, each feature of the items and each of
+    the events.
+    """
 
     items: Vocabulary
     context: dict[str, Vocabulary]
     item_features: dict[str, Vocabulary] = field(default_factory=dict)
+    events: dict[str, Vocabulary] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[Vocabulary, ...]:
+        """The vocabularies of all ids that go into a call."""
+        return self.items, *self.context.values(), *self.events.values()
+
+    def of(self, group: InputGroup) -> dict[str, Vocabulary]:
+        """Return those of the inputs of a group, by name; none where it holds no categories."""
+        return {"context": self.context, "events": self.events}.get(group.name, {})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give them as JSON has them; `item_features` is there only where a model has some."""
-        features = {"item_features": _to_dicts(self.item_features)} if self.item_features else {}
+        """Give them as JSON has them; `item_features` and `events` are there only where a model has some."""
+        optional = {"item_features": self.item_features, "events": self.events}
+        features = {name: _to_dicts(vocabularies) for name, vocabularies in optional.items() if vocabularies}
         return {"items": self.items.to_dict(), "context": _to_dicts(self.context), **features}
 
     @classmethod
@@ -165,8 +179,8 @@ class Vocabularies:
         """
         if not isinstance(values, Mapping) or not {"items", "context"} <= set(values):
             raise InputError("there are no vocabularies `items` and `context` in it")
-        context, features = (_from_dicts(values.get(name, {}), name) for name in ("context", "item_features"))
-        return cls(Vocabulary.from_dict(values["items"]), context, features)
+        parts = (_from_dicts(values.get(name, {}), name) for name in ("context", "item_features", "events"))
+        return cls(Vocabulary.from_dict(values["items"]), *parts)
 
 
 def _to_dicts(vocabularies: Mapping[str, Vocabulary]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Run:
         model, config = fold_item_features(self.model, self.config.model)
         if model is self.model:
             return self
-        vocabularies = Vocabularies(self.vocabularies.items, self.vocabularies.context)
+        vocabularies = replace(self.vocabularies, item_features={})
         run_config = self.config.model_copy(update={"model": config})
         return replace(self, model=model, config=run_config, vocabularies=vocabularies)
 
@@ -235,10 +235,11 @@ def write_vocabularies(folder: Path, vocabularies: Vocabularies) -> None:
 
 def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
     vocabularies = read_vocabularies(path, WHAT)
-    read = (vocabularies.context, vocabularies.item_features)
+    read = (vocabularies.context, vocabularies.item_features, vocabularies.events)
     sizes = [(name, len(vocabulary)) for part in read for name, vocabulary in part.items()]
     expected = [(feature.name, feature.num_categories) for feature in config.context]
     expected += [(feature.name, feature.num_categories) for feature in config.item_features]
+    expected += [(feature.name, feature.num_categories) for feature in config.event_features]
     if len(vocabularies.items) != config.num_items or sizes != expected:
         raise InputError(
             f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {dict(sizes)}, "

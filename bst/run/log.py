@@ -30,7 +30,8 @@ from bst.training.state import TrainingState
 from bst.training.trainer import EpochReport, Weights
 
 # All but the last follow from the data, whose difference has a message of its own; the last is harmless.
-NOT_COMPARED = {"model.num_items", "model.context", "model.item_features", "training.checkpoint_seconds"}
+SIZES_OF_DATA = ("num_items", "context", "event_features", "numbers", "item_features", "item_numbers")
+NOT_COMPARED = {*(f"model.{name}" for name in SIZES_OF_DATA), "training.checkpoint_seconds"}
 MUST_AGREE = {"data_sha256": "events, users, items or context", "vocabulary_sha256": "ids"}
 
 

@@ -13,9 +13,8 @@ from torch import Tensor
 from bst.config import DataConfig
 from bst.data.batches import Examples
 from bst.data.items import Items, read_items, read_strangers
-from bst.data.sequences import Sequences
 from bst.data.tables.sources.frames import DataFrame
-from bst.data.vocabulary import Index, Vocabularies, Vocabulary
+from bst.data.vocabulary import Index, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
 from bst.run.folder import Run
@@ -39,15 +38,19 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
         InputError: the run has no item features, the table cannot be read, or it has no new item.
     """
     config, old = run.config.model, run.vocabularies
-    if not config.item_features:
+    if not (config.item_features or config.item_numbers):
         raise InputError("the run has no item features, by which new items could be scored; train with --item-features")
+    names = (*data.item_features, *data.item_numbers)
     new_ids = read_strangers(old.items, table, data)
-    read, strangers = read_items(new_ids, table, data, old.item_features), new_ids.ids
-    recognised = np.any([feature.values[1:].any(axis=1) for feature in read.features.values()], axis=0)
+    learnt_numbers = {number.name: number for number in config.item_numbers}
+    read, strangers = read_items(new_ids, table, data, old.item_features, learnt_numbers), new_ids.ids
+    known_values = [feature.values[1:].any(axis=1) for feature in read.features.values()]
+    known_values += [~np.isnan(number.values[1:]) for number in read.numbers.values()]
+    recognised = np.any(known_values, axis=0)
     if not recognised.any():
         raise InputError(
             f"of no new item, such as {strangers[0]!r}, a feature is known to the run; give a table with "
-            f"{', '.join(data.item_features)} as in training"
+            f"{', '.join(names)} as in training"
         )
     added, items = _joined(old.items, strangers.filter(recognised), read, np.flatnonzero(recognised))
     places = items.indices(old.items.ids)  # the new index of each old one
@@ -69,8 +72,12 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
         name = f"item_features.values_{number}"
         state[name] = torch.nn.functional.pad(state[name], (0, feature.num_values - state[name].size(1)))
         state[name][torch.from_numpy(added), : values.shape[1]] = torch.from_numpy(values[1:][recognised])
+    for column, added_number in enumerate(read.numbers.values()):
+        deviations = torch.from_numpy(added_number.values[1:][recognised])
+        state["item_features.numbers"][torch.from_numpy(added), column] = deviations.nan_to_num()
+        state["item_features.known"][torch.from_numpy(added), column] = ~deviations.isnan()
     model.load_state_dict(state, assign=True)
-    remarks = [f"{len(added):,} new items are scored by {', '.join(data.item_features)}"]
+    remarks = [f"{len(added):,} new items are scored by {', '.join(names)}"]
     remarks.append(
         "the metrics of the test were those of the smaller catalogue, and are left out: bst evaluate measures"
     )
@@ -80,7 +87,7 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
         run,
         model=model.eval(),
         config=run.config.model_copy(update={"model": model_config}),
-        vocabularies=Vocabularies(items, old.context, old.item_features),
+        vocabularies=replace(old, items=items),
         heldout=_moved(run.heldout, places),
         metrics=tuple(line for line in run.metrics if "test" not in line),
     )
@@ -112,7 +119,9 @@ def _grown(state: dict[str, Tensor], places: Index, size: int) -> dict[str, Tens
     at = torch.from_numpy(np.concatenate([[0], places]))
     grown = dict(state)
     for name, tensor in state.items():
-        with_padding = name in ("item_embedding.weight", "output_bias") or name.startswith("item_features.values_")
+        with_padding = name in ("item_embedding.weight", "output_bias") or name.startswith(
+            ("item_features.values_", "item_features.numbers", "item_features.known")
+        )
         if with_padding or name in ("output.weight", "output.bias"):
             first = 0 if with_padding else 1
             filled = tensor[1 - first :].mean() if tensor.dim() == 1 else 0
@@ -127,5 +136,5 @@ def _moved(heldout: Heldout, places: Index) -> Heldout:
     test = heldout.test
     if test is not None:
         items = at[test.sequences.items].astype(np.int32)
-        test = Examples(Sequences(items, test.sequences.offsets, test.sequences.context), test.users, test.targets)
+        test = Examples(replace(test.sequences, items=items), test.users, test.targets)
     return replace(heldout, items=torch.from_numpy(at)[heldout.items], test=test)

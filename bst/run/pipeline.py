@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bst.config import BSTConfig, ContextFeature, DataConfig, ItemFeature, Settings
-from bst.data.batches import TrainingWindows
+from bst.config import (
+    EVENT_TIME,
+    BSTConfig,
+    ContextFeature,
+    DataConfig,
+    EventFeature,
+    ItemFeature,
+    ItemNumber,
+    Number,
+    Settings,
+)
+from bst.data.batches import TrainingWindows, trained_on
 from bst.data.facts import TableFacts
 from bst.data.interactions import Interactions
-from bst.data.items import ItemFeatureValues, read_items
+from bst.data.items import ItemFeatureValues, ItemNumberValues, mean_and_deviation, read_items
 from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at
@@ -46,6 +57,8 @@ class Dataset:
         facts: counts of the table, where there was one.
         event_context: the context features that change from event to event.
         item_features: of every item, by name.
+        item_numbers: of every item, by name.
+        numbers: of the requests, with the mean and deviation that they have in the training events.
     """
 
     sequences: Sequences
@@ -54,6 +67,8 @@ class Dataset:
     facts: TableFacts | None = None
     event_context: tuple[str, ...] = ()
     item_features: Mapping[str, ItemFeatureValues] = field(default_factory=dict)
+    item_numbers: Mapping[str, ItemNumberValues] = field(default_factory=dict)
+    numbers: tuple[Number, ...] = ()
 
     @classmethod
     def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
@@ -68,7 +83,8 @@ class Dataset:
         sequences = to_sequences(interactions, vocabularies)
         earlier = interactions.earlier
         split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
-        return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context)
+        numbers = _numbers(interactions.numbers, sequences, split)
+        return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context, numbers=numbers)
 
     def with_items(self, items: Path | str | DataFrame, config: DataConfig) -> Dataset:
         """Return the dataset with names and features of its items from a table, which travel with the model; see
@@ -80,8 +96,17 @@ class Dataset:
             Vocabulary(self.vocabularies.items.ids, table.names),
             self.vocabularies.context,
             {name: feature.vocabulary for name, feature in table.features.items()},
+            self.vocabularies.events,
         )
-        return replace(self, vocabularies=vocabularies, facts=facts, item_features=table.features)
+        return replace(
+            self, vocabularies=vocabularies, facts=facts, item_features=table.features, item_numbers=table.numbers
+        )
+
+    def item_values(self) -> tuple[list[Tensor], Tensor | None]:
+        """Return the features and numbers of the items as `ItemFeatures.set_values` takes them."""
+        numbers = [torch.from_numpy(number.values) for number in self.item_numbers.values()]
+        features = [torch.from_numpy(feature.values) for feature in self.item_features.values()]
+        return features, torch.stack(numbers, dim=1) if numbers else None
 
     @property
     def baselines(self) -> Baselines:
@@ -132,6 +157,7 @@ def train(
         require_tensorboard()
     _require_test(dataset)
     _require_item_features(dataset, settings.data)
+    _require_inputs(dataset, settings)
     torch.manual_seed(settings.training.seed)
     filter_seen, _ = filter_by(settings.training.filter_seen, dataset.split.validation)
     training = settings.training.model_copy(update={"filter_seen": filter_seen})
@@ -145,7 +171,7 @@ def train(
     config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
     model, max_length = BST(config.model), config.model.max_length
     if model.item_features is not None:
-        model.item_features.set_values([torch.from_numpy(feature.values) for feature in dataset.item_features.values()])
+        model.item_features.set_values(*dataset.item_values())
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
     validation = dataset.split.validation
     if training.validation_users is not None:
@@ -182,8 +208,33 @@ def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
         ItemFeature(name=name, num_categories=len(feature.vocabulary), num_values=feature.values.shape[1])
         for name, feature in dataset.item_features.items()
     )
-    sizes = settings.model.model_dump()
-    return BSTConfig(**sizes, num_items=len(vocabularies.items), context=context, item_features=item_features)
+    return BSTConfig(
+        **settings.model.model_dump(),
+        num_items=len(vocabularies.items),
+        context=context,
+        event_features=tuple(
+            EventFeature(name=name, num_categories=len(vocabulary)) for name, vocabulary in vocabularies.events.items()
+        ),
+        numbers=dataset.numbers,
+        item_features=item_features,
+        item_numbers=tuple(
+            ItemNumber(name=name, mean=number.mean, deviation=number.deviation)
+            for name, number in dataset.item_numbers.items()
+        ),
+    )
+
+
+def _numbers(names: Sequence[str], sequences: Sequences, split: Split) -> tuple[Number, ...]:
+    """Measure the mean and the deviation of each number over the training events."""
+    if not names:
+        return ()
+    values = sequences.beside["numbers"]
+    if len(values) == len(sequences.items):
+        values = values[trained_on(sequences, split.train_stops)]
+    return tuple(
+        Number(name=name, mean=mean, deviation=deviation)
+        for name, (mean, deviation) in zip(names, map(mean_and_deviation, values.T), strict=True)
+    )
 
 
 def _require_test(dataset: Dataset) -> None:
@@ -200,10 +251,32 @@ def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
             f"--value-separator {config.value_separator!r} splits the values of item features, and there are none; "
             "name them with --item-features"
         )
-    if tuple(dataset.item_features) != config.item_features:
+    wanted, had = ((*config.item_features, *config.item_numbers), (*dataset.item_features, *dataset.item_numbers))
+    if wanted != had:
         raise InputError(
-            f"the settings want item features {', '.join(config.item_features) or 'none'}, and the items of this table "
-            f"have {', '.join(dataset.item_features) or 'none'}; give the table of items with --items"
+            f"the settings want item features {', '.join(wanted) or 'none'}, and the items of this table "
+            f"have {', '.join(had) or 'none'}; give the table of items with --items"
+        )
+
+
+def _require_inputs(dataset: Dataset, settings: Settings) -> None:
+    """Refuse settings of which the table was not read."""
+    if settings.model.event_times == "to_request":
+        raise InputError(
+            "event_times='to_request' is not for training: all prefixes of a history are trained at once, and each "
+            "would have a request of its own; say 'to_next'"
+        )
+    if (settings.model.event_times != "none") != (EVENT_TIME in dataset.sequences.beside):
+        raise InputError(
+            f"event_times={settings.model.event_times!r}, and the table was read "
+            f"{'with' if EVENT_TIME in dataset.sequences.beside else 'without'} times; give "
+            "read_interactions(..., times=True) for a model of event times, and for no other"
+        )
+    had = (tuple(dataset.vocabularies.events), tuple(number.name for number in dataset.numbers))
+    if had != (wanted := (settings.data.event_features, settings.data.numbers)):
+        raise InputError(
+            f"the settings want event features and numbers {wanted}, and the table was read with {had}; read it with "
+            "the same settings"
         )
 
 
@@ -219,9 +292,11 @@ def _all_see(run: Path, world: World) -> bool:
 def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
     """Return what, besides the settings, decides the weights to the bit."""
     sequences = dataset.sequences
-    features = [feature.values for feature in dataset.item_features.values()]
+    features: list[NDArray[Any]] = [feature.values for feature in dataset.item_features.values()]
+    features += [number.values for number in dataset.item_numbers.values()]
+    beside = [sequences.beside[name] for name in sorted(sequences.beside)]
     return {
-        "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context, *features),
+        "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context, *beside, *features),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
         **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,

@@ -99,6 +99,7 @@ class Baselines:
         Args:
             names: all context features, in the model's order.
         """
+        of_events = [name for name in of_events if name in names]
         if not of_events:
             return
         sequences, examples = self.sequences, self.split.validation

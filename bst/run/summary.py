@@ -31,7 +31,7 @@ def about_training(dataset: Dataset, training: TrainConfig) -> Iterator[str]:
     yield from about_table(dataset)
     if dataset.event_context:
         names = ", ".join(dataset.event_context)
-        yield f"context {names}: the value of the event that is to be predicted, which must be known before that event"
+        yield f"{names}: the value of the event that is to be predicted, which must be known before that event"
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
     num_items = len(dataset.vocabularies.items)
     if training.samples_negatives(num_items):
@@ -51,11 +51,12 @@ def unknown_lines(dataset: Dataset, interactions: Interactions) -> Iterator[str]
     """Count the items and categories of a table that the vocabularies of a trained model lack."""
     if unknown := int((dataset.sequences.items == 0).sum()):
         yield f"{unknown:,} events of items that the run does not know are ignored in histories and missed as targets"
-    for name, vocabulary in dataset.vocabularies.context.items():
-        values = interactions.context_values(name).drop_nulls()
+    vocabularies = dataset.vocabularies
+    for name, vocabulary in (*vocabularies.context.items(), *vocabularies.events.items()):
+        values = interactions.values(name).drop_nulls()
         strangers = values.filter(vocabulary.indices(values.cast(vocabulary.ids.dtype, strict=False)) == 0)
         if len(strangers):
-            yield f"context {name}: {len(strangers):,} values such as {strangers[0]!r} are not known to the run"
+            yield f"{name}: {len(strangers):,} values such as {strangers[0]!r} are not known to the run"
 
 
 def quality_lines(quality: Quality, split: str, never: str = "are items that training never saw") -> Iterator[str]:

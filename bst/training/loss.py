@@ -30,13 +30,13 @@ class PrefixLoss(nn.Module):
         self.model = model
         self.sampler = sampler
 
-    def forward(self, items: Tensor, context: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, items: Tensor, context: Tensor, targets: Tensor, **beside: Tensor) -> Tensor:
         """Sum, in nats, over the prefixes of a training batch (see `Batch`); slots whose target is 0 do not count.
 
         Returns a float32 scalar.
         """
         real = targets > 0
-        vectors = self.model.prefix_vectors(items, context)[real]
+        vectors = self.model.prefix_vectors(items, context, **beside)[real]
         if self.sampler is None:
             # Cutting padding's row off the weights is cheap; cutting its column off the scores would copy them.
             scores = F.linear(vectors, *self.model.output_layer())

@@ -233,9 +233,9 @@ class Trainer:
         """Train on one batch; return whether the first process says that a checkpoint is due."""
         rank, size, device = self.world.rank, self.world.size, self.world.device
         count = int((batch.targets > 0).sum())
-        share = (part[rank::size].to(device) for part in (batch.items, batch.context, batch.targets))
+        share = batch.share(device, rank, size)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            loss = self.loss(*share)
+            loss = self.loss(share.items, share.context, share.targets, **share.beside)
         self.optimizer.zero_grad()
         # By the mean size of a batch, not its own: every example weighs the same, in batches of short windows too. And
         # the gradients of several processes will be averaged.

@@ -134,6 +134,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         "model": config,
         "items": VocabularyFacts.of(vocabularies.items),
         "context": {name: VocabularyFacts.of(vocabulary) for name, vocabulary in vocabularies.context.items()},
+        "events": {name: VocabularyFacts.of(vocabulary) for name, vocabulary in vocabularies.events.items()},
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }
@@ -306,9 +307,10 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
     triples = ((name, size, old_sizes[name]) for name, size in new_sizes.items())
     differing = [f"{name} is {here}, in the bundle {there}" for name, here, there in triples if here != there]
     vocabularies = {"item": (run.vocabularies.items, like.items)}
-    vocabularies |= {
-        name: (new, like.context[name]) for name, new in run.vocabularies.context.items() if name in like.context
-    }
+    for group in run.config.model.inputs:
+        old_ones = like.vocabularies_of(group)
+        of_group = run.vocabularies.of(group).items()
+        vocabularies |= {name: (new, old_ones[name]) for name, new in of_group if name in old_ones}
     for name, (new, old) in vocabularies.items():
         # Callers pad with that value, so its meaning must not change.
         pairs = ((f"dtype of {name} ids", new.dtype, old.dtype), (f"padding of {name} ids", new.padding, old.padding))
@@ -321,6 +323,8 @@ def _architecture(config: BSTConfig) -> dict[str, Any]:
     """Return what graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
     values = config.model_dump(mode="json", exclude={"num_items", "dropout", "init_method"})
     values["context"] = [(feature.name, feature.dim) for feature in config.context]
+    values["event_features"] = [feature.name for feature in config.event_features]
+    values["numbers"] = [number.name for number in config.numbers]
     return values
 
 

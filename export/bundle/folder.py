@@ -75,7 +75,7 @@ class Bundle:
         """
         session = self.session(backend, "top_k", threads=threads)
         if session.signature.ids == "index":
-            session = LookedUp(self.signature_at("top_k", "raw"), session, self.vocabularies)
+            session = LookedUp(self.signature_at("top_k", "raw"), session, self.vocabularies, self.manifest.model)
         return Recommender(session, self.manifest, self.vocabularies)
 
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
@@ -88,7 +88,7 @@ class Bundle:
             opened: loads the session.
         """
         outer, inner = self.signature_at(name, self.manifest.ids), opened(self.signature_at(name, ids))
-        return inner if ids == outer.ids else LookedUp(outer, inner, self.vocabularies)
+        return inner if ids == outer.ids else LookedUp(outer, inner, self.vocabularies, self.manifest.model)
 
     def signature_at(self, name: str, ids: Ids) -> Signature:
         """Describe a signature of the model at a level, whether the bundle has it there or not.
@@ -147,11 +147,11 @@ def open_bundle(path: Path | str) -> Bundle:
     vocabularies = read_vocabularies(path, WHAT)
     expected = {
         name: (vocabulary.dtype, vocabulary.count, vocabulary.padding)
-        for name, vocabulary in _named(manifest.items, manifest.context)
+        for name, vocabulary in _named(manifest.items, manifest.context, manifest.events)
     }
     actual = {
         name: (vocabulary.dtype, len(vocabulary), vocabulary.padding)
-        for name, vocabulary in _named(vocabularies.items, vocabularies.context)
+        for name, vocabulary in _named(vocabularies.items, vocabularies.context, vocabularies.events)
     }
     if actual != expected:
         raise InputError(
@@ -167,8 +167,8 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(path, manifest, vocabularies)
 
 
-def _named(items: T, context: Mapping[str, T]) -> list[tuple[str, T]]:
-    return [("items", items), *context.items()]
+def _named(items: T, context: Mapping[str, T], events: Mapping[str, T]) -> list[tuple[str, T]]:
+    return [("items", items), *context.items(), *events.items()]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from export.contract.signatures import Signature, TensorSpec
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
+DTYPES: dict[str, Any] = {"int64": np.int64, "float32": np.float32, "string": object}
 RAGGED = "has rows of different lengths: pad the shorter ones in front, with the padding id of the manifest"
 
 
@@ -36,7 +37,7 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Array]) -> Arrays:
             elif spec.name == "k" and not 1 <= int(array[0]) <= (signature.max_k or 0):
                 offences.append(f"k is {array[0]}, not between 1 and {signature.max_k}")
             else:
-                arrays[spec.name] = array.astype(np.int64 if spec.dtype == "int64" else object)
+                arrays[spec.name] = array.astype(DTYPES[spec.dtype])
     if offences:
         raise InputError(f"{'; '.join(offences)}; {signature}")
     return arrays
@@ -64,6 +65,12 @@ def _offence(spec: TensorSpec, array: Array, sizes: dict[str, int]) -> str:
         if not _is_unicode("".join(array.flat)):
             spoilt = next(value for value in array.flat if not _is_unicode(value))
             return f"{spec.name} holds {spoilt!r}, which UTF-8 cannot write"
+    elif spec.dtype == "float32":
+        if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
+            return f"{spec.name} holds {array.dtype}, not float32 (NaN where one is not known)"
+        beyond = np.isfinite(array) & (np.abs(array.astype(np.float64)) > np.finfo(np.float32).max)
+        if beyond.any():
+            return f"{spec.name} holds {array[beyond][0]}, beyond float32 (NaN where one is not known)"
     elif not np.issubdtype(array.dtype, np.integer):
         empty = "; an empty history is one slot of the padding id" if array.size == 0 and spec.name == "history" else ""
         return f"{spec.name} holds {array.dtype}, not int64{empty}"

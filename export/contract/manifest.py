@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from bst.config import BSTConfig, Frozen
+from bst.config import BSTConfig, Frozen, InputGroup
 from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 from bst.system.validation import json_schema
@@ -14,7 +14,7 @@ from export.contract.choices import ShortlistRecord, Tuning
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature
 
-SCHEMA_VERSION = "4.3"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.4"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"
@@ -200,6 +200,7 @@ class Description(Frozen):
         settings: those of the export. A format that cannot hold text ids is at index level all the same.
         signatures: all of them at the level of `settings.ids`, then again at index level if a format is at that level.
         formats: the entries of each, and its needs.
+        items, context, events: the vocabularies of the items, of the context features, and of the features of events.
         weights: the file of the model's plain weights, as safetensors: the eager backend reads them.
         output_layer: its place in the ONNX weights; None without them, or without the signatures that prove it.
         shortlist: the compact copies that `top_k` in ONNX reads first; None if it reads the whole output layer.
@@ -215,6 +216,7 @@ class Description(Frozen):
     model: BSTConfig
     items: VocabularyFacts
     context: dict[str, VocabularyFacts]
+    events: dict[str, VocabularyFacts] = Field(default_factory=dict)
     weights: str
     output_layer: OutputLayer | None
     shortlist: ShortlistRecord | None
@@ -233,6 +235,10 @@ class Description(Frozen):
     @property
     def ids(self) -> Ids:
         return self.settings.ids
+
+    def vocabularies_of(self, group: InputGroup) -> dict[str, VocabularyFacts]:
+        """Return those of the inputs of a group, by name; none where it holds no categories."""
+        return {"context": self.context, "events": self.events}.get(group.name, {})
 
     @property
     def format_names(self) -> tuple[str, ...]:

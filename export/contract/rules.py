@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bst.config import FLOAT_BYTES
+from bst.config import FLOAT_BYTES, INPUT_GROUPS
 from bst.errors import InputError
 from bst.system.files import read_json
 from bst.system.validation import validated
@@ -104,11 +104,16 @@ def _signatures(manifest: Manifest) -> Iterator[str]:
 
 
 def _is_of_ids(signature: Signature) -> bool:
-    """Return whether ids of ranks 1 and 2 go in, and rows come out: numbers, with ids before them or without."""
+    """Return whether rows of ids go in, with tensors of ranks 1 to 3 beside them, and rows come out: numbers, with ids
+    before them or without.
+    """
     axes = [axis for spec in (*signature.inputs, *signature.outputs) for axis in spec.shape]
+    first, *others = signature.inputs or (None,)
     return (
-        {spec.dtype for spec in signature.inputs} in ({"int64"}, {"string"}, {"int64", "string"})
-        and {len(spec.shape) for spec in signature.inputs} <= {1, 2}
+        first is not None
+        and first.dtype != "float32"
+        and len(first.shape) == 2
+        and {len(spec.shape) for spec in others} <= {1, 2, 3}
         and {len(spec.shape) for spec in signature.outputs} == {2}
         and [spec.dtype for spec in signature.outputs] in (["float32"], ["int64", "float32"], ["string", "float32"])
         and all(axis if isinstance(axis, str) else axis >= 1 for axis in axes)
@@ -116,11 +121,13 @@ def _is_of_ids(signature: Signature) -> bool:
 
 
 def _vocabularies(manifest: Manifest) -> Iterator[str]:
-    categories = {feature.name: feature.num_categories for feature in manifest.model.context}
-    if list(manifest.context) != list(categories):
-        yield f"context is {', '.join(manifest.context) or 'empty'}, of the model {', '.join(categories) or 'empty'}"
     counts = {"items": (manifest.items, manifest.model.num_items)}
-    counts |= {name: (facts, categories[name]) for name, facts in manifest.context.items() if name in categories}
+    for group in INPUT_GROUPS:
+        names, stated = group.names(manifest.model), manifest.vocabularies_of(group)
+        if group.holds == "categories" and tuple(stated) != names:
+            yield f"{group.name} is {', '.join(stated) or 'empty'}, of the model {', '.join(names) or 'empty'}"
+        categories = zip(names, group.counts(manifest.model), strict=False)
+        counts |= {name: (stated[name], count) for name, count in categories if name in stated}
     for name, (facts, count) in counts.items():
         if facts.count != count:
             yield f"{name} counts {facts.count}, the model {count}"

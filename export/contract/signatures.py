@@ -6,13 +6,13 @@ The names are API: renaming one breaks every caller in every language.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config import INPUT_WORDS, BSTConfig, Frozen
+from bst.config import BSTConfig, Frozen, InputGroup
 from bst.data.vocabulary import Vocabularies
 from bst.system.registry import Registry
 
@@ -57,8 +57,9 @@ class TensorSpec(Frozen):
 class Signature(Frozen):
     """One callable face. Inputs and outputs are in the order of the exported function.
 
-    With `ids="raw"` history, context and candidates are ids as they stand in the data, one input a context feature.
-    With `ids="index"` they are indices: `items`, `context`, `candidates`. An input `k` lies between 1 and `max_k`.
+    With `ids="raw"` history and candidates are ids as they stand in the data, and every feature of events and of the
+    request is an input. With `ids="index"` they are indices: `items`, `candidates`, and a tensor a group of
+    `INPUT_GROUPS`. An input `k` lies between 1 and `max_k`.
     """
 
     name: str
@@ -74,11 +75,6 @@ class Signature(Frozen):
             if not IDENTIFIER.fullmatch(name) or names.count(name) > 1:
                 raise ValueError(f"a signature with {name!r} as a name cannot be called; export again")
         return self
-
-    @property
-    def context(self) -> tuple[TensorSpec, ...]:
-        """The inputs that hold context: one a feature, or one for all of them at index level."""
-        return tuple(spec for spec in self.inputs[1:] if spec.name == "context" or spec.name not in INPUT_WORDS)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -204,18 +200,8 @@ def build_signatures(
         InputError: a name is unknown.
     """
     item_dtype: Dtype = vocabularies.items.dtype if ids == "raw" else "int64"
-    user: tuple[TensorSpec, ...]
-    if ids == "raw":
-        features = vocabularies.context.items()
-        history = TensorSpec(name="history", dtype=item_dtype, shape=("batch", "length"))
-        user = (
-            history,
-            *(TensorSpec(name=name, dtype=vocabulary.dtype, shape=("batch",)) for name, vocabulary in features),
-        )
-    else:
-        items = TensorSpec(name="items", dtype="int64", shape=("batch", "length"))
-        context = TensorSpec(name="context", dtype="int64", shape=("batch", len(config.context)))
-        user = (items, context) if config.context else (items,)
+    first = TensorSpec(name="history" if ids == "raw" else "items", dtype=item_dtype, shape=("batch", "length"))
+    user = (first, *(spec for group in config.inputs for spec in _specs(group, config, vocabularies, ids)))
     candidates = TensorSpec(name="candidates", dtype=item_dtype, shape=("batch", "n"))
     count = TensorSpec(name="k", dtype="int64", shape=(1,))
     sizes = Sizes(config.num_items, config.user_width, top_k)
@@ -233,6 +219,17 @@ def build_signatures(
     return tuple(described(SIGNATURES.find(name)) for name in names or SIGNATURES.names)
 
 
+def _specs(group: InputGroup, config: BSTConfig, vocabularies: Vocabularies, ids: Ids) -> Iterator[TensorSpec]:
+    """Describe the inputs of a group: one tensor by index, one an input with raw ids."""
+    dtype: Dtype = "float32" if group.holds == "numbers" else "int64"
+    if ids == "index":
+        yield TensorSpec(name=group.name, dtype=dtype, shape=group.axes(config))
+        return
+    of_categories = vocabularies.of(group)
+    for name in group.names(config):
+        yield TensorSpec(name=name, dtype=of_categories[name].dtype if of_categories else dtype, shape=group.input_axes)
+
+
 def can_hold_raw_ids(vocabularies: Vocabularies) -> bool:
     """Return whether raw ids can go through tensors alone: none of them is text."""
-    return all(vocabulary.dtype == "int64" for vocabulary in (vocabularies.items, *vocabularies.context.values()))
+    return all(vocabulary.dtype == "int64" for vocabulary in vocabularies.all)

@@ -49,7 +49,8 @@ class Order:
         """Return the network to be written, in evaluation mode; see `Scorer`."""
         top_k, config = self.settings.top_k, self.run.config.model
         scorer = make_scorer(self.run.model, config, top_k, one_length=one_length, packed=packed)
-        return ServedModel(scorer, self.run.vocabularies if self.signatures[0].ids == "raw" else None).eval()
+        vocabularies = self.run.vocabularies if self.signatures[0].ids == "raw" else None
+        return ServedModel(scorer, vocabularies, config).eval()
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,11 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Question:
-    """A call on which a format and the model differ: by index for the model, and as the format takes it."""
+    """A call on which a format and the model differ: tensors by index as `BST.forward` names them, and the inputs as
+    the format takes them.
+    """
 
-    items: Any
-    context: Any
+    by_index: Mapping[str, Any]
     inputs: Mapping[str, Array]
 
 

@@ -42,13 +42,13 @@ SHARED = (
 
 
 def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
-    """Trace `signature` of `model`, which must be in evaluation mode; inputs are positional, int64.
+    """Trace `signature` of `model`, which must be in evaluation mode; inputs are positional tensors.
 
     Raises:
         CheckError: an axis that is dynamic in the signature came out static.
     """
 
-    program = ServedModel(model.scorer, None)
+    program = ServedModel(model.scorer, None, model.config)
     for name, child in model.named_children():
         program.add_module(name, child)
     program.forward = program.method(signature)
@@ -56,7 +56,7 @@ def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
     example = tuple(
         torch.ones(
             [EXAMPLE_SIZES[axis] if isinstance(axis, str) else axis for axis in spec.shape],
-            dtype=torch.int64,
+            dtype=torch.float32 if spec.dtype == "float32" else torch.int64,
             device=next(model.parameters()).device,
         )
         for spec in signature.inputs

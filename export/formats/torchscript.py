@@ -52,4 +52,4 @@ class TorchScript(Format):
         return TorchSession(signature, getattr(module, signature.name))
 
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
-        return blocks_of_model(load_torchscript(path).scorer.model, question.items, question.context)
+        return blocks_of_model(load_torchscript(path).scorer.model, question.by_index)

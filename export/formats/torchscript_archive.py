@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bst.config import BSTConfig, InputGroup
 from export import guards
 from export.contract.signatures import Signature, TensorSpec
 from export.serving.scorer import IntegerIds, Scorer, ServedModel, TextIds
@@ -37,12 +38,12 @@ def save_torchscript(
             archive.add_module(name, child)
         scripted = torch.jit.script(archive.eval())
         for signature in signatures:
-            scripted.define(method_source(signature))
-        scripted.define(forward_source(signatures[0]))
+            scripted.define(method_source(signature, model.config))
+        scripted.define(forward_source(signatures[0], model.config))
         torch.jit.save(scripted, str(path), _extra_files=dict(metadata))
 
 
-def method_source(signature: Signature) -> str:
+def method_source(signature: Signature, config: BSTConfig) -> str:
     """Write `ServedModel.answer` as a method, in the part of Python that TorchScript compiles."""
     kind, first = signature.kind, signature.inputs[0]
     arguments = [f"{spec.name}: {_type_of(spec)}" for spec in signature.inputs]
@@ -54,8 +55,7 @@ def method_source(signature: Signature) -> str:
         call_arguments.append("bst_seen")
     lines = [
         f"bst_seen = {_items(signature, first.name, first.dtype)}",
-        "bst_items = self.scorer.newest(bst_seen)",
-        f"bst_vectors = self.scorer.encode(bst_items, {_context(signature)})",
+        f"bst_vectors = self.scorer.vectors(bst_seen, {_beside(signature, config)})",
     ]
     call = f"self.scorer.{kind.name}({', '.join(call_arguments)})"
     if kind.picks:
@@ -70,9 +70,9 @@ def method_source(signature: Signature) -> str:
     return f"def {signature.name}(self, {', '.join(arguments)}) -> {result}:\n{body}\n"
 
 
-def forward_source(signature: Signature) -> str:
+def forward_source(signature: Signature, config: BSTConfig) -> str:
     """Write a method `forward` that calls a signature."""
-    head, _, _ = method_source(signature).partition("\n")
+    head, _, _ = method_source(signature, config).partition("\n")
     names = ", ".join(spec.name for spec in signature.inputs)
     return f"{head.replace(signature.name, 'forward', 1)}\n    return self.{signature.name}({names})\n"
 
@@ -89,13 +89,21 @@ def _items(signature: Signature, name: str, dtype: str) -> str:
     return f"self.item_ids.rows({name})" if dtype == "string" else f"self.item_ids({name})"
 
 
-def _context(signature: Signature) -> str:
-    if not signature.context:
-        return "bst_items.new_zeros([bst_items.size(0), 0])"
-    if signature.ids == "index":
-        return "self.scorer.guard_context(context)"
-    columns = ", ".join(f"self.{spec.name}_ids({spec.name})" for spec in signature.context)
-    return f"torch.stack([{columns}], dim=1)"
+def _beside(signature: Signature, config: BSTConfig) -> str:
+    """Write the arguments of `Scorer.vectors` after the items."""
+    tensors = {group.name: _tensor(group, signature, config) for group in config.inputs}
+    context = tensors.pop("context", "bst_seen.new_zeros([bst_seen.size(0), 0])")
+    return ", ".join([context, *(f"{name}={tensor}" for name, tensor in tensors.items())])
+
+
+def _tensor(group: InputGroup, signature: Signature, config: BSTConfig) -> str:
+    if signature.ids == "index" or not group.stacked:
+        return group.name if group.holds != "categories" else f"self.scorer.guard_{group.name}({group.name})"
+    columns = list(group.names(config))
+    if group.holds == "categories":
+        texts = {spec.name for spec in signature.inputs if spec.dtype == "string" and len(spec.shape) == 2}
+        columns = [f"self.{name}_ids{'.rows' if name in texts else ''}({name})" for name in columns]
+    return f"torch.stack([{', '.join(columns)}], dim=-1)"
 
 
 def load_torchscript(path: Path, *, freeze: tuple[str, ...] = (), optimize: bool = False, device: str = "cpu") -> Any:

@@ -33,7 +33,7 @@ def write_card(folder: Path, manifest: Description, vocabularies: Vocabularies) 
         model=manifest.model,
         padding=manifest.items.padding if manifest.ids == "raw" else 0,
         signatures=[signature for signature in manifest.signatures if signature.ids == manifest.ids],
-        texts={facts.dtype for facts in (manifest.items, *manifest.context.values())},
+        texts={facts.dtype for facts in (manifest.items, *manifest.context.values(), *manifest.events.values())},
         programs=list(_programs(manifest, vocabularies)),
         heads=PARITY_HEADS,
     )
@@ -44,7 +44,7 @@ def _programs(manifest: Description, vocabularies: Vocabularies) -> Iterator[Pro
     for record in manifest.formats:
         signature = manifest.main_signature(record.ids)
         for snippet in FORMATS.find(record.name).snippets:
-            yield write_snippet(snippet, signature, vocabularies, manifest.settings.top_k.limit, manifest.versions)
+            yield write_snippet(snippet, signature, vocabularies, manifest)
 
 
 def _date() -> str:

@@ -87,11 +87,12 @@ def export_triton(bundle: Path, target: Path, *, tell: Tell = lambda step: None)
 
 
 def raw_bytes(array: Array) -> bytes:
-    """Write int64 or text as Triton reads it: little-endian and row by row; before each UTF-8 text, its length in four
-    bytes.
+    """Write int64, float32 or text as Triton reads it: little-endian and row by row.
+
+    Before each text, in UTF-8, stands its length in four bytes.
     """
     if array.dtype != object:
-        return array.astype("<i8").tobytes()
+        return array.astype("<f4" if array.dtype.kind == "f" else "<i8").tobytes()
     texts = [text.encode() for text in array.ravel()]
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
@@ -121,7 +122,7 @@ def _read_me(manifest: Manifest, signatures: tuple[Signature, ...], vocabularies
 
 def _curl(signature: Signature, manifest: Manifest, vocabularies: Vocabularies) -> str:
     inputs = []
-    for tensor in example(signature, vocabularies, manifest.settings.top_k.limit):
+    for tensor in example(signature, vocabularies, manifest.model, manifest.settings.top_k.limit):
         shape = [1, *tensor.shape] if len(tensor.shape) == 1 and is_batched(signature) else tensor.shape
         datatype = KSERVE_TYPES[tensor.dtype]
         inputs.append({"name": tensor.name, "shape": shape, "datatype": datatype, "data": tensor.values})

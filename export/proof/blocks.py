@@ -46,10 +46,14 @@ def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
 def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, case: Call, run: Run) -> str:
     """Compare eager and a format of `bundle` block by block on `case`."""
     scorer = Scorer(run.model, run.config.model, TopK())
-    items = scorer.newest(scorer.guard_items(torch.from_numpy(case.items)))
-    context = scorer.guard_context(torch.from_numpy(case.context))
-    question = Question(items, context, case.inputs(signature, run.vocabularies))
+    inputs = {name: torch.from_numpy(array) for name, array in case.by_index.items()}
+    for name in ("items", "context", "events"):
+        if name in inputs:
+            inputs[name] = getattr(scorer, f"guard_{name}")(inputs[name])
+    per_event = ("items", *(group.name for group in run.config.model.inputs if group.per_event))
+    inputs |= {name: scorer.newest(inputs[name]) for name in per_event}
+    question = Question(inputs, case.inputs(signature, run.vocabularies))
     blocks = FORMATS.find(record.name).look(bundle / record.entries[signature.name].path, signature, question)
     if isinstance(blocks, str):
         return blocks
-    return first_difference(blocks_of_model(run.model, items, context), blocks, (items > 0).numpy())
+    return first_difference(blocks_of_model(run.model, inputs), blocks, (inputs["items"] > 0).numpy())

@@ -7,7 +7,8 @@ others are histories of real held-out users.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bst.config import BSTConfig
+from bst.config import INPUT_GROUPS, BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.run.heldout import Heldout
 from bst.system.files import DATA_BYTES, read_json
-from export.contract.inputs import Array
+from export.contract.inputs import DTYPES, Array
 from export.contract.parity import LARGEST, RUNNER_UP
 from export.contract.signatures import Signature, TopK
 
@@ -31,6 +32,11 @@ CANDIDATES = (1, 7, 100)
 ALWAYS_STORED = ("full", "empty", "unknown_ids")
 STORED_NUMBERS = 200_000  # but of these only the first where their outputs are more
 OUT_OF_RANGE = 2**40
+EDGE_TIME = 1_600_000_000
+INT64_ENDS = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
+ODD_NUMBERS = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], dtype=np.float32)
+ODD_SHARE = 0.15
+NO_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # of inputs, by Python's names
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,8 @@ class Call:
     """One call: a name for what is special about it, and its inputs by index.
 
     `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` the
-    value of the input `k`, if there is one. An index out of range stands for an unknown id.
+    value of the input `k`, if there is one, `beside` what else the model reads, by the names of `INPUT_GROUPS`. An
+    index out of range stands for an unknown id.
     """
 
     name: str
@@ -46,22 +53,49 @@ class Call:
     context: Array
     candidates: Array
     k: int
+    beside: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def by_index(self) -> dict[str, Array]:
+        """The arguments of `BST.forward` by name; indices may be out of range."""
+        return {"items": self.items, "context": self.context, **self.beside}
 
     def inputs(self, signature: Signature, vocabularies: Vocabularies) -> dict[str, Array]:
         """Write the case as `signature` takes it."""
-        arrays: dict[str, Array] = {"items": self.items, "context": self.context, "candidates": self.candidates}
+        arrays: dict[str, Array] = {**self.by_index, "candidates": self.candidates}
         if signature.ids == "raw":
             arrays = {"history": _raw(vocabularies.items, self.items)}
             if signature.takes("candidates"):
                 arrays["candidates"] = _raw(vocabularies.items, self.candidates)
-            for column, (feature, vocabulary) in enumerate(vocabularies.context.items()):
-                arrays[feature] = _raw(vocabulary, self.context[:, column])
+            arrays |= self._raw_beside(signature, vocabularies)
         arrays["k"] = np.array([self.k])
         return {spec.name: np.ascontiguousarray(arrays[spec.name]) for spec in signature.inputs}
 
+    def _raw_beside(self, signature: Signature, vocabularies: Vocabularies) -> dict[str, Array]:
+        """Part the columns of each group, and write categories as raw ids."""
+        arrays = dict(self.beside)
+        for group in INPUT_GROUPS:
+            for column, (name, vocabulary) in enumerate(vocabularies.of(group).items()):
+                arrays[name] = _raw(vocabulary, self.by_index[group.name][..., column])
+        numbers = [spec.name for spec in signature.inputs if spec.dtype == "float32"]
+        return arrays | {name: self.beside["numbers"][..., column] for column, name in enumerate(numbers)}
+
+    def padded(self, count: int) -> Call:
+        """Return the same with `count` slots more of padding in front; what stands beside those says nothing."""
+
+        def pad(values: Array, filling: int) -> Array:
+            widths = ((0, 0), (count, 0), *[(0, 0)] * (values.ndim - 2))
+            return np.pad(values, widths, constant_values=filling)
+
+        per_event = {group.name for group in INPUT_GROUPS if group.per_event}
+        beside = {name: pad(array, 1) if name in per_event else array for name, array in self.beside.items()}
+        return replace(self, items=pad(self.items, 0), beside=beside)
+
     def rows(self, chosen: slice) -> Call:
         """Return some rows of the batch."""
-        return replace(self, items=self.items[chosen], context=self.context[chosen], candidates=self.candidates[chosen])
+        beside = {name: array[chosen] for name, array in self.beside.items()}
+        items, context, candidates = (part[chosen] for part in (self.items, self.context, self.candidates))
+        return replace(self, items=items, context=context, candidates=candidates, beside=beside)
 
 
 @dataclass(frozen=True)
@@ -81,9 +115,11 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
     """
     rng = np.random.default_rng(0)
     real, contexts = heldout.items.numpy(), heldout.context.numpy()
+    beside_real = {name: tensor.numpy() for name, tensor in heldout.beside.items()}
+    beside_rng = np.random.default_rng(1)
     calls: list[Call] = []
 
-    def add(name: str, items: Array, context: Array) -> None:
+    def add(name: str, items: Array, context: Array, beside: Mapping[str, Array] | None = None) -> None:
         n = CANDIDATES[len(calls) % len(CANDIDATES)]
         candidates = rng.integers(1, config.num_items + 1, (len(items), n))
         if n > 1:
@@ -91,7 +127,9 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
             candidates[:, 1:-1:4] = rng.choice(strange, candidates[:, 1:-1:4].shape)
             candidates[:, -1] = candidates[:, 0]
         k = top_k.limit if len(calls) % 2 else max(1, top_k.limit // 2)
-        calls.append(Call(name, items, context, candidates, k))
+        if beside is None:
+            beside = edge_values(config, items.shape, beside_rng)
+        calls.append(Call(name, items, context, candidates, k, beside))
 
     edges = _edge_rows(real, config.max_length)
     for position, (name, row) in enumerate(edges.items()):
@@ -106,9 +144,40 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
     for batch in (*BATCH_SIZES[:-1], large):
         rows = np.arange(batch) % len(real)
         for length in sorted({1, min(7, config.max_length), config.max_length, width}):
-            items = np.pad(real[rows], ((0, 0), (max(width - real.shape[1], 0), 0)))[:, -length:]
-            add(f"users_{batch}x{length}", items, contexts[rows])
+            padded = {"items": real[rows]}
+            beside = {name: values[rows] for name, values in beside_real.items()}
+            padded |= {group.name: beside[group.name] for group in config.inputs if group.per_event}
+            for name, values in padded.items():
+                missing = (max(width - real.shape[1], 0), 0)
+                padded[name] = np.pad(values, ((0, 0), missing, *[(0, 0)] * (values.ndim - 2)))[:, -length:]
+            add(f"users_{batch}x{length}", padded.pop("items"), contexts[rows], {**beside, **padded})
     return calls
+
+
+def edge_values(config: BSTConfig, shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, Array]:
+    """Make up what stands beside items of a shape `[batch, length]`, without the context.
+
+    Categories are unknown, negative and out of range among others. Times tie, run backwards, lie in the future of their
+    request and at the ends of int64, or are not known. Numbers are not known, infinite, and far from their mean.
+    """
+    values: dict[str, Array] = {}
+    for group in config.inputs:
+        sizes = shape if group.per_event else shape[:1]
+        if group.holds == "seconds":
+            steps = rng.choice([0, 1, 60, 3_600, 86_400, 10**8, -5_000], shape).cumsum(axis=1)
+            times = EDGE_TIME + steps if group.per_event else EDGE_TIME + rng.choice([0, 90, 10**9], sizes)
+            odd = rng.random(sizes) < ODD_SHARE
+            values[group.name] = np.where(odd, rng.choice([0, -1, *INT64_ENDS], sizes), times)
+        elif group.holds == "numbers":
+            columns = [rng.normal(number.mean, 3 * number.deviation, sizes) for number in config.numbers]
+            numbers = np.stack(columns, axis=-1).astype(np.float32)
+            odd = rng.random(numbers.shape) < 2 * ODD_SHARE
+            values[group.name] = np.where(odd, rng.choice(ODD_NUMBERS, numbers.shape), numbers)
+        elif group.name != "context":
+            categories = np.stack([rng.integers(0, count + 1, sizes) for count in group.counts(config)], axis=-1)
+            odd = rng.random(categories.shape) < ODD_SHARE
+            values[group.name] = np.where(odd, rng.choice([OUT_OF_RANGE, -1], categories.shape), categories)
+    return values
 
 
 def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *, onnx_layout: bool) -> None:
@@ -119,7 +188,8 @@ def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *
     values = {
         "signature": signature.model_dump(mode="json"),
         "cases": [
-            {"name": call.name, "inputs": _listed(call.inputs), "outputs": _listed(call.outputs)} for call in golden
+            {"name": call.name, "inputs": _listed(call.inputs, NO_NUMBERS), "outputs": _listed(call.outputs, {})}
+            for call in golden
         ],
     }
     (folder / f"{signature.name}.json").write_text(json.dumps(values, ensure_ascii=False), encoding="utf-8")
@@ -143,23 +213,24 @@ def read_golden(folder: Path, signature: Signature) -> list[GoldenCall]:
     if not path.exists() and not path.is_symlink():
         raise InputError(f"{path} is missing, and its calls are needed here; restore it, or export with --golden small")
     values = read_json(path, "a folder of golden vectors", DATA_BYTES)
-    dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
 
     def arrays(specs: Any, recorded: Any) -> dict[str, Array]:
-        tensors = {spec.name: np.array(recorded[spec.name], dtype=dtypes[spec.dtype]) for spec in specs}
+        # Among inputs, which may be any float, texts stand for those that JSON lacks; numpy reads them.
+        tensors = {spec.name: np.array(recorded[spec.name], dtype=DTYPES[spec.dtype]) for spec in specs}
         for name in {LARGEST, RUNNER_UP} & set(recorded):
             tensors[name] = np.array(recorded[name], dtype=np.float32)
-        # null, which numpy reads as NaN, stands for -inf: JSON has no infinity, and a golden vector no NaN.
+        return tensors
+
+    def answers(recorded: Any) -> dict[str, Array]:
+        # null, which numpy reads as NaN, stands for -inf: JSON has no infinity, and an answer no NaN.
         return {
             name: np.where(np.isnan(array), np.float32(-np.inf), array) if array.dtype == np.float32 else array
-            for name, array in tensors.items()
+            for name, array in arrays(signature.outputs, recorded).items()
         }
 
     try:
         calls = [
-            GoldenCall(
-                case["name"], arrays(signature.inputs, case["inputs"]), arrays(signature.outputs, case["outputs"])
-            )
+            GoldenCall(case["name"], arrays(signature.inputs, case["inputs"]), answers(case["outputs"]))
             for case in values["cases"]
         ]
         for call in calls:
@@ -237,12 +308,15 @@ def _stranger(vocabulary: Vocabulary, *, negative: bool) -> int | str:
     return stranger
 
 
-def _listed(arrays: dict[str, Array]) -> dict[str, Any]:
-    return {name: _decimals(array) if array.dtype == np.float32 else array.tolist() for name, array in arrays.items()}
+def _listed(arrays: dict[str, Array], names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: _decimals(array, names) if array.dtype == np.float32 else array.tolist() for name, array in arrays.items()
+    }
 
 
-def _decimals(array: Array) -> Any:
+def _decimals(array: Array, names: Mapping[str, str]) -> Any:
+    """List floats; what is not finite by its name, or as null."""
     # By way of text, a float32 becomes the shortest decimal that reads back as the same float32.
     decimals = array.astype(str).astype(np.float64).astype(object)
-    decimals[np.isneginf(array)] = None
+    decimals[~np.isfinite(array)] = [names.get(str(value)) for value in decimals[~np.isfinite(array)]]
     return decimals.tolist()

@@ -61,7 +61,7 @@ def answer(
     def answered(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
         tables = vocabularies if signature.ids == "raw" else None
         here, exact = (
-            eager_session(ServedModel(make_scorer(network, config, settings.top_k), tables), signature)
+            eager_session(ServedModel(make_scorer(network, config, settings.top_k), tables, config), signature)
             for network in (model, exact_model)
         )
         inputs = [case.inputs(signature, vocabularies) for case in cases]
@@ -160,7 +160,7 @@ def _variations(
     for row in range(len(case.items)):
         alone = slice(row, row + 1)
         yield varied("alone", case.rows(alone), {name: array[alone] for name, array in whole.items()})
-    yield varied("more_padding", replace(case, items=np.pad(case.items, ((0, 0), (MORE_PADDING, 0)))), whole)
+    yield varied("more_padding", case.padded(MORE_PADDING), whole)
     if signature.takes("candidates"):
         turned = {**whole, **{name: whole[name][:, ::-1] for name in signature.output_names}}
         yield varied("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)

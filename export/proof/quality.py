@@ -45,7 +45,8 @@ def measure_top_k(
     for rows in _alike(test):
         batch = test.batch(rows, int((test.targets - test.sequences.offsets[test.users])[rows].max()))
         items, context = batch.items.numpy(), batch.context.numpy()
-        call = Call("test", items, context, np.zeros((len(items), 1), np.int64), k)
+        beside = {name: tensor.numpy() for name, tensor in batch.beside.items()}
+        call = Call("test", items, context, np.zeros((len(items), 1), np.int64), k, beside)
         answer = session(call.inputs(signature, vocabularies))[signature.output_names[0]][:, :k]
         targets = batch.targets.numpy()
         target_ids = vocabularies.items.raw(targets) if signature.ids == "raw" else targets

@@ -38,8 +38,16 @@ class PackedEncoder(nn.Module):
         self.cells = nn.ModuleList([PackedCell(cell) for cell in cells])
         self.newest = nn.ModuleList([NewestCell(cell) for cell in newest])
 
-    def forward(self, items: Tensor, context: Tensor) -> Tensor:
-        """Encode `items` `[B, L]` with `context` `[B, C]`, both int64: float32 `[B, user_width]`."""
+    def forward(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        """Encode `items` `[B, L]` with what stands beside it (see `BST.forward`): float32 `[B, user_width]`."""
         model = self.model
         real = items > 0
         counted = real.to(torch.int64)
@@ -49,7 +57,10 @@ class PackedEncoder(nn.Module):
         # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
         # process for a call without rows.
         real_items, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
-        x = model.embed(real_items, places)  # [N, D]
+        columns = model.event_columns(real, events, event_time, request_time)
+        if columns is not None:
+            columns = columns.flatten(0, 1).index_select(0, slots)
+        x = model.embed(real_items, places, columns)  # [N, D]
         hidden = self._hidden(real, x)
         for cell in self.cells:
             x = cell(x, rows, slots, hidden)
@@ -57,7 +68,7 @@ class PackedEncoder(nn.Module):
             pooled = model.pool(F.embedding(rows, x), real, rows)
         else:
             pooled = self._newest_state(x, rows, real)
-        return model.head(model.with_context(pooled, context))
+        return model.head(model.with_context(pooled, context, numbers))
 
     def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
         """Compute what `BST.hidden` returns. Not cut out of its buffer: symbolic shape inference of ONNX Runtime

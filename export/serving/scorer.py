@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._jit_internal import is_scripting, unused
 
-from bst.config import BSTConfig
+from bst.config import BSTConfig, InputGroup
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
 from export.contract.signatures import SIGNATURES, Signature, TopK
@@ -24,9 +24,8 @@ from export.serving.encoder import PackedEncoder
 class Scorer(nn.Module):
     """The index-level signatures of a model: a method of that name each, of the user vectors that `encode` gives.
 
-    `items` are int64 `[batch, length]`, `context` int64 `[batch, num_context]`, user vectors float32
-    `[batch, user_width]`. Indices must be in range and `length` at most `max_length`: `guard_items`, `guard_context`,
-    `newest` ensure this.
+    Inputs are those of `BST.forward`, user vectors float32 `[batch, user_width]`. Indices must be in range:
+    `guard_items`, `guard_context` and `guard_events` ensure this.
 
     `one_length`: exported, every history is padded to `max_length`, for compilers that cannot cut it to a length that
     is known only at the call. It costs time, and is wrong for a model to which padding counts.
@@ -35,7 +34,9 @@ class Scorer(nn.Module):
 
     exclude_history: Final[bool]
     packed: Final[bool]
+    per_event: Final[bool]
     num_categories: Tensor
+    num_event_categories: Tensor
 
     def __init__(
         self, model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
@@ -50,15 +51,53 @@ class Scorer(nn.Module):
         self.num_items = config.num_items
         self.limit = top_k.limit
         self.exclude_history = top_k.exclude_history
-        counts = [feature.num_categories for feature in config.context]
-        self.register_buffer("num_categories", torch.tensor(counts, dtype=torch.int64), persistent=False)
+        self.per_event = any(group.per_event for group in config.inputs)
+        for name, features in (("num_categories", config.context), ("num_event_categories", config.event_features)):
+            counts = torch.tensor([feature.num_categories for feature in features], dtype=torch.int64)
+            self.register_buffer(name, counts, persistent=False)
 
-    def encode(self, items: Tensor, context: Tensor) -> Tensor:
-        """Encode: float32 `[batch, user_width]`. Its product with an item's output row, plus bias, is the score."""
+    def vectors(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        """Encode the newest `max_length` slots of histories of any length: see `encode`."""
+        if not self.per_event:
+            return self.encode(self.newest(items), context, None, None, request_time, numbers)
+        # Cut as one: two cuts have two lengths to torch.export.
+        columns = [items.unsqueeze(-1)]
+        if events is not None:
+            columns.append(events)
+        if event_time is not None:
+            columns.append(event_time.unsqueeze(-1))
+        rows = self.newest(torch.cat(columns, dim=-1))
+        if events is not None:
+            events = rows[:, :, 1 : 1 + events.size(-1)]
+        if event_time is not None:
+            event_time = rows[:, :, -1]
+        return self.encode(rows[:, :, 0], context, events, event_time, request_time, numbers)
+
+    def encode(
+        self,
+        items: Tensor,
+        context: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        """Encode histories of at most `max_length` slots: float32 `[batch, user_width]`.
+
+        The product with an item's output row, plus its bias, is the score.
+        """
         if self.packed:
-            return self.encoder(items, context)
+            return self.encoder(items, context, events, event_time, request_time, numbers)
         else:  # TorchScript compiles only the branch that the constant chooses
-            return self.model.user_vectors(items, context)
+            return self.model.user_vectors(items, context, events, event_time, request_time, numbers)
 
     def encode_user(self, user_vectors: Tensor) -> Tensor:
         return user_vectors
@@ -96,7 +135,7 @@ class Scorer(nn.Module):
         return scores.masked_fill(candidates < 1, -math.inf)
 
     def newest(self, items: Tensor) -> Tensor:
-        """Cut to the newest `max_length` slots."""
+        """Cut `[batch, length]` or `[batch, length, any]` to the newest `max_length` slots."""
         if not is_scripting():  # noqa: SIM102  TorchScript compiles only what stands behind this alone
             if torch.compiler.is_exporting():
                 return self._newest_exported(items)
@@ -107,7 +146,7 @@ class Scorer(nn.Module):
         # torch.export takes a slice of a dynamic length for a constant. Padded first, it is one; then the padding is
         # cut off again, by a number from a tensor, which torch.export cannot take for a constant.
         longest = self.max_length
-        padded = F.pad(items, (longest, 0))[:, -longest:]
+        padded = F.pad(items, (longest, 0) if items.dim() == 2 else (0, 0, longest, 0))[:, -longest:]
         if self.one_length:
             return padded
         length: Any = (torch.arange(longest, device=items.device) < items.size(1)).sum().item()
@@ -132,6 +171,10 @@ class Scorer(nn.Module):
     def guard_context(self, context: Tensor) -> Tensor:
         """Turn every index that is no category into 0, the unknown one."""
         return torch.where((context > 0) & (context <= self.num_categories), context, 0)
+
+    def guard_events(self, events: Tensor) -> Tensor:
+        """Turn every index that is no category of an event into 0, the unknown one."""
+        return torch.where((events > 0) & (events <= self.num_event_categories), events, 0)
 
 
 class IntegerIds(nn.Module):
@@ -205,13 +248,15 @@ class ServedModel(nn.Module):
     """A scorer with its id tables. `method` returns a signature as a function, eagerly and for `torch.export`;
     TorchScript compiles source text alone, so `export.formats.torchscript` writes the same as text."""
 
-    def __init__(self, scorer: Scorer, vocabularies: Vocabularies | None) -> None:
+    def __init__(self, scorer: Scorer, vocabularies: Vocabularies | None, config: BSTConfig) -> None:
         super().__init__()
         self.scorer = scorer
+        self.config = config
         if vocabularies is not None:
             self.item_ids = _id_table(vocabularies.items)
-            for name, vocabulary in vocabularies.context.items():
-                setattr(self, f"{name}_ids", _id_table(vocabulary))
+            for group in config.inputs:
+                for name, vocabulary in vocabularies.of(group).items():
+                    setattr(self, f"{name}_ids", _id_table(vocabulary))
 
     def method(self, signature: Signature) -> Callable[..., Any]:
         """Return `signature` as a function of its inputs, in order or by name: tensors, and lists of text."""
@@ -228,8 +273,9 @@ class ServedModel(nn.Module):
         """Answer a call of `signature`: its only output, or a tuple of them."""
         kind, scorer = signature.kind, self.scorer
         seen = self._items(signature, inputs[signature.inputs[0].name])
-        items = scorer.newest(seen)
-        arguments = [scorer.encode(items, self._context(signature, inputs, items))]
+        beside = {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
+        context = beside.pop("context", seen.new_zeros([seen.size(0), 0]))
+        arguments = [scorer.vectors(seen, context, **beside)]
         if kind.takes_candidates:
             arguments.append(self._items(signature, inputs["candidates"]))
         if not kind.picks:
@@ -244,13 +290,18 @@ class ServedModel(nn.Module):
             return self.scorer.guard_items(ids)
         return self.item_ids(ids) if isinstance(self.item_ids, IntegerIds) else self.item_ids.rows(ids)
 
-    def _context(self, signature: Signature, inputs: Mapping[str, Any], items: Tensor) -> Tensor:
-        if not signature.context:
-            return items.new_zeros([items.size(0), 0])
-        if signature.ids == "index":
-            return self.scorer.guard_context(inputs["context"])
-        columns = [getattr(self, f"{spec.name}_ids")(inputs[spec.name]) for spec in signature.context]
-        return torch.stack(columns, dim=1)
+    def _beside(self, group: InputGroup, signature: Signature, inputs: Mapping[str, Any]) -> Tensor:
+        if signature.ids == "index" or not group.stacked:
+            tensor: Tensor = inputs[group.name]
+            return tensor if group.holds != "categories" else getattr(self.scorer, f"guard_{group.name}")(tensor)
+        columns = [inputs[name] for name in group.names(self.config)]
+        if group.holds == "categories":
+            columns = [self._indices(name, inputs[name]) for name in group.names(self.config)]
+        return torch.stack(columns, dim=-1)
+
+    def _indices(self, name: str, raw: Any) -> Tensor:
+        table = getattr(self, f"{name}_ids")
+        return table.rows(raw) if isinstance(table, TextIds) and raw and isinstance(raw[0], list) else table(raw)
 
 
 def _id_table(vocabulary: Vocabulary) -> IntegerIds | TextIds:

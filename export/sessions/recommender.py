@@ -10,12 +10,10 @@ import numpy as np
 
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
-from export.contract.inputs import Array, Arrays
 from export.contract.manifest import Manifest
-from export.contract.signatures import Dtype, TopK
+from export.contract.signatures import TopK
+from export.sessions.one_user import Id, Value, inputs_of
 from export.sessions.session import Session
-
-Id = int | str
 
 
 @dataclass(frozen=True)
@@ -53,23 +51,31 @@ class Recommender:
             self.names = dict(zip(items.ids.to_list(), items.names.to_list(), strict=True))
 
     def recommend(
-        self, history: Iterable[Id] = (), context: Mapping[str, Id | None] | None = None, *, k: int | None = None
+        self,
+        history: Iterable[Id] = (),
+        context: Mapping[str, Value] | None = None,
+        *,
+        events: Mapping[str, Iterable[Value]] | None = None,
+        k: int | None = None,
     ) -> Recommendations:
         """Recommend items for one user.
 
         Args:
             history: raw ids of what the user had, oldest first; ids that the model does not know are ignored. Empty for
                 a user of whom nothing is known.
-            context: values of context features by name; one that is left out, None, or not known is the unknown one.
+            context: values of the request by name: of context features and numbers, and `request_time` in seconds since
+                1970. One that is left out, None, or not known is the unknown one.
+            events: values of the events by name, one for each of the history: of event features, and `event_time`.
+                Likewise.
             k: how many; as many as the bundle gives, if not given, or 10 where the caller of `top_k` states k.
 
         Raises:
-            InputError: an id is of another kind than those of the bundle, a feature is not of the model, or `k` is more
-                than the bundle gives.
+            InputError: an id is of another kind than those of the bundle, a feature is not of the model, `events` are
+                not as many as the history, or `k` is more than the bundle gives.
             CheckError: the runtime refuses the call.
         """
         limit = self.session.signature.max_k
-        inputs = self._inputs(history, context or {})
+        inputs = inputs_of(self.manifest, history, context or {}, events or {})
         if limit is not None:
             inputs["k"] = np.array([min(TopK().limit, limit) if k is None else k])
         elif k is not None and not 1 <= k <= self.manifest.settings.top_k.limit:
@@ -81,24 +87,3 @@ class Recommender:
         item_ids = answer["item_ids"][0, : len(scores)].tolist()
         names = () if self.names is None else tuple(self.names.get(item) for item in item_ids)
         return Recommendations(tuple(item_ids), tuple(scores), names)
-
-    def _inputs(self, history: Iterable[Id], context: Mapping[str, Id | None]) -> Arrays:
-        if isinstance(history, str | bytes):
-            raise InputError(f"the history {history!r} is text; give a list of ids, oldest first")
-        facts = self.manifest.context
-        if strangers := [name for name in context if name not in facts]:
-            raise InputError(
-                f"context {', '.join(map(repr, strangers))} is no feature of the model; known: "
-                f"{', '.join(facts) or 'none'}"
-            )
-        items = self.manifest.items
-        inputs = {"history": _array([list(history) or [items.padding]], items.dtype)}
-        for name, feature in facts.items():
-            value = context.get(name)
-            inputs[name] = _array([feature.padding if value is None else value], feature.dtype)
-        return inputs
-
-
-def _array(values: list[Any], dtype: Dtype) -> Array:
-    """Make an array that the session looks at: of numbers it refuses those that int64 would cut."""
-    return np.array(values, dtype=object if dtype == "string" else None)

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError, InputError, reason
 from bst.run.folder import read_weights
@@ -189,19 +190,23 @@ def _session_options(options: SessionOptions, threads: int | None, optimization:
 class LookedUp(Session):
     """A session at index level behind a signature of raw ids, for formats that cannot hold text."""
 
-    def __init__(self, signature: Signature, inner: Session, vocabularies: Vocabularies) -> None:
+    def __init__(self, signature: Signature, inner: Session, vocabularies: Vocabularies, config: BSTConfig) -> None:
         super().__init__(signature)
-        self.inner = inner
+        self.inner, self.config = inner, config
         self.items = Lookup(vocabularies.items)
-        self.context = {name: Lookup(vocabulary) for name, vocabulary in vocabularies.context.items()}
+        of_inputs = [vocabularies.of(group).items() for group in config.inputs]
+        self.lookups = {name: Lookup(vocabulary) for pairs in of_inputs for name, vocabulary in pairs}
 
     def prepare(self, inputs: Mapping[str, Array]) -> Any:
         indices = {"k": inputs["k"]} if "k" in inputs else {}
         for raw, name in (("history", "items"), ("candidates", "candidates")):
             if raw in inputs:
                 indices[name] = self.items.indices(inputs[raw])
-        if columns := [lookup.indices(inputs[name]) for name, lookup in self.context.items()]:
-            indices["context"] = np.stack(columns, axis=1)
+        for group in self.config.inputs:
+            columns = [inputs[name] for name in group.names(self.config)]
+            if group.holds == "categories":
+                columns = [self.lookups[name].indices(inputs[name]) for name in group.names(self.config)]
+            indices[group.name] = np.stack(columns, axis=-1) if group.stacked else columns[0]
         return self.inner.prepare(indices)
 
     def mode(self) -> AbstractContextManager[Any]:
@@ -257,4 +262,4 @@ def rebuild_eager(bundle: Path, manifest: Manifest, vocabularies: Vocabularies) 
     )
     manifest.model.require_memory(1)
     scorer = make_scorer(model, manifest.model, manifest.settings.top_k)
-    return ServedModel(scorer, vocabularies if manifest.ids == "raw" else None).eval()
+    return ServedModel(scorer, vocabularies if manifest.ids == "raw" else None, manifest.model).eval()

@@ -160,9 +160,11 @@ def _user_vectors(model: BST, heldout: Heldout) -> tuple[Floats, Floats]:
                 length = int(np.exp(rng.uniform(0, np.log(len(real) + 1))))
                 items[number, real[max(length, 1) :]] = 0
         with torch.inference_mode():
+            inputs = {"items": items, "context": heldout.context[rows]}
+            inputs |= {name: values[rows] for name, values in heldout.beside.items()}
             vectors = [
-                model.eval().user_vectors(*both)
-                for both in zip(items.split(256), heldout.context[rows].split(256), strict=True)
+                model.eval().user_vectors(**{name: values[start : start + 256] for name, values in inputs.items()})
+                for start in range(0, size, 256)
             ]
         halves.append(torch.cat(vectors).numpy())
     return halves[0], halves[1]

@@ -101,6 +101,26 @@ def categories(values: pl.Series, path: Path, *, what: str = "context feature") 
     return values
 
 
+def numbers(values: pl.Series, path: Path) -> pl.Series:
+    """Read a column of numbers: Float64; null where the value is missing or infinite.
+
+    Raises:
+        InputError: a value is no number, as text or by its type.
+    """
+    values = plain_numbers(values)
+    if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        texts = text_of(values, path, "numbers must be integers or decimals").str.strip_chars()
+        texts = texts.set((texts == "") | missing(texts), None)
+        values = texts.cast(pl.Float64, strict=False)
+        if len(others := texts.filter(values.is_null() & texts.is_not_null())):
+            raise InputError(
+                f"{path}: column {values.name!r} holds {others[0]!r} in {len(others):,} rows, which is no number; "
+                "name it with --context or --event-features if it is a category"
+            )
+    values = values.cast(pl.Float64)
+    return values.set(~values.is_finite(), None)
+
+
 def missing(values: pl.Series) -> pl.Series:
     """Mark the texts that stand for a missing value; null where the value is null."""
     return values.str.strip_chars().str.to_lowercase().is_in(MISSING)

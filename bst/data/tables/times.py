@@ -90,6 +90,29 @@ def span(times: pl.Series) -> str:
     return f"{first:,} to {last:,}"
 
 
+def to_seconds(times: pl.Series, path: Path, column: str) -> tuple[pl.Series, str]:
+    """Turn what `read_times` gave into seconds since 1970, Int64; with a line on how they were read.
+
+    Numbers are taken for the unit in which all of them lie between 1985 and 2100.
+
+    Raises:
+        InputError: they lie so in no unit.
+    """
+    if not times.dtype.is_numeric():
+        return times.dt.epoch("s"), "event times are seconds of the dates"
+    first, last = times.min(), times.max()
+    assert isinstance(first, int | float)
+    assert isinstance(last, int | float)
+    for unit, parts in UNITS.items():
+        if UNIX[0] * parts <= first and last <= UNIX[1] * parts:
+            seconds = (times // parts).cast(pl.Int64)
+            return seconds, f"event times: the numbers in {column!r} are taken for Unix {unit}"
+    raise InputError(
+        f"{path}: column {column!r} holds {first:,} to {last:,}, which are no Unix times in seconds or parts of them; "
+        "a model of event times needs a clock: leave out event_times, or write dates"
+    )
+
+
 def _from_text(text: pl.Series, path: Path) -> pl.Series:
     numbers = text.str.contains(NUMBER)
     if numbers.all():

@@ -62,6 +62,7 @@ class Onnx(Format):
 
         return save_onnx(
             order.served(packed=True).scorer,
+            order.run.config.model,
             order.signatures,
             order.run.vocabularies,
             order.folder,

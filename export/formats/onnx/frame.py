@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from export.contract.signatures import Dtype, Signature, TensorSpec, TopK
 from export.formats.onnx.blocks import mark_blocks
@@ -25,23 +26,21 @@ DTYPES: dict[Dtype, ir.DataType] = {
 def put_frame(
     model: ir.Model,
     signature: Signature,
-    max_length: int,
+    config: BSTConfig,
     top_k: TopK,
     vocabularies: Vocabularies,
-    *,
-    padding_counts: bool,
 ) -> None:
     """Replace the inputs and outputs of the index-level `model` by those of `signature`, in place.
 
     Unless padding counts to the model, leading slots that are padding in the whole batch are cut off.
     """
-    frame = _Frame(model.graph, vocabularies)
+    frame = _Frame(model.graph, vocabularies, config)
     outer = {spec.name: _value(spec) for spec in signature.inputs}
     if signature.ids == "raw":
         frame.look_up(outer, signature)
     else:
         frame.ready = dict(outer)
-    frame.feed(max_length, trimmed=not padding_counts)
+    frame.feed(trimmed=config.padding != "counted")
     model.graph.inputs[:] = outer.values()
     frame.replace_outputs(signature, outer.get("k"), top_k)
     if signature.ids == "raw":
@@ -53,8 +52,8 @@ def put_frame(
 class _Frame:
     """A graph with its inner inputs, and the nodes to be put before it."""
 
-    def __init__(self, graph: ir.Graph, vocabularies: Vocabularies) -> None:
-        self.graph, self.vocabularies = graph, vocabularies
+    def __init__(self, graph: ir.Graph, vocabularies: Vocabularies, config: BSTConfig) -> None:
+        self.graph, self.vocabularies, self.config = graph, vocabularies, config
         self.nodes = Nodes(graph, "bst")
         self.ready: dict[str, ir.Value] = {}  # the values for the inner inputs, by their names
         for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
@@ -77,27 +76,31 @@ class _Frame:
             items.shape, candidate_indices.shape = history.shape, candidates.shape
             items.type = candidate_indices.type = ir.TensorType(ir.DataType.INT64)
             self.ready.update(items=items, candidates=candidate_indices)
-        if signature.context:
-            encoded_context = (
-                self._encode(outer[spec.name], self.vocabularies.context[spec.name]) for spec in signature.context
-            )
-            columns = [self.nodes.add("Unsqueeze", indices, self.axis) for indices in encoded_context]
-            self.ready["context"] = self.nodes.add("Concat", *columns, axis=1)
+        for group in self.config.inputs:
+            if not group.stacked:
+                self.ready[group.name] = outer[group.name]
+                continue
+            names, vocabularies = group.names(self.config), self.vocabularies.of(group)
+            columns = [self._encode(outer[name], vocabularies[name]) if vocabularies else outer[name] for name in names]
+            last_axis = self.nodes.constant(f"axis_{len(group.input_axes)}", [len(group.input_axes)])
+            wide = [self.nodes.add("Unsqueeze", column, last_axis) for column in columns]
+            self.ready[group.name] = self.nodes.add("Concat", *wide, axis=len(group.input_axes))
 
-    def feed(self, max_length: int, *, trimmed: bool) -> None:
-        """Connect the inner inputs, `items` behind the cut to the newest `max_length` slots."""
-        whole = self.ready["items"]
-        newest = self.nodes.add("Slice", whole, self.nodes.constant("newest", [-max_length]), self.end, self.axis)
-        if trimmed:
-            newest = self.nodes.add("Slice", newest, self._first_real(newest), self.end, self.axis)
+    def feed(self, *, trimmed: bool) -> None:
+        """Connect the inner inputs: `items`, and what stands beside them, behind the cut to the newest slots."""
+        whole, start = self.ready["items"], self.nodes.constant("newest", [-self.config.max_length])
+        items = self.nodes.add("Slice", whole, start, self.end, self.axis)
+        first_real = self._first_real(items) if trimmed else None
+        per_event = {"items", *(group.name for group in self.config.inputs if group.per_event)}
         for inner in self.graph.inputs:
-            if inner.name == "items":
-                newest.shape, newest.type = inner.shape, inner.type
-                ir.convenience.replace_all_uses_with(inner, newest)
-            else:
-                ir.convenience.replace_all_uses_with(
-                    inner, whole if inner.name == "seen" else self.ready[str(inner.name)]
-                )
+            name = str(inner.name)
+            value = whole if name == "seen" else self.ready[name]
+            if name in per_event:
+                value = items if name == "items" else self.nodes.add("Slice", value, start, self.end, self.axis)
+                if first_real is not None:
+                    value = self.nodes.add("Slice", value, first_real, self.end, self.axis)
+                value.shape, value.type = inner.shape, inner.type
+            ir.convenience.replace_all_uses_with(inner, value)
         self.graph.insert_before(self.graph[0], self.nodes.take())
 
     def _first_real(self, items: ir.Value) -> ir.Value:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
+from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from export.contract.manifest import OutputLayer, TensorPlace
 from export.contract.signatures import OF_OUTPUT_LAYER, SIGNATURES, Ids, Signature, SignatureKind, TopK
@@ -37,6 +38,7 @@ INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inf
 
 def save_onnx(
     scorer: Scorer,
+    config: BSTConfig,
     signatures: tuple[Signature, ...],
     vocabularies: Vocabularies,
     folder: Path,
@@ -62,13 +64,13 @@ def save_onnx(
     """
     starts = {spec.name: ENCODE_USER if shortlist and spec.name == TOP_K else spec.name for spec in signatures}
     kinds = [SIGNATURES.find(name) for name in dict.fromkeys(starts.values())]
-    whole = _export_whole(scorer, kinds, signatures[0].ids, opset)
+    whole = _export_whole(scorer, config, kinds, signatures[0].ids, opset)
     models = {}
     for signature in signatures:
         model = _part_of(whole, starts[signature.name])
         if shortlist and signature.name == TOP_K:
             _put_shortlist(model, scorer, shortlist, top_k, opset)
-        put_frame(model, signature, scorer.max_length, top_k, vocabularies, padding_counts=scorer.model.padding_counts)
+        put_frame(model, signature, config, top_k, vocabularies)
         model.ir_version = IR_VERSIONS[opset]
         # Under a name of its own: `onnx.compose` joins no graphs that give one name two values.
         own = {f"bst.signature.{signature.name}": signature.model_dump_json()}
@@ -107,17 +109,24 @@ class _Whole(nn.Module):
         candidates: Tensor | None = None,
         context: Tensor | None = None,
         seen: Tensor | None = None,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Run everything. `items` are cut to the newest already; `seen` are all of them, where that matters."""
+        """Run everything. `items` are cut to the newest already, and so is what stands beside them; `seen` are all of
+        them, where that matters.
+        """
         scorer = self.scorer
         if self.guard:
             items = scorer.guard_items(items)
             candidates = None if candidates is None else scorer.guard_items(candidates)
             context = None if context is None else scorer.guard_context(context)
+            events = None if events is None else scorer.guard_events(events)
             seen = None if seen is None else scorer.guard_items(seen)
         if context is None:
             context = items.new_zeros((items.size(0), 0))
-        vectors = scorer.encode(items, context)
+        vectors = scorer.encode(items, context, events, event_time, request_time, numbers)
         outputs: list[Tensor] = []
         for kind in self.kinds:
             arguments = [vectors, *([candidates] if kind.takes_candidates else [])]
@@ -127,10 +136,10 @@ class _Whole(nn.Module):
         return tuple(outputs)
 
 
-def _export_whole(scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids, opset: int) -> ir.Model:
-    num_context = scorer.num_categories.size(0)
+def _export_whole(scorer: Scorer, config: BSTConfig, kinds: Sequence[SignatureKind], ids: Ids, opset: int) -> ir.Model:
     # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
-    example = {"items": torch.ones(3, min(2, scorer.max_length), dtype=torch.int64)}
+    sizes = {"batch": 3, "length": min(2, scorer.max_length)}
+    example = {"items": torch.ones(*sizes.values(), dtype=torch.int64)}
     # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
     batch = torch.export.Dim("batch", min=1)
     axes = {"items": {0: batch}}
@@ -139,9 +148,11 @@ def _export_whole(scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids, opse
     if any(kind.takes_candidates for kind in kinds):
         example["candidates"] = torch.ones(3, 5, dtype=torch.int64)
         axes["candidates"] = {0: batch, 1: torch.export.Dim("n", min=1)}
-    if num_context:
-        example["context"] = torch.ones(3, num_context, dtype=torch.int64)
-        axes["context"] = {0: batch}
+    for group in config.inputs:
+        shape = [sizes[axis] if isinstance(axis, str) else axis for axis in group.axes(config)]
+        dtype = torch.float32 if group.holds == "numbers" else torch.int64
+        example[group.name] = torch.ones(shape, dtype=dtype)
+        axes[group.name] = axes["items"] if group.per_event else {0: batch}
     if scorer.exclude_history and any(kind.picks for kind in kinds):
         example["seen"] = torch.ones(3, 7, dtype=torch.int64)
         axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}

@@ -29,7 +29,8 @@ def test_inputs_are_many_different_rows_of_the_lengths_of_real_users(bundle_path
 
 def test_a_row_is_a_part_of_the_history_of_a_held_out_user_in_its_order(bundle_path: Path) -> None:
     bundle = open_bundle(bundle_path)
-    histories, contexts = held_out(bundle)
+    users = held_out(bundle)
+    histories, contexts = users.histories, users.per_request["context"]
     for call in draw_calls(bundle, case(8))[:4]:
         for row, context in zip(call.items, call.context, strict=True):
             items = row[row > 0]

@@ -50,8 +50,8 @@ def test_context_comes_from_the_users_and_from_the_events(tmp_path: Path) -> Non
     users = write(tmp_path / "users.csv", "user_id,age\n1,18+\n3,5\n4,7\n2,\n")
     with pytest.warns(UserWarning, match="'age' has the single value '18\\+'"):
         found = read_interactions(events, DataConfig(context=("shop", "age")), users)
-    assert found.context_values("shop").to_list() == ["y", "x", "x"]
-    assert found.context_values("age").to_list() == ["18+", None]
+    assert found.values("shop").to_list() == ["y", "x", "x"]
+    assert found.values("age").to_list() == ["18+", None]
 
 
 def test_a_user_who_is_not_in_the_users_table_has_an_unknown_context(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_user_who_is_not_in_the_users_table_has_an_unknown_context(tmp_path: P
     users = write(tmp_path / "users.csv", "user_id,age\n2,30\n5,40\n")
     with pytest.warns(UserWarning, match="'age' has the single value 30"):
         found = read_interactions(events, DataConfig(context=("age",)), users)
-    assert found.context_values("age").to_list() == [None, 30]
+    assert found.values("age").to_list() == [None, 30]
 
 
 def test_a_feature_with_a_single_value_is_a_warning(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_bad_tables_are_refused_with_the_value(tmp_path: Path, content: str, mes
         ("user_id,age\na,2\nb,3\n", "none of its users, such as 'a', is a user of the events, such as 1"),
         ("id,age\n1,2\n", "has no column 'user_id' of users; it has id, age; say --users-key id"),
         ("user_id,age\n7,2\n1,\n", "'age' has no value for any user"),
-        ("user_id,height\n1,2\n", r"no column 'age' for a context feature.*user_id, height"),
+        ("user_id,height\n1,2\n", r"no column 'age' for an input.*user_id, height"),
     ],
 )
 def test_a_bad_users_table_is_refused(tmp_path: Path, users: str, message: str) -> None:
@@ -163,7 +163,7 @@ def test_a_users_table_without_a_header_is_named_by_its_fields(tmp_path: Path) -
         read_interactions(events, data, users)
     named = data.model_copy(update={"users_columns": ("user_id", "gender", "age")})
     found = read_interactions(events, named, users)
-    assert found.context_values("gender").to_list() == ["F", "M"]
+    assert found.values("gender").to_list() == ["F", "M"]
     assert found.facts.remarks == (f"2 of 2 users stand in {users}", f"{users}: fields are separated by '::'")
 
 
@@ -232,7 +232,7 @@ def test_users_that_are_floats_among_text_are_found_in_their_table_and_counted(t
     events = write(tmp_path / "events.csv", "user_id,item_id,timestamp\n1.0,5,1\n1,6,2\n2.0,5,1\nx,5,1\ny,5,1\n")
     users = write(tmp_path / "users.csv", "user_id,gender\n1,m\n2.0,f\nx,m\nz,f\n")
     read = read_interactions(events, DataConfig(context=("gender",)), users)
-    assert dict(zip(read.users["user"], read.context_values("gender"), strict=True)) == {
+    assert dict(zip(read.users["user"], read.values("gender"), strict=True)) == {
         **{"1": "m", "2": "f", "x": "m"},
         "y": None,
     }

@@ -98,7 +98,7 @@ def test_categories_that_a_model_has_not_learnt_are_unknown(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "config", "message"),
     [
-        ("item_id,name\n11,Milk\n", DataConfig(), "needs --name-column, --item-features or both"),
+        ("item_id,name\n11,Milk\n", DataConfig(), "needs --name-column, --item-features or --item-numbers"),
         ("product_id,name\n11,Milk\n", CONFIG, "no column 'item_id' of items; .*; say --items-key product_id"),
         ("item_id,title\n11,Milk\n", CONFIG, "no column 'name' of names; it has item_id, title; give another"),
         ("item_id,name\n", CONFIG, "holds no rows below its header; give a table with at least one item"),

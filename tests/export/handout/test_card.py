@@ -50,7 +50,9 @@ def expected(path: Path, backend: str = "onnxruntime") -> tuple[list[str], list[
     dtypes = {"int64": np.int64, "string": object}
     inputs = {
         given.name: np.array(given.values, dtype=dtypes[given.dtype]).reshape(given.shape)
-        for given in example(signature, bundle.vocabularies, bundle.manifest.settings.top_k.limit)
+        for given in example(
+            signature, bundle.vocabularies, bundle.manifest.model, bundle.manifest.settings.top_k.limit
+        )
     }
     answer = bundle.session(backend)(inputs)
     return [str(one) for one in answer[signature.output_names[0]][0]], answer["scores"][0].tolist()

@@ -118,7 +118,7 @@ def _make_run_and_bundle(folder: Path, events: Path, users: Path) -> None:
     )
     run = load_run(folder / "run")
     signatures = build_signatures(run.config.model, run.vocabularies, top_k=TOP_K, ids="index")
-    served = ServedModel(Scorer(run.model, run.config.model, TOP_K), None).eval()
+    served = ServedModel(Scorer(run.model, run.config.model, TOP_K), None, run.config.model).eval()
     save_pt2(served, signatures[:1], folder / "model.pt2", metadata={})
     _shorten(folder / "bundle")
 

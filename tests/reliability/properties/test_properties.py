@@ -68,7 +68,7 @@ def walk_by_format(road: Road, folder: Path) -> None:
 
     def served(ids: str, *, packed: bool = False) -> ServedModel:
         vocabularies = run.vocabularies if ids == "raw" else None
-        return ServedModel(Scorer(run.model, config, top_k, packed=packed), vocabularies).eval()
+        return ServedModel(Scorer(run.model, config, top_k, packed=packed), vocabularies, config).eval()
 
     level = build_signatures(config, run.vocabularies, top_k=top_k, ids=road.settings.ids)
     pairs = list(itertools.combinations(level, 2))

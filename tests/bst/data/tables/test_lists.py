@@ -61,5 +61,5 @@ def test_what_is_no_plain_list_is_refused(tmp_path: Path, cells: list[str], mess
 
 def test_a_list_as_a_context_feature_of_single_items_is_refused(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text('user_id,item_id,timestamp,genres\n1,5,1,"[a, b]"\n')
-    with pytest.raises(InputError, match="'genres' holds lists; a context feature is one value: leave"):
+    with pytest.raises(InputError, match="'genres' holds lists beside single items; an input is one value an event"):
         read_interactions(tmp_path / "events.csv", DataConfig(context=("genres",)))

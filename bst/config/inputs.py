@@ -1,0 +1,122 @@
+"""The inputs of a model beside the items: the kinds that there are, and those that a model has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import model_validator
+
+from bst.config.values import Above0, Finite, Frozen, Positive, check_names
+
+if TYPE_CHECKING:
+    from bst.config.model import BSTConfig
+
+EVENT_TIME, REQUEST_TIME = "event_time", "request_time"
+
+
+class ContextFeature(Frozen):
+    """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
+
+    name: str
+    num_categories: Positive
+    dim: Positive
+
+    @model_validator(mode="after")
+    def _name_can_be_an_input(self) -> ContextFeature:
+        check_names((self.name,))
+        return self
+
+
+class EventFeature(Frozen):
+    """A category of each past event, such as its kind. Index 0 is the unknown category, a row of its own."""
+
+    name: str
+    num_categories: Positive
+
+    @model_validator(mode="after")
+    def _name_can_be_an_input(self) -> EventFeature:
+        check_names((self.name,), "event feature")
+        return self
+
+
+class Number(Frozen):
+    """A number, float32, which the model takes as (number - `mean`) / `deviation`, within `NUMBER_BOUND` of 0.
+
+    What is not finite is unknown: the model takes the mean, and is told so.
+    """
+
+    name: str
+    mean: Finite
+    deviation: Above0
+
+    @model_validator(mode="after")
+    def _name_can_be_an_input(self) -> Number:
+        check_names((self.name,), "number")
+        return self
+
+
+@dataclass(frozen=True)
+class InputGroup:
+    """Inputs of one kind. By index they are one tensor; as a caller gives them, each is one of its own.
+
+    Attributes:
+        name: of the tensor.
+        holds: `categories` of a vocabulary; `seconds` since 1970, where 0 and less are unknown; `numbers`, where what
+            is not finite is unknown.
+        per_event: an input has a value for each event of the history, `[batch, length]`; else one, `[batch]`.
+        stacked: the tensor has a last axis, with a column an input; else there is one input, of the tensor's name.
+        names: of the inputs that a model has, in the order of the columns.
+        counts: how many categories each of them has.
+    """
+
+    name: str
+    holds: Literal["categories", "seconds", "numbers"]
+    per_event: bool
+    stacked: bool
+    names: Callable[[BSTConfig], tuple[str, ...]]
+    counts: Callable[[BSTConfig], tuple[int, ...]] = lambda config: ()
+
+    def axes(self, config: BSTConfig) -> tuple[str | int, ...]:
+        """Return the axes of the tensor."""
+        return (*self.input_axes, *((len(self.names(config)),) if self.stacked else ()))
+
+    @property
+    def input_axes(self) -> tuple[str, ...]:
+        """The axes of an input as a caller gives it."""
+        return ("batch", "length") if self.per_event else ("batch",)
+
+
+def _timed(name: str) -> Callable[[BSTConfig], tuple[str, ...]]:
+    return lambda config: (name,) if config.event_times != "none" else ()
+
+
+# In the order in which a signature takes them, after the items.
+INPUT_GROUPS = (
+    InputGroup(
+        "events",
+        "categories",
+        per_event=True,
+        stacked=True,
+        names=lambda config: tuple(feature.name for feature in config.event_features),
+        counts=lambda config: tuple(feature.num_categories for feature in config.event_features),
+    ),
+    InputGroup(EVENT_TIME, "seconds", per_event=True, stacked=False, names=_timed(EVENT_TIME)),
+    InputGroup(REQUEST_TIME, "seconds", per_event=False, stacked=False, names=_timed(REQUEST_TIME)),
+    InputGroup(
+        "context",
+        "categories",
+        per_event=False,
+        stacked=True,
+        names=lambda config: tuple(feature.name for feature in config.context),
+        counts=lambda config: tuple(feature.num_categories for feature in config.context),
+    ),
+    InputGroup(
+        "numbers",
+        "numbers",
+        per_event=False,
+        stacked=True,
+        names=lambda config: tuple(number.name for number in config.numbers),
+    ),
+)
