@@ -153,6 +153,24 @@ def write_users(path: Path, *, users: int = 60) -> Path:
     return path
 
 
+def write_beside(folder: Path, *, users: int = 60, items: int = 40, text: bool = False) -> tuple[Path, Path]:
+    """Events with a clock, a kind and an amount, and users with an age; all but the clock are partly unknown."""
+    folder.mkdir(exist_ok=True)
+    events, people = folder / "events_beside.csv", folder / "users_beside.csv"
+    frame = pl.read_csv(write_events(events, users=users, items=items, text=text))
+    count = len(frame)
+    kinds, amounts = np.arange(count) % 7, np.random.default_rng(5).normal(20.0, 9.0, count).round(2)
+    frame.with_columns(
+        timestamp=1_600_000_000 + pl.col("timestamp") * 977,
+        kind=pl.Series(["buy" if kind < 2 else "view" if kind < 6 else None for kind in kinds]),
+        spent=pl.Series([None if place % 9 == 0 else amount for place, amount in enumerate(amounts)]),
+    ).write_csv(events)
+    numbers = np.arange(1, users + 1)
+    ages = pl.Series([None if number % 4 == 0 else 18 + number % 50 for number in numbers])
+    pl.read_csv(write_users(people, users=users)).with_columns(age=ages).write_csv(people)
+    return events, people
+
+
 @pytest.fixture(scope="session")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> Builds:
     """What all workers share."""

@@ -164,7 +164,7 @@ class TrainingWindows:
         beside = self.sequences.beside_rows(slots, real, users, last)
         if "numbers" in beside:
             numbers = self.sequences.numbers_of(users[:, None], following)
-            beside["numbers"] = np.broadcast_to(numbers, (*slots.shape, numbers.shape[-1]))
+            beside["numbers"] = np.broadcast_to(numbers, (*slots.shape, numbers.shape[-1])).copy()
         return Batch(
             _int64(np.where(real, items[slots], 0)),
             _int64(context),

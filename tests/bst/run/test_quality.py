@@ -137,4 +137,4 @@ def test_values_that_the_run_does_not_know_are_counted_aloud(
     users.write_text(tables[1].read_text().replace(",M,", ",X,"))
     code, out, _ = bst_command("evaluate", run_path, tables[0], "--users", users)
     assert code == 0
-    assert "context gender: 24 values such as 'X' are not known to the run" in out
+    assert "gender: 24 values such as 'X' are not known to the run" in out

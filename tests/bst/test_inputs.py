@@ -1,0 +1,155 @@
+"""What stands beside the history: event features, event times and numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bst import BSTConfig
+from bst.config import ContextFeature, EventFeature, Number
+from bst.model import BST
+from export.serving.encoder import PackedEncoder
+
+FORMS = pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"event_times": "to_request", "pooling": "sum", "num_blocks": 1},
+        {"pooling": "mean", "places": "oldest", "tied_output": False},
+        {"event_times": "none", "places": "none"},
+    ],
+    ids=str,
+)
+START = 1_600_000_000
+Inputs = dict[str, Tensor]
+
+
+CONFIG = {
+    **{"num_items": 30, "dim": 8, "num_heads": 2, "ff_width": 8, "max_length": 9, "head_widths": (12,)},
+    "event_times": "to_next",
+    "event_features": (EventFeature(name="kind", num_categories=3), EventFeature(name="device", num_categories=2)),
+    "numbers": (Number(name="age", mean=40.0, deviation=15.0), Number(name="spent", mean=5.0, deviation=100.0)),
+    "context": (ContextFeature(name="region", num_categories=3, dim=2),),
+}
+
+
+def model_of(**form: object) -> BST:
+    torch.manual_seed(1)
+    model = BST(BSTConfig.model_validate({**CONFIG, **form})).eval()
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.2)
+    model.item_embedding.weight.data[0] = 0
+    return model
+
+
+def inputs_of(batch: int = 3, length: int = 6) -> Inputs:
+    source = torch.Generator().manual_seed(2)
+
+    def integers(most: int, *shape: int) -> Tensor:
+        return torch.randint(0, most, shape, generator=source)
+
+    return {
+        "items": integers(30, batch, length) + 1,
+        "context": integers(4, batch, 1),
+        "events": torch.stack((integers(4, batch, length), integers(3, batch, length)), dim=-1),
+        "event_time": START + integers(10**6, batch, length).sort(dim=1).values,
+        "request_time": START + 10**6 + integers(10**4, batch),
+        "numbers": torch.randn(batch, 2, generator=source) * 20,
+    }
+
+
+def close(here: Tensor, there: Tensor) -> bool:
+    return torch.allclose(here, there, atol=1e-5 * float(there.detach().abs().max()), rtol=0)
+
+
+PER_EVENT = ("items", "events", "event_time")
+
+
+@FORMS
+def test_padding_anywhere_changes_no_score_whatever_stands_beside_it(form: dict[str, object]) -> None:
+    model, inputs = model_of(**form), inputs_of()
+    places = torch.tensor([1, 2, 4, 5, 6, 8])
+    padded = dict(inputs)
+    for name in PER_EVENT:
+        wide = torch.full((3, 9, *inputs[name].shape[2:]), 0 if name == "items" else 2)
+        wide[:, places] = inputs[name]
+        padded[name] = wide
+    assert close(model.user_vectors(**padded), model.user_vectors(**inputs))
+
+
+@FORMS
+def test_a_row_does_not_depend_on_its_batch(form: dict[str, object]) -> None:
+    model, inputs = model_of(**form), inputs_of()
+    alone = model.user_vectors(**{name: tensor[1:2] for name, tensor in inputs.items()})
+    assert close(alone, model.user_vectors(**inputs)[1:2])
+
+
+@FORMS
+def test_the_packed_encoder_gives_the_same_vectors(form: dict[str, object]) -> None:
+    model, inputs = model_of(**form), inputs_of()
+    inputs["items"][0, :4] = 0
+    inputs["items"][1, 2] = 0
+    inputs["items"][2] = 0
+    assert close(PackedEncoder(model)(**inputs), model.user_vectors(**inputs))
+
+
+def test_every_prefix_is_trained_as_it_is_served() -> None:
+    """The time of an event to the next one is that to the request, where the prefix ends with the event."""
+    model, inputs = model_of(places="none"), inputs_of()
+    numbers, context = (inputs[name].unsqueeze(1).expand(-1, 6, -1) for name in ("numbers", "context"))
+    prefixes = model.prefix_vectors(**{**inputs, "numbers": numbers, "context": context})
+    for length in range(1, 7):
+        prefix = {name: inputs[name][:, :length] if name in PER_EVENT else inputs[name] for name in inputs}
+        if length < 6:
+            prefix["request_time"] = inputs["event_time"][:, length]
+        assert close(prefixes[:, length - 1], model.user_vectors(**prefix))
+
+
+@pytest.mark.parametrize(("name", "value"), [("events", 1), ("event_time", START - 9), ("request_time", START)])
+def test_each_input_changes_the_vector(name: str, value: int) -> None:
+    model, inputs = model_of(), inputs_of()
+    changed = {**inputs, name: torch.full_like(inputs[name], value)}
+    assert not close(model.user_vectors(**changed), model.user_vectors(**inputs))
+
+
+@pytest.mark.parametrize("unknown", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_unknown_and_not_the_mean(unknown: float) -> None:
+    model = model_of()
+    scaled = model.scaled(torch.tensor([[unknown, 5.0]]))
+    assert scaled.tolist() == [[0.0, 0.0, 1.0, 0.0]]
+    inputs = inputs_of(1)
+    vectors = [
+        model.user_vectors(**{**inputs, "numbers": torch.tensor([[number, 5.0]])})
+        for number in (unknown, float("nan"), 40.0)
+    ]
+    assert torch.equal(vectors[0], vectors[1])
+    assert not close(vectors[0], vectors[2])
+
+
+def test_a_number_far_from_its_mean_counts_as_ten_deviations() -> None:
+    scaled = model_of().scaled(torch.tensor([[3.4e38, -3.4e38], [55.0, 105.0]]))
+    assert scaled.tolist() == [[10.0, -10.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("events", "give events, 0 where"), ("event_time", "give event_time and"), ("numbers", "NaN where one is not")],
+)
+def test_an_input_that_is_left_out_is_named(name: str, message: str) -> None:
+    inputs = inputs_of()
+    del inputs[name]
+    form = {"event_times": "none"} if name == "events" else {}
+    with pytest.raises(ValueError, match=message):
+        model_of(**form).user_vectors(**inputs)
+
+
+def test_a_model_begins_as_one_without_event_features() -> None:
+    model, inputs = BST(BSTConfig.model_validate(CONFIG)).eval(), inputs_of()
+    others = {**inputs, "events": inputs["events"] * 0, "event_time": inputs["event_time"] * 0}
+    assert torch.equal(model.user_vectors(**inputs), model.user_vectors(**others))
+
+
+def test_what_is_stored_is_what_the_config_says() -> None:
+    stored = BSTConfig.model_validate(CONFIG).stored_bytes
+    assert stored == sum(tensor.nbytes for tensor in model_of().state_dict().values())
