@@ -38,9 +38,10 @@ class Gaps(nn.Module):
         if self.to_next:
             later = self._following(real, event_time, later)
         gaps = later.clamp(0, self.latest) - event_time.clamp(0, self.latest)
-        # Compared, not logarithms: every runtime gives the same row at the edges.
-        rows = 1 + (gaps.unsqueeze(-1) >= self.steps).to(torch.int64).sum(dim=-1)
-        return torch.where((event_time > 0) & (later > 0), rows, 0)
+        # Compared, not logarithms: every runtime gives the same row at the edges. Summed as floats, exactly: OpenVINO
+        # 2026.4 sums integers wrongly in the last rows of a batch.
+        passed = (gaps.unsqueeze(-1) >= self.steps).to(torch.float32).sum(dim=-1)
+        return torch.where((event_time > 0) & (later > 0), 1 + passed.to(torch.int64), 0)
 
     def _following(self, real: Tensor, event_time: Tensor, request_time: Tensor) -> Tensor:
         """Return the time of the next real event, int64 `[B, L]`; from the last one on that of the request `[B, 1]`."""

@@ -30,7 +30,7 @@ import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from bst.run.state_file import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
-from export.proof.golden import Call
+from export.proof.golden import Call, edge_values
 from tests.browser import CHROMIUM, QUIET
 from tests.builds import Builds
 
@@ -57,6 +57,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "tied_mean": {
         **{"tied_output": True, "head_widths": (), "pooling": "mean", "context": ("region",)},
         **{"places": "oldest", "place_vectors": "learned", "attention_biases": True, "activation": "gelu"},
+        "beside": ("step",),
     },
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
 }
@@ -154,7 +155,7 @@ def write_users(path: Path, *, users: int = 60) -> Path:
 
 
 def write_beside(folder: Path, *, users: int = 60, items: int = 40, text: bool = False) -> tuple[Path, Path]:
-    """Events with a clock, a kind and an amount, and users with an age; all but the clock are partly unknown."""
+    """Events with a clock, a kind, a step and an amount, and users with an age; most are partly unknown."""
     folder.mkdir(exist_ok=True)
     events, people = folder / "events_beside.csv", folder / "users_beside.csv"
     frame = pl.read_csv(write_events(events, users=users, items=items, text=text))
@@ -162,6 +163,7 @@ def write_beside(folder: Path, *, users: int = 60, items: int = 40, text: bool =
     kinds, amounts = np.arange(count) % 7, np.random.default_rng(5).normal(20.0, 9.0, count).round(2)
     frame.with_columns(
         timestamp=1_600_000_000 + pl.col("timestamp") * 977,
+        step=pl.Series(kinds % 3 + 5),
         kind=pl.Series(["buy" if kind < 2 else "view" if kind < 6 else None for kind in kinds]),
         spent=pl.Series([None if place % 9 == 0 else amount for place, amount in enumerate(amounts)]),
     ).write_csv(events)
@@ -194,18 +196,22 @@ def make_run(builds: Builds) -> Callable[..., Path]:
         text: bool = False,
         items: int = 40,
         context: tuple[str, ...] = ("gender", "region"),
+        beside: tuple[str, ...] = (),
         **sizes: object,
     ) -> Path:
         def build(folder: Path) -> None:
-            folder.mkdir()
-            events = write_events(folder / "events.csv", items=items, text=text)
-            users = write_users(folder / "users.csv")
+            events, users = write_beside(folder, items=items, text=text)
+            if not beside:
+                events = write_events(folder / "events.csv", items=items, text=text)
+                users = write_users(folder / "users.csv")
+            data = DataConfig(context=context, event_features=beside, numbers=("age", "spent") if beside else ())
+            times = {"event_times": "to_next"} if beside else {}
             settings = Settings(
-                model=TINY.model_copy(update=sizes),
+                model=TINY.model_copy(update={**sizes, **times}),
                 training=TrainConfig(epochs=1, batch_size=16),
-                data=DataConfig(context=context),
+                data=data,
             )
-            interactions = read_interactions(events, settings.data, users)
+            interactions = read_interactions(events, settings.data, users, times=bool(beside))
             train(Dataset.build(interactions), settings, folder / "run")
 
         return builds.get(f"run-{name}", build) / "run"
@@ -270,13 +276,14 @@ def random_inputs(
     for column, facts in enumerate(manifest.context.values()):
         context[:, column] = rng.integers(0, facts.count + 1, batch)
     candidates = rng.integers(0, manifest.items.count + 1, (batch, n))
-    case = Call("random", items, context, candidates, max(1, manifest.settings.top_k.limit - 1))
+    beside = edge_values(manifest.model, items.shape, rng)
+    case = Call("random", items, context, candidates, max(1, manifest.settings.top_k.limit - 1), beside)
     return case.inputs(manifest.signature(signature), bundle.vocabularies)
 
 
 @pytest.fixture(scope="session")
 def text_run(make_run: Callable[..., Path]) -> Path:
-    return make_run("text_ids", text=True)
+    return make_run("text_ids", text=True, beside=("kind", "step"))
 
 
 class OnDemand(dict[str, Path]):

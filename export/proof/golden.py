@@ -164,7 +164,7 @@ def edge_values(config: BSTConfig, shape: tuple[int, ...], rng: np.random.Genera
     for group in config.inputs:
         sizes = shape if group.per_event else shape[:1]
         if group.holds == "seconds":
-            steps = rng.choice([0, 1, 60, 3_600, 86_400, 10**8, -5_000], shape).cumsum(axis=1)
+            steps = rng.choice([0, 1, 60, 3_600, 86_400, 10**7, -5_000], shape).cumsum(axis=1)
             times = EDGE_TIME + steps if group.per_event else EDGE_TIME + rng.choice([0, 90, 10**9], sizes)
             odd = rng.random(sizes) < ODD_SHARE
             values[group.name] = np.where(odd, rng.choice([0, -1, *INT64_ENDS], sizes), times)

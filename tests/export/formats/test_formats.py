@@ -127,11 +127,13 @@ def test_unknown_ids_negative_ids_and_padding_are_ignored_alike(
             continue
         bundle = open_bundle(variants[variant])
         inputs = random_inputs(bundle.path, 1, 4)
-        name = bundle.manifest.signature("top_k").inputs[0].name
-        row = inputs[name][0]
-        mixed = np.array([[strangers[0], row[0], strangers[1], row[1], row[2], strangers[2], row[3]]], dtype=row.dtype)
+        history, *others = bundle.manifest.signature("top_k").inputs
+        mixed = {spec.name: inputs[spec.name][:, [3, 0, 2, 1, 2, 0, 3]] for spec in others if "length" in spec.shape}
+        row = inputs[history.name][0]
+        row = [strangers[0], row[0], strangers[1], row[1], row[2], strangers[2], row[3]]
+        mixed[history.name] = np.array([row], dtype=inputs[history.name].dtype)
         session = opened(variant, backend, "all_scores")
-        plain, with_strangers = session(inputs)["scores"], session({**inputs, name: mixed})["scores"]
+        plain, with_strangers = session(inputs)["scores"], session({**inputs, **mixed})["scores"]
         assert np.allclose(plain, with_strangers, atol=1e-5), variant
 
 
@@ -174,7 +176,8 @@ def test_excluding_the_history_leaves_out_all_of_it_and_fills_with_padding(
 ) -> None:
     ids = open_bundle(variants["numbers_k_input"]).vocabularies.items.ids.to_list()
     session = opened("numbers_k_input", backend, "top_k")
-    few = session({"history": np.array([ids[:35] + ids[:1]]), "region": np.array([4]), "k": np.array([8])})
+    others = random_inputs(variants["numbers_k_input"], 1, 36, signature="top_k")
+    few = session({**others, "history": np.array([ids[:35] + ids[:1]]), "k": np.array([8])})
     assert set(few["item_ids"][0][:5].tolist()) == set(ids[35:])  # 35 of 40 gone, though only 12 slots are read
     assert few["item_ids"][0][5:].tolist() == [0, 0, 0]
     assert np.isneginf(few["scores"][0][5:]).all()

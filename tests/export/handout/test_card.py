@@ -47,7 +47,7 @@ def expected(path: Path, backend: str = "onnxruntime") -> tuple[list[str], list[
     """Ids and scores that the bundle gives for the example of the card."""
     bundle = open_bundle(path)
     signature = bundle.manifest.signature("top_k")
-    dtypes = {"int64": np.int64, "string": object}
+    dtypes = {"int64": np.int64, "float32": np.float32, "string": object}
     inputs = {
         given.name: np.array(given.values, dtype=dtypes[given.dtype]).reshape(given.shape)
         for given in example(

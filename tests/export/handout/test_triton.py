@@ -99,7 +99,7 @@ def test_warm_up_files_are_golden_inputs(
             if tensor.data_type == DataType.TYPE_STRING:
                 found = np.array([text.decode() for text in deserialize_bytes_tensor(content)], dtype=object)
             else:
-                found = np.frombuffer(content, "<i8")
+                found = np.frombuffer(content, "<f4" if tensor.data_type == DataType.TYPE_FP32 else "<i8")
             assert found.size == np.prod(tensor.dims)
             if config.max_batch_size:  # one row, which the server repeats
                 assert [-1, *tensor.dims] == [-1, *(want.shape[1:] or (1,))]

@@ -77,9 +77,8 @@ def test_the_graph_computes_nothing_for_padding(bundle_path: Path) -> None:
     padding = bundle.manifest.items.padding
     history = np.array([[padding, padding, padding, ids[0], padding], [padding, padding, padding, padding, ids[1]]])
     inputs = {"history": history}
-    for spec in bundle.manifest.signature("all_scores").context:
-        facts = bundle.manifest.context[spec.name]
-        inputs[spec.name] = np.array([facts.padding] * 2, dtype=np.int64 if spec.dtype == "int64" else object)
+    for name, facts in bundle.manifest.context.items():
+        inputs[name] = np.array([facts.padding] * 2, dtype=np.int64 if facts.dtype == "int64" else object)
     path = bundle_path / "onnx" / "all_scores.onnx"
     rows = {name: len(block) for name, block in blocks_of_onnx(path, inputs).items()}
     assert rows == {"embedding": 3, "positions": 3, "pooling": 2, "head": 2}

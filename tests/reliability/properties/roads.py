@@ -11,13 +11,14 @@ import polars as pl
 import torch
 from hypothesis import strategies as st
 
-from bst.config import BSTConfig, ContextFeature, DataConfig, TrainConfig
+from bst.config import BSTConfig, ContextFeature, DataConfig, EventFeature, Number, TrainConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
+from bst.run.heldout import made_up
 from export.contract.settings import OPSETS, ExportSettings
 from export.contract.signatures import TopK
-from export.proof.golden import OUT_OF_RANGE, Call
+from export.proof.golden import OUT_OF_RANGE, Call, edge_values
 
 IDS = ("dense", "sparse", "extreme", "text")
 LAYOUTS = ("left", "middle", "right", "nothing real", "nothing padded")
@@ -31,7 +32,7 @@ class Road:
     config: BSTConfig
     settings: ExportSettings
     item_ids: str
-    context_ids: tuple[str, ...]
+    category_ids: tuple[str, ...]
     seed: int
 
 
@@ -60,6 +61,15 @@ def roads(draw: st.DrawFn) -> Road:
         residual=draw(st.sampled_from((True, True, False))),
         attention_biases=draw(st.booleans()),
         padding=padding,
+        event_times="none" if padding == "counted" else draw(st.sampled_from(("none", "to_next", "to_request"))),
+        event_features=tuple(
+            EventFeature(name=f"event_{place}", num_categories=draw(st.integers(1, 30)))
+            for place in range(draw(st.sampled_from((0, 0, 1, 3)), label="num_event_features"))
+        ),
+        numbers=tuple(
+            Number(name=f"number_{place}", mean=draw(st.sampled_from((0.0, -3.5, 1e6))), deviation=10.0**place)
+            for place in range(draw(st.sampled_from((0, 0, 1, 2)), label="num_numbers"))
+        ),
         tied_output=tied,
         context=tuple(
             ContextFeature(
@@ -79,7 +89,7 @@ def roads(draw: st.DrawFn) -> Road:
         opset=draw(st.sampled_from(OPSETS)),
         shortlist=draw(st.booleans()),
     )
-    kinds = tuple(draw(st.sampled_from(IDS)) for _ in range(count))
+    kinds = tuple(draw(st.sampled_from(IDS)) for _ in (*config.context, *config.event_features))
     return Road(config, settings, draw(st.sampled_from(IDS)), kinds, draw(st.integers(0, 2**32 - 1), label="seed"))
 
 
@@ -92,22 +102,32 @@ def write_run(road: Road, folder: Path) -> Run:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
         model.item_embedding.weight[0] = 0  # padding
+    features = (*road.config.context, *road.config.event_features)
+    categories = [
+        (feature.name, vocabulary(kind, feature.num_categories, rng))
+        for feature, kind in zip(features, road.category_ids, strict=True)
+    ]
+    count = len(road.config.context)
     vocabularies = Vocabularies(
         vocabulary(road.item_ids, road.config.num_items, rng),
-        {
-            feature.name: vocabulary(kind, feature.num_categories, rng)
-            for feature, kind in zip(road.config.context, road.context_ids, strict=True)
-        },
+        dict(categories[:count]),
+        events=dict(categories[count:]),
     )
     heldout = Heldout(
         torch.from_numpy(histories(road.config, 16, road.config.max_length, rng, strangers=False)),
         torch.from_numpy(contexts(road.config, 16, rng, strangers=False)),
+        None,
+        {name: values[:16] for name, values in made_up(road.config).beside.items()},
     )
     settings = RunConfig(
         schema_version=SCHEMA_VERSION,
         model=road.config,
         training=TrainConfig(),
-        data=DataConfig(context=tuple(vocabularies.context)),
+        data=DataConfig(
+            context=tuple(vocabularies.context),
+            event_features=tuple(vocabularies.events),
+            numbers=tuple(number.name for number in road.config.numbers),
+        ),
         versions=library_versions(),
     )
     run = Run(model, settings, vocabularies, heldout, ())
@@ -143,7 +163,9 @@ def calls(road: Road) -> list[Call]:
         candidates[candidates > road.config.num_items] = OUT_OF_RANGE
         items = histories(road.config, batch, length, rng, strangers=True)
         context = contexts(road.config, batch, rng, strangers=True)
-        made.append(Call(f"random_{number}", items, context, candidates, int(rng.integers(1, limit + 1))))
+        k = int(rng.integers(1, limit + 1))
+        beside = edge_values(road.config, items.shape, rng)
+        made.append(Call(f"random_{number}", items, context, candidates, k, beside))
     return made
 
 

@@ -80,6 +80,7 @@ def walk_by_format(road: Road, folder: Path) -> None:
         plan = choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
     save_onnx(
         served(road.settings.ids, packed=True).scorer,
+        config,
         pair,
         run.vocabularies,
         folder / "onnx",
