@@ -91,20 +91,16 @@ def train(
     """
     if not resume:
         require_new(out, "the run")
-    chosen = read_settings(config) if config else Settings()
-    if preset is not None:
-        chosen = chosen.model_copy(update={"model": with_preset(chosen.model, preset)})
     settings = _merged(
-        chosen,
+        _chosen(config, preset),
         model={"event_times": event_times},
         training={"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
         data={"context": tuple(split_list(context)) or None, **data},
     )
     with joined_world(device) as world:
         say = print if world.is_first else _silent
-        dataset = Dataset.build(
-            read_interactions(interactions, settings.data, users, times=settings.model.event_times != "none")
-        )
+        table = read_interactions(interactions, settings.data, users, times=settings.model.reads_times)
+        dataset = Dataset.build(table)
         if items:
             dataset = dataset.with_items(items, settings.data)
         for line in about_training(dataset, settings.training):
@@ -156,7 +152,7 @@ def evaluate(
     evaluated = changed(loaded.config.data, data)
     # Items are text here too where they are text in the run, also those that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
-    times = loaded.config.model.event_times != "none"
+    times = loaded.config.model.reads_times
     table = read_interactions(interactions, evaluated, users, text_items=text_items, times=times)
     dataset = Dataset.build(table, loaded.vocabularies)
     if not len(dataset.split.test):
@@ -254,6 +250,13 @@ def _ks(text: str) -> tuple[int, ...]:
 
 def _silent(*words: object, flush: bool = False) -> None:
     """Print nothing, in the processes other than the first."""
+
+
+def _chosen(config: Path | None, preset: str | None) -> Settings:
+    settings = read_settings(config) if config else Settings()
+    if preset is None:
+        return settings
+    return settings.model_copy(update={"model": with_preset(settings.model, preset)})
 
 
 def _merged(settings: Settings, **tables: Changes) -> Settings:

@@ -37,11 +37,15 @@ class Gaps(nn.Module):
         later = request_time.unsqueeze(1)
         if self.to_next:
             later = self._following(real, event_time, later)
-        gaps = later.clamp(0, self.latest) - event_time.clamp(0, self.latest)
+        gaps = self._bounded(later) - self._bounded(event_time)
         # Compared, not logarithms: every runtime gives the same row at the edges. Summed as floats, exactly: OpenVINO
         # 2026.4 sums integers wrongly in the last rows of a batch.
         passed = (gaps.unsqueeze(-1) >= self.steps).to(torch.float32).sum(dim=-1)
         return torch.where((event_time > 0) & (later > 0), 1 + passed.to(torch.int64), 0)
+
+    def _bounded(self, times: Tensor) -> Tensor:
+        """Keep times within 0 and the latest. Not by a clamp: Clip of int64 is wrong in ONNX Runtime 1.30 for Node."""
+        return torch.where(times > 0, torch.where(times < self.latest, times, self.latest), 0)
 
     def _following(self, real: Tensor, event_time: Tensor, request_time: Tensor) -> Tensor:
         """Return the time of the next real event, int64 `[B, L]`; from the last one on that of the request `[B, 1]`."""

@@ -66,9 +66,9 @@ class ItemFeatures(nn.Module):
         total = torch.zeros((), device=items.device)
         for column, embedding in enumerate(embeddings[self.num_features :]):
             numbers = self.get_buffer("numbers")[items, column]  # [...]
-            known = self.get_buffer("known")[items, column]
-            factors = torch.where(known, numbers, 1).unsqueeze(-1)
-            total = total + factors * embedding(known.to(torch.int64))
+            is_known = self.get_buffer("known")[items, column]
+            factors = torch.where(is_known, numbers, 1).unsqueeze(-1)
+            total = total + factors * embedding(is_known.to(torch.int64))
         for number, embedding in enumerate(embeddings[: self.num_features]):
             values = self.get_buffer(f"values_{number}")[items]  # [..., num_values]
             weights = (values > 0).to(torch.float32)

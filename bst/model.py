@@ -9,15 +9,16 @@ items of the catalogue.
 """
 
 import math
-from typing import Final
+from typing import Dict, Final, List  # noqa: UP035  the words that TorchScript knows
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.cells import EncoderCell, SelfAttention
+from bst.cells import EncoderCell
 from bst.config import NUM_GAPS, BSTConfig
 from bst.gaps import Gaps
+from bst.initialisation import initialise, sinusoidal_positions
 from bst.item_features import ItemFeatures
 
 
@@ -44,6 +45,7 @@ class BST(nn.Module):
     has_places: Final[bool]
     from_oldest: Final[bool]
     reads_times: Final[bool]
+    num_event_features: Final[int]
     num_numbers: Final[int]
     causal: Tensor
     positions: Tensor
@@ -58,7 +60,8 @@ class BST(nn.Module):
         self.padding_counts = config.padding == "counted"
         self.has_places = config.places != "none"
         self.from_oldest = config.places == "oldest"
-        self.reads_times = config.event_times != "none"
+        self.reads_times = config.reads_times
+        self.num_event_features = len(config.event_features)
         self.num_numbers = len(config.numbers)
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
@@ -95,7 +98,7 @@ class BST(nn.Module):
             self.positions = nn.Parameter(positions)
         else:
             self.register_buffer("positions", positions)
-        _initialise(self, config.init_method)
+        initialise(self, config.init_method)
 
     def forward(
         self,
@@ -121,54 +124,46 @@ class BST(nn.Module):
         Returns:
             float32 `[batch, num_items + 1]`, the logits of a softmax over items; column 0 (padding) is -inf.
         """
-        vectors = self.user_vectors(items, context, events, event_time, request_time, numbers)
-        return F.pad(self.item_scores(vectors), (1, 0), value=-math.inf)
+        inputs = {"items": items, "context": context}
+        if events is not None:
+            inputs["events"] = events
+        if event_time is not None:
+            inputs["event_time"] = event_time
+        if request_time is not None:
+            inputs["request_time"] = request_time
+        if numbers is not None:
+            inputs["numbers"] = numbers
+        return F.pad(self.item_scores(self.user_vectors(inputs)), (1, 0), value=-math.inf)
 
-    def user_vectors(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
-        """Encode each row of `items` `[B, L]` with what stands beside it (see `forward`): `[B, user_width]`."""
+    def user_vectors(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        """Encode each row: float32 `[B, user_width]`. `inputs` are the arguments of `forward` by name."""
+        items = inputs["items"]
         real = items > 0
         places = self.places(real)
-        states = self._encode(items, real, places, self.event_columns(real, events, event_time, request_time))
-        return self.head(self.with_context(self.pool(states, real, places), context, numbers))
+        states = self._encode(items, real, places, self.event_columns(real, inputs))
+        return self.head(self.beside(self.pool(states, real, places), inputs))
 
-    def prefix_vectors(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
+    def prefix_vectors(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
         """Encode every prefix of each row in one pass, as training does: a causal state never sees what follows it.
 
         Args:
-            items, events, event_time, request_time: as in `forward`; the request is that of the last prefix. An earlier
-                one ends with the event before another, whose time is that of its own request.
-            context: int64 `[batch, length, num_context]`, the context of each prefix.
-            numbers: float32 `[batch, length, num_numbers]`, those of each prefix.
+            inputs: as in `user_vectors`, but for `context`, int64 `[batch, length, num_context]`, and `numbers`,
+                float32 `[batch, length, num_numbers]`, which are those of each prefix. The request is that of the last
+                prefix; an earlier one ends with the event before another, whose time is that of its own request.
 
         Returns:
             float32 `[batch, length, user_width]`; slot t holds the vector of `items[:, : t + 1]`, except that
             positions count from the newest item of the whole row. Undefined where `items` is 0.
         """
+        items = inputs["items"]
         real = items > 0
-        columns = self.event_columns(real, events, event_time, request_time)
-        states = self._encode(items, real, self.places(real), columns)
+        states = self._encode(items, real, self.places(real), self.event_columns(real, inputs))
         if not self.last_pooling:
             pooled = self._pooled_slots(real).unsqueeze(-1).to(states.dtype)
             states = (states * pooled).cumsum(dim=1)
             if self.mean_pooling:
                 states = states / pooled.cumsum(dim=1).clamp(min=1)
-        return self.head(self.with_context(states, context, numbers))
+        return self.head(self.beside(states, inputs))
 
     def item_scores(self, user_vectors: Tensor) -> Tensor:
         """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
@@ -248,23 +243,24 @@ class BST(nn.Module):
             x = cell(x, hidden)
         return x
 
-    def event_columns(
-        self,
-        real: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-    ) -> Tensor | None:
+    def event_columns(self, real: Tensor, inputs: Dict[str, Tensor]) -> Tensor | None:  # noqa: UP006
         """Join what `embed` takes of each event: its categories, and the row of the table of times between events.
 
-        Inputs are as in `forward`, `real` is bool `[B, L]`. Returns int64 `[B, L, any]`, None where there is nothing.
+        `real` is bool `[B, L]`, `inputs` are those of `user_vectors`. Returns int64 `[B, L, any]`, None where there is
+        nothing.
         """
+        columns: List[Tensor] = []  # noqa: UP006
+        if self.num_event_features > 0:
+            columns.append(self._input("events", inputs))
         if self.reads_times:
-            if event_time is None or request_time is None:
-                raise ValueError("this model reads times: give event_time and request_time, 0 where one is not known")
-            gaps = self.gaps(real, event_time, request_time).unsqueeze(-1)
-            events = gaps if events is None else torch.cat((events, gaps), dim=-1)
-        return events
+            gaps = self.gaps(real, self._input("event_time", inputs), self._input("request_time", inputs))
+            columns.append(gaps.unsqueeze(-1))
+        return torch.cat(columns, dim=-1) if columns else None
+
+    def _input(self, name: str, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        if name not in inputs:
+            raise ValueError(f"this model reads {name}: give it, with 0 (of numbers NaN) where a value is not known")
+        return inputs[name]
 
     def embed(self, items: Tensor, places: Tensor, columns: Tensor | None = None) -> Tensor:
         """Embed items int64 `[...]` at their `places`, int64 of the same shape: float32 `[..., D]`.
@@ -273,8 +269,7 @@ class BST(nn.Module):
         """
         x = self.item_vectors(items) * self.embedding_scale
         for column, embedding in enumerate(self.event_embeddings):
-            if columns is None:
-                raise ValueError("this model has event features: give events, 0 where a category is not known")
+            assert columns is not None
             x = x + embedding(columns[..., column])
         if self.has_places:
             x = x + F.embedding(places, self.positions)
@@ -299,18 +294,16 @@ class BST(nn.Module):
             weights = (real & (later == 0)).to(states.dtype)
         return (weights.unsqueeze(1) @ states).squeeze(1)
 
-    def with_context(self, pooled: Tensor, context: Tensor, numbers: Tensor | None = None) -> Tensor:
-        """Put the embedded context, int64 `[..., C]`, and `numbers`, float32 `[..., N]`, beside `pooled` `[..., D]`.
+    def beside(self, pooled: Tensor, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        """Put the embedded context, int64 `[..., C]`, and the numbers, float32 `[..., N]`, beside `pooled` `[..., D]`.
 
         That is what `head` takes.
         """
         parts = [pooled]
         for column, embedding in enumerate(self.context_embeddings):
-            parts.append(embedding(context[..., column]))
+            parts.append(embedding(inputs["context"][..., column]))
         if self.num_numbers > 0:
-            if numbers is None:
-                raise ValueError("this model reads numbers: give them, NaN where one is not known")
-            parts.append(self.scaled(numbers).to(pooled.dtype))
+            parts.append(self.scaled(self._input("numbers", inputs)).to(pooled.dtype))
         return torch.cat(parts, dim=-1)
 
     def scaled(self, numbers: Tensor) -> Tensor:
@@ -318,42 +311,10 @@ class BST(nn.Module):
         unknown: `[..., 2 * N]`. An unknown one is taken for the mean.
         """
         numbers = numbers.to(self.number_means.dtype)
-        known = numbers.abs() <= self.largest_number  # false for NaN
-        deviations = (torch.where(known, numbers, self.number_means) - self.number_means) / self.number_deviations
+        finite = numbers.abs() <= self.largest_number  # false for NaN
+        deviations = (torch.where(finite, numbers, self.number_means) - self.number_means) / self.number_deviations
         bounded = deviations.clamp(-self.number_bound, self.number_bound)
-        return torch.cat((bounded, (~known).to(bounded.dtype)), dim=-1)
-
-
-def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
-    """Give a model without item features that scores as `model` does, to the bit: they are added to its tables.
-
-    Both share all other weights. A model without item features is given back as it is.
-    """
-    if model.item_features is None:
-        return model, config
-    plain_config = config.model_copy(update={"item_features": (), "item_numbers": ()})
-    with torch.device("meta"):
-        plain = BST(plain_config)
-    with torch.no_grad():
-        items = torch.arange(config.num_items + 1)
-        state = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
-        state["item_embedding.weight"] = model.item_vectors(items)
-        if not config.tied_output:
-            state["output.weight"] = model.output_layer()[0]
-    plain.load_state_dict(state, assign=True)
-    return plain.eval(), plain_config
-
-
-def sinusoidal_positions(length: int, dim: int) -> Tensor:
-    """Return positions as in Vaswani et al. (2017), section 3.5: sin in the even columns, cos in the odd ones.
-
-    Returns float32 `[length, dim]`; row p is the same whatever `length` is. Computed in float64, so that the table is
-    right to the last bit of float32.
-    """
-    steps = torch.arange(length, dtype=torch.float64).unsqueeze(1)
-    rates = torch.pow(10000.0, -torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    table = torch.stack((torch.sin(steps * rates), torch.cos(steps * rates)), dim=-1).flatten(1)
-    return table[:, :dim].to(torch.float32)
+        return torch.cat((bounded, (~finite).to(bounded.dtype)), dim=-1)
 
 
 def _head(config: BSTConfig) -> nn.Sequential:
@@ -365,28 +326,3 @@ def _head(config: BSTConfig) -> nn.Sequential:
     if config.tied_output:  # into the space of the item embeddings, where both signs are needed
         layers.append(nn.Linear(width, config.dim))
     return nn.Sequential(*layers)
-
-
-def _initialise(model: BST, method: str) -> None:
-    fill = nn.init.xavier_uniform_ if method == "xavier" else nn.init.kaiming_uniform_
-    for module in model.modules():
-        if isinstance(module, SelfAttention):
-            for part in module.query_key_value.weight.chunk(3):
-                fill(part)
-        elif isinstance(module, nn.Linear) and module.bias is not None:
-            fill(module.weight)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            # Unit variance after the sqrt(dim) scale, whatever the catalogue's size: an init that shrinks with the
-            # number of rows lets the positions drown the items.
-            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
-            # Item 0 is padding and stays zero; category 0 is the unknown one and starts neutral.
-            nn.init.zeros_(module.weight[0].data)
-    if model.item_features is not None:
-        model.item_features.start_at_zero()
-    for embedding in model.event_embeddings:  # as `ItemFeatures.start_at_zero`
-        assert isinstance(embedding, nn.Embedding)
-        nn.init.zeros_(embedding.weight)
-    for cell in model.cells:
-        assert isinstance(cell, EncoderCell)
-        fill(cell.attention.dense.weight)

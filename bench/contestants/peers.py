@@ -122,17 +122,15 @@ def whole_inputs(inputs: Mapping[str, Array]) -> dict[str, Array]:
     return {name: np.ascontiguousarray(inputs.get(name, none)) for name in (*first, *inputs)}
 
 
-# The parameters of the plain modules; those without candidates do without.
+# The parameters of the plain modules.
 OF_FORWARD = ("items", "context", "candidates", "events", "event_time", "request_time", "numbers")
 
 
 class _PlainTorch(TorchSession):
     def prepare(self, inputs: Mapping[str, Array]) -> list[Any]:
         whole = whole_inputs(inputs)
-        names = [name for name in OF_FORWARD if name in whole or name != "candidates"]
-        return [
-            torch.from_numpy(np.require(whole[name], requirements="W")) if name in whole else None for name in names
-        ]
+        writable = {name: torch.from_numpy(np.require(array, requirements="W")) for name, array in whole.items()}
+        return [writable.get(name) for name in OF_FORWARD]
 
 
 class _PlainOnnx(OnnxSession):

@@ -3,8 +3,9 @@
 No `from __future__ import annotations`, because TorchScript reads the annotations.
 """
 
+import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Dict, Final  # noqa: UP035  the words that TorchScript knows
 
 from torch import Tensor, nn
 
@@ -13,121 +14,88 @@ from bst.model import BST
 from export.contract.signatures import Signature, TopK
 
 
-class PlainAllScores(nn.Module):
+class AllScores(nn.Module):
     def __init__(self, model: BST) -> None:
         super().__init__()
         self.model = model
 
-    def forward(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
-        return self.model.item_scores(
-            self.model.user_vectors(items, context, events, event_time, request_time, numbers)
-        )
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        return self.model.item_scores(self.model.user_vectors(inputs))
 
 
-class PlainTopK(nn.Module):
+class TopKOfAll(nn.Module):
     k: Final[int]
 
     def __init__(self, model: BST, k: int) -> None:
         super().__init__()
         self.model, self.k = model, k
 
-    def forward(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        scores, columns = self.model.item_scores(
-            self.model.user_vectors(items, context, events, event_time, request_time, numbers)
-        ).topk(self.k)
+    def forward(self, inputs: Dict[str, Tensor]) -> tuple[Tensor, Tensor]:  # noqa: UP006
+        scores, columns = self.model.item_scores(self.model.user_vectors(inputs)).topk(self.k)
         return columns + 1, scores
 
 
-class PlainTopKOfNew(nn.Module):
+class TopKOfNew(TopKOfAll):
     """Plain `top_k` without the items of the history."""
 
-    k: Final[int]
-
-    def __init__(self, model: BST, k: int) -> None:
-        super().__init__()
-        self.model, self.k = model, k
-
-    def forward(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        scores, indices = (
-            self.model(items, context, events, event_time, request_time, numbers)
-            .scatter(1, items, float("-inf"))
-            .topk(self.k)
-        )
+    def forward(self, inputs: Dict[str, Tensor]) -> tuple[Tensor, Tensor]:  # noqa: UP006
+        all_scores = nn.functional.pad(self.model.item_scores(self.model.user_vectors(inputs)), (1, 0), value=-math.inf)
+        scores, indices = all_scores.scatter(1, inputs["items"], -math.inf).topk(self.k)
         return indices, scores
 
 
-class PlainScoreCandidates(nn.Module):
-    def __init__(self, model: BST) -> None:
+class ScoreCandidates(AllScores):
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        rows, biases = self.model.output_rows(inputs["candidates"])
+        return (rows @ self.model.user_vectors(inputs).unsqueeze(2)).squeeze(2) + biases
+
+
+class EncodeUser(AllScores):
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        return self.model.user_vectors(inputs)
+
+
+class Plain(nn.Module):
+    """A function of `inputs` by name, called with tensors: what an exporter takes. What a model lacks is None."""
+
+    def __init__(self, function: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.function = function
 
     def forward(
         self,
         items: Tensor,
         context: Tensor,
-        candidates: Tensor,
+        candidates: Tensor | None = None,
         events: Tensor | None = None,
         event_time: Tensor | None = None,
         request_time: Tensor | None = None,
         numbers: Tensor | None = None,
-    ) -> Tensor:
-        rows, biases = self.model.output_rows(candidates)
-        return (
-            rows @ self.model.user_vectors(items, context, events, event_time, request_time, numbers).unsqueeze(2)
-        ).squeeze(2) + biases
-
-
-class PlainEncodeUser(nn.Module):
-    def __init__(self, model: BST) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
-        return self.model.user_vectors(items, context, events, event_time, request_time, numbers)
+    ) -> Any:  # TorchScript takes no type that depends on the function
+        inputs = {"items": items, "context": context}
+        if candidates is not None:
+            inputs["candidates"] = candidates
+        if events is not None:
+            inputs["events"] = events
+        if event_time is not None:
+            inputs["event_time"] = event_time
+        if request_time is not None:
+            inputs["request_time"] = request_time
+        if numbers is not None:
+            inputs["numbers"] = numbers
+        return self.function(inputs)
 
 
 def plain(model: BST, signature: Signature, top_k: TopK) -> nn.Module:
     """Return the plain module of a signature. Its inputs are `items`, `context` (`[batch, 0]` where there is none),
     `candidates`, and what else the model reads, in the order of `BST.forward`.
     """
-    modules: dict[str, Callable[[], nn.Module]] = {
-        "all_scores": lambda: PlainAllScores(model),
-        "top_k": lambda: (PlainTopKOfNew if top_k.exclude_history else PlainTopK)(model, top_k.limit),
-        "score_candidates": lambda: PlainScoreCandidates(model),
-        "encode_user": lambda: PlainEncodeUser(model),
+    functions: dict[str, Callable[[], nn.Module]] = {
+        "all_scores": lambda: AllScores(model),
+        "top_k": lambda: (TopKOfNew if top_k.exclude_history else TopKOfAll)(model, top_k.limit),
+        "score_candidates": lambda: ScoreCandidates(model),
+        "encode_user": lambda: EncodeUser(model),
     }
-    if signature.name not in modules:
-        raise InputError(f"there is no plain module of {signature.name}; known: {', '.join(modules)}")
-    return modules[signature.name]().eval()
+    if signature.name not in functions:
+        raise InputError(f"there is no plain module of {signature.name}; known: {', '.join(functions)}")
+    return Plain(functions[signature.name]()).eval()

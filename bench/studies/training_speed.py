@@ -144,7 +144,7 @@ def _prefixes_apart(model: BST, dataset: Dataset, max_length: int) -> Callable[[
         started, steps = time.perf_counter(), 12
         for _ in range(steps):
             batch = examples.batch(rng.integers(0, len(examples), PREFIXES_A_STEP), max_length)
-            scores = model.item_scores(model.user_vectors(batch.items, batch.context))
+            scores = model.item_scores(model.user_vectors(batch.inputs))
             optimizer.zero_grad()
             F.cross_entropy(scores, batch.targets - 1).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)

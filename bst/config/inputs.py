@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from pydantic import model_validator
 
 from bst.config.values import Above0, Finite, Frozen, Positive, check_names
-
-if TYPE_CHECKING:
-    from bst.config.model import BSTConfig
 
 EVENT_TIME, REQUEST_TIME = "event_time", "request_time"
 
@@ -57,6 +54,19 @@ class Number(Frozen):
         return self
 
 
+class WithInputs(Protocol):
+    """What decides the inputs of a model: fields of `BSTConfig`."""
+
+    @property
+    def context(self) -> tuple[ContextFeature, ...]: ...
+    @property
+    def event_features(self) -> tuple[EventFeature, ...]: ...
+    @property
+    def event_times(self) -> str: ...
+    @property
+    def numbers(self) -> tuple[Number, ...]: ...
+
+
 @dataclass(frozen=True)
 class InputGroup:
     """Inputs of one kind. By index they are one tensor; as a caller gives them, each is one of its own.
@@ -75,10 +85,10 @@ class InputGroup:
     holds: Literal["categories", "seconds", "numbers"]
     per_event: bool
     stacked: bool
-    names: Callable[[BSTConfig], tuple[str, ...]]
-    counts: Callable[[BSTConfig], tuple[int, ...]] = lambda config: ()
+    names: Callable[[WithInputs], tuple[str, ...]]
+    counts: Callable[[WithInputs], tuple[int, ...]] = lambda config: ()
 
-    def axes(self, config: BSTConfig) -> tuple[str | int, ...]:
+    def axes(self, config: WithInputs) -> tuple[str | int, ...]:
         """Return the axes of the tensor."""
         return (*self.input_axes, *((len(self.names(config)),) if self.stacked else ()))
 
@@ -88,7 +98,7 @@ class InputGroup:
         return ("batch", "length") if self.per_event else ("batch",)
 
 
-def _timed(name: str) -> Callable[[BSTConfig], tuple[str, ...]]:
+def _timed(name: str) -> Callable[[WithInputs], tuple[str, ...]]:
     return lambda config: (name,) if config.event_times != "none" else ()
 
 

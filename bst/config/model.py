@@ -108,6 +108,10 @@ class Architecture(Table):
             raise ValueError(f"padding='counted' with places={self.places!r}; the notebook counts slots from the left")
         return self
 
+    @property
+    def reads_times(self) -> bool:
+        return self.event_times != "none"
+
 
 class BSTConfig(Architecture):
     """The arguments of `BST`. Features are in the order of the model's inputs."""
@@ -157,7 +161,7 @@ class BSTConfig(Architecture):
         items = (self.num_items + 1) * self.dim
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         events = sum(feature.num_categories + 1 for feature in self.event_features)
-        events += NUM_GAPS if self.event_times != "none" else 0
+        events += NUM_GAPS * self.reads_times
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
         positions = (self.max_length + 1) * self.dim
         # The values of item features are int32, as wide as a weight.

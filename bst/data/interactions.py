@@ -104,9 +104,9 @@ def _with_seconds(read: Interactions, path: Path, config: DataConfig) -> Interac
 
 
 def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_items: bool) -> Interactions:
-    asked = (*config.context, *config.numbers)
-    per_user = [name for name in asked if users_table and name in users_table.columns]
-    per_event = [name for name in (*asked, *config.event_features) if name not in per_user]
+    of_requests = (*config.context, *config.numbers)
+    per_user = [name for name in of_requests if users_table and name in users_table.columns]
+    per_event = [name for name in (*of_requests, *config.event_features) if name not in per_user]
     read = read_events(table, users_table, config, per_event, text_items=text_items)
     columns, order = read.columns, _chronological(read.columns["user"], read.times)
     for name in columns:  # one after the other, so that at most one column is held twice

@@ -113,8 +113,8 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
         tensor, dtype = rows.get(name), torch.float32 if name == "numbers" else torch.int64
         if tensor is None or tensor.dtype != dtype or tuple(tensor.shape[1:]) != shape:
             actual = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
-            wanted = f"{str(dtype).removeprefix('torch.')} [{', '.join(map(str, ('rows', *shape)))}]"
-            raise InputError(f"{path} holds {actual} as {name}, not {wanted}; train again")
+            layout = f"{str(dtype).removeprefix('torch.')} [{', '.join(map(str, ('rows', *shape)))}]"
+            raise InputError(f"{path} holds {actual} as {name}, not {layout}; train again")
     test = _read_test(run / TEST_FILE, config) if (run / TEST_FILE).exists() else None
     beside = {name: rows[name] for name in expected if name not in ("items", "context")}
     heldout = Heldout(rows["items"], rows["context"], test, beside)

@@ -251,10 +251,11 @@ def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
             f"--value-separator {config.value_separator!r} splits the values of item features, and there are none; "
             "name them with --item-features"
         )
-    wanted, had = ((*config.item_features, *config.item_numbers), (*dataset.item_features, *dataset.item_numbers))
-    if wanted != had:
+    asked_for = (*config.item_features, *config.item_numbers)
+    had = (*dataset.item_features, *dataset.item_numbers)
+    if asked_for != had:
         raise InputError(
-            f"the settings want item features {', '.join(wanted) or 'none'}, and the items of this table "
+            f"the settings want item features {', '.join(asked_for) or 'none'}, and the items of this table "
             f"have {', '.join(had) or 'none'}; give the table of items with --items"
         )
 
@@ -266,16 +267,16 @@ def _require_inputs(dataset: Dataset, settings: Settings) -> None:
             "event_times='to_request' is not for training: all prefixes of a history are trained at once, and each "
             "would have a request of its own; say 'to_next'"
         )
-    if (settings.model.event_times != "none") != (EVENT_TIME in dataset.sequences.beside):
+    if settings.model.reads_times != (EVENT_TIME in dataset.sequences.beside):
         raise InputError(
             f"event_times={settings.model.event_times!r}, and the table was read "
             f"{'with' if EVENT_TIME in dataset.sequences.beside else 'without'} times; give "
             "read_interactions(..., times=True) for a model of event times, and for no other"
         )
     had = (tuple(dataset.vocabularies.events), tuple(number.name for number in dataset.numbers))
-    if had != (wanted := (settings.data.event_features, settings.data.numbers)):
+    if had != (named := (settings.data.event_features, settings.data.numbers)):
         raise InputError(
-            f"the settings want event features and numbers {wanted}, and the table was read with {had}; read it with "
+            f"the settings want event features and numbers {named}, and the table was read with {had}; read it with "
             "the same settings"
         )
 

@@ -36,7 +36,7 @@ class PrefixLoss(nn.Module):
         Returns a float32 scalar.
         """
         real = targets > 0
-        vectors = self.model.prefix_vectors(items, context, **beside)[real]
+        vectors = self.model.prefix_vectors({"items": items, "context": context, **beside})[real]
         if self.sampler is None:
             # Cutting padding's row off the weights is cheap; cutting its column off the scores would copy them.
             scores = F.linear(vectors, *self.model.output_layer())

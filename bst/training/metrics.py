@@ -125,7 +125,7 @@ def rank(
     places = torch.zeros(len(examples), dtype=torch.int64, device=device)
     for rows in list(_chunks(len(examples), batch_size))[world.rank :: world.size]:
         batch = examples.batch(rows, max_length)
-        vectors = model.user_vectors(**batch.share(device).inputs)
+        vectors = model.user_vectors(batch.share(device).inputs)
         left_out = examples.seen_to_leave_out(rows) if filter_seen else None
         places[rows] = _places(model, vectors, batch.targets.to(device), left_out)
     model.train(was_training)

@@ -31,6 +31,7 @@ from bst.system.console import Tell
 from bst.system.files import replaced_folder, require_space, staged_folder, to_json
 from bst.system.processes import in_own_process
 from export.bundle.folder import check_output_layer, verify_bundle
+from export.bundle.likeness import require_likeness
 from export.bundle.recording import drop_unless_kept, golden_folder, record_answers
 from export.bundle.tuning import tune
 from export.contract.choices import ZEN_4, Rates, Tuning
@@ -301,31 +302,8 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
         SIGNATURES.find(name)
     for name in settings.formats:
         FORMATS.find(name).require(run.config.model, settings)
-    if like is None:
-        return
-    new_sizes, old_sizes = _architecture(run.config.model), _architecture(like.model)
-    triples = ((name, size, old_sizes[name]) for name, size in new_sizes.items())
-    differing = [f"{name} is {here}, in the bundle {there}" for name, here, there in triples if here != there]
-    vocabularies = {"item": (run.vocabularies.items, like.items)}
-    for group in run.config.model.inputs:
-        old_ones = like.vocabularies_of(group)
-        of_group = run.vocabularies.of(group).items()
-        vocabularies |= {name: (new, old_ones[name]) for name, new in of_group if name in old_ones}
-    for name, (new, old) in vocabularies.items():
-        # Callers pad with that value, so its meaning must not change.
-        pairs = ((f"dtype of {name} ids", new.dtype, old.dtype), (f"padding of {name} ids", new.padding, old.padding))
-        differing += [f"{what} is {here!r}, in the bundle {there!r}" for what, here, there in pairs if here != there]
-    if differing:
-        raise InputError(f"the run is of another architecture than the bundle: {'; '.join(differing)}; use --out")
-
-
-def _architecture(config: BSTConfig) -> dict[str, Any]:
-    """Return what graphs are made of, and callers rely on: all but the numbers of items and categories, and dropout."""
-    values = config.model_dump(mode="json", exclude={"num_items", "dropout", "init_method"})
-    values["context"] = [(feature.name, feature.dim) for feature in config.context]
-    values["event_features"] = [feature.name for feature in config.event_features]
-    values["numbers"] = [number.name for number in config.numbers]
-    return values
+    if like is not None:
+        require_likeness(run, like)
 
 
 def _metadata(facts: Mapping[str, Any], signatures: Sequence[Signature]) -> dict[str, str]:

@@ -123,11 +123,11 @@ def _is_of_ids(signature: Signature) -> bool:
 def _vocabularies(manifest: Manifest) -> Iterator[str]:
     counts = {"items": (manifest.items, manifest.model.num_items)}
     for group in INPUT_GROUPS:
-        names, stated = group.names(manifest.model), manifest.vocabularies_of(group)
-        if group.holds == "categories" and tuple(stated) != names:
-            yield f"{group.name} is {', '.join(stated) or 'empty'}, of the model {', '.join(names) or 'empty'}"
+        names, described = group.names(manifest.model), manifest.vocabularies_of(group)
+        if group.holds == "categories" and tuple(described) != names:
+            yield f"{group.name} is {', '.join(described) or 'empty'}, of the model {', '.join(names) or 'empty'}"
         categories = zip(names, group.counts(manifest.model), strict=False)
-        counts |= {name: (stated[name], count) for name, count in categories if name in stated}
+        counts |= {name: (described[name], count) for name, count in categories if name in described}
     for name, (facts, count) in counts.items():
         if facts.count != count:
             yield f"{name} counts {facts.count}, the model {count}"

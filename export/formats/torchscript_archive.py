@@ -55,7 +55,7 @@ def method_source(signature: Signature, config: BSTConfig) -> str:
         call_arguments.append("bst_seen")
     lines = [
         f"bst_seen = {_items(signature, first.name, first.dtype)}",
-        f"bst_vectors = self.scorer.vectors(bst_seen, {_beside(signature, config)})",
+        f"bst_vectors = self.scorer.vectors({_by_index(signature, config)})",
     ]
     call = f"self.scorer.{kind.name}({', '.join(call_arguments)})"
     if kind.picks:
@@ -89,11 +89,11 @@ def _items(signature: Signature, name: str, dtype: str) -> str:
     return f"self.item_ids.rows({name})" if dtype == "string" else f"self.item_ids({name})"
 
 
-def _beside(signature: Signature, config: BSTConfig) -> str:
-    """Write the arguments of `Scorer.vectors` after the items."""
-    tensors = {group.name: _tensor(group, signature, config) for group in config.inputs}
-    context = tensors.pop("context", "bst_seen.new_zeros([bst_seen.size(0), 0])")
-    return ", ".join([context, *(f"{name}={tensor}" for name, tensor in tensors.items())])
+def _by_index(signature: Signature, config: BSTConfig) -> str:
+    """Write the argument of `Scorer.vectors`."""
+    tensors = {"items": "bst_seen", "context": "bst_seen.new_zeros([bst_seen.size(0), 0])"}
+    tensors |= {group.name: _tensor(group, signature, config) for group in config.inputs}
+    return f"{{{', '.join(f'{name!r}: {tensor}' for name, tensor in tensors.items())}}}"
 
 
 def _tensor(group: InputGroup, signature: Signature, config: BSTConfig) -> str:

@@ -23,21 +23,18 @@ Blocks = dict[str, Array]
 def blocks_of_model(model: Any, inputs: Mapping[str, Tensor]) -> Blocks:
     """Walk through a `BST`, eager or scripted, block by block; inputs in range, as its `user_vectors` takes them."""
     blocks: Blocks = {}
-    items, events, event_time, request_time = (
-        inputs.get(name) for name in ("items", "events", "event_time", "request_time")
-    )
-    assert items is not None
+    items = inputs["items"]
     with torch.inference_mode():
         real = items > 0
         places = model.places(real)
         blocks["embedding"] = model.item_embedding(items).numpy()
-        states = model.embed(items, places, model.event_columns(real, events, event_time, request_time))
+        states = model.embed(items, places, model.event_columns(real, dict(inputs)))
         blocks["positions"] = states.numpy()
         hidden = model.hidden(real, states)
         for number, cell in enumerate(model.cells.children(), start=1):
             states = cell(states, hidden)
             blocks[f"cell {number}"] = states.numpy()
-        pooled = model.with_context(model.pool(states, real, places), inputs["context"], inputs.get("numbers"))
+        pooled = model.beside(model.pool(states, real, places), dict(inputs))
         blocks["pooling"] = pooled.numpy()
         blocks["head"] = model.head(pooled).numpy()
     return blocks

@@ -11,7 +11,7 @@ Shape letters: B batch, L length, N real slots of the batch + 1, D dim, H heads,
 """
 
 import math
-from typing import Final
+from typing import Dict, Final  # noqa: UP035  the words that TorchScript knows
 
 import torch
 import torch.nn.functional as F
@@ -38,16 +38,9 @@ class PackedEncoder(nn.Module):
         self.cells = nn.ModuleList([PackedCell(cell) for cell in cells])
         self.newest = nn.ModuleList([NewestCell(cell) for cell in newest])
 
-    def forward(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
-        """Encode `items` `[B, L]` with what stands beside it (see `BST.forward`): float32 `[B, user_width]`."""
+    def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        """Encode each row: float32 `[B, user_width]`; `inputs` are those of `BST.user_vectors`."""
+        items = inputs["items"]
         model = self.model
         real = items > 0
         counted = real.to(torch.int64)
@@ -57,7 +50,7 @@ class PackedEncoder(nn.Module):
         # index_select is Gather in ONNX; [slots] would be GatherND, which in ONNX Runtime 1.21 to 1.25 crashes the
         # process for a call without rows.
         real_items, places = items.flatten().index_select(0, slots), model.places(real).flatten().index_select(0, slots)
-        columns = model.event_columns(real, events, event_time, request_time)
+        columns = model.event_columns(real, inputs)
         if columns is not None:
             columns = columns.flatten(0, 1).index_select(0, slots)
         x = model.embed(real_items, places, columns)  # [N, D]
@@ -68,7 +61,7 @@ class PackedEncoder(nn.Module):
             pooled = model.pool(F.embedding(rows, x), real, rows)
         else:
             pooled = self._newest_state(x, rows, real)
-        return model.head(model.with_context(pooled, context, numbers))
+        return model.head(model.beside(pooled, inputs))
 
     def _hidden(self, real: Tensor, x: Tensor) -> Tensor:
         """Compute what `BST.hidden` returns. Not cut out of its buffer: symbolic shape inference of ONNX Runtime

@@ -56,48 +56,35 @@ class Scorer(nn.Module):
             counts = torch.tensor([feature.num_categories for feature in features], dtype=torch.int64)
             self.register_buffer(name, counts, persistent=False)
 
-    def vectors(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
+    def vectors(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
         """Encode the newest `max_length` slots of histories of any length: see `encode`."""
+        cut = inputs.copy()
         if not self.per_event:
-            return self.encode(self.newest(items), context, None, None, request_time, numbers)
+            cut["items"] = self.newest(inputs["items"])
+            return self.encode(cut)
         # Cut as one: two cuts have two lengths to torch.export.
-        columns = [items.unsqueeze(-1)]
-        if events is not None:
-            columns.append(events)
-        if event_time is not None:
-            columns.append(event_time.unsqueeze(-1))
+        columns = [inputs["items"].unsqueeze(-1)]
+        if "events" in inputs:
+            columns.append(inputs["events"])
+        if "event_time" in inputs:
+            columns.append(inputs["event_time"].unsqueeze(-1))
         rows = self.newest(torch.cat(columns, dim=-1))
-        if events is not None:
-            events = rows[:, :, 1 : 1 + events.size(-1)]
-        if event_time is not None:
-            event_time = rows[:, :, -1]
-        return self.encode(rows[:, :, 0], context, events, event_time, request_time, numbers)
+        cut["items"] = rows[:, :, 0]
+        if "events" in inputs:
+            cut["events"] = rows[:, :, 1 : 1 + inputs["events"].size(-1)]
+        if "event_time" in inputs:
+            cut["event_time"] = rows[:, :, -1]
+        return self.encode(cut)
 
-    def encode(
-        self,
-        items: Tensor,
-        context: Tensor,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> Tensor:
+    def encode(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
         """Encode histories of at most `max_length` slots: float32 `[batch, user_width]`.
 
-        The product with an item's output row, plus its bias, is the score.
+        The product with an item's output row, plus its bias, is the score. `inputs` are those of `BST.user_vectors`.
         """
         if self.packed:
-            return self.encoder(items, context, events, event_time, request_time, numbers)
+            return self.encoder(inputs)
         else:  # TorchScript compiles only the branch that the constant chooses
-            return self.model.user_vectors(items, context, events, event_time, request_time, numbers)
+            return self.model.user_vectors(inputs)
 
     def encode_user(self, user_vectors: Tensor) -> Tensor:
         return user_vectors
@@ -273,9 +260,9 @@ class ServedModel(nn.Module):
         """Answer a call of `signature`: its only output, or a tuple of them."""
         kind, scorer = signature.kind, self.scorer
         seen = self._items(signature, inputs[signature.inputs[0].name])
-        beside = {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
-        context = beside.pop("context", seen.new_zeros([seen.size(0), 0]))
-        arguments = [scorer.vectors(seen, context, **beside)]
+        by_index = {"items": seen, "context": seen.new_zeros([seen.size(0), 0])}
+        by_index |= {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
+        arguments = [scorer.vectors(by_index)]
         if kind.takes_candidates:
             arguments.append(self._items(signature, inputs["candidates"]))
         if not kind.picks:

@@ -163,7 +163,7 @@ def _user_vectors(model: BST, heldout: Heldout) -> tuple[Floats, Floats]:
             inputs = {"items": items, "context": heldout.context[rows]}
             inputs |= {name: values[rows] for name, values in heldout.beside.items()}
             vectors = [
-                model.eval().user_vectors(**{name: values[start : start + 256] for name, values in inputs.items()})
+                model.eval().user_vectors({name: values[start : start + 256] for name, values in inputs.items()})
                 for start in range(0, size, 256)
             ]
         halves.append(torch.cat(vectors).numpy())

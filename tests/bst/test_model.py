@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bst import BST, BSTConfig, ContextFeature
-from bst.model import sinusoidal_positions
+from bst.initialisation import sinusoidal_positions
 
 NUM_ITEMS = 30
 CONTEXT = (ContextFeature(name="a", num_categories=3, dim=4), ContextFeature(name="b", num_categories=2, dim=5))
@@ -100,10 +100,10 @@ def test_a_prefix_never_sees_what_follows_it(name: str) -> None:
     model, config = build(name)
     items, context = rows(config)
     everywhere = context.unsqueeze(1).expand(-1, config.max_length, -1)
-    before = model.prefix_vectors(items, everywhere)
+    before = model.prefix_vectors({"items": items, "context": everywhere})
     changed = items.clone()
     changed[:, -1] = changed[:, -1] % NUM_ITEMS + 1
-    after = model.prefix_vectors(changed, everywhere)
+    after = model.prefix_vectors({"items": changed, "context": everywhere})
     assert torch.equal(before[:, :-1], after[:, :-1])
     assert not torch.allclose(before[:, -1], after[:, -1])
 
@@ -114,8 +114,8 @@ def test_the_longest_prefix_is_the_row_itself(name: str) -> None:
     items, context = rows(config)
     items[1, : config.max_length // 2] = 0
     everywhere = context.unsqueeze(1).expand(-1, config.max_length, -1)
-    newest = model.prefix_vectors(items, everywhere)[:, -1]
-    assert torch.allclose(newest, model.user_vectors(items, context), atol=2e-6)
+    newest = model.prefix_vectors({"items": items, "context": everywhere})[:, -1]
+    assert torch.allclose(newest, model.user_vectors({"items": items, "context": context}), atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ["last", "tied", "mean"])

@@ -126,7 +126,9 @@ class _Whole(nn.Module):
             seen = None if seen is None else scorer.guard_items(seen)
         if context is None:
             context = items.new_zeros((items.size(0), 0))
-        vectors = scorer.encode(items, context, events, event_time, request_time, numbers)
+        named = {"context": context, "events": events, "event_time": event_time, "request_time": request_time}
+        named |= {"items": items, "numbers": numbers}
+        vectors = scorer.encode({name: tensor for name, tensor in named.items() if tensor is not None})
         outputs: list[Tensor] = []
         for kind in self.kinds:
             arguments = [vectors, *([candidates] if kind.takes_candidates else [])]

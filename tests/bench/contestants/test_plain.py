@@ -26,7 +26,7 @@ def test_the_plain_top_k_leaves_out_what_the_bundle_leaves_out(excluding: bool, 
     context = torch.zeros(2, 0, dtype=torch.int64)
     scorer = make_scorer(model, CONFIG, top_k)
     with torch.inference_mode():
-        indices, scores = scorer.top_k(scorer.encode(items, context), items)
+        indices, scores = scorer.top_k(scorer.encode({"items": items, "context": context}), items)
         found, found_scores = module(items, context)
     assert found.tolist() == indices.tolist()
     assert torch.allclose(found_scores, scores, atol=1e-6)

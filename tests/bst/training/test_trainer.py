@@ -241,9 +241,9 @@ def test_means_over_long_prefixes_survive_bfloat16() -> None:
     items = torch.randint(1, NUM_ITEMS + 1, (1, 600))
     context = torch.zeros(1, 600, 0, dtype=torch.int64)
     with torch.no_grad():
-        expected = model.prefix_vectors(items, context)
+        expected = model.prefix_vectors({"items": items, "context": context})
         with torch.autocast("cpu", torch.bfloat16):
-            found = model.prefix_vectors(items, context)
+            found = model.prefix_vectors({"items": items, "context": context})
     assert (found - expected).abs().max() < 0.03 * expected.abs().max()
 
 

@@ -55,10 +55,9 @@ def test_the_packed_encoder_gives_the_vectors_of_the_model(name: str, share_of_p
             if config.context
             else torch.zeros(6, 0, dtype=torch.int64)
         )
+        inputs = {"items": items, "context": context}
         with torch.inference_mode():
-            torch.testing.assert_close(
-                PackedEncoder(model)(items, context), model.user_vectors(items, context), rtol=0, atol=1e-5
-            )
+            torch.testing.assert_close(PackedEncoder(model)(inputs), model.user_vectors(inputs), rtol=0, atol=1e-5)
 
 
 def test_a_model_to_which_padding_counts_is_not_packed() -> None:
@@ -67,8 +66,8 @@ def test_a_model_to_which_padding_counts_is_not_packed() -> None:
     with pytest.raises(ValueError, match="padding counts to this model: encode with the model itself"):
         PackedEncoder(model)
     scorer = Scorer(model, config, TopK(limit=3), packed=True)
-    items, context = torch.tensor([[0, 0, 4, 5]]), torch.zeros(1, 0, dtype=torch.int64)
-    assert torch.equal(scorer.encode(items, context), model.user_vectors(items, context))
+    inputs = {"items": torch.tensor([[0, 0, 4, 5]]), "context": torch.zeros(1, 0, dtype=torch.int64)}
+    assert torch.equal(scorer.encode(inputs), model.user_vectors(inputs))
 
 
 def test_the_graph_computes_nothing_for_padding(bundle_path: Path) -> None:

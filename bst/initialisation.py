@@ -1,0 +1,44 @@
+"""The weights of a model before training."""
+
+import torch
+from torch import Tensor, nn
+
+from bst.cells import EncoderCell, SelfAttention
+from bst.item_features import ItemFeatures
+
+
+def initialise(model: nn.Module, method: str) -> None:
+    """Draw the weights of a `BST`; `method` is `BSTConfig.init_method`."""
+    fill = nn.init.xavier_uniform_ if method == "xavier" else nn.init.kaiming_uniform_
+    for module in model.modules():
+        if isinstance(module, SelfAttention):
+            for part in module.query_key_value.weight.chunk(3):
+                fill(part)
+        elif isinstance(module, nn.Linear) and module.bias is not None:
+            fill(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            # Unit variance after the sqrt(dim) scale, whatever the catalogue's size: an init that shrinks with the
+            # number of rows lets the positions drown the items.
+            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+            # Item 0 is padding and stays zero; category 0 is the unknown one and starts neutral.
+            nn.init.zeros_(module.weight[0].data)
+    for module in model.modules():
+        if isinstance(module, ItemFeatures):
+            module.start_at_zero()
+        elif isinstance(module, EncoderCell):
+            fill(module.attention.dense.weight)
+    for table in model.get_submodule("event_embeddings").parameters():  # as `ItemFeatures.start_at_zero`
+        nn.init.zeros_(table)
+
+
+def sinusoidal_positions(length: int, dim: int) -> Tensor:
+    """Return positions as in Vaswani et al. (2017), section 3.5: sin in the even columns, cos in the odd ones.
+
+    Returns float32 `[length, dim]`; row p is the same whatever `length` is. Computed in float64, so that the table is
+    right to the last bit of float32.
+    """
+    steps = torch.arange(length, dtype=torch.float64).unsqueeze(1)
+    rates = torch.pow(10000.0, -torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    table = torch.stack((torch.sin(steps * rates), torch.cos(steps * rates)), dim=-1).flatten(1)
+    return table[:, :dim].to(torch.float32)
