@@ -73,6 +73,9 @@ NAMES = {
     "ParityRecord": "parity",
     "FileRecord": "file",
     "ItemFeature": "item_feature",
+    "ItemNumber": "item_number",
+    "EventFeature": "event_feature",
+    "Number": "request_number",
     "Quality": "quality",
     "OwnTopK": "own_top_k",
 }

@@ -8,252 +8,26 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.manifests.whole import (
+    SOUND,
+    Change,
+    Values,
+    append,
+    drop,
+    every_input,
+    forget_files,
+    in_another_order,
+    input_k,
+    put,
+    rename_a_file,
+    together,
+    with_every_input,
+)
+
 HERE = Path(__file__).parent
-Values = dict[str, Any]
-Change = Callable[[Values], object]
-
-USER = [
-    {"name": "history", "dtype": "int64", "shape": ["batch", "length"]},
-    {"name": "gender", "dtype": "string", "shape": ["batch"]},
-    {"name": "region", "dtype": "int64", "shape": ["batch"]},
-]
-BY_INDEX = [
-    {"name": "items", "dtype": "int64", "shape": ["batch", "length"]},
-    {"name": "context", "dtype": "int64", "shape": ["batch", 2]},
-]
-NAMES = ("all_scores", "top_k", "score_candidates", "encode_user")
-
-
-def signatures(ids: str) -> list[Values]:
-    user, found = (USER, "item_ids") if ids == "raw" else (BY_INDEX, "item_indices")
-    candidates = {"name": "candidates", "dtype": "int64", "shape": ["batch", "n"]}
-
-    def numbers(name: str, axis: int | str) -> Values:
-        return {"name": name, "dtype": "float32", "shape": ["batch", axis]}
-
-    outputs = {
-        "all_scores": [numbers("scores", 40)],
-        "top_k": [{"name": found, "dtype": "int64", "shape": ["batch", 5]}, numbers("scores", 5)],
-        "score_candidates": [numbers("scores", "n")],
-        "encode_user": [numbers("user_vector", 24)],
-    }
-    return [
-        {
-            "name": name,
-            "ids": ids,
-            "inputs": [*user, *([candidates] if name == "score_candidates" else [])],
-            "outputs": outputs[name],
-            "max_k": None,
-        }
-        for name in NAMES
-    ]
-
-
-def files(*paths: str) -> list[Values]:
-    return [{"path": path, "bytes": 40_000, "sha256": f"{place:064x}"} for place, path in enumerate(sorted(paths))]
-
-
-def needs(**others: Any) -> Values:
-    made = {"versions": {}, "made_with": {"torch": "2.13.0", "python": "3.11.7"}}
-    return {**made, "at_least": {}, "machine": None, "cpu_flags": [], "remarks": [], **others}
-
-
-SOUND: Values = {
-    "schema_version": "4.2",
-    "settings": {
-        "formats": ["onnx", "torchscript", "pt2"],
-        "signatures": list(NAMES),
-        "ids": "raw",
-        "top_k": {"limit": 5, "k_is_input": False, "exclude_history": False},
-        "opset": 21,
-        "shortlist": True,
-        "tune": False,
-        "cpu": "avx2",
-        "single_file": False,
-        "golden": "small",
-    },
-    "signatures": [*signatures("raw"), *signatures("index")],
-    "formats": [
-        {
-            "name": "onnx",
-            "ids": "raw",
-            "entries": {name: {"path": f"onnx/{name}.onnx", "function": None} for name in NAMES},
-            "golden": "golden",
-            "equal_scores": "lower index first",
-            "needs": needs(versions={"ai.onnx": "21"}, at_least={"onnxruntime": "1.19.0"}),
-        },
-        {
-            "name": "torchscript",
-            "ids": "raw",
-            "entries": {name: {"path": "torchscript/model.pt", "function": name} for name in NAMES},
-            "golden": "golden",
-            "equal_scores": "any order",
-            "needs": needs(remarks=["deprecated"]),
-        },
-        {
-            "name": "pt2",
-            "ids": "index",
-            "entries": {name: {"path": "pt2/model.pt2", "function": name} for name in NAMES},
-            "golden": "golden/index",
-            "equal_scores": "any order",
-            "needs": needs(),
-        },
-    ],
-    "files": files(
-        "README.md",
-        "model.safetensors",
-        "vocabulary.json",
-        "onnx/weights.bin",
-        "torchscript/model.pt",
-        "pt2/model.pt2",
-        *(f"onnx/{name}.onnx" for name in NAMES),
-        *(f"golden/{name}.json" for name in NAMES),
-        *(f"golden/index/{name}.json" for name in NAMES),
-    ),
-    "model": {
-        "dim": 16,
-        "num_heads": 2,
-        "num_blocks": 1,
-        "ff_width": 32,
-        "max_length": 12,
-        "head_widths": [24],
-        "context_dim": 4,
-        "pooling": "last",
-        "padding": "ignored",
-        "tied_output": False,
-        "dropout": 0.3,
-        "init_method": "xavier",
-        "num_items": 40,
-        "context": [
-            {"name": "gender", "num_categories": 2, "dim": 4},
-            {"name": "region", "num_categories": 3, "dim": 4},
-        ],
-    },
-    "items": {"dtype": "int64", "count": 40, "padding": 0},
-    "context": {
-        "gender": {"dtype": "string", "count": 2, "padding": ""},
-        "region": {"dtype": "int64", "count": 3, "padding": 0},
-    },
-    "weights": "model.safetensors",
-    "output_layer": {
-        "weights": {"path": "onnx/weights.bin", "offset": 8192, "shape": [40, 24]},
-        "biases": {"path": "onnx/weights.bin", "offset": 28672, "shape": [40]},
-        "first_row": 0,
-    },
-    "shortlist": {"few_rows": 8, "few": {"coordinates": 8, "first": 64}, "many": None},
-    "tuning": {
-        "cpu": "a CPU",
-        "cores": 2,
-        "options": {"threads": 1, "spinning": True, "arena": True, "prepacking": True},
-        "rows": [
-            {
-                "options": {"threads": None, "spinning": True, "arena": True, "prepacking": True},
-                "batch_size": 1,
-                "p50_us": 120.5,
-                "rounds": 3,
-            }
-        ],
-        "rates": None,
-    },
-    "tolerance": 1e-05,
-    "parity": [
-        {
-            "format": "onnx",
-            "signature": "top_k",
-            "cases": 28,
-            "rows": 300,
-            "max_error": 3e-07,
-            "error_to_float64": 3e-07,
-            "eager_error_to_float64": 3e-07,
-            "swaps": 0,
-            "alone": 0.0,
-            "more_padding": None,
-            "permuted": None,
-        }
-    ],
-    "quality": {
-        "model": {"hr_10": 0.25, "num_users": 60},
-        "popularity": {"hr_10": 0.2, "num_users": 60},
-        "markov": {"hr_10": 0.125, "num_users": 60},
-        "unseen": 0.0,
-        "filter_seen": True,
-        "rule": "the last event of each user",
-        "top_k": {"k": 5, "users": 60, "hr": 0.25, "ndcg": 0.1},
-    },
-    "run_sha256": "f" * 64,
-    "versions": {"bst": "0.1.0", "torch": "2.13.0"},
-}
-
-
-def put(path: str, value: Any) -> Change:
-    """Set the field at `path`, such as `files.0.bytes`."""
-
-    def change(manifest: Values) -> None:
-        *parents, last = path.split(".")
-        place: Any = manifest
-        for part in parents:
-            place = place[int(part) if isinstance(place, list) else part]
-        place[int(last) if isinstance(place, list) else last] = value
-
-    return change
-
-
-def drop(path: str) -> Change:
-    """Remove the field or the entry at `path`."""
-
-    def change(manifest: Values) -> None:
-        *parents, last = path.split(".")
-        place: Any = manifest
-        for part in parents:
-            place = place[int(part) if isinstance(place, list) else part]
-        del place[int(last) if isinstance(place, list) else last]
-
-    return change
-
-
-def append(path: str, value: Any) -> Change:
-    """Add to the end of the list at `path`."""
-
-    def change(manifest: Values) -> None:
-        place: Any = manifest
-        for part in path.split("."):
-            place = place[int(part) if isinstance(place, list) else part]
-        place.append(value)
-
-    return change
-
-
-def together(*changes: Change) -> Change:
-    def change(manifest: Values) -> None:
-        for one in changes:
-            one(manifest)
-
-    return change
-
-
-def rename_a_file(old: str, new: str) -> Change:
-    def change(manifest: Values) -> None:
-        (record,) = (one for one in manifest["files"] if one["path"] == old)
-        record["path"] = new
-
-    return change
-
-
-def forget_files(start: str) -> Change:
-    def change(manifest: Values) -> None:
-        manifest["files"] = [one for one in manifest["files"] if not one["path"].startswith(start)]
-
-    return change
-
-
-def input_k(max_k: int | None) -> Change:
-    """Let the caller of `top_k` say k; it is the second signature."""
-    asked = {"name": "k", "dtype": "int64", "shape": [1]}
-    return together(append("signatures.1.inputs", asked), put("signatures.1.max_k", max_k))
 
 
 def only_onnx(manifest: Values) -> None:
@@ -307,6 +81,14 @@ SOUND_ONES: dict[str, Change] = {
     "an-output-layer-that-ends-with-its-file": put("output_layer.biases.offset", 40_000 - 4 * 40),
     "k-is-an-input": input_k(5),
     "no-history-is-that-long": put("model.max_length", 1),
+    "every-input": every_input,
+    "times-to-the-request": with_every_input(put("model.event_times", "to_request")),
+    "no-inputs-beside-the-context": together(
+        put("events", {}),
+        *(put(f"model.{name}", []) for name in ("event_features", "numbers", "item_features", "item_numbers")),
+        put("model.event_times", "none"),
+    ),
+    "padding-that-is-counted": together(put("model.padding", "counted"), put("model.pooling", "mean")),
 }
 
 SPOILT_ONES: dict[str, Change | str] = {
@@ -357,6 +139,13 @@ SPOILT_ONES: dict[str, Change | str] = {
     "3-an-error-is-text": put("parity.0.max_error", "small"),
     "3-a-version-is-a-number": put("versions.torch", 2),
     "3-a-limit-of-none": put("settings.top_k.limit", 0),
+    "3-events-is-a-list": put("events", []),
+    "3-times-of-another-kind": put("model.event_times", "sometimes"),
+    "3-an-event-feature-of-no-categories": with_every_input(put("model.event_features.1.num_categories", 0)),
+    "3-a-deviation-of-zero": with_every_input(put("model.numbers.0.deviation", 0)),
+    "3-a-mean-is-text": with_every_input(put("model.numbers.1.mean", "35")),
+    "3-a-mean-is-a-truth-value": with_every_input(put("model.numbers.1.mean", True)),
+    "3-no-mean": with_every_input(drop("model.numbers.0.mean")),
     "4-an-entry-is-not-listed": forget_files("onnx/top_k.onnx"),
     "4-the-plain-weights-are-not-listed": forget_files("model.safetensors"),
     "4-the-output-layer-is-not-listed": forget_files("onnx/weights.bin"),
@@ -381,8 +170,11 @@ SPOILT_ONES: dict[str, Change | str] = {
     "6-a-name-of-other-letters": put("signatures.0.inputs.1.name", "größe"),
     "6-no-inputs": put("signatures.0.inputs", []),
     "6-no-outputs": put("signatures.0.outputs", []),
-    "6-an-input-of-numbers": put("signatures.0.inputs.2.dtype", "float32"),
-    "6-an-input-of-three-axes": put("signatures.0.inputs.0.shape", ["batch", "length", 2]),
+    "6-a-history-of-numbers": put("signatures.0.inputs.0.dtype", "float32"),
+    "6-a-history-of-one-axis": put("signatures.0.inputs.0.shape", ["batch"]),
+    "6-a-history-of-three-axes": put("signatures.0.inputs.0.shape", ["batch", "length", 2]),
+    "6-an-input-of-four-axes": with_every_input(put("signatures.4.inputs.1.shape", ["batch", "length", 2, 1])),
+    "6-an-input-of-no-axis": put("signatures.0.inputs.2.shape", []),
     "6-an-output-of-one-axis": put("signatures.0.outputs.0.shape", ["batch"]),
     "6-an-output-of-ids-alone": put("signatures.0.outputs.0.dtype", "int64"),
     "6-an-axis-of-size-zero": put("signatures.0.outputs.0.shape", ["batch", 0]),
@@ -392,13 +184,32 @@ SPOILT_ONES: dict[str, Change | str] = {
     "7-another-number-of-items": put("items.count", 41),
     "7-another-number-of-categories": put("context.region.count", 4),
     "7-a-feature-too-few": drop("context.region"),
-    "7-features-in-another-order": lambda manifest: manifest.update(
-        context=dict(reversed(list(manifest["context"].items())))
+    "7-features-in-another-order": in_another_order("context"),
+    "7-an-event-feature-too-few": with_every_input(drop("events.channel")),
+    "7-no-events-of-a-model-with-event-features": with_every_input(drop("events")),
+    "7-events-of-a-model-without-event-features": put(
+        "events", {"kind": {"dtype": "string", "count": 2, "padding": ""}}
     ),
+    "7-event-features-in-another-order": with_every_input(in_another_order("events")),
+    "7-another-number-of-categories-of-events": with_every_input(put("events.kind.count", 3)),
+    "7-text-that-pads-an-event-feature-of-numbers": with_every_input(put("events.channel.padding", "")),
+    "7-an-event-feature-named-as-one-of-the-context": with_every_input(
+        put("model.event_features", [{"name": "gender", "num_categories": 2}]),
+        put("events", {"gender": {"dtype": "string", "count": 2, "padding": ""}}),
+    ),
+    "7-a-number-named-as-a-feature": with_every_input(put("model.numbers.0.name", "gender")),
+    "7-a-number-of-a-name-that-no-program-can-have": with_every_input(put("model.numbers.0.name", "age in years")),
     "7-text-that-pads-numbers": put("items.padding", ""),
     "7-a-number-that-pads-text": put("context.gender.padding", 0),
     "7-heads-that-do-not-divide-the-model": put("model.num_heads", 3),
     "7-no-head-and-no-tie": put("model.head_widths", []),
+    "7-counted-padding-without-the-mean": put("model.padding", "counted"),
+    "7-counted-padding-with-event-times": with_every_input(
+        put("model.padding", "counted"), put("model.pooling", "mean")
+    ),
+    "7-counted-padding-with-places-from-the-oldest": together(
+        put("model.padding", "counted"), put("model.pooling", "mean"), put("model.places", "oldest")
+    ),
     "8-an-output-layer-of-another-width": put("output_layer.weights.shape", [40, 25]),
     "8-an-output-layer-of-other-items": put("output_layer.biases.shape", [41]),
     "8-an-output-layer-beyond-its-file": put("output_layer.biases.offset", 40_000 - 4 * 40 + 1),

@@ -9,8 +9,8 @@ namespace bst {
 struct Arguments {
   std::string command;
   fs::path bundle;
-  Texts history, candidates;                   // ids as they were typed
-  std::map<std::string, std::string> context;  // likewise
+  Texts history, candidates;  // ids as they were typed
+  Texts context, events;      // NAME=VALUE, likewise
   std::optional<int64_t> k;
   std::string format, golden_case = "full";
   int64_t calls = 2000;
@@ -18,10 +18,10 @@ struct Arguments {
 
 inline const std::string kUsage =
     "use: recommend|score|verify|bench BUNDLE [--history ID,..] [--context NAME=VALUE,..] "
-    "[--candidates ID,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
+    "[--event NAME=VALUE,..] [--candidates ID,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
 inline const std::map<std::string, std::set<std::string>> kOptions{
-    {"recommend", {"--history", "--context", "--k", "--format"}},
-    {"score", {"--history", "--context", "--candidates", "--format"}},
+    {"recommend", {"--history", "--context", "--event", "--k", "--format"}},
+    {"score", {"--history", "--context", "--event", "--candidates", "--format"}},
     {"verify", {"--format"}},
     {"bench", {"--case", "--calls", "--format"}}};
 
@@ -33,24 +33,17 @@ inline Texts split(const std::string& text) {
   return parts;
 }
 
-// Ids between commas, without the blanks around them.
-inline Texts split_ids(const std::string& text) {
-  Texts ids;
-  for (const auto& part : split(text)) {
-    const auto first = part.find_first_not_of(' ');
-    if (first != std::string::npos) ids.push_back(part.substr(first, part.find_last_not_of(' ') - first + 1));
-  }
-  return ids;
+// A text without the blanks around it.
+inline std::string trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(' ');
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
-inline std::map<std::string, std::string> split_pairs(const std::string& text) {
-  std::map<std::string, std::string> pairs;
-  for (const auto& pair : split(text)) {
-    const auto equals = pair.find('=');
-    if (equals == std::string::npos || !pairs.emplace(pair.substr(0, equals), pair.substr(equals + 1)).second)
-      throw InputError("--context '" + pair + "' is not one of NAME=VALUE, each name once");
-  }
-  return pairs;
+inline Texts split_ids(const std::string& text) {
+  Texts ids;
+  for (const auto& part : split(text))
+    if (const auto id = trimmed(part); !id.empty()) ids.push_back(id);
+  return ids;
 }
 
 // A count; its bundle or use has further conditions.
@@ -66,7 +59,9 @@ inline int64_t whole_number(const std::string& option, const std::string& text, 
 inline void set_option(Arguments& arguments, const std::string& option, const std::string& value) {
   if (option == "--history") arguments.history = split_ids(value);
   if (option == "--candidates") arguments.candidates = split_ids(value);
-  if (option == "--context") arguments.context = split_pairs(value);
+  if (option == "--event") arguments.events.push_back(value);
+  if (option == "--context")
+    for (const auto& pair : split(value)) arguments.context.push_back(pair);
   if (option == "--k") arguments.k = whole_number(option, value, 0);
   if (option == "--format") arguments.format = value;
   if (option == "--case") arguments.golden_case = value;
@@ -88,6 +83,17 @@ inline Arguments parse_arguments(const Texts& words) {
   return arguments;
 }
 
+// None if the text is no integer, or one of more bits.
+inline std::optional<int64_t> whole_of_64_bits(const std::string& text) {
+  try {
+    size_t read = 0;
+    const int64_t number = std::stoll(text, &read);
+    if (read == text.size()) return number;
+  } catch (const std::exception&) {  // as other text that is no number
+  }
+  return {};
+}
+
 // An id as the data has it: a number of 64 bits or text.
 inline Id typed_id(const std::string& text, const VocabularyFacts& facts, const std::string& option) {
   if (facts.dtype == "string") {
@@ -98,12 +104,7 @@ inline Id typed_id(const std::string& text, const VocabularyFacts& facts, const 
     }
     return text;
   }
-  try {
-    size_t read = 0;
-    const int64_t number = std::stoll(text, &read);
-    if (read == text.size()) return number;
-  } catch (const std::exception&) {  // reported below
-  }
+  if (const auto number = whole_of_64_bits(text)) return *number;
   throw InputError(option + ": '" + text + "' is not an id of this model; its ids are integers of 64 bits");
 }
 
@@ -113,20 +114,64 @@ inline Ids typed_ids(const Texts& texts, const VocabularyFacts& facts, const std
   return ids;
 }
 
-inline Request to_request(const Arguments& arguments, const Manifest& manifest) {
-  Texts known;
-  for (const auto& [name, facts] : manifest.context) known.push_back(name);
-  Context context;
-  for (const auto& [name, value] : arguments.context) {
-    const auto* facts = manifest.feature(name);
-    if (!facts)
-      throw InputError("--context '" + name + "=" + value +
-                       "' is not one of NAME=VALUE with a feature of the model, once: " +
-                       (known.empty() ? "none" : join(known, ", ")));
-    context[name] = typed_id(value, *facts, "--context " + name);
+// A number as people write it: digits, a dot, an exponent, `nan` and `inf`; not hexadecimal.
+inline std::optional<double> typed_number(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const bool is_whole = !text.empty() && end == text.c_str() + text.size();
+  const bool is_too_large = std::isinf(number) && text.find_first_of("0123456789") != std::string::npos;
+  if (!is_whole || is_too_large || text.find_first_of("xX(") != std::string::npos) return {};
+  return number;
+}
+
+// A value of an input. What is empty is not known, but for a category that is text, where it is padding.
+inline Value typed_value(const std::string& typed, const Input& input, const std::string& option) {
+  if (input.kind == Input::category) {
+    if (typed.empty() && input.per_event && input.facts.dtype != "string") return {};
+    return std::visit([](const auto& id) { return Value(id); }, typed_id(typed, input.facts, option));
   }
-  return {typed_ids(arguments.history, manifest.items, "--history"), context,
-          typed_ids(arguments.candidates, manifest.items, "--candidates"), arguments.k};
+  const auto text = trimmed(typed);
+  if (text.empty()) return {};
+  if (input.kind == Input::seconds) {
+    if (const auto seconds = whole_of_64_bits(text)) return *seconds;
+  } else if (const auto number = typed_number(text)) {
+    return *number;
+  }
+  throw InputError(option + ": '" + typed + "' is no " +
+                   (input.kind == Input::seconds ? "time in seconds since 1970" : "number") +
+                   "; leave it empty where it is not known");
+}
+
+// The texts of an option by their inputs, in the order in which they were typed.
+inline std::vector<std::pair<const Input*, std::string>> typed_pairs(const std::string& option,
+                                                                     const Texts& pairs,
+                                                                     const Manifest& manifest,
+                                                                     bool per_event) {
+  std::vector<std::pair<const Input*, std::string>> texts;
+  std::set<std::string> seen;
+  for (const auto& pair : pairs) {
+    const auto equals = pair.find('=');
+    const auto* input = manifest.input(pair.substr(0, equals), per_event);
+    if (equals == std::string::npos || !input || !seen.insert(input->name).second)
+      throw InputError(option + " '" + pair +
+                       "' is not one of NAME=VALUE with a feature of the model, once: " +
+                       manifest.input_names(per_event));
+    texts.emplace_back(input, pair.substr(equals + 1));
+  }
+  return texts;
+}
+
+inline Request to_request(const Arguments& arguments, const Manifest& manifest) {
+  Request request;
+  request.history = typed_ids(arguments.history, manifest.items, "--history");
+  request.candidates = typed_ids(arguments.candidates, manifest.items, "--candidates");
+  request.k = arguments.k;
+  for (const auto& [input, text] : typed_pairs("--context", arguments.context, manifest, false))
+    request.context[input->name] = typed_value(text, *input, "--context " + input->name);
+  for (const auto& [input, text] : typed_pairs("--event", arguments.events, manifest, true))
+    for (const auto& part : split(text))
+      request.events[input->name].push_back(typed_value(part, *input, "--event " + input->name));
+  return request;
 }
 
 }  // namespace bst

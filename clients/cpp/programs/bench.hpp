@@ -7,24 +7,43 @@
 
 namespace bst {
 
+// An index out of range is no id.
+inline const Id& raw_id(const Vocabulary& vocabulary, int64_t index, const VocabularyFacts& facts) {
+  return vocabulary.id(index < 0 || index > facts.count ? 0 : index);
+}
+
+inline Value recorded_value(const Tensor& tensor, size_t place, const Input& input,
+                            const Vocabularies* vocabularies) {
+  if (input.kind == Input::number) return double(tensor.floats()[place]);
+  const bool is_looked_up = vocabularies && input.kind == Input::category;
+  const auto id = is_looked_up
+                      ? raw_id(vocabularies->inputs.at(input.name), tensor.ints()[place], input.facts)
+                      : tensor.id(place);
+  return std::visit([](const auto& known) { return Value(known); }, id);
+}
+
 // A golden call of one user, in raw ids.
 inline Request to_request(const Bundle& bundle, const Signature& signature, const GoldenCase& golden) {
+  check_inputs(signature, golden.inputs);
   Request request;
   const auto vocabularies = signature.ids == "index" ? bundle.vocabularies() : nullptr;
-  const auto raw = [](const Vocabulary& vocabulary, int64_t index, int64_t count) {
-    return vocabulary.id(index < 0 || index > count ? 0 : index);  // an index out of range is no id
-  };
   const auto& history = golden.inputs.at(signature.inputs[0].name);
   for (size_t place = 0; place < history.size(); ++place)
     request.history.push_back(
-        vocabularies ? raw(vocabularies->items, history.ints()[place], bundle.manifest.items.count)
+        vocabularies ? raw_id(vocabularies->items, history.ints()[place], bundle.manifest.items)
                      : history.id(place));
-  size_t column = 0;
-  for (const auto& [name, facts] : bundle.manifest.context) {
-    request.context[name] = vocabularies ? raw(vocabularies->context[column],
-                                               golden.inputs.at("context").ints()[column], facts.count)
-                                         : golden.inputs.at(name).id(0);
-    ++column;
+  std::map<std::string, size_t> columns;  // by index: so many of each tensor are taken
+  for (const auto& input : bundle.manifest.inputs) {
+    const auto& tensor = golden.inputs.at(vocabularies ? input.group : input.name);
+    const size_t width = tensor.size() / (input.per_event ? history.size() : 1);
+    auto& taken = columns[input.group];
+    for (size_t place = vocabularies ? taken++ : 0; place < tensor.size(); place += width) {
+      const auto value = recorded_value(tensor, place, input, vocabularies.get());
+      if (input.per_event)
+        request.events[input.name].push_back(value);
+      else
+        request.context[input.name] = value;
+    }
   }
   if (signature.max_k) request.k = golden.inputs.at("k").ints()[0];
   return request;
@@ -48,7 +67,7 @@ inline std::vector<double> time_calls(const Recommender& recommender, const Requ
   const int64_t warm_up = std::max<int64_t>(20, calls / 10);
   for (int64_t number = -warm_up; number < calls; ++number) {
     const auto start = std::chrono::steady_clock::now();
-    const auto answer = recommender.recommend(request.history, request.context, request.k);
+    const auto answer = recommender.recommend(request.history, request.context, request.events, request.k);
     const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
     if (number >= 0) times_us.push_back(taken.count());
   }

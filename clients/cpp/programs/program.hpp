@@ -34,7 +34,7 @@ inline Json to_json(const Report& report) {
 inline Json recommend(const Bundle& bundle, Runtime& runtime, const Arguments& arguments) {
   const auto request = to_request(arguments, bundle.manifest);
   const Recommender recommender(bundle, runtime, {arguments.format, 0});
-  const auto answer = recommender.recommend(request.history, request.context, request.k);
+  const auto answer = recommender.recommend(request.history, request.context, request.events, request.k);
   Json found{{"item_ids", to_json(answer.item_ids)}, {"scores", answer.scores}};
   if (!answer.names.empty()) {
     found["names"] = Json::array();
@@ -49,7 +49,7 @@ inline Json score(const Bundle& bundle, Runtime& runtime, const Arguments& argum
   const auto request = to_request(arguments, bundle.manifest);
   const Scorer scorer(bundle, runtime, {arguments.format, 0});
   Json scores = Json::array();
-  for (const float score : scorer.score(request.candidates, request.history, request.context))
+  for (const float score : scorer.score(request.candidates, request.history, request.context, request.events))
     scores.push_back(std::isfinite(score) ? Json(score) : Json());
   return {{"candidates", to_json(request.candidates)}, {"scores", scores}};
 }

@@ -12,8 +12,11 @@
 namespace bst {
 namespace detail {
 
-// A view of the caller's numbers, contiguous and int64: AOTInductor reads other memory as if it were that.
+// A view of the caller's numbers, contiguous, and of the dtype that the signature states: AOTInductor reads
+// other memory as if it were that.
 inline at::Tensor wrap(const Tensor& tensor) {
+  if (tensor.values.index() == 1)
+    return at::from_blob(const_cast<float*>(tensor.floats().data()), tensor.shape, at::kFloat);
   return at::from_blob(const_cast<int64_t*>(tensor.ints().data()), tensor.shape, at::kLong);
 }
 
@@ -31,8 +34,8 @@ inline Tensor read(at::Tensor found, const TensorSpec& spec) {
   }
 }
 
-// One method of the archive. Text goes in and out as lists: List[List[str]] for a history, List[str] for a
-// feature.
+// One method of the archive. Text goes in and out as lists: List[List[str]] for a history and what
+// stands beside each of its items, List[str] for a feature of the request.
 class TorchScriptSession : public Session {
  public:
   TorchScriptSession(const std::string& path, Signature signature)

@@ -20,6 +20,17 @@ struct VocabularyFacts {
   bool named;  // vocabulary.json has names for people
 };
 
+// An input of the model beside the history, by the name that a caller gives it.
+struct Input {
+  enum Kind { category, seconds, number };
+
+  std::string name;
+  std::string group;      // the tensor at index level: a column an input, or the input itself if it is a time
+  Kind kind;
+  bool per_event;         // a value for each event of the history; else one for the request
+  VocabularyFacts facts;  // of the categories; a time is int64, and 0 where it is not known
+};
+
 // The needs of a format on the machine that runs it.
 struct Needs {
   std::map<std::string, std::string> at_least;  // the lowest version of a library
@@ -52,7 +63,7 @@ struct Manifest {
   std::vector<Format> formats;
   std::vector<FileRecord> files;
   VocabularyFacts items;
-  std::vector<std::pair<std::string, VocabularyFacts>> context;  // in the order of the model
+  std::vector<Input> inputs;  // in the order of the model
   SessionOptions tuning;
   double tolerance;  // of the largest score of a call
 
@@ -76,11 +87,18 @@ struct Manifest {
       if (signature.ids == ids) known.push_back(signature.name);
     throw InputError("signature '" + name + "' is not in the bundle; known: " + join(known, ", "));
   }
-  // Null if the model has no context feature of that name.
-  const VocabularyFacts* feature(const std::string& name) const {
-    for (const auto& [feature, facts] : context)
-      if (feature == name) return &facts;
+  // The input of that name, of the events or of the request, or null.
+  const Input* input(const std::string& name, bool per_event) const {
+    for (const auto& input : inputs)
+      if (input.name == name && input.per_event == per_event) return &input;
     return nullptr;
+  }
+  // The names of all inputs of the events or of the request, as people read them.
+  std::string input_names(bool per_event) const {
+    Texts names;
+    for (const auto& input : inputs)
+      if (input.per_event == per_event) names.push_back(input.name);
+    return names.empty() ? "none" : join(names, ", ");
   }
 };
 

@@ -68,10 +68,13 @@ class OnnxSession : public Session {
 
   Ort::Value wrap(const Tensor& tensor) {
     const auto& shape = tensor.shape;
-    if (tensor.values.index() == 0) {
-      auto& ints = const_cast<Ints&>(tensor.ints());  // the API takes no const pointer, and writes nothing
-      return Ort::Value::CreateTensor(memory_, ints.data(), ints.size(), shape.data(), shape.size());
-    }
+    const auto wrapped = [&](const auto& numbers) {
+      using Number = typename std::decay_t<decltype(numbers)>::value_type;
+      auto* data = const_cast<Number*>(numbers.data());  // the API takes no const pointer, and writes nothing
+      return Ort::Value::CreateTensor<Number>(memory_, data, numbers.size(), shape.data(), shape.size());
+    };
+    if (tensor.values.index() == 0) return wrapped(tensor.ints());
+    if (tensor.values.index() == 1) return wrapped(tensor.floats());
     auto value = Ort::Value::CreateTensor(allocator_, shape.data(), shape.size(),
                                           ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING);
     std::vector<const char*> texts;

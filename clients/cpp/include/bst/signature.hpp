@@ -17,7 +17,7 @@ struct Axis {
 
 struct TensorSpec {
   std::string name, dtype;
-  std::vector<Axis> shape;  // one axis or two
+  std::vector<Axis> shape;  // one axis to three
 };
 
 // `ids` is "raw" or "index". Inputs and outputs are in the order of the exported function.

@@ -28,6 +28,10 @@ using Texts = std::vector<std::string>;
 using Id = std::variant<int64_t, std::string>;
 using Ids = std::vector<Id>;
 
+// A value of an input beside the history: a category, as an `Id`; a time in seconds since 1970; a number.
+// `Value()` is one that is not known.
+using Value = std::variant<std::monostate, int64_t, std::string, double>;
+
 // Values row by row. The dtype of the manifest is the alternative: int64, float32, string.
 struct Tensor {
   Ints shape;

@@ -1,6 +1,7 @@
 // Golden vectors: recorded calls, inputs and outputs.
 #pragma once
 
+#include <cmath>
 #include <limits>
 
 #include "../bundle.hpp"
@@ -15,8 +16,14 @@ struct GoldenCase {
 
 namespace detail {
 
-// An element of a golden vector. null stands for -inf: JSON has no infinity.
-inline void append(const Json& value, Tensor& tensor, const std::string& name) {
+// What stands for the floats that JSON lacks. An answer has no NaN and no infinity.
+using Names = std::map<Json, float>;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+inline const Names kOfInputs{{"NaN", std::nanf("")}, {"Infinity", kInfinity}, {"-Infinity", -kInfinity}};
+inline const Names kOfOutputs{{nullptr, -kInfinity}};
+
+// An element of a golden vector.
+inline void append(const Json& value, Tensor& tensor, const Names& names, const std::string& name) {
   const auto refuse = [&]() { throw FieldError(name + " holds " + value.dump() + ", no " + tensor.dtype()); };
   if (auto* ints = std::get_if<Ints>(&tensor.values)) {
     if (!is_integer(value)) refuse();
@@ -25,22 +32,24 @@ inline void append(const Json& value, Tensor& tensor, const std::string& name) {
     if (!value.is_string()) refuse();
     texts->push_back(value.get<std::string>());
   } else {
-    if (!value.is_null() && !value.is_number()) refuse();
-    std::get<Floats>(tensor.values)
-        .push_back(value.is_null() ? -std::numeric_limits<float>::infinity() : value.get<float>());
+    const auto named = value.is_number() ? names.end() : names.find(value);
+    if (!value.is_number() && named == names.end()) refuse();
+    std::get<Floats>(tensor.values).push_back(value.is_number() ? value.get<float>() : named->second);
   }
 }
 
 // Append what is nested below an axis; every list of an axis is as long as its first one.
-inline void append_axis(const Json& nested, size_t axis, Tensor& tensor, const std::string& name) {
-  if (axis == tensor.shape.size()) return append(nested, tensor, name);
+inline void append_axis(const Json& nested, size_t axis, Tensor& tensor, const Names& names,
+                        const std::string& name) {
+  if (axis == tensor.shape.size()) return append(nested, tensor, names, name);
   if (!nested.is_array() || int64_t(nested.size()) != tensor.shape[axis])
     throw FieldError(name + " has rows of different lengths");
-  for (const auto& inner : nested) append_axis(inner, axis + 1, tensor, name);
+  for (const auto& inner : nested) append_axis(inner, axis + 1, tensor, names, name);
 }
 
 // Flatten nested lists of any depth; whether the shape is the one of a signature, its reader says.
-inline Tensor to_tensor(const Field& fields, const std::string& name, const std::string& dtype) {
+inline Tensor to_tensor(const Field& fields, const std::string& name, const std::string& dtype,
+                        const Names& names) {
   Tensor tensor{{}, Ints()};
   if (dtype == "string") tensor.values = Texts();
   if (dtype == "float32") tensor.values = Floats();
@@ -49,7 +58,7 @@ inline Tensor to_tensor(const Field& fields, const std::string& name, const std:
     tensor.shape.push_back(int64_t(level->size()));
     if (level->empty()) break;
   }
-  append_axis(nested, 0, tensor, name);
+  append_axis(nested, 0, tensor, names, name);
   return tensor;
 }
 
@@ -57,14 +66,14 @@ inline GoldenCase read_golden_case(const Field& field, const Signature& signatur
   GoldenCase golden{field.at("name").text(), {}, {}};
   const auto inputs = field.at("inputs"), outputs = field.at("outputs");
   for (const auto& spec : signature.inputs)
-    golden.inputs[spec.name] = to_tensor(inputs, spec.name, spec.dtype);
+    golden.inputs[spec.name] = to_tensor(inputs, spec.name, spec.dtype, kOfInputs);
   for (const auto& spec : signature.outputs)
-    golden.outputs[spec.name] = to_tensor(outputs, spec.name, spec.dtype);
+    golden.outputs[spec.name] = to_tensor(outputs, spec.name, spec.dtype, kOfOutputs);
   const auto shape = golden.outputs.at(signature.outputs.back().name).shape;
   if (shape.empty()) outputs.refuse("holds no rows");
   for (const auto* name : {"runner_up", "largest_score"})
     if (outputs.json().contains(name)) {
-      golden.outputs[name] = to_tensor(outputs, name, "float32");
+      golden.outputs[name] = to_tensor(outputs, name, "float32", kOfOutputs);
       if (golden.outputs[name].shape != Ints{shape[0]}) outputs.at(name).refuse("is not one number a row");
     }
   return golden;

@@ -55,20 +55,39 @@ inline void refuse_other_versions(const Json& json, const fs::path& bundle) {
                      ", this version reads 4.*; export again");
 }
 
+// In the order in which a signature takes them.
+inline std::vector<Input> read_inputs(const Field& root) {
+  const auto model = root.at("model");
+  const bool timed = model.at("event_times").text() != "none";
+  const VocabularyFacts no_vocabulary{"int64", 0, int64_t{0}, false};
+  std::vector<Input> inputs;
+  const auto add_categories = [&](const std::string& group, bool per_event) {
+    const auto vocabularies = root.at(group);
+    for (const auto& name : vocabularies.keys())
+      inputs.push_back({name, group, Input::category, per_event, read_facts(vocabularies.at(name))});
+  };
+  add_categories("events", true);
+  if (timed)
+    for (const auto& [name, per_event] : {std::pair("event_time", true), std::pair("request_time", false)})
+      inputs.push_back({name, name, Input::seconds, per_event, no_vocabulary});
+  add_categories("context", false);
+  for (const auto& number : model.at("numbers").list())
+    inputs.push_back({number.at("name").text(), "numbers", Input::number, false, no_vocabulary});
+  return inputs;
+}
+
 inline Manifest read_fields(const Field& root) {
   Manifest manifest{{},
                     {},
                     {},
                     read_facts(root.at("items")),
-                    {},
+                    read_inputs(root),
                     read_tuning(root.at("tuning")),
                     root.at("tolerance").number()};
   for (const auto& one : root.at("signatures").list()) manifest.signatures.push_back(read_signature(one));
   for (const auto& one : root.at("formats").list()) manifest.formats.push_back(read_format(one));
   for (const auto& one : root.at("files").list())
     manifest.files.push_back({one.at("path").text(), one.at("bytes").integer(), one.at("sha256").text()});
-  const auto context = root.at("context");
-  for (const auto& name : context.keys()) manifest.context.emplace_back(name, read_facts(context.at(name)));
   return manifest;
 }
 

@@ -64,14 +64,16 @@ inline void judge_formats(const Manifest& manifest, Texts& offences) {
   if (!whole) offences.push_back("it holds no format or no signature");
 }
 
-// Whether ids of one or two axes go in, and rows come out: numbers, with ids before them or without.
+// Whether rows of ids go in, with tensors beside them, and rows come out: numbers, with ids before them or
+// without.
 inline bool is_of_ids(const Signature& signature) {
   const auto& [name, ids, inputs, outputs, max_k] = signature;
   bool fits = !inputs.empty() && (outputs.size() == 1 || outputs.size() == 2);
   fits = fits && outputs.back().dtype == "float32" && (outputs.size() == 1 || outputs[0].dtype != "float32");
   for (const auto& spec : outputs) fits = fits && spec.shape.size() == 2;
   for (const auto& spec : inputs)
-    fits = fits && spec.dtype != "float32" && (spec.shape.size() == 1 || spec.shape.size() == 2);
+    fits = fits && spec.shape.size() >= 1 && spec.shape.size() <= 3;
+  fits = fits && inputs[0].dtype != "float32" && inputs[0].shape.size() == 2;
   for (const auto* specs : {&inputs, &outputs})
     for (const auto& spec : *specs)
       for (const auto& axis : spec.shape) fits = fits && (axis.fixed() ? axis.size >= 1 : true);
@@ -93,19 +95,30 @@ inline void judge_signatures(const Manifest& manifest, Texts& offences) {
   }
 }
 
-inline void judge_vocabularies(const Field& root, Texts& offences) {
-  const auto model = root.at("model"), context = root.at("context");
-  std::vector<std::pair<Field, int64_t>> counted{{root.at("items"), model.at("num_items").integer()}};
+// Each name is an input of its own; times are among them.
+inline void judge_input_names(const Manifest& manifest, Texts& offences) {
   Texts names;
-  for (const auto& feature : model.at("context").list()) {
-    const auto name = names.emplace_back(feature.at("name").text());
-    if (!is_identifier(name) || std::count(names.begin(), names.end(), name) > 1)
-      offences.push_back("context feature '" + name + "' cannot be the name of an input");
-    if (context.json().contains(name))
-      counted.emplace_back(context.at(name), feature.at("num_categories").integer());
+  for (const auto& input : manifest.inputs) {
+    names.push_back(input.name);
+    if (!is_identifier(input.name) || std::count(names.begin(), names.end(), input.name) > 1)
+      offences.push_back("'" + input.name + "' cannot be the name of an input");
   }
-  if (context.keys() != names)
-    offences.push_back("context is " + join(context.keys(), ", ") + ", of the model " + join(names, ", "));
+}
+
+inline void judge_vocabularies(const Field& root, Texts& offences) {
+  const auto model = root.at("model");
+  std::vector<std::pair<Field, int64_t>> counted{{root.at("items"), model.at("num_items").integer()}};
+  for (const auto& [group, features] :
+       {std::pair("context", "context"), std::pair("events", "event_features")}) {
+    const auto vocabularies = root.at(group);
+    Texts names;
+    for (const auto& feature : model.at(features).list())
+      if (const auto name = names.emplace_back(feature.at("name").text()); vocabularies.json().contains(name))
+        counted.emplace_back(vocabularies.at(name), feature.at("num_categories").integer());
+    if (vocabularies.keys() != names)
+      offences.push_back(std::string(group) + " is " + join(vocabularies.keys(), ", ") + ", of the model " +
+                         join(names, ", "));
+  }
   for (const auto& [facts, count] : counted) {
     if (facts.at("count").integer() != count)
       offences.push_back("a vocabulary counts " + facts.at("count").json().dump() + ", the model " +
@@ -121,8 +134,11 @@ inline void judge_model(const Field& model, Texts& offences) {
     offences.push_back("model.num_heads does not divide model.dim");
   if (model.at("head_widths").array().empty() && !model.at("tied_output").flag())
     offences.push_back("a model without head_widths needs tied_output");
-  if (model.at("padding").text() == "counted" && model.at("pooling").text() != "mean")
-    offences.push_back("a model that counts padding pools by mean");
+  const auto is = [&](const char* name, const char* value) { return model.at(name).text() == value; };
+  if (is("padding", "counted") &&
+      !(is("pooling", "mean") && is("places", "newest") && is("event_times", "none")))
+    offences.push_back(
+        "a model that counts padding pools by mean, counts places from the newest, and reads no times");
 }
 
 // The output layer is mapped as it is stated: of this model, and within its file.
@@ -164,6 +180,7 @@ inline Texts offences_of(const Manifest& manifest, const Field& root) {
   judge_formats(manifest, offences);
   judge_signatures(manifest, offences);
   judge_vocabularies(root, offences);
+  judge_input_names(manifest, offences);
   judge_model(root.at("model"), offences);
   judge_output_layer(manifest, root, offences);
   if (!(manifest.tolerance > 0 && manifest.tolerance <= kTolerance))

@@ -1,4 +1,4 @@
-// Raw ids and their indices, of items and of each context feature.
+// Raw ids and their indices, of items and of each input of categories.
 #pragma once
 
 #include <unordered_map>
@@ -58,15 +58,16 @@ class Vocabulary {
 
 struct Vocabularies {
   Vocabulary items;
-  std::vector<Vocabulary> context;  // in the order of the model
+  std::map<std::string, Vocabulary> inputs;  // by name
 };
 
 inline Vocabularies read_vocabularies(const fs::path& bundle, const Manifest& manifest) {
   return read_file(bundle / "vocabulary.json", "the vocabulary of this bundle", [&](const Json& json) {
     const Field root(json);
     Vocabularies found{Vocabulary(root.at("items"), manifest.items), {}};
-    for (const auto& [name, facts] : manifest.context)
-      found.context.emplace_back(root.at("context").at(name), facts);
+    for (const auto& input : manifest.inputs)
+      if (input.kind == Input::category)
+        found.inputs.emplace(input.name, Vocabulary(root.at(input.group).at(input.name), input.facts));
     return found;
   });
 }
