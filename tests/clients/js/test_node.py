@@ -287,7 +287,7 @@ def test_packed_packages_need_nothing_of_the_clone(client: Client, bundle_path: 
     words = (
         "history: '0.5' is not an id of this model",
         "beyond 2 ** 53 give a bigint",
-        "context 'colour' is not a feature of the model: gender, region",
+        "context 'colour' is no feature of the model; known: gender, region",
         "context gender: '7' is not an id of this model; its ids are text",
     )
     for (is_input_error, message), told in zip(found["wrong"], words, strict=True):
