@@ -36,7 +36,7 @@ export const CATEGORIES = {
 };
 
 /** @type {Kind} */
-const SECONDS = {
+export const SECONDS = {
   noun: "time in seconds since 1970",
   unknown: () => 0,
   read: (value, place) => integerOf(value) ?? refuse(SECONDS, value, place, "an integer, beyond 2 ** 53 a bigint"),
