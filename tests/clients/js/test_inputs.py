@@ -21,7 +21,7 @@ from export.sessions.typed_user import typed_user
 from tests.browser import NEEDS_CHROMIUM
 from tests.clients.conftest import Client
 from tests.clients.js.page import PAGE_RUNTIME, Watched, served
-from tests.clients.js.program import javascript
+from tests.clients.js.program import BUNDLE, javascript
 from tests.clients.js.telling import ASKED, TOLD, VOCABULARIES, manifest, write_bundle
 from tests.manifests.write import append, drop, put, together
 
@@ -29,39 +29,29 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="no node he
 the_client = pytest.mark.parametrize("client", ["node"], indirect=True)
 Tensors = dict[str, dict[str, Any]]
 # Users are JavaScript, for JSON has neither NaN nor integers of 64 bits.
-ANSWERS = """
-    import { InputError, Vocabulary, readManifest } from "JS/core/index.mjs";
-    import { userInputs } from "JS/core/inputs.mjs";
-    import { checkInputs } from "JS/core/tensors.mjs";
-    const { manifest, vocabularies, calls } = JSON.parse(await new Response(process.stdin).text());
-    const read = async () => new TextEncoder().encode(JSON.stringify(manifest));
-    const sound = await readManifest({ name: "bundle", read });
-    const table = (group) =>
-      Object.fromEntries(Object.entries(group).map(([name, one]) => [name, new Vocabulary(one)]));
-    const { context, events, items } = vocabularies;
-    const known = {
-      manifest: sound,
-      vocabularies: { items: new Vocabulary(items), context: table(context), events: table(events) },
-    };
-    const [signature] = sound.signatures;
-    const shown = ({ dtype, dims, data }) => ({ dtype, dims, data: [...data].map(String) });
-    const answer = (call) => {
-      try {
-        const inputs = userInputs(known, signature, (0, eval)(`(${call})`));
-        checkInputs(signature, inputs);
-        return Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, shown(input)]));
-      } catch (error) {
+ANSWERS = f"""{BUNDLE}
+    console.log(JSON.stringify(calls.map((call) => {{
+      try {{
+        return tensorsOf((0, eval)(`(${{call}})`));
+      }} catch (error) {{
         if (!(error instanceof InputError)) throw error;
-        return { refused: error.message };
-      }
-    };
-    console.log(JSON.stringify(calls.map(answer)));
+        return {{ refused: error.message }};
+      }}
+    }})));
+"""
+BENCHED = f"""{BUNDLE}
+    let tensors;
+    const recommendAll = async (users) => {{ tensors = tensorsOf(users); }};
+    await bench({{ ...known, recommendAll }}, {{ case: "full", calls: 1 }});
+    console.log(JSON.stringify(tensors));
 """
 
 
 def answers(*calls: str, ids: str = "raw") -> list[Any]:
     """The tensors of each call, an expression for a list of users, or the message that refuses it."""
-    return list(javascript(ANSWERS, {"manifest": manifest(ids), "vocabularies": VOCABULARIES, "calls": calls}))
+    return list(
+        javascript(ANSWERS, {"manifest": json.dumps(manifest(ids)), "vocabularies": VOCABULARIES, "calls": calls})
+    )
 
 
 def arrays(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -334,6 +324,31 @@ def test_golden_inputs_may_be_any_float_and_nothing_else(telling: Path) -> None:
     numbers, offences = np.split(np.array(javascript(program, {"folder": str(telling), "ages": ages})), [5])
     assert numbers.tolist() == ["NaN", "Infinity", "-Infinity", "41.5", "-3"]
     assert all("is not a file of golden vectors (" in offence for offence in offences)
+
+
+RECORDED = {
+    "raw": {
+        **{"history": [[11, 13], [0, 14]], "kind": [["buy", ""], ["", "view"]], "device": [[7, -1], [0, 0]]},
+        **{"event_time": [[5, 0], [-1, 2**63 - 1]], "request_time": [9, 10], "region": [5, 0]},
+        **{"age": [41.5, "NaN"], "basket": ["-Infinity", 2.0]},
+    },
+    "index": {
+        **{"items": [[1, 3], [0, 4]], "events": [[[1, 2], [0, 0]], [[0, 1], [2, 1]]], "event_time": [[5, 0], [-1, 7]]},
+        **{"request_time": [9, 10], "context": [[2], [0]], "numbers": [[41.5, "-Infinity"], ["NaN", 2.0]]},
+    },
+}
+
+
+@pytest.mark.parametrize("ids", RECORDED)
+def test_bench_calls_with_the_users_of_a_recorded_call(ids: str) -> None:
+    """Their tensors are those that were recorded."""
+    names = [spec["name"] for spec in manifest(ids)["signatures"][0]["outputs"]]
+    outputs = dict.fromkeys(names, [[1] * 5] * 2)
+    golden = {"cases": [{"name": "full", "inputs": RECORDED[ids], "outputs": outputs}]}
+    contents = {"manifest": json.dumps(manifest(ids)), "golden": json.dumps(golden), "vocabularies": VOCABULARIES}
+    tensors = arrays(javascript(BENCHED, contents))
+    for name, values in RECORDED[ids].items():
+        np.testing.assert_array_equal(tensors[name], np.array(values, tensors[name].dtype), err_msg=name)
 
 
 @the_client
