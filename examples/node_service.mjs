@@ -25,8 +25,8 @@ async function answer(request) {
     body += chunk;
     if (body.length > LONGEST) throw new InputError(`a request is longer than ${LONGEST} characters`);
   }
-  const { history, context } = JSON.parse(body);
-  return bundle.recommend({ history, context });
+  const { history, context, events } = JSON.parse(body);
+  return bundle.recommend({ history, context, events });
 }
 
 const server = createServer(async (request, response) => {

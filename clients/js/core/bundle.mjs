@@ -1,12 +1,14 @@
 // @ts-check
 /** A bundle that answers: ids in, ids out, a session a signature. */
 
-import { idFrom, idOf, kOf, rankingsOf, userInputs } from "./inputs.mjs";
+import { idFrom, idOf } from "./ids.mjs";
+import { kOf, rankingsOf, userInputs } from "./inputs.mjs";
 import { formatOf, signatureOf } from "./manifest/manifest.mjs";
 import { openSession } from "./session.mjs";
 
 /** @import { Source } from "./contents.mjs" */
-/** @import { Id, Ranking, User } from "./inputs.mjs" */
+/** @import { Id } from "./ids.mjs" */
+/** @import { Ranking, User } from "./inputs.mjs" */
 /** @import { Manifest } from "./manifest/manifest.mjs" */
 /** @import { Runtime, Session } from "./session.mjs" */
 /** @import { Vocabularies } from "./vocabulary.mjs" */
@@ -75,7 +77,7 @@ export class Bundle {
     const { run } = await this.session("score_candidates");
     const { scores } = await run(inputs);
     const { items } = this.manifest;
-    const candidates = (user.candidates ?? []).map((id) => idFrom(idOf(id, items, "candidates"), items));
+    const candidates = Array.from(user.candidates ?? [], (id) => idFrom(idOf(id, items, "candidates"), items));
     return { candidates, scores: Array.from(scores.data, Number) };
   }
 

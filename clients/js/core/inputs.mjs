@@ -1,61 +1,31 @@
 // @ts-check
-/** Users' histories and context as inputs of a signature, and its outputs as raw ids. */
+/** Users as inputs of a signature, and its outputs as raw ids. */
 
 import { InputError } from "./errors.mjs";
-import { axes, rowsOf } from "./tensors.mjs";
+import { GROUPS, namedInputs, namesOf, vocabulariesOf } from "./groups.mjs";
+import { idFrom, idOf } from "./ids.mjs";
+import { DATA_OF, rowsOf } from "./tensors.mjs";
 
-/** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest/manifest.mjs" */
+/** @import { Group, Value } from "./groups.mjs" */
+/** @import { Id } from "./ids.mjs" */
+/** @import { Manifest, Model, Signature, TensorSpec } from "./manifest/manifest.mjs" */
 /** @import { Answer, Input } from "./tensors.mjs" */
-/** @import { Vocabularies } from "./vocabulary.mjs" */
+/** @import { Vocabularies, Vocabulary } from "./vocabulary.mjs" */
 
 /**
- * A raw id. A JavaScript number does not hold 64 bits: beyond 2 ** 53 an id is a `bigint`, or text on its way in.
- * @typedef {number | bigint | string} Id
- *
- * @typedef {object} User  a missing value is padding
- * @property {Id[]} [history]  oldest first
- * @property {Record<string, Id>} [context]  by feature
- * @property {Id[]} [candidates]  of `score`
+ * @typedef {object} User  what is left out, or null, is not known
+ * @property {Iterable<Id>} [history]  oldest first
+ * @property {Record<string, Value> | null} [context]  values of the request by name: of context features and numbers,
+ *   and `request_time`
+ * @property {Record<string, Iterable<Value> | null> | null} [events]  values of the events by name, one for each item of
+ *   the history: of event features, and `event_time`
+ * @property {Iterable<Id>} [candidates]  of `score`
  *
  * @typedef {{ item_ids: Id[], scores: number[], names?: (string | null)[] }} Ranking  best first; names where the
  *   bundle has some
  * @typedef {{ manifest: Manifest, vocabularies: Vocabularies | null }} Known  vocabularies, if ids are looked up here
+ * @typedef {{ dims: number[], values: (bigint | number | string)[] }} Shaped
  */
-
-/**
- * Convert an id to the form of a tensor.
- * @param {Id} id
- * @param {VocabularyFacts} facts
- * @param {string} place  of the id, for the message
- * @returns {bigint | string}
- */
-export function idOf(id, { dtype }, place) {
-  if (dtype === "string" && typeof id === "string") return id;
-  const number = dtype === "int64" ? integerOf(id) : null;
-  if (number !== null && BigInt.asIntN(64, number) === number) return number;
-  const kind = dtype === "string" ? "text" : "integers of 64 bits";
-  const remedy = typeof id === "number" && kind !== "text" ? "; beyond 2 ** 53 give a bigint" : "";
-  throw new InputError(`${place}: '${id}' is not an id of this model; its ids are ${kind}${remedy}`);
-}
-
-/** @param {Id} id */
-function integerOf(id) {
-  if (typeof id === "bigint") return id;
-  if (typeof id === "number") return Number.isSafeInteger(id) ? BigInt(id) : null;
-  return /^[-+]?\d+$/.test(id) ? BigInt(id) : null;
-}
-
-/**
- * An id as a caller gets it: a number where a number holds it.
- * @param {bigint | string} value
- * @param {VocabularyFacts} facts
- * @returns {Id}
- */
-export function idFrom(value, { dtype }) {
-  if (dtype === "string") return String(value);
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : BigInt(value);
-}
 
 /**
  * Return the number of items that `top_k` is to return: by default its fixed k; where k is an input, 10 or its largest.
@@ -83,90 +53,115 @@ export function kOf({ max_k: most, outputs }, k) {
  * @returns {Record<string, Input>}
  */
 export function userInputs({ manifest, vocabularies }, signature, users, k) {
-  const { items, context } = manifest;
-  const features = manifest.model.context.map(({ name }) => name);
-  for (const user of users) checkFeatures(user, features);
+  const { items, model } = manifest;
   const raw = signature.ids === "raw";
-  /** @type {(id: Id, place: string) => bigint | string} */
-  const item = (id, place) => {
-    const value = idOf(id, items, place);
-    return raw ? value : BigInt(vocabularies?.items.index(String(value)) ?? 0);
+  const rows = users.map((user) => readUser(model, user));
+  const [batch, length] = [rows.length, Math.max(1, ...rows.map(({ history }) => history.length))];
+  /** @type {(id: bigint | number | string, vocabulary?: Vocabulary) => bigint | number | string} */
+  const atLevel = (id, vocabulary) => (raw ? id : BigInt(vocabulary?.index(String(id)) ?? 0));
+  const itemsOf = (/** @type {Id[]} */ ids, /** @type {string} */ place) =>
+    ids.map((id) => atLevel(idOf(id, items, place), vocabularies?.items));
+  /** @type {(group: Group, name: string) => Shaped["values"]} */
+  const columnOf = (group, name) => {
+    const facts = vocabulariesOf(group, manifest)[name];
+    const vocabulary = vocabularies && facts ? vocabulariesOf(group, vocabularies)[name] : undefined;
+    const place = `${group.perEvent ? "events" : "context"} ${name}`;
+    const lists = rows.flatMap(({ values }) => padded(values.get(name) ?? [], group.perEvent ? length : 1, null));
+    const read = lists.map((value) => group.kind.read(value ?? group.kind.unknown(facts), place, facts));
+    return facts ? read.map((value) => atLevel(value, vocabulary)) : read;
   };
-  /** @type {(user: User, name: string) => bigint | string} */
-  const category = (user, name) => {
-    const value = idOf(user.context?.[name] ?? context[name].padding, context[name], `context ${name}`);
-    return raw ? value : BigInt(vocabularies?.context[name].index(String(value)) ?? 0);
-  };
-  const length = Math.max(1, ...users.map(({ history = [] }) => history.length));
-  const histories = users.flatMap(({ history = [] }) => [
-    ...Array(length - history.length).fill(items.padding),
-    ...history,
+  const history = rows.flatMap((row) => itemsOf(padded(row.history, length, items.padding), "history"));
+  const candidates = rows.flatMap((row) => itemsOf(row.candidates, "candidates"));
+  /** @type {Map<string, Shaped>} */
+  const tensors = new Map([
+    [raw ? "history" : "items", { dims: [batch, length], values: history }],
+    ["candidates", { dims: [batch, candidates.length / batch], values: candidates }],
+    ["k", { dims: [1], values: [BigInt(k ?? 0)] }],
   ]);
-  const categories = users.map((user) => features.map((name) => category(user, name)));
-  const history = histories.map((id) => item(id, "history"));
-  const candidates = users.flatMap(({ candidates: ids = [] }) => ids.map((id) => item(id, "candidates")));
-  /** @type {Record<string, (bigint | string)[]>} */
-  const values = raw
-    ? { history, ...Object.fromEntries(features.map((name, column) => [name, categories.map((row) => row[column])])) }
-    : { items: history, context: categories.flat() };
-  Object.assign(values, { candidates, k: [BigInt(k ?? 0)] });
-  return Object.fromEntries(
-    signature.inputs.map((spec) => [spec.name, inputOf(spec, values[spec.name], users.length)]),
-  );
+  for (const group of GROUPS) {
+    const names = namesOf(group, model);
+    const dims = group.perEvent ? [batch, length] : [batch];
+    const columns = names.map((name) => columnOf(group, name));
+    if (raw || !group.stacked) names.forEach((name, column) => tensors.set(name, { dims, values: columns[column] }));
+    else if (names.length) {
+      const values = columns[0].flatMap((_, slot) => columns.map((column) => column[slot]));
+      tensors.set(group.name, { dims: [...dims, names.length], values });
+    }
+  }
+  return Object.fromEntries(signature.inputs.map((spec) => [spec.name, inputOf(spec, tensors.get(spec.name))]));
 }
 
 /**
+ * Check the names and counts of a user's values.
+ * @param {Model} model
  * @param {User} user
- * @param {string[]} features
+ * @returns {{ history: Id[], candidates: Id[], values: Map<string, Value[]> }}  values by input
  */
-function checkFeatures({ context = {} }, features) {
-  const unknown = Object.keys(context).find((name) => !features.includes(name));
-  if (unknown === undefined) return;
-  throw new InputError(`context '${unknown}' is not a feature of the model: ${features.join(", ") || "it has none"}`);
+function readUser(model, user) {
+  const history = listOf(user.history, "history");
+  /** @type {Map<string, Value[]>} */
+  const values = new Map();
+  for (const [name, value] of entriesOf("context", user.context, model, false)) values.set(name, [value]);
+  for (const [name, list] of entriesOf("events", user.events, model, true)) {
+    const row = listOf(list ?? Array(history.length).fill(null), `events ${name}`);
+    if (row.length !== history.length) {
+      const counts = `has ${row.length} values, and the history ${history.length}`;
+      throw new InputError(`events '${name}' ${counts}; give one for each item`);
+    }
+    values.set(name, row);
+  }
+  return { history, candidates: listOf(user.candidates, "candidates"), values };
+}
+
+/**
+ * @template T
+ * @param {string} argument
+ * @param {Record<string, T> | null | undefined} values
+ * @param {Model} model
+ * @param {boolean} perEvent
+ */
+function entriesOf(argument, values, model, perEvent) {
+  if (values && (typeof values !== "object" || Symbol.iterator in values)) {
+    throw new InputError(`${argument} is no object; give values by name, such as { name: value }`);
+  }
+  const names = namedInputs(model, perEvent);
+  const strangers = Object.keys(values ?? {}).filter((name) => !names.has(name));
+  if (!strangers.length) return Object.entries(values ?? {});
+  const listed = strangers.map((name) => `'${name}'`).join(", ");
+  throw new InputError(`${argument} ${listed} is no feature of the model; known: ${[...names.keys()].join(", ") || "none"}`);
+}
+
+/**
+ * @template T
+ * @param {Iterable<T> | null | undefined} values
+ * @param {string} place
+ */
+function listOf(values, place) {
+  const list = values ?? [];
+  if (typeof list !== "object" || !(Symbol.iterator in list)) {
+    throw new InputError(`${place}: '${list}' is no list; give one, oldest first`);
+  }
+  return [...list];
+}
+
+/**
+ * @template T
+ * @param {T[]} values
+ * @param {number} length
+ * @param {T} filling
+ */
+function padded(values, length, filling) {
+  return [...Array(length - values.length).fill(filling), ...values];
 }
 
 /**
  * @param {TensorSpec} spec
- * @param {(bigint | string)[]} values
- * @param {number} batch
+ * @param {Shaped | undefined} shaped
  * @returns {Input}
  */
-function inputOf({ dtype, shape }, values, batch) {
-  const dims = shape.length === 2 ? [batch, values.length / batch] : [values.length];
-  const data = dtype === "int64" ? BigInt64Array.from(/** @type {bigint[]} */ (values)) : values;
-  return { dtype, dims, data: /** @type {BigInt64Array | string[]} */ (data) };
-}
-
-/**
- * Refuse inputs that do not fit the signature or one another, before the runtime sees them.
- * @param {Signature} signature
- * @param {Record<string, Input>} inputs
- */
-export function checkInputs(signature, inputs) {
-  /** @type {Record<string, number>} */
-  const sizes = {};
-  const offences = [];
-  for (const { name, shape, dtype } of signature.inputs) {
-    const { dims, data } = inputs[name];
-    const shaped = `${name} has shape [${dims.join(", ")}]`;
-    if (dims.length !== shape.length || !data.length || dims.reduce((one, other) => one * other) !== data.length) {
-      offences.push(shaped);
-      continue;
-    }
-    if (dtype === "string" && ![...data].every((value) => typeof value === "string")) {
-      offences.push(`${name} holds something else than text`);
-    }
-    shape.forEach((axis, place) => {
-      const expected = typeof axis === "number" ? axis : (sizes[axis] ??= dims[place]);
-      if (dims[place] !== expected) offences.push(`${shaped}, where ${axis} is ${expected}`);
-    });
-    if (name === "k" && !(Number(data[0]) >= 1 && Number(data[0]) <= (signature.max_k ?? 0))) {
-      offences.push(`k is ${data[0]}, not between 1 and ${signature.max_k}`);
-    }
-  }
-  if (!offences.length) return;
-  const takes = signature.inputs.map((spec) => `${spec.name} ${spec.dtype} ${axes(spec.shape)}`).join(", ");
-  throw new InputError(`${offences.join("; ")}; ${signature.name} takes ${takes}`);
+function inputOf({ name, dtype }, shaped) {
+  if (!shaped) throw new InputError(`the input '${name}' is not known to this client; take the client of a later version`);
+  return { dtype, dims: shaped.dims, data: DATA_OF[dtype](shaped.values) };
 }
 
 /**

@@ -2,9 +2,8 @@
 /** One signature in ONNX Runtime. The runtime is injected: `onnxruntime-node` and `onnxruntime-web` have one API. */
 
 import { CheckError, messageOf } from "./errors.mjs";
-import { checkInputs } from "./inputs.mjs";
 import { formatOf, signatureOf } from "./manifest/manifest.mjs";
-import { axes } from "./tensors.mjs";
+import { axes, checkInputs } from "./tensors.mjs";
 
 /** @import { InferenceSession, Tensor } from "onnxruntime-common" */
 /** @import { Source } from "./contents.mjs" */

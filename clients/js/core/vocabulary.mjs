@@ -5,7 +5,9 @@ import { readJson } from "./contents.mjs";
 
 /** @import { Source } from "./contents.mjs" */
 
-/** @typedef {{ items: Vocabulary, context: Record<string, Vocabulary> }} Vocabularies */
+/**
+ * @typedef {{ items: Vocabulary, context: Record<string, Vocabulary>, events: Record<string, Vocabulary> }} Vocabularies
+ */
 
 export const VOCABULARY = "vocabulary.json";
 
@@ -47,7 +49,8 @@ export class Vocabulary {
  * @returns {Promise<Vocabularies>}
  */
 export async function readVocabularies(source) {
-  const { items, context } = await readJson(source, VOCABULARY);
-  const features = Object.entries(context).map(([name, values]) => [name, new Vocabulary(/** @type {any} */ (values))]);
-  return { items: new Vocabulary(items), context: Object.fromEntries(features) };
+  const { items, context, events = {} } = await readJson(source, VOCABULARY); // before 4.4 there were no events
+  const tables = (/** @type {Record<string, any>} */ group) =>
+    Object.fromEntries(Object.entries(group).map(([name, values]) => [name, new Vocabulary(values)]));
+  return { items: new Vocabulary(items), context: tables(context), events: tables(events) };
 }

@@ -3,24 +3,29 @@
 
 import { parseArgs } from "node:util";
 
-import { InputError, idOf, messageOf } from "@bst/core";
+import { InputError, idOf, messageOf, namedInputs, vocabulariesOf } from "@bst/core";
 
-/** @import { Id, Manifest } from "@bst/core" */
+/** @import { Group, Manifest, Value, VocabularyFacts } from "@bst/core" */
 
-export const USAGE = `node client.mjs recommend BUNDLE [--history ID,ID,...] [--context NAME=VALUE,NAME=VALUE] [--k N]
-node client.mjs score     BUNDLE --candidates ID,ID,... [--history ...] [--context ...]
+export const USAGE = `node client.mjs recommend BUNDLE [--history ID,ID,...] [--context NAME=VALUE,NAME=VALUE]
+                                 [--event NAME=VALUE,VALUE,...] [--k N]
+node client.mjs score     BUNDLE --candidates ID,ID,... [--history ...] [--context ...] [--event ...]
 node client.mjs verify    BUNDLE
-node client.mjs bench     BUNDLE [--case NAME] [--calls N]`;
+node client.mjs bench     BUNDLE [--case NAME] [--calls N]
+
+--context takes features, numbers and request_time. --event is repeatable; it takes a value for each item of the history,
+of an event feature or event_time, and nothing between two commas where a value is not known.`;
+const REPEATABLE = ["context", "event"];
 const TAKES = {
-  recommend: ["history", "context", "k"],
-  score: ["history", "context", "candidates"],
+  recommend: ["history", "context", "event", "k"],
+  score: ["history", "context", "event", "candidates"],
   verify: [],
   bench: ["case", "calls"],
 };
 
 /**
  * The options as text.
- * @typedef {{ history?: string, context?: string[], k?: string, candidates?: string }} UserOptions
+ * @typedef {{ history?: string, context?: string[], event?: string[], k?: string, candidates?: string }} UserOptions
  * @typedef {UserOptions & { case?: string, calls?: string }} Options
  */
 
@@ -31,7 +36,7 @@ export function parse([command = "", ...rest]) {
   }
   const names = TAKES[/** @type {keyof typeof TAKES} */ (command)];
   const options = Object.fromEntries(
-    names.map((name) => [name, { type: /** @type {const} */ ("string"), multiple: name === "context" }]),
+    names.map((name) => [name, { type: /** @type {const} */ ("string"), multiple: REPEATABLE.includes(name) }]),
   );
   let parsed;
   try {
@@ -73,9 +78,14 @@ export function wholeNumber(text, option) {
  * @param {Manifest} manifest
  * @param {Options} options
  */
-export function userOf(manifest, { history, context = [] }) {
-  const pairs = context.flatMap((one) => one.split(","));
-  return { history: idsOf(manifest, history, "--history"), context: contextOf(pairs, manifest) };
+export function userOf(manifest, { history, context = [], event = [] }) {
+  const ofRequest = textsOf(manifest, "--context", context.flatMap((one) => one.split(",")), false);
+  const ofEvents = textsOf(manifest, "--event", event, true);
+  return {
+    history: idsOf(manifest, history, "--history"),
+    context: Object.fromEntries(ofRequest.map(({ name, text, read }) => [name, read(text)])),
+    events: Object.fromEntries(ofEvents.map(({ name, text, read }) => [name, text.split(",").map(read)])),
+  };
 }
 
 /**
@@ -89,19 +99,39 @@ export function idsOf({ items }, text, option) {
 }
 
 /**
- * @param {string[]} pairs  `NAME=VALUE`
  * @param {Manifest} manifest
+ * @param {string} option
+ * @param {string[]} pairs  `NAME=VALUE`
+ * @param {boolean} perEvent
  */
-function contextOf(pairs, manifest) {
-  /** @type {Map<string, Id>} */
-  const given = new Map();
-  for (const pair of pairs) {
-    const [name, ...value] = pair.split("=");
-    if (!value.length || !Object.hasOwn(manifest.context, name) || given.has(name)) {
-      const known = manifest.model.context.map((one) => one.name).join(", ") || "none";
-      throw new InputError(`--context '${pair}' is not one of NAME=VALUE with a feature of the model, once: ${known}`);
+function textsOf(manifest, option, pairs, perEvent) {
+  const inputs = namedInputs(manifest.model, perEvent);
+  return pairs.map((pair) => {
+    const [name, ...text] = pair.split("=");
+    const group = inputs.get(name);
+    const repeats = pairs.filter((other) => other.split("=", 1)[0] === name).length > 1;
+    if (!text.length || !group || repeats) {
+      const known = [...inputs.keys()].join(", ") || "none";
+      throw new InputError(`${option} '${pair}' is not one of NAME=VALUE with a feature of the model, once: ${known}`);
     }
-    given.set(name, idOf(value.join("="), manifest.context[name], `--context ${name}`));
-  }
-  return Object.fromEntries(given);
+    const facts = vocabulariesOf(group, manifest)[name];
+    const read = (/** @type {string} */ part) => valueOf(part, group, facts, `${option} ${name}`);
+    return { name, text: text.join("="), read };
+  });
+}
+
+/**
+ * Read one value; an empty text is null but for a category that is a text.
+ * @param {string} text
+ * @param {Group} group
+ * @param {VocabularyFacts | undefined} facts
+ * @param {string} place
+ * @returns {Value}
+ */
+function valueOf(text, group, facts, place) {
+  if (facts && (text || facts.dtype === "string" || !group.perEvent)) return idOf(text, facts, place);
+  if (!text) return null;
+  const value = group.kind.parse(text.trim());
+  if (value !== null) return value;
+  throw new InputError(`${place}: '${text}' is no ${group.kind.noun}; leave it empty where it is not known`);
 }

@@ -1,7 +1,9 @@
 // @ts-check
 /** Items and their names, searched by typed text. */
 
-/** @import { Vocabulary } from "@bst/core" */
+import { idOf } from "@bst/core";
+
+/** @import { Vocabulary, VocabularyFacts } from "@bst/core" */
 
 /**
  * @typedef {object} Item
@@ -11,8 +13,12 @@
  */
 
 export class Catalogue {
-  /** @param {Vocabulary} vocabulary */
-  constructor(vocabulary) {
+  /**
+   * @param {Vocabulary} vocabulary
+   * @param {VocabularyFacts} facts  of it
+   */
+  constructor(vocabulary, facts) {
+    this.facts = facts;
     this.vocabulary = vocabulary;
     this.searched = vocabulary.ids.map((id, place) => `${vocabulary.names?.[place] ?? ""} ${id}`.toLowerCase());
   }
@@ -26,12 +32,35 @@ export class Catalogue {
   }
 
   /**
-   * Items in which every typed word begins a word come first, then those that contain all of them.
+   * Find items of that name; any text that can be an id may be picked, known or not.
    * @param {string} text
    * @param {number} limit
    * @returns {Item[]}
    */
   search(text, limit) {
+    const matches = this.named(text, limit);
+    const typed = this.typedId(text);
+    if (!typed) return matches;
+    const others = matches.filter(({ id }) => id !== typed.id);
+    return typed.known ? [typed, ...others] : [...others, typed];
+  }
+
+  /** @param {string} text */
+  typedId(text) {
+    try {
+      return text ? this.item(String(idOf(text, this.facts, ""))) : null;
+    } catch {
+      return null; // a word to search for
+    }
+  }
+
+  /**
+   * Items in which every typed word begins a word come first, then those that contain all of them.
+   * @param {string} text
+   * @param {number} limit
+   * @returns {Item[]}
+   */
+  named(text, limit) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const [first, others] = [/** @type {string[]} */ ([]), /** @type {string[]} */ ([])];
     const begins = words.map((word) => new RegExp(`(^|[^\\p{L}\\p{N}])${escaped(word)}`, "u"));

@@ -1,27 +1,32 @@
 // @ts-check
 /** The page once the model is loaded: it calls the model with the chosen items and draws the answer. */
 
-import { idOf, messageOf } from "@bst/core";
+import { messageOf, namedInputs, vocabulariesOf } from "@bst/core";
 import { Catalogue } from "./catalogue.mjs";
 import { combobox } from "./combobox.mjs";
-import { byId, contextSelect, countInput, drawList, fillChip, fillRankingRow, fromTemplate } from "./view.mjs";
+import { FIELDS, byId, chip, countInput, drawList, fillChip, fillRankingRow, fromTemplate } from "./view.mjs";
 import { basisOf, factsOf, noteOn, timesOf } from "./words.mjs";
 
+/** @import { Value } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */
 /** @import { Model } from "./model.mjs" */
 
-const SHOWN_OPTIONS = 40;
+/** @typedef {Item & { values: Record<string, Value> }} Picked  with values of the event, by input */
+
+const SHOWN_OPTIONS = 40; // and one more, for a typed id
 
 export class Page {
   /** @param {Model} model */
   constructor(model) {
     this.model = model;
     this.manifest = model.bundle.manifest;
-    this.catalogue = new Catalogue(model.vocabularies.items);
-    /** @type {Item[]} */
+    this.catalogue = new Catalogue(model.vocabularies.items, this.manifest.items);
+    this.ofRequest = namedInputs(this.manifest.model, false);
+    this.ofEvents = namedInputs(this.manifest.model, true);
+    /** @type {Picked[]} */
     this.history = [];
-    /** @type {Record<string, string>} */
-    this.context = {};
+    /** @type {Record<string, Value>} */
+    this.context = {}; // what is known
     /** @type {number | undefined} */
     this.k = undefined;
     /** @type {string[]} */
@@ -42,20 +47,30 @@ export class Page {
   }
 
   get user() {
-    return { history: this.history.map(({ id }) => id), context: this.context, k: this.k };
+    const valuesOf = (/** @type {string} */ name) => this.history.map(({ values }) => values[name] ?? null);
+    return {
+      history: this.history.map(({ id }) => id),
+      context: { ...this.context, ...timeOf("request_time", this.ofRequest) },
+      events: Object.fromEntries([...this.ofEvents.keys()].map((name) => [name, valuesOf(name)])),
+      k: this.k,
+    };
   }
 
   listen() {
-    const search = (/** @type {string} */ text) => this.search(text);
+    const search = (/** @type {string} */ text) => this.catalogue.search(text, SHOWN_OPTIONS);
     combobox(byId("pick"), {
       search,
-      onPick: (item) => this.setHistory([...this.history, item]),
+      onPick: (item) => this.add(item),
       onErase: () => this.setHistory(this.history.slice(0, -1)),
     });
     combobox(byId("ask"), { search, onPick: ({ id }) => this.setCandidates([...new Set([...this.candidates, id])]) });
     onButton("history", ({ place }) => this.remove(Number(place)));
-    onButton("recommended", ({ id = "" }) => this.setHistory([...this.history, this.catalogue.item(id)]));
+    onButton("recommended", ({ id = "" }) => this.add(this.catalogue.item(id)));
     onButton("scored", ({ id }) => this.setCandidates(this.candidates.filter((one) => one !== id)));
+    byId("history").addEventListener("change", ({ target }) => {
+      const { name, value, dataset } = /** @type {HTMLSelectElement} */ (target);
+      this.choose(Number(dataset.place), name, value);
+    });
     byId("clear").onclick = () => {
       this.setHistory([]);
       byId("pick-input").focus();
@@ -64,13 +79,16 @@ export class Page {
 
   addContext() {
     const { vocabularies } = this.model;
-    for (const { name } of this.manifest.model.context) {
-      const onChange = (/** @type {string} */ value) => {
-        this.context[name] = value;
+    for (const [name, group] of this.ofRequest) {
+      const onChange = (/** @type {Value} */ value) => {
+        if (value === null) delete this.context[name];
+        else this.context[name] = value;
         this.update();
       };
-      byId("context").append(contextSelect(name, vocabularies.context[name], onChange));
+      const field = FIELDS.get(group.kind)?.(name, vocabulariesOf(group, vocabularies)[name], onChange);
+      if (field) byId("context").append(field);
     }
+    byId("times-note").hidden = !this.ofRequest.has("request_time");
     const { maxK } = this.model;
     const onCount = (/** @type {number} */ k) => {
       this.k = k;
@@ -79,7 +97,21 @@ export class Page {
     if (maxK !== null) byId("count").append(countInput(Math.min(10, maxK), maxK, onCount));
   }
 
-  /** @param {Item[]} history */
+  /** @param {Item} item */
+  add(item) {
+    return this.setHistory([...this.history, { ...item, values: timeOf("event_time", this.ofEvents) }]);
+  }
+
+  /**
+   * Set a value of the event at a place.
+   * @type {(place: number, name: string, value: Value) => Promise<void>}
+   */
+  choose(place, name, value) {
+    const picked = this.history[place];
+    return this.setHistory(this.history.with(place, { ...picked, values: { ...picked.values, [name]: value } }));
+  }
+
+  /** @param {Picked[]} history */
   setHistory(history) {
     this.history = history;
     return this.update();
@@ -96,27 +128,6 @@ export class Page {
     await this.setHistory(this.history.toSpliced(place, 1));
     const next = /** @type {HTMLElement | null} */ (byId("history").children[place]?.querySelector("button"));
     (next ?? byId("pick-input")).focus();
-  }
-
-  /**
-   * Find items of that name; any text that can be an id may be picked, known or not.
-   * @param {string} text
-   */
-  search(text) {
-    const matches = this.catalogue.search(text, SHOWN_OPTIONS);
-    const typed = this.typedId(text);
-    if (!typed) return matches;
-    const others = matches.filter(({ id }) => id !== typed.id);
-    return typed.known ? [typed, ...others] : [...others, typed];
-  }
-
-  /** @param {string} text */
-  typedId(text) {
-    try {
-      return text ? this.catalogue.item(String(idOf(text, this.manifest.items, ""))) : null;
-    } catch {
-      return null; // a word to search for
-    }
   }
 
   /** Call the model and draw; an answer that a newer call has overtaken is not drawn. */
@@ -148,7 +159,7 @@ export class Page {
     const low = Math.min(0, ...best.map(({ score }) => score));
     const fill = (/** @type {string} */ action) => (/** @type {HTMLElement} */ row, /** @type {any} */ one) =>
       fillRankingRow(row, { ...one, action, share: (one.score - low) / (high - low) });
-    drawList(byId("history"), this.history, () => fromTemplate("chip"), fillChip);
+    drawList(byId("history"), this.history, () => chip(this.model.vocabularies.events), fillChip);
     drawList(byId("recommended"), best, () => fromTemplate("recommended-row"), fill("Add to the history:"));
     drawList(byId("scored"), scored, () => fromTemplate("scored-row"), fill("Do not score any longer:"));
     byId("history-foot").hidden = !this.history.length;
@@ -170,4 +181,14 @@ function onButton(list, onClick) {
     const button = target instanceof Element && target.closest("button");
     if (button) onClick(button.dataset);
   });
+}
+
+/**
+ * The seconds since 1970, by the name of an input, if there is one.
+ * @param {string} name
+ * @param {Map<string, unknown>} inputs
+ * @returns {Record<string, Value>}
+ */
+function timeOf(name, inputs) {
+  return inputs.has(name) ? { [name]: Math.floor(Date.now() / 1000) } : {};
 }

@@ -19,6 +19,8 @@ const PAGE = [
   "core/bundle.mjs",
   "core/contents.mjs",
   "core/errors.mjs",
+  "core/groups.mjs",
+  "core/ids.mjs",
   "core/index.mjs",
   "core/inputs.mjs",
   "core/manifest/fields.mjs",

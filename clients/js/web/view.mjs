@@ -1,7 +1,10 @@
 // @ts-check
 /** The drawing of the page: plain functions from values to elements. */
 
-/** @import { Report, Vocabulary } from "@bst/core" */
+import { CATEGORIES, NUMBERS } from "@bst/core";
+
+/** @import { Report, Value, Vocabulary } from "@bst/core" */
+/** @import { Picked } from "./page.mjs" */
 /** @import { Item } from "./catalogue.mjs" */
 
 /**
@@ -75,32 +78,86 @@ function setText(made, text) {
 }
 
 /**
- * A picked item.
+ * An element for a picked item, with a choice a feature of its event.
+ * @param {Record<string, Vocabulary>} features
+ */
+export function chip(features) {
+  const made = fromTemplate("chip");
+  const choices = Object.entries(features).map(([name, one]) => choice(name, one, `unknown ${spoken(name)}`));
+  made.querySelector(".choices")?.append(...choices);
+  return made;
+}
+
+/**
  * @param {HTMLElement} made
- * @param {Item} item
+ * @param {Picked} item
  * @param {number} place
  */
 export function fillChip(made, item, place) {
   made.classList.toggle("unknown", !item.known);
   setText(made.querySelector(".name"), item.name);
   setText(made.querySelector(".note"), item.known ? "" : "unknown to the model, ignored");
+  for (const select of made.querySelectorAll("select")) {
+    select.value = String(item.values[select.name] ?? select.options[0].value);
+    select.dataset.place = String(place);
+    select.setAttribute("aria-label", `${spoken(select.name)} of ${item.name}`);
+  }
   const button = /** @type {HTMLElement} */ (made.querySelector("button"));
   button.dataset.place = String(place);
   button.setAttribute("aria-label", `Remove ${item.name}`);
 }
 
 /**
+ * A select of categories; the first option is the unknown one.
+ * @param {string} name
+ * @param {Vocabulary} vocabulary
+ * @param {string} unknown  its text
+ */
+function choice(name, { ids, padding }, unknown) {
+  const select = /** @type {HTMLSelectElement} */ (element("select", { name }));
+  select.append(new Option(unknown, padding), ...ids.map((id) => new Option(id, id)));
+  return select;
+}
+
+/** @param {string} name */
+function spoken(name) {
+  return name.replaceAll("_", " ");
+}
+
+/**
  * A select for a context feature.
  * @param {string} name
  * @param {Vocabulary} vocabulary
- * @param {(value: string) => void} onChange
+ * @param {(value: Value) => void} onChange  null where it is not known
  */
-export function contextSelect(name, { ids, padding }, onChange) {
-  const select = /** @type {HTMLSelectElement} */ (element("select", { name }));
-  select.append(new Option("unknown", padding), ...ids.map((id) => new Option(id, id)));
-  select.onchange = () => onChange(select.value);
-  return element("label", {}, name.replaceAll("_", " "), select);
+function contextSelect(name, vocabulary, onChange) {
+  const select = choice(name, vocabulary, "unknown");
+  select.onchange = () => onChange(select.selectedIndex ? select.value : null);
+  return element("label", {}, spoken(name), select);
 }
+
+/**
+ * A field for a number; empty, or holding what is no number of 32 bits, it is not known.
+ * @param {string} name
+ * @param {(value: Value) => void} onChange  null where it is not known
+ */
+function numberInput(name, onChange) {
+  const bounds = { min: "-3.4e38", max: "3.4e38", step: "any" };
+  const input = /** @type {HTMLInputElement} */ (
+    element("input", { type: "number", name, placeholder: "unknown", autocomplete: "off", ...bounds })
+  );
+  input.onchange = () => onChange(input.reportValidity() && input.value ? input.valueAsNumber : null);
+  return element("label", {}, spoken(name), input);
+}
+
+/**
+ * Fields of a request by the kind of their value; times have none.
+ * @type {Map<object, (name: string, vocabulary: Vocabulary, onChange: (value: Value) => void) => HTMLElement>}
+ */
+export const FIELDS = new Map([
+  [CATEGORIES, contextSelect],
+  [NUMBERS, (name, _, onChange) => numberInput(name, onChange)],
+]);
 
 /**
  * How many items are asked for, between 1 and `most`.

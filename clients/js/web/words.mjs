@@ -1,7 +1,7 @@
 // @ts-check
 /** Sentences of the page that depend on the bundle and its state. */
 
-/** @import { Manifest } from "@bst/core" */
+/** @import { Manifest, Value } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */
 /** @import { Model } from "./model.mjs" */
 
@@ -17,13 +17,13 @@ export function noteOn(history, maxLength) {
 
 /**
  * @param {Item[]} history
- * @param {Record<string, string>} context
+ * @param {Record<string, Value>} context  what is known
  * @param {Manifest} manifest
  */
 export function basisOf(history, context, { model }) {
   const known = history.filter((one) => one.known).length;
-  const hasContext = Object.values(context).some(Boolean);
-  const nothing = model.context.length ? "without any context" : "for a new user";
+  const hasContext = Object.keys(context).length > 0;
+  const nothing = model.context.length + model.numbers.length ? "without any context" : "for a new user";
   const alone = hasContext ? "by the context alone" : nothing;
   if (!history.length) return `Nothing is picked yet: this is what the model gives ${alone}. Pick, and it changes.`;
   if (!known) return `The model knows none of the picked ids: this is what it gives ${alone}.`;
@@ -40,7 +40,16 @@ export function timesOf(times) {
 
 /** @param {Model} model */
 export function factsOf({ bundle: { manifest }, runtime }) {
-  const { max_length: length, context } = manifest.model;
-  const features = context.length ? `, ${context.length} context ${context.length === 1 ? "feature" : "features"}` : "";
-  return `${manifest.items.count.toLocaleString("en")} items, histories up to ${length}${features}, ${runtime}`;
+  const { max_length: length, event_features: events, event_times: times, context, numbers } = manifest.model;
+  const counted = (/** @type {object[]} */ { length: count }, /** @type {string} */ noun) =>
+    count ? [`${count} ${noun}${count === 1 ? "" : "s"}`] : [];
+  return [
+    `${manifest.items.count.toLocaleString("en")} items`,
+    `histories up to ${length}`,
+    ...counted(events, "event feature"),
+    ...(times === "none" ? [] : ["event times"]),
+    ...counted(context, "context feature"),
+    ...counted(numbers, "number"),
+    runtime,
+  ].join(", ");
 }

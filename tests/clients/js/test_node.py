@@ -20,9 +20,9 @@ from export.contract.parity import TOLERANCE, compare
 from export.contract.signatures import Signature, TensorSpec
 from tests.builds import Builds
 from tests.clients.conftest import JAVASCRIPT, Client
+from tests.clients.js.program import javascript
 from tests.conftest import FIVE, TINY, OnDemand, write_events
 
-CORE = JAVASCRIPT / "core" / "index.mjs"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="no npm here")
 the_client = pytest.mark.parametrize("client", ["node"], indirect=True)
@@ -49,15 +49,6 @@ console.log(JSON.stringify({ several, one, unknown: scores[1] === -Infinity, wro
 Arrays = dict[str, np.ndarray]
 
 
-def javascript(program: str, given: object) -> Any:
-    """Run a module that reads `given` and prints JSON; `CORE` in it is `@bst/core`."""
-    source = program.replace("CORE", CORE.as_uri())
-    command = ["node", "--input-type=module", "--eval", source]
-    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def test_the_types_are_right() -> None:
     compiler = JAVASCRIPT / "node_modules" / "typescript" / "bin" / "tsc"
     if not compiler.exists():
@@ -74,7 +65,7 @@ def test_json_keeps_integers_of_64_bits() -> None:
         '["1234567890123456789", 12345678901234567890123]',
     ]
     program = """
-        import { parseJson, toJson } from "CORE";
+        import { parseJson, toJson } from "JS/core/index.mjs";
         const integers = (value) =>
           JSON.parse(JSON.stringify(value), (_, one) => /^-?\\d{16,}$/.test(one) ? BigInt(one) : one);
         const texts = JSON.parse(await new Response(process.stdin).text());
@@ -206,7 +197,7 @@ def test_the_rule_of_parity_is_that_of_python(name: str) -> None:
     rng = np.random.default_rng(0)
     cases = [answers(rng, name, text=bool(number % 2)) for number in range(300)]
     program = """
-        import { compare } from "CORE";
+        import { compare } from "JS/core/index.mjs";
         const numbers = { inf: Infinity, "-inf": -Infinity, nan: NaN };
         const made = {
           i: (data) => BigInt64Array.from(data, BigInt), O: (data) => data,
@@ -287,7 +278,7 @@ def test_packed_packages_need_nothing_of_the_clone(client: Client, bundle_path: 
     words = (
         "history: '0.5' is not an id of this model",
         "beyond 2 ** 53 give a bigint",
-        "context 'colour' is not a feature of the model: gender, region",
+        "context 'colour' is no feature of the model; known: gender, region",
         "context gender: '7' is not an id of this model; its ids are text",
     )
     for (is_input_error, message), told in zip(found["wrong"], words, strict=True):

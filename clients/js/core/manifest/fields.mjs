@@ -75,7 +75,8 @@ function readObject({ properties = {}, required = [], additionalProperties: othe
     const schema = others ?? properties[name];
     if (Object.hasOwn(value, name)) return [name, readFields(schema, value[name], place + name, offences)];
     if (required.includes(name)) offences.push(`${place}${name} is missing`);
-    return [name, structuredClone(schema.default)];
+    // An object of any names has no default in the schema: the one that is left out is empty.
+    return [name, structuredClone(schema.default === undefined && schema.additionalProperties ? {} : schema.default)];
   });
   return Object.fromEntries(read);
 }

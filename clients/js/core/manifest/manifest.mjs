@@ -41,6 +41,12 @@ const MAJOR = "4"; // a later minor adds fields, which are ignored
  * @property {number} max_length
  * @property {number} num_items
  * @property {{ name: string, num_categories: number }[]} context
+ * @property {{ name: string, num_categories: number }[]} event_features
+ * @property {"none" | "to_next" | "to_request"} event_times
+ * @property {{ name: string }[]} numbers
+ * @property {{ name: string }[]} item_features
+ * @property {{ name: string }[]} item_numbers
+ * @property {string} places
  *
  * @typedef {object} Manifest  likewise
  * @property {string} schema_version
@@ -51,6 +57,7 @@ const MAJOR = "4"; // a later minor adds fields, which are ignored
  * @property {Model} model
  * @property {VocabularyFacts} items
  * @property {Record<string, VocabularyFacts>} context
+ * @property {Record<string, VocabularyFacts>} events
  * @property {string} weights
  * @property {{ weights: TensorPlace, biases: TensorPlace, first_row: number } | null} output_layer
  * @property {{ options: SessionOptions } | null} tuning

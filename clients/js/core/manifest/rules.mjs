@@ -1,6 +1,7 @@
 // @ts-check
 /** The rules of `docs/reference/manifest.md`: conditions beyond the types of the fields. */
 
+import { CATEGORIES, GROUPS, namesOf, vocabulariesOf } from "../groups.mjs";
 import { pythonic } from "../text.mjs";
 
 /** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest.mjs" */
@@ -8,6 +9,12 @@ import { pythonic } from "../text.mjs";
 const ITSELF = "manifest.json";
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const PROVE_THE_OUTPUT_LAYER = ["encode_user", "all_scores"];
+/** The settings of the seed notebook. */
+const OF_COUNTED_PADDING = /** @type {const} */ ([
+  ["pooling", "mean"],
+  ["event_times", "none"],
+  ["places", "newest"],
+]);
 const FLOAT_BYTES = 4;
 const MAX_TOLERANCE = 1e-5; // of the largest score; a manifest may be stricter, never laxer
 
@@ -78,7 +85,8 @@ function signatures(manifest) {
 }
 
 /**
- * Whether ids of one or two axes go in, and rows come out: numbers, with ids before them or without.
+ * Whether rows of ids go in, with tensors of one to three axes beside them, and rows come out: numbers, with ids before
+ * them or without.
  * @param {TensorSpec[]} inputs
  * @param {TensorSpec[]} outputs
  */
@@ -87,7 +95,9 @@ function isOfIds(inputs, outputs) {
   const [first, second] = outputs;
   return (
     inputs.length > 0 &&
-    inputs.every((one) => isId(one) && [1, 2].includes(one.shape.length)) &&
+    isId(inputs[0]) &&
+    inputs[0].shape.length === 2 &&
+    inputs.every(({ shape }) => [1, 2, 3].includes(shape.length)) &&
     outputs.every((one) => one.shape.length === 2) &&
     (outputs.length === 1 ? !isId(first) : outputs.length === 2 && isId(first) && !isId(second)) &&
     [...inputs, ...outputs].every(({ shape }) => shape.every((axis) => typeof axis === "string" || axis >= 1))
@@ -95,14 +105,20 @@ function isOfIds(inputs, outputs) {
 }
 
 /** @param {Manifest} manifest */
-function vocabularies({ items, context, model: { num_items: most, context: features } }) {
-  const [names, expected] = [Object.keys(context), features.map(({ name }) => name)];
-  const offences =
-    names.join() === expected.join() ? [] : [`context is ${names.join(", ")}, of the model ${expected.join(", ")}`];
-  /** @type {[string, VocabularyFacts, number][]} */
-  const counted = [["items", items, most]];
-  for (const { name, num_categories: count } of features) {
-    if (Object.hasOwn(context, name)) counted.push([name, context[name], count]);
+function vocabularies(manifest) {
+  /** @type {string[]} */
+  const offences = [];
+  /** @type {[string, VocabularyFacts, number | undefined][]} */
+  const counted = [["items", manifest.items, manifest.model.num_items]];
+  for (const group of GROUPS.filter(({ kind }) => kind === CATEGORIES)) {
+    const [facts, expected] = [vocabulariesOf(group, manifest), namesOf(group, manifest.model)];
+    const names = Object.keys(facts);
+    if (names.join() !== expected.join()) {
+      offences.push(`${group.name} is ${names.join(", ") || "empty"}, of the model ${expected.join(", ") || "empty"}`);
+    }
+    for (const { name, num_categories: count } of group.features(manifest.model)) {
+      if (Object.hasOwn(facts, name)) counted.push([name, facts[name], count]);
+    }
   }
   for (const [name, { dtype, count, padding }, ofModel] of counted) {
     if (count !== ofModel) offences.push(`${name} counts ${count}, the model ${ofModel}`);
@@ -114,15 +130,17 @@ function vocabularies({ items, context, model: { num_items: most, context: featu
 }
 
 /** @param {Manifest} manifest */
-function model({
-  model: { dim, num_heads: heads, head_widths: widths, tied_output: tied, padding, pooling, context },
-}) {
-  const names = context.map(({ name }) => name);
-  const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names)];
+function model({ model: sizes }) {
+  const { dim, num_heads: heads, head_widths: widths, padding } = sizes;
+  const names = GROUPS.flatMap((group) => namesOf(group, sizes));
+  const ofItems = [...sizes.item_features, ...sizes.item_numbers].map(({ name }) => name);
+  const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names), ...repeated(ofItems)];
   const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
   if (Number(dim) % Number(heads)) offences.push(`dim=${dim} does not divide into num_heads=${heads}`);
-  if (!widths.length && !tied) offences.push("head_widths=[] needs tied_output=true");
-  if (padding === "counted" && pooling !== "mean") offences.push(`padding='counted' with pooling='${pooling}'`);
+  if (!widths.length && !sizes.tied_output) offences.push("head_widths=[] needs tied_output=true");
+  for (const [name, fitting] of padding === "counted" ? OF_COUNTED_PADDING : []) {
+    if (sizes[name] !== fitting) offences.push(`padding='counted' with ${name}='${sizes[name]}'`);
+  }
   return offences;
 }
 

@@ -2,12 +2,13 @@
 /** The stopwatch: a golden call, from raw ids to raw ids and scores. */
 
 import { InputError } from "../errors.mjs";
-import { rowsOf } from "../tensors.mjs";
+import { GROUPS, namesOf, vocabulariesOf } from "../groups.mjs";
 import { readGolden } from "./golden.mjs";
 
 /** @import { Bundle } from "../bundle.mjs" */
+/** @import { Group } from "../groups.mjs" */
 /** @import { User } from "../inputs.mjs" */
-/** @import { Vocabularies } from "../vocabulary.mjs" */
+/** @import { Vocabulary } from "../vocabulary.mjs" */
 /** @import { GoldenCase } from "./golden.mjs" */
 
 const WARM_UP_CALLS = 20;
@@ -43,7 +44,7 @@ export async function bench(bundle, options, tell = () => {}) {
     signature: "top_k",
     case: options.case,
     rows: users.length,
-    length: users[0].history?.length,
+    length: (chosen.inputs.history ?? chosen.inputs.items).dims[1],
     threads: 1,
     calls: options.calls,
     p50_us: at(0.5),
@@ -57,17 +58,30 @@ export async function bench(bundle, options, tell = () => {}) {
  * @param {GoldenCase} golden
  * @returns {User[]}
  */
-function usersOf({ manifest, vocabularies }, { inputs: { history, items, context, ...others } }) {
-  const names = manifest.model.context.map(({ name }) => name);
-  const contextOf = (/** @type {(name: string, column: number) => any} */ category) =>
-    Object.fromEntries(names.map((name, column) => [name, category(name, column)]));
-  if (history) {
-    return rowsOf(history).map((ids, row) => ({ history: ids, context: contextOf((name) => others[name].data[row]) }));
-  }
-  const tables = /** @type {Vocabularies} */ (vocabularies);
-  const categories = context ? rowsOf(context) : [];
-  return rowsOf(items).map((indices, row) => ({
-    history: indices.map((index) => tables.items.raw(Number(index))),
-    context: contextOf((name, column) => tables.context[name].raw(Number(categories[row][column]))),
+function usersOf({ manifest, vocabularies }, { inputs }) {
+  const { model } = manifest;
+  const raw = "history" in inputs;
+  const history = raw ? inputs.history : inputs.items;
+  const [batch, length] = history.dims;
+  /** @type {(value: any, vocabulary?: Vocabulary) => any} */
+  const rawOf = (value, vocabulary) => (raw || !vocabulary ? value : vocabulary.raw(Number(value)));
+  /** @type {(group: Group, row: number) => [string, any][]} */
+  const valuesOf = (group, row) => {
+    const names = namesOf(group, model);
+    const tables = vocabularies ? vocabulariesOf(group, vocabularies) : {};
+    const size = group.perEvent ? length : 1;
+    return names.map((name, column) => {
+      const [input, first, step] = raw || !group.stacked ? [name, 0, 1] : [group.name, column, names.length];
+      const { data } = inputs[input];
+      const values = Array.from({ length: size }, (_, at) => rawOf(data[(row * size + at) * step + first], tables[name]));
+      return [name, group.perEvent ? values : values[0]];
+    });
+  };
+  const ofRow = (/** @type {number} */ row, /** @type {boolean} */ perEvent) =>
+    Object.fromEntries(GROUPS.filter((group) => group.perEvent === perEvent).flatMap((group) => valuesOf(group, row)));
+  return Array.from({ length: batch }, (_, row) => ({
+    history: [...history.data.slice(row * length, (row + 1) * length)].map((id) => rawOf(id, vocabularies?.items)),
+    context: ofRow(row, false),
+    events: ofRow(row, true),
   }));
 }

@@ -3,7 +3,7 @@
 
 import { CheckError, messageOf } from "../errors.mjs";
 import { formatOf, signatureOf } from "../manifest/manifest.mjs";
-import { tensorOf } from "../tensors.mjs";
+import { NAMES_OF_FLOATS, NULL_IS_NOTHING, tensorOf } from "../tensors.mjs";
 import { parseJson } from "../text.mjs";
 
 /** @import { Source } from "../contents.mjs" */
@@ -40,14 +40,14 @@ export async function readGolden({ source, manifest }, name) {
       if (!one?.name || !one.inputs || !one.outputs) throw new Error("a case lacks its name, inputs or outputs");
       if (typeof one.name !== "string") throw new Error(`a case is called ${one.name}, which is no text`);
       const besides = BESIDES.filter((key) => key in one.outputs).map((key) => ({ name: key, dtype: float32 }));
-      const answer = tensorsOf([...outputs, ...besides], one.outputs);
+      const answer = tensorsOf([...outputs, ...besides], one.outputs, NULL_IS_NOTHING);
       for (const { name: key } of besides) {
         const { dims } = answer[key];
         if (dims.length !== 1 || dims[0] !== answer[outputs[0].name].dims[0]) {
           throw new Error(`${key} of '${one.name}' is not one number a row`);
         }
       }
-      return { name: one.name, inputs: tensorsOf(inputs, one.inputs), outputs: answer };
+      return { name: one.name, inputs: tensorsOf(inputs, one.inputs, NAMES_OF_FLOATS), outputs: answer };
     });
   } catch (error) {
     throw new CheckError(`${source.name}/${path} is not a file of golden vectors (${messageOf(error)}); export again`);
@@ -59,7 +59,8 @@ const float32 = /** @type {const} */ ("float32");
 /**
  * @param {Pick<TensorSpec, "name" | "dtype">[]} specs
  * @param {Record<string, any>} given  nested lists
+ * @param {Map<unknown, number>} floats  what stands for those that JSON lacks
  */
-function tensorsOf(specs, given) {
-  return Object.fromEntries(specs.map((spec) => [spec.name, tensorOf(spec, given[spec.name])]));
+function tensorsOf(specs, given, floats) {
+  return Object.fromEntries(specs.map((spec) => [spec.name, tensorOf(spec, given[spec.name], floats)]));
 }
