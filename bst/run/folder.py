@@ -31,8 +31,8 @@ from bst import __version__
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
-from bst.folding import fold_item_features
 from bst.model import BST
+from bst.model.folding import fold_item_features
 from bst.run.heldout import Heldout, read_heldout, write_heldout
 from bst.run.tensors import WHAT, read_tensors
 from bst.system.files import (

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.cells import EncoderCell, SelfAttention
 from bst.model import BST
+from bst.model.cells import EncoderCell, SelfAttention
 
 
 class PackedEncoder(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bst.config import NUM_GAPS
-from bst.gaps import Gaps
+from bst.model.gaps import Gaps
 
 YEAR = 365 * 86_400
 START = 1_600_000_000

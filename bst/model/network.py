@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.cells import EncoderCell
 from bst.config import NUM_GAPS, BSTConfig
-from bst.gaps import Gaps
-from bst.initialisation import initialise, sinusoidal_positions
-from bst.item_features import ItemFeatures
+from bst.model.cells import EncoderCell
+from bst.model.gaps import Gaps
+from bst.model.initialisation import initialise, sinusoidal_positions
+from bst.model.item_features import ItemFeatures
 
 
 class BST(nn.Module):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from bst.cells import EncoderCell, SelfAttention
-from bst.item_features import ItemFeatures
+from bst.model.cells import EncoderCell, SelfAttention
+from bst.model.item_features import ItemFeatures
 
 
 def initialise(model: nn.Module, method: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bst import BST, BSTConfig, ContextFeature
-from bst.initialisation import sinusoidal_positions
+from bst.model.initialisation import sinusoidal_positions
 
 NUM_ITEMS = 30
 CONTEXT = (ContextFeature(name="a", num_categories=3, dim=4), ContextFeature(name="b", num_categories=2, dim=5))

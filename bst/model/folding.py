@@ -3,7 +3,7 @@
 import torch
 
 from bst.config import BSTConfig
-from bst.model import BST
+from bst.model.network import BST
 
 
 def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bst import BSTConfig
 from bst.config import ItemFeature
-from bst.folding import fold_item_features
 from bst.model import BST
+from bst.model.folding import fold_item_features
 
 FEATURES = (ItemFeature(name="brand", num_categories=4), ItemFeature(name="tags", num_categories=5, num_values=3))
 BRANDS = torch.tensor([[0], [1], [1], [0], [4], [2], [3]], dtype=torch.int32)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bst import BSTConfig
-from bst.cells import EncoderCell
+from bst.model.cells import EncoderCell
 
 LENGTH, DIM = 5, 8
 SIZES: dict[str, Any] = {"num_items": 3, "dim": DIM, "num_heads": 2, "ff_width": 12, "max_length": LENGTH}
