@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from bst.config.inputs import INPUT_GROUPS, ContextFeature, EventFeature, InputGroup, Number
 from bst.config.values import Above0, Finite, Fraction, Frozen, Positive, Table, check_names, require_different
@@ -56,6 +56,11 @@ class Architecture(Table):
     """The number of newest events of a history that are read."""
     head_widths: tuple[Positive, ...] = (256,)
     """Widths of the layers between the pooled history and the output layer."""
+    feature_dim: Annotated[Positive | None, Field(examples=[16])] = None
+    """Width of the columns that each item feature, event feature and event time has to itself; without it, they are
+    added to the vector of the item."""
+    place_dim: Annotated[Positive | None, Field(examples=[16])] = None
+    """Width of the columns that places have to themselves; without it, they are added to the vector of the item."""
     context_dim: Positive = 10
     """Width of the vector of each context feature."""
     activation: Literal["relu", "leaky_relu", "gelu"] = "relu"
@@ -68,6 +73,9 @@ class Architecture(Table):
     """Attention and the feed-forward network add to their input; if false, they replace it."""
     attention_biases: bool = False
     """The projections of attention have biases."""
+    mask: Literal["causal", "full"] = "causal"
+    """`causal` lets an event attend to itself and what was before it; `full` to all events. Only a causal model can be
+    trained on all prefixes of a history at once, as `bst train` does."""
     places: Literal["newest", "oldest", "none"] = "newest"
     """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out."""
     place_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
@@ -102,6 +110,8 @@ class Architecture(Table):
             raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
         if self.padding == "counted" and self.pooling != "mean":
             raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
+        if self.padding == "counted" and self.mask != "causal":
+            raise ValueError("padding='counted' with mask='full'; the notebook's models are causal")
         if self.padding == "counted" and self.event_times != "none":
             raise ValueError("padding='counted' with event times; the notebook's models have none")
         if self.padding == "counted" and self.places != "newest":
@@ -131,6 +141,33 @@ class BSTConfig(Architecture):
         require_different("item feature", tuple(of_items))
         return self
 
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Self:
+        if self.id_dim < 1:
+            raise ValueError(
+                f"dim={self.dim} has no room for the vector of an item beside {self.num_fields} fields of "
+                f"feature_dim={self.feature_dim} and place_dim={self.place_dim}; raise dim, or lower them"
+            )
+        return self
+
+    @property
+    def num_fields(self) -> int:
+        """The number of fields of an event besides its item and its place."""
+        return len((*self.item_features, *self.item_numbers, *self.event_features)) + self.reads_times
+
+    @property
+    def id_dim(self) -> int:
+        """Width of the vector of an item's id: what other fields leave of `dim`. It has the first columns."""
+        return self.dim - self.num_fields * (self.feature_dim or 0) - (self.place_dim or 0)
+
+    @property
+    def has_own_columns(self) -> bool:
+        return self.feature_dim is not None or self.place_dim is not None
+
+    def first_column(self, field: int) -> int:
+        """Return the first of a field's own columns: item features, item numbers, event features, times, places."""
+        return self.id_dim + field * (self.feature_dim or 0)
+
     @property
     def inputs(self) -> tuple[InputGroup, ...]:
         """The inputs beside the items, in the order in which a signature takes them."""
@@ -158,18 +195,19 @@ class BSTConfig(Architecture):
     @property
     def stored_bytes(self) -> int:
         """The bytes of the weights and buffers that a run keeps of a model."""
-        items = (self.num_items + 1) * self.dim
+        items = (self.num_items + 1) * self.id_dim
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         events = sum(feature.num_categories + 1 for feature in self.event_features)
         events += NUM_GAPS * self.reads_times
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
-        positions = (self.max_length + 1) * self.dim
+        positions = (self.max_length + 1) * (self.place_dim or self.dim)
         # The values of item features are int32, as wide as a weight.
-        width = self.dim if self.tied_output else self.dim + self.user_width
+        field_width = self.feature_dim or self.dim
+        width = field_width if self.tied_output else field_width + self.user_width
         values = (self.num_items + 1) * sum(feature.num_values for feature in self.item_features)
         features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
         features += (self.num_items + 1 + 2 * width) * len(self.item_numbers)
-        beside = categories + events * self.dim + features
+        beside = categories + events * field_width + features
         return FLOAT_BYTES * (items + beside + self.encoder_weights + output + positions)
 
     def require_memory(self, copies: int, beside: int = 0) -> None:

@@ -1,19 +1,24 @@
-"""Item features folded into the tables of the items: a model without them that scores alike."""
+"""Fields folded into tables of the whole width: a model without item features and own columns that scores alike."""
 
 import torch
+from torch import Tensor
 
 from bst.config import BSTConfig
+from bst.model.item_features import placed
 from bst.model.network import BST
 
+PLAIN = {"item_features": (), "item_numbers": (), "feature_dim": None, "place_dim": None}
 
-def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
-    """Give a model without item features that scores as `model` does, to the bit: they are added to its tables.
 
-    Both share all other weights. A model without item features is given back as it is.
+def fold_fields(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
+    """Give a model that scores as `model` does, to the bit, and reads one table a field, which are all added.
+
+    Item features become part of the table of items. A table with columns of its own becomes one of the whole width,
+    with 0 elsewhere. Both models share all other weights. A model that has nothing to fold is given back as it is.
     """
-    if model.item_features is None:
+    if model.item_features is None and not config.has_own_columns:
         return model, config
-    plain_config = config.model_copy(update={"item_features": (), "item_numbers": ()})
+    plain_config = config.model_copy(update=PLAIN)
     with torch.device("meta"):
         plain = BST(plain_config)
     with torch.no_grad():
@@ -22,5 +27,13 @@ def fold_item_features(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
         state["item_embedding.weight"] = model.item_vectors(items)
         if not config.tied_output:
             state["output.weight"] = model.output_layer()[0]
+        for column, first in enumerate(model.event_columns_at):
+            name = f"event_embeddings.{column}.weight"
+            state[name] = _whole(state[name], first, config.dim)
+        state["positions"] = _whole(state["positions"], model.places_at, config.dim)
     plain.load_state_dict(state, assign=True)
     return plain.eval(), plain_config
+
+
+def _whole(table: Tensor, first: int, dim: int) -> Tensor:
+    return table if table.size(1) == dim else placed(table, first, dim)

@@ -3,9 +3,10 @@
 A table of vectors a feature, and beside it the categories of every item, so that a caller gives item ids alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bst.config import BSTConfig
@@ -26,7 +27,10 @@ class ItemFeatures(nn.Module):
         super().__init__()
         # A number has two vectors: row 1 is that of the number, row 0 that of an unknown one.
         sizes = [feature.num_categories + 1 for feature in config.item_features] + [2 for _ in config.item_numbers]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, config.dim) for size in sizes)
+        self.embeddings = nn.ModuleList(nn.Embedding(size, config.feature_dim or config.dim) for size in sizes)
+        # Where each stands that has columns of its own.
+        self.columns = [config.first_column(field) for field in range(len(sizes))] if config.feature_dim else []
+        self.dim = config.dim
         if not config.tied_output:
             self.output_embeddings = nn.ModuleList(nn.Embedding(size, config.user_width) for size in sizes)
         self.num_features = len(config.item_features)
@@ -55,26 +59,43 @@ class ItemFeatures(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Sum over the features for items int64 `[...]`: float32 `[..., dim]`."""
-        return self._sum(self.embeddings, items)
+        if not self.columns:
+            return self._sum(self._parts(self.embeddings, items), items)
+        parts = zip(self._parts(self.embeddings, items), self.columns, strict=True)
+        return self._sum((placed(part, first, self.dim) for part, first in parts), items)
 
     def output_rows(self, items: Tensor) -> Tensor:
         """Sum over the features for the output rows of items int64 `[...]`: float32 `[..., output_width]`."""
-        return self._sum(self.output_embeddings, items)
+        return self._sum(self._parts(self.output_embeddings, items), items)
 
-    def _sum(self, embeddings: nn.ModuleList, items: Tensor) -> Tensor:
-        """Add column by column and not as one product: the same items give the same bits in any batch."""
+    def _sum(self, parts: Iterable[Tensor], items: Tensor) -> Tensor:
         total = torch.zeros((), device=items.device)
-        for column, embedding in enumerate(embeddings[self.num_features :]):
-            numbers = self.get_buffer("numbers")[items, column]  # [...]
-            is_known = self.get_buffer("known")[items, column]
-            factors = torch.where(is_known, numbers, 1).unsqueeze(-1)
-            total = total + factors * embedding(is_known.to(torch.int64))
+        for part in parts:
+            total = total + part
+        return total * (items > 0).unsqueeze(-1)
+
+    def _parts(self, embeddings: nn.ModuleList, items: Tensor) -> Iterator[Tensor]:
+        """Yield what each feature and number gives, in their order, `[..., width]`.
+
+        Added column by column and not as one product: the same items give the same bits in any batch.
+        """
         for number, embedding in enumerate(embeddings[: self.num_features]):
             values = self.get_buffer(f"values_{number}")[items]  # [..., num_values]
             weights = (values > 0).to(torch.float32)
             count = weights.sum(dim=-1, keepdim=True)
             weights = weights / count.clamp(min=1)
             weights[..., :1] += (count == 0).to(torch.float32)  # of the unknown category
-            for column in range(values.size(-1)):
-                total = total + weights[..., column, None] * embedding(values[..., column])
-        return total * (items > 0).unsqueeze(-1)
+            rows = weights[..., :1] * embedding(values[..., 0])
+            for column in range(1, values.size(-1)):
+                rows = rows + weights[..., column, None] * embedding(values[..., column])
+            yield rows
+        for column, embedding in enumerate(embeddings[self.num_features :]):
+            numbers = self.get_buffer("numbers")[items, column]  # [...]
+            is_known = self.get_buffer("known")[items, column]
+            factors = torch.where(is_known, numbers, 1).unsqueeze(-1)
+            yield factors * embedding(is_known.to(torch.int64))
+
+
+def placed(rows: Tensor, first: int, dim: int) -> Tensor:
+    """Put rows `[..., width]` at their own columns, from `first` on: `[..., dim]`, 0 elsewhere."""
+    return F.pad(rows, (first, dim - first - rows.size(-1)))

@@ -19,10 +19,11 @@ from bst.config import NUM_GAPS, BSTConfig
 from bst.model.cells import EncoderCell
 from bst.model.gaps import Gaps
 from bst.model.initialisation import initialise, sinusoidal_positions
-from bst.model.item_features import ItemFeatures
+from bst.model.item_features import ItemFeatures, placed
+from bst.model.items import Items
 
 
-class BST(nn.Module):
+class BST(Items):
     """A model that scores every item of the catalogue for each row of a batch.
 
     Index 0 in `items` is padding, at any position: scores are those of the history without the padded slots, because
@@ -38,11 +39,11 @@ class BST(nn.Module):
     # A number is taken for this many standard deviations from its mean at most.
     number_bound: Final[float] = 10.0
     largest_number: Final[float] = float(torch.finfo(torch.float32).max)
-    tied_output: Final[bool]
     last_pooling: Final[bool]
     mean_pooling: Final[bool]
     padding_counts: Final[bool]
     has_places: Final[bool]
+    full_mask: Final[bool]
     from_oldest: Final[bool]
     reads_times: Final[bool]
     num_event_features: Final[int]
@@ -59,21 +60,29 @@ class BST(nn.Module):
         self.mean_pooling = config.pooling == "mean"
         self.padding_counts = config.padding == "counted"
         self.has_places = config.places != "none"
+        self.full_mask = config.mask == "full"
+        self.own_columns = config.has_own_columns
+        self.dim = config.dim
         self.from_oldest = config.places == "oldest"
         self.reads_times = config.reads_times
         self.num_event_features = len(config.event_features)
         self.num_numbers = len(config.numbers)
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
-        self.item_embedding = nn.Embedding(config.num_items + 1, config.dim, padding_idx=0)
-        self.item_features: ItemFeatures | None = None
+        self.item_embedding = nn.Embedding(config.num_items + 1, config.id_dim, padding_idx=0)
+        self.item_features = None
         if config.item_features or config.item_numbers:
             self.item_features = ItemFeatures(config)
         if self.reads_times:
             self.gaps = Gaps(to_next=config.event_times == "to_next")
         rows = [feature.num_categories + 1 for feature in config.event_features]
         rows += [NUM_GAPS] if self.reads_times else []
-        self.event_embeddings = nn.ModuleList(nn.Embedding(count, config.dim) for count in rows)
+        field_width = config.feature_dim or config.dim
+        self.event_embeddings = nn.ModuleList(nn.Embedding(count, field_width) for count in rows)
+        # Where each stands that has columns of its own, and where places do.
+        fields = range(config.num_fields - len(rows), config.num_fields)
+        self.event_columns_at = [config.first_column(field) for field in fields]
+        self.places_at = config.first_column(config.num_fields)
         self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
         self.dropout = nn.Dropout(config.dropout)
         self.cells = nn.ModuleList(EncoderCell(config) for _ in range(config.num_blocks))
@@ -93,7 +102,7 @@ class BST(nn.Module):
             ("number_deviations", [number.deviation for number in config.numbers]),
         ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False)
-        positions = sinusoidal_positions(room, config.dim)
+        positions = sinusoidal_positions(room, config.place_dim or config.dim)
         if config.place_vectors == "learned":
             self.positions = nn.Parameter(positions)
         else:
@@ -165,60 +174,6 @@ class BST(nn.Module):
                 states = states / pooled.cumsum(dim=1).clamp(min=1)
         return self.head(self.beside(states, inputs))
 
-    def item_scores(self, user_vectors: Tensor) -> Tensor:
-        """Score the catalogue for vectors `[..., user_width]`: float32 `[..., num_items]`, column j is item j + 1."""
-        if self.item_features is not None:
-            return F.linear(user_vectors, *self.output_layer())
-        elif self.tied_output:
-            return F.linear(user_vectors, self.item_embedding.weight, self.output_bias)[..., 1:]
-        else:
-            return self.output(user_vectors)
-
-    def output_layer(self) -> tuple[Tensor, Tensor]:
-        """Return the weights `[num_items, user_width]` and biases `[num_items]` of the output layer; row j is item j +
-        1.
-
-        For training. Exported, the cut of a tied layer's first row would be a second copy of the weights.
-        """
-        if self.item_features is not None:
-            return self.output_rows(torch.arange(1, self.item_embedding.num_embeddings, device=self.positions.device))
-        elif self.tied_output:
-            return self.item_embedding.weight[1:], self.output_bias[1:]
-        else:
-            return self.output.weight, self.output.bias
-
-    def output_layer_parameters(self) -> tuple[Tensor, Tensor]:
-        """Return the stored parameters of the output layer, without item features; tied, row 0 is that of padding."""
-        if self.tied_output:
-            return self.item_embedding.weight, self.output_bias
-        return self.output.weight, self.output.bias
-
-    def output_rows(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights `[..., user_width]` and biases `[...]` of the output layer for item indices `[...]`,
-        int64 from 1.
-        """
-        if self.tied_output:
-            return self.item_vectors(items), self.output_bias[items]
-        else:
-            rows = F.embedding(items - 1, self.output.weight)
-            if self.item_features is not None:
-                rows = self._drop_ids(rows) + self.item_features.output_rows(items)
-            return rows, self.output.bias[items - 1]
-
-    def item_vectors(self, items: Tensor) -> Tensor:
-        """Vectors of items int64 `[...]`, of their ids and their features: float32 `[..., D]`, 0 for padding."""
-        vectors = self.item_embedding(items)
-        if self.item_features is not None:
-            vectors = self._drop_ids(vectors) + self.item_features(items)
-        return vectors
-
-    def _drop_ids(self, vectors: Tensor) -> Tensor:
-        """Leave out, in training, whole vectors `[..., any]` of ids by chance, so that features learn to do without."""
-        if not self.training:
-            return vectors
-        kept = torch.rand(vectors.shape[:-1], device=vectors.device) >= self.id_dropout
-        return vectors * kept.unsqueeze(-1)
-
     def places(self, real: Tensor) -> Tensor:
         """Return the row of the position table for each slot: the number of real items after it, int64 `[B, L]`, 0
         at the newest.
@@ -270,17 +225,29 @@ class BST(nn.Module):
         x = self.item_vectors(items) * self.embedding_scale
         for column, embedding in enumerate(self.event_embeddings):
             assert columns is not None
-            x = x + embedding(columns[..., column])
+            rows = embedding(columns[..., column])
+            if self.own_columns:
+                rows = self._placed(rows, self.event_columns_at[column])
+            x = x + rows
         if self.has_places:
-            x = x + F.embedding(places, self.positions)
+            rows = F.embedding(places, self.positions)
+            if self.own_columns:
+                rows = self._placed(rows, self.places_at)
+            x = x + rows
         return self.dropout(x)
+
+    def _placed(self, rows: Tensor, first: int) -> Tensor:
+        return rows if rows.size(-1) == self.dim else placed(rows, first, self.dim)
 
     def hidden(self, real: Tensor, x: Tensor) -> Tensor:
         """Return the mask that is added to the logits of attention, `[B, 1, L, L]` in the type of `x`: nothing where
         the query sees the key, which is real and not later; `real` is bool `[B, L]`.
         """
         length = real.size(1)
-        visible = self.causal[:length, :length] & real.unsqueeze(1)  # [B, L, L]
+        if self.full_mask:
+            visible = real.unsqueeze(1).expand(-1, length, -1)  # [B, L, L]
+        else:
+            visible = self.causal[:length, :length] & real.unsqueeze(1)
         return (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit
 
     def pool(self, states: Tensor, real: Tensor, places: Tensor) -> Tensor:

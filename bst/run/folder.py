@@ -32,7 +32,7 @@ from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from bst.model import BST
-from bst.model.folding import fold_item_features
+from bst.model.folding import fold_fields
 from bst.run.heldout import Heldout, read_heldout, write_heldout
 from bst.run.tensors import WHAT, read_tensors
 from bst.system.files import (
@@ -75,7 +75,7 @@ class Run:
 
     def folded(self) -> Run:
         """Give the same run without item features, which scores as this one does: they are added to its tables."""
-        model, config = fold_item_features(self.model, self.config.model)
+        model, config = fold_fields(self.model, self.config.model)
         if model is self.model:
             return self
         vocabularies = replace(self.vocabularies, item_features={})

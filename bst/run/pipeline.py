@@ -261,7 +261,12 @@ def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
 
 
 def _require_inputs(dataset: Dataset, settings: Settings) -> None:
-    """Refuse settings of which the table was not read."""
+    """Refuse settings that cannot be trained so, or of which the table was not read."""
+    if settings.model.mask == "full":
+        raise InputError(
+            "mask='full' is not for training: all prefixes of a history are trained at once, and an event would see "
+            "the one that it is to predict; say 'causal'"
+        )
     if settings.model.event_times == "to_request":
         raise InputError(
             "event_times='to_request' is not for training: all prefixes of a history are trained at once, and each "

@@ -68,7 +68,10 @@ class PackedEncoder(nn.Module):
         takes the length of a cut for another than that of the history.
         """
         places = torch.arange(real.size(1), device=real.device)
-        visible = (places.unsqueeze(1) >= places) & real.unsqueeze(1)  # [B, L, L]
+        if self.model.full_mask:
+            visible = (places.unsqueeze(1) >= 0) & real.unsqueeze(1)  # [B, L, L]
+        else:
+            visible = (places.unsqueeze(1) >= places) & real.unsqueeze(1)
         return (~visible).to(x.dtype).unsqueeze(1) * self.model.hidden_logit
 
     def _newest_state(self, x: Tensor, rows: Tensor, real: Tensor) -> Tensor:

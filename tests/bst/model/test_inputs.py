@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from bst import BSTConfig
-from bst.config import ContextFeature, EventFeature, Number
-from bst.model import BST
+from bst.config import ContextFeature, EventFeature, ItemFeature, ItemNumber, Number
+from bst.model import BST, fold_fields
 from export.serving.encoder import PackedEncoder
 
 FORMS = pytest.mark.parametrize(
@@ -18,6 +18,9 @@ FORMS = pytest.mark.parametrize(
         {"event_times": "to_request", "pooling": "sum", "num_blocks": 1},
         {"pooling": "mean", "places": "oldest", "tied_output": False},
         {"event_times": "none", "places": "none"},
+        {"feature_dim": 1, "place_dim": 2},
+        {"mask": "full", "place_dim": 3, "place_vectors": "learned", "tied_output": False},
+        {"mask": "full", "pooling": "mean", "feature_dim": 1, "places": "oldest"},
     ],
     ids=str,
 )
@@ -147,6 +150,62 @@ def test_a_model_begins_as_one_without_event_features() -> None:
     assert torch.equal(model.user_vectors(inputs), model.user_vectors(others))
 
 
-def test_what_is_stored_is_what_the_config_says() -> None:
-    stored = BSTConfig.model_validate(CONFIG).stored_bytes
-    assert stored == sum(tensor.nbytes for tensor in model_of().state_dict().values())
+@FORMS
+def test_what_is_stored_is_what_the_config_says(form: dict[str, object]) -> None:
+    stored = BSTConfig.model_validate({**CONFIG, **form}).stored_bytes
+    assert stored == sum(tensor.nbytes for tensor in model_of(**form).state_dict().values())
+
+
+OF_ITEMS: dict[str, object] = {
+    "item_features": (ItemFeature(name="brand", num_categories=4, num_values=2),),
+    "item_numbers": (ItemNumber(name="price", mean=0.0, deviation=1.0),),
+    "dim": 12,
+}
+
+
+@FORMS
+def test_own_columns_and_features_of_items_fold_into_tables_to_the_bit(form: dict[str, object]) -> None:
+    form = {**form, **OF_ITEMS}
+    model, config, inputs = model_of(**form), BSTConfig.model_validate({**CONFIG, **form}), inputs_of()
+    assert model.item_features is not None
+    source = torch.Generator().manual_seed(4)
+    brands, prices = torch.randint(0, 5, (31, 2), generator=source), torch.randn(31, 1, generator=source)
+    model.item_features.set_values([brands], torch.where(prices > 1, torch.nan, prices))
+    plain, plain_config = fold_fields(model, config)
+    assert not plain_config.has_own_columns
+    assert plain.item_features is None
+    vectors = model.user_vectors(inputs)
+    assert torch.equal(plain.user_vectors(inputs), vectors)
+    assert torch.equal(plain.item_scores(vectors), model.item_scores(vectors))
+
+
+def test_fields_side_by_side_touch_no_column_of_another() -> None:
+    model, inputs = model_of(feature_dim=1, place_dim=2), inputs_of()
+    columns = model.event_columns(inputs["items"] > 0, inputs)
+    zeros = torch.zeros_like(inputs["items"])
+    states = model.embed(zeros, zeros + 1, columns)
+    assert not states[..., :3].any()  # 8, less two kinds, the time and two of the place
+    assert states[..., 3:].any(dim=0).any(dim=0).all()
+    kinds, devices = inputs["events"].unbind(dim=-1)
+    events = torch.stack((kinds, (devices + 1) % 3), dim=-1)
+    changed = model.event_columns(inputs["items"] > 0, {**inputs, "events": events})
+    differs = (model.embed(zeros, zeros + 1, changed) != states).any(dim=0).any(dim=0)
+    assert differs.nonzero().flatten().tolist() == [4]
+
+
+def test_a_model_without_room_for_its_items_is_refused() -> None:
+    with pytest.raises(ValueError, match="dim=8 has no room for the vector of an item beside 3 fields"):
+        model_of(feature_dim=2, place_dim=2)
+
+
+def test_with_a_full_mask_an_event_sees_what_comes_after_it() -> None:
+    inputs = inputs_of()
+    for mask, sees in (("full", True), ("causal", False)):
+        model = model_of(mask=mask, event_times="none", places="none", pooling="mean")
+        places, real = torch.zeros_like(inputs["items"]), inputs["items"] > 0
+        columns = model.event_columns(real, inputs)
+        before = model.embed(inputs["items"], places, columns)
+        after = before.clone()
+        after[:, -1] += 1
+        cell, hidden = model.cells[0], model.hidden(real, before)
+        assert bool((cell(before, hidden)[:, 0] != cell(after, hidden)[:, 0]).any()) == sees

@@ -9,7 +9,7 @@ from torch import Tensor
 from bst import BSTConfig
 from bst.config import ItemFeature
 from bst.model import BST
-from bst.model.folding import fold_item_features
+from bst.model.folding import fold_fields
 
 FEATURES = (ItemFeature(name="brand", num_categories=4), ItemFeature(name="tags", num_categories=5, num_values=3))
 BRANDS = torch.tensor([[0], [1], [1], [0], [4], [2], [3]], dtype=torch.int32)
@@ -50,7 +50,7 @@ def test_an_item_is_the_sum_of_its_id_and_of_the_mean_of_each_feature() -> None:
 @both
 def test_folded_into_the_tables_the_scores_are_the_same_to_the_bit(tied: bool) -> None:
     model, config = made(tied=tied)
-    plain, plain_config = fold_item_features(model, config)
+    plain, plain_config = fold_fields(model, config)
     assert plain.item_features is None
     assert plain_config.item_features == ()
     items, context = torch.randint(0, 7, (9, 4)), torch.zeros(9, 0, dtype=torch.int64)
@@ -62,8 +62,8 @@ def test_folded_into_the_tables_the_scores_are_the_same_to_the_bit(tied: bool) -
 
 def test_a_model_without_item_features_is_given_back_as_it_is() -> None:
     model, config = made(tied=True)
-    plain, plain_config = fold_item_features(model, config)
-    assert fold_item_features(plain, plain_config) == (plain, plain_config)
+    plain, plain_config = fold_fields(model, config)
+    assert fold_fields(plain, plain_config) == (plain, plain_config)
 
 
 @both
