@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,16 @@ import polars as pl
 import torch
 from hypothesis import strategies as st
 
-from bst.config import BSTConfig, ContextFeature, DataConfig, EventFeature, Number, TrainConfig
+from bst.config import (
+    BSTConfig,
+    ContextFeature,
+    DataConfig,
+    EventFeature,
+    ItemFeature,
+    ItemNumber,
+    Number,
+    TrainConfig,
+)
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
@@ -44,9 +53,27 @@ def roads(draw: st.DrawFn) -> Road:
     tied = draw(st.booleans(), label="tied_output")
     padding = draw(st.sampled_from(("ignored", "ignored", "ignored", "counted")), label="padding")
     count = draw(st.integers(0, 6), label="num_context")
+    counted = padding == "counted"
+    event_features = tuple(
+        EventFeature(name=f"event_{place}", num_categories=draw(st.integers(1, 30)))
+        for place in range(draw(st.sampled_from((0, 0, 1, 3)), label="num_event_features"))
+    )
+    event_times = "none" if counted else draw(st.sampled_from(("none", "to_next", "to_request")), label="event_times")
+    of_items = draw(st.sampled_from(((0, 0), (0, 0), (1, 0), (2, 1))), label="item features and numbers")
+    feature_dim, place_dim = (draw(st.sampled_from((None, None, 1, 3))) for _ in range(2))
+    fields = len(event_features) + (event_times != "none") + sum(of_items)
+    least = fields * (feature_dim or 0) + (place_dim or 0) + 1
+    head_dim = draw(st.integers(-(-least // num_heads), max(96, 2 * least) // num_heads + 1), label="head_dim")
     config = BSTConfig(
         num_items=num_items,
-        dim=num_heads * draw(st.integers(1, 96 // num_heads), label="head_dim"),
+        dim=num_heads * head_dim,
+        feature_dim=feature_dim,
+        place_dim=place_dim,
+        mask="causal" if counted else draw(st.sampled_from(("causal", "causal", "full"))),
+        item_features=tuple(
+            ItemFeature(name=f"of_item_{place}", num_categories=3, num_values=1 + place) for place in range(of_items[0])
+        ),
+        item_numbers=tuple(ItemNumber(name=f"size_{place}", mean=0.0, deviation=1.0) for place in range(of_items[1])),
         num_heads=num_heads,
         num_blocks=draw(st.integers(1, 4), label="num_blocks"),
         ff_width=draw(st.integers(1, 64), label="ff_width"),
@@ -61,11 +88,8 @@ def roads(draw: st.DrawFn) -> Road:
         residual=draw(st.sampled_from((True, True, False))),
         attention_biases=draw(st.booleans()),
         padding=padding,
-        event_times="none" if padding == "counted" else draw(st.sampled_from(("none", "to_next", "to_request"))),
-        event_features=tuple(
-            EventFeature(name=f"event_{place}", num_categories=draw(st.integers(1, 30)))
-            for place in range(draw(st.sampled_from((0, 0, 1, 3)), label="num_event_features"))
-        ),
+        event_times=event_times,
+        event_features=event_features,
         numbers=tuple(
             Number(name=f"number_{place}", mean=draw(st.sampled_from((0.0, -3.5, 1e6))), deviation=10.0**place)
             for place in range(draw(st.sampled_from((0, 0, 1, 2)), label="num_numbers"))
@@ -102,6 +126,10 @@ def write_run(road: Road, folder: Path) -> Run:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
         model.item_embedding.weight[0] = 0  # padding
+        if model.item_features is not None:
+            for place, feature in enumerate(road.config.item_features):
+                values = model.item_features.get_buffer(f"values_{place}")
+                values.copy_(torch.randint(0, feature.num_categories + 1, values.shape))
     features = (*road.config.context, *road.config.event_features)
     categories = [
         (feature.name, vocabulary(kind, feature.num_categories, rng))
@@ -127,12 +155,15 @@ def write_run(road: Road, folder: Path) -> Run:
             context=tuple(vocabularies.context),
             event_features=tuple(vocabularies.events),
             numbers=tuple(number.name for number in road.config.numbers),
+            item_features=tuple(feature.name for feature in road.config.item_features),
+            item_numbers=tuple(number.name for number in road.config.item_numbers),
         ),
         versions=library_versions(),
     )
-    run = Run(model, settings, vocabularies, heldout, ())
+    of_items = {one.name: vocabulary("dense", one.num_categories, rng) for one in road.config.item_features}
+    run = Run(model, settings, replace(vocabularies, item_features=of_items), heldout, ())
     save_run(folder, run)
-    return run
+    return run.folded()
 
 
 def vocabulary(kind: str, count: int, rng: np.random.Generator) -> Vocabulary:

@@ -57,7 +57,7 @@ def walk_by_bundle(road: Road, folder: Path) -> None:
 def walk_by_format(road: Road, folder: Path) -> None:
     """Write the formats alone, two of the signatures, of pt2 one, in a fifth of the time."""
     run = write_run(road, folder / "run")
-    config, top_k = road.config, road.settings.top_k
+    config, top_k = run.config.model, road.settings.top_k
     records = []
 
     def written(form: str, entries: dict[str, Entry], level: tuple[Signature, ...]) -> None:
@@ -106,11 +106,12 @@ def ask(
     """Compare every signature of every format with the model, on random calls; and with itself, row by row, with more
     padding, and with candidates in another order."""
     asked = calls(road)
-    for answers in answer(run.model, road.config, run.vocabularies, road.settings, signatures, asked):
+    config = run.config.model
+    for answers in answer(run.model, config, run.vocabularies, road.settings, signatures, asked):
         for record in formats:
             if record.ids == answers.signature.ids and answers.signature.name in record.entries:
                 session = FORMATS.find(record.name).open_in(folder, record, answers.signature)
-                prove(record.name, answers, session, run.vocabularies, road.config, vary=range(2))
+                prove(record.name, answers, session, run.vocabularies, config, vary=range(2))
 
 
 def walk(road: Road, how: Callable[[Road, Path], None]) -> None:
