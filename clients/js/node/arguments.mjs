@@ -106,10 +106,10 @@ export function idsOf({ items }, text, option) {
  */
 function textsOf(manifest, option, pairs, perEvent) {
   const inputs = namedInputs(manifest.model, perEvent);
-  return pairs.map((pair) => {
+  return pairs.map((pair, place) => {
     const [name, ...text] = pair.split("=");
     const group = inputs.get(name);
-    const repeats = pairs.filter((other) => other.split("=", 1)[0] === name).length > 1;
+    const repeats = pairs.slice(0, place).some((other) => other.split("=", 1)[0] === name);
     if (!text.length || !group || repeats) {
       const known = [...inputs.keys()].join(", ") || "none";
       throw new InputError(`${option} '${pair}' is not one of NAME=VALUE with a feature of the model, once: ${known}`);

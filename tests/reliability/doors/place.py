@@ -58,7 +58,7 @@ SHARED: dict[str, Callable[[Callable[[str], Any]], Path]] = {
     "events.csv": lambda fixture: fixture("tables")[0],
     "users.csv": lambda fixture: fixture("tables")[1],
     "RUN": lambda fixture: fixture("run_path"),
-    "TEXT_RUN": lambda fixture: fixture("text_run"),
+    "TEXT_RUN": lambda fixture: fixture("make_run")("plain_text", text=True),
     "BUNDLE": lambda fixture: fixture("bundle_path"),
     "TEXT_BUNDLE": lambda fixture: fixture("variants")["text_ids"],
     "K_BUNDLE": lambda fixture: fixture("variants")["numbers_k_input"],

@@ -74,7 +74,7 @@ STATEMENTS = {
 
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_torchscript_calls_arithmetic_or_is_refused(copied: Path, statement: bytes) -> None:
-    _insert(copied, b"bst_items = (scorer)", statement + b"\n    ")
+    _insert(copied, b"bst_vectors = (scorer)", statement + b"\n    ")
     with pytest.raises(InputError, match=f"it calls '{STATEMENTS[statement]}', which none that bst writes does"):
         load_torchscript(copied / "torchscript" / "model.pt")
     assert not Path("trapped").exists()
