@@ -208,7 +208,8 @@ class BSTConfig(Architecture):
         features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
         features += (self.num_items + 1 + 2 * width) * len(self.item_numbers)
         beside = categories + events * field_width + features
-        return FLOAT_BYTES * (items + beside + self.encoder_weights + output + positions)
+        floats = items + beside + self.encoder_weights + output + positions
+        return FLOAT_BYTES * floats + (self.num_items + 1) * len(self.item_numbers)  # which of them are known
 
     def require_memory(self, copies: int, beside: int = 0) -> None:
         """Refuse a model whose `copies`, one mask, and the bytes `beside` them exceed free memory.

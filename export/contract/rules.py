@@ -47,7 +47,7 @@ def _require_major(values: object, bundle: Path) -> None:
 
 def offences(manifest: Manifest) -> list[str]:
     """List every rule that a manifest breaks, with the value; empty for a sound one."""
-    rules = (_files, _formats, _signatures, _vocabularies, _output_layer, _tolerance)
+    rules = (_files, _formats, _signatures, _vocabularies, _model, _output_layer, _tolerance)
     return [offence for rule in rules for offence in rule(manifest)]
 
 
@@ -134,6 +134,11 @@ def _vocabularies(manifest: Manifest) -> Iterator[str]:
     for name, (facts, _) in counts.items():
         if not _pads(facts):
             yield f"{name} is of {facts.dtype} and padded with {facts.padding!r}"
+
+
+def _model(manifest: Manifest) -> Iterator[str]:
+    if manifest.model.has_own_columns:
+        yield "model.feature_dim or model.place_dim is not null, and fields of a bundle are added"
 
 
 def _pads(facts: VocabularyFacts) -> bool:

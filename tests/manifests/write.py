@@ -88,6 +88,7 @@ SOUND_ONES: dict[str, Change] = {
         *(put(f"model.{name}", []) for name in ("event_features", "numbers", "item_features", "item_numbers")),
         put("model.event_times", "none"),
     ),
+    "a-full-mask": put("model.mask", "full"),
     "padding-that-is-counted": together(put("model.padding", "counted"), put("model.pooling", "mean")),
 }
 
@@ -203,6 +204,11 @@ SPOILT_ONES: dict[str, Change | str] = {
     "7-a-number-that-pads-text": put("context.gender.padding", 0),
     "7-heads-that-do-not-divide-the-model": put("model.num_heads", 3),
     "7-no-head-and-no-tie": put("model.head_widths", []),
+    "7-features-side-by-side": together(put("model.dim", 64), put("model.feature_dim", 8)),
+    "7-places-side-by-side": put("model.place_dim", 4),
+    "7-counted-padding-with-a-full-mask": together(
+        put("model.padding", "counted"), put("model.pooling", "mean"), put("model.mask", "full")
+    ),
     "7-counted-padding-without-the-mean": put("model.padding", "counted"),
     "7-counted-padding-with-event-times": with_every_input(
         put("model.padding", "counted"), put("model.pooling", "mean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,62 +46,78 @@ class Road:
     seed: int
 
 
+def numbered(most: int, counts: tuple[int, ...], of: Callable[[int, int], Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Draw so many features, of place and of 1 to `most` categories."""
+
+    def features(count: int) -> st.SearchStrategy[tuple[Any, ...]]:
+        sizes = st.lists(st.integers(1, most), min_size=count, max_size=count)
+        return sizes.map(lambda drawn: tuple(of(place, size) for place, size in enumerate(drawn)))
+
+    return st.sampled_from(counts).flatmap(features)
+
+
+@st.composite
+def inputs(draw: st.DrawFn, *, counted: bool) -> dict[str, Any]:
+    """Draw what stands beside the items; their fields added, or side by side."""
+    times = ("none",) if counted else ("none", "to_next", "to_request")
+    of_items, numbers_of_items, numbers = draw(st.sampled_from(((0, 0, 0), (0, 0, 1), (1, 0, 0), (2, 1, 2))))
+    return {
+        "event_times": draw(st.sampled_from(times)),
+        "event_features": draw(
+            numbered(30, (0, 0, 1, 3), lambda place, size: EventFeature(name=f"event_{place}", num_categories=size))
+        ),
+        "context": draw(
+            numbered(
+                40,
+                (0, 1, 2, 6),
+                lambda place, size: ContextFeature(name=f"feature_{place}", num_categories=size, dim=1 + size % 12),
+            )
+        ),
+        "numbers": tuple(
+            Number(name=f"number_{place}", mean=draw(st.sampled_from((0.0, -3.5, 1e6))), deviation=10.0**place)
+            for place in range(numbers)
+        ),
+        "item_features": tuple(
+            ItemFeature(name=f"of_item_{place}", num_categories=3, num_values=1 + place) for place in range(of_items)
+        ),
+        "item_numbers": tuple(
+            ItemNumber(name=f"size_{place}", mean=0.0, deviation=1.0) for place in range(numbers_of_items)
+        ),
+        "feature_dim": draw(st.sampled_from((None, None, 1, 3))),
+        "place_dim": draw(st.sampled_from((None, None, 1, 3))),
+    }
+
+
 @st.composite
 def roads(draw: st.DrawFn) -> Road:
     """Draw an example. Sizes of one, odd sizes and sizes beyond a batch or a page are among them."""
     num_heads = draw(st.integers(1, 8), label="num_heads")
     num_items = draw(st.one_of(st.integers(1, 12), st.integers(13, 3000)), label="num_items")
     tied = draw(st.booleans(), label="tied_output")
-    padding = draw(st.sampled_from(("ignored", "ignored", "ignored", "counted")), label="padding")
-    count = draw(st.integers(0, 6), label="num_context")
-    counted = padding == "counted"
-    event_features = tuple(
-        EventFeature(name=f"event_{place}", num_categories=draw(st.integers(1, 30)))
-        for place in range(draw(st.sampled_from((0, 0, 1, 3)), label="num_event_features"))
-    )
-    event_times = "none" if counted else draw(st.sampled_from(("none", "to_next", "to_request")), label="event_times")
-    of_items = draw(st.sampled_from(((0, 0), (0, 0), (1, 0), (2, 1))), label="item features and numbers")
-    feature_dim, place_dim = (draw(st.sampled_from((None, None, 1, 3))) for _ in range(2))
-    fields = len(event_features) + (event_times != "none") + sum(of_items)
-    least = fields * (feature_dim or 0) + (place_dim or 0) + 1
-    head_dim = draw(st.integers(-(-least // num_heads), max(96, 2 * least) // num_heads + 1), label="head_dim")
+    counted = draw(st.sampled_from((False, False, False, True)), label="padding counts")
+    beside = draw(inputs(counted=counted))
+    taken = -BSTConfig.model_construct(**beside, dim=0).id_dim  # columns of fields other than the item
+    head_dim = draw(st.integers(taken // num_heads + 1, max(96, 2 * taken) // num_heads + 1), label="head_dim")
     config = BSTConfig(
+        **beside,
         num_items=num_items,
         dim=num_heads * head_dim,
-        feature_dim=feature_dim,
-        place_dim=place_dim,
         mask="causal" if counted else draw(st.sampled_from(("causal", "causal", "full"))),
-        item_features=tuple(
-            ItemFeature(name=f"of_item_{place}", num_categories=3, num_values=1 + place) for place in range(of_items[0])
-        ),
-        item_numbers=tuple(ItemNumber(name=f"size_{place}", mean=0.0, deviation=1.0) for place in range(of_items[1])),
         num_heads=num_heads,
         num_blocks=draw(st.integers(1, 4), label="num_blocks"),
         ff_width=draw(st.integers(1, 64), label="ff_width"),
         max_length=draw(st.one_of(st.integers(1, 9), st.integers(10, 200)), label="max_length"),
         head_widths=tuple(draw(st.lists(st.integers(1, 70), min_size=0 if tied else 1, max_size=3))),
-        pooling="mean" if padding == "counted" else draw(st.sampled_from(("last", "last", "mean", "sum"))),
-        places="newest" if padding == "counted" else draw(st.sampled_from(("newest", "newest", "oldest", "none"))),
+        pooling="mean" if counted else draw(st.sampled_from(("last", "last", "mean", "sum"))),
+        places="newest" if counted else draw(st.sampled_from(("newest", "newest", "oldest", "none"))),
         place_vectors=draw(st.sampled_from(("sinusoidal", "learned"))),
         activation=draw(st.sampled_from(("relu", "leaky_relu", "gelu"))),
         norm=draw(st.sampled_from(("post", "post", "none"))),
         norm_epsilon=draw(st.sampled_from((1e-5, 1e-8, 1e-3))),
         residual=draw(st.sampled_from((True, True, False))),
         attention_biases=draw(st.booleans()),
-        padding=padding,
-        event_times=event_times,
-        event_features=event_features,
-        numbers=tuple(
-            Number(name=f"number_{place}", mean=draw(st.sampled_from((0.0, -3.5, 1e6))), deviation=10.0**place)
-            for place in range(draw(st.sampled_from((0, 0, 1, 2)), label="num_numbers"))
-        ),
+        padding="counted" if counted else "ignored",
         tied_output=tied,
-        context=tuple(
-            ContextFeature(
-                name=f"feature_{place}", num_categories=draw(st.integers(1, 40)), dim=draw(st.integers(1, 12))
-            )
-            for place in range(count)
-        ),
     )
     settings = ExportSettings(
         formats=FORMATS,

@@ -47,6 +47,9 @@ const MAJOR = "4"; // a later minor adds fields, which are ignored
  * @property {{ name: string }[]} item_features
  * @property {{ name: string }[]} item_numbers
  * @property {string} places
+ * @property {string} mask
+ * @property {number | null} feature_dim
+ * @property {number | null} place_dim
  *
  * @typedef {object} Manifest  likewise
  * @property {string} schema_version

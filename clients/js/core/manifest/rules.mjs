@@ -13,6 +13,7 @@ const PROVE_THE_OUTPUT_LAYER = ["encode_user", "all_scores"];
 const OF_COUNTED_PADDING = /** @type {const} */ ([
   ["pooling", "mean"],
   ["event_times", "none"],
+  ["mask", "causal"],
   ["places", "newest"],
 ]);
 const FLOAT_BYTES = 4;
@@ -138,6 +139,9 @@ function model({ model: sizes }) {
   const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
   if (Number(dim) % Number(heads)) offences.push(`dim=${dim} does not divide into num_heads=${heads}`);
   if (!widths.length && !sizes.tied_output) offences.push("head_widths=[] needs tied_output=true");
+  for (const name of /** @type {const} */ (["feature_dim", "place_dim"])) {
+    if (sizes[name] !== null) offences.push(`${name}=${sizes[name]}, and fields of a bundle are added`);
+  }
   for (const [name, fitting] of padding === "counted" ? OF_COUNTED_PADDING : []) {
     if (sizes[name] !== fitting) offences.push(`padding='counted' with ${name}='${sizes[name]}'`);
   }

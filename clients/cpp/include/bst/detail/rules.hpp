@@ -136,9 +136,11 @@ inline void judge_model(const Field& model, Texts& offences) {
     offences.push_back("a model without head_widths needs tied_output");
   const auto is = [&](const char* name, const char* value) { return model.at(name).text() == value; };
   if (is("padding", "counted") &&
-      !(is("pooling", "mean") && is("places", "newest") && is("event_times", "none")))
+      !(is("pooling", "mean") && is("places", "newest") && is("event_times", "none") && is("mask", "causal")))
     offences.push_back(
-        "a model that counts padding pools by mean, counts places from the newest, and reads no times");
+        "a model that counts padding is causal, pools by mean, counts places from the newest, and reads no times");
+  for (const auto* name : {"feature_dim", "place_dim"})
+    if (!model.at(name).null()) offences.push_back(std::string(name) + " is not null, and fields of a bundle are added");
 }
 
 // The output layer is mapped as it is stated: of this model, and within its file.
