@@ -105,8 +105,8 @@ def write_random_run(out: Path, sizes: RandomModel, *, seed: int = 0) -> None:
 
 def _with_events(model: BST) -> BST:
     """Give the vectors of event features and times random values: a model begins with zeros."""
-    for embedding in model.event_embeddings:
-        torch.nn.init.normal_(embedding.get_parameter("weight"), std=0.1)
+    if model.event_embedding is not None:
+        torch.nn.init.normal_(model.event_embedding.weight, std=0.1)
     return model
 
 

@@ -1,5 +1,7 @@
 """Fields folded into tables of the whole width: a model without item features and own columns that scores alike."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -27,13 +29,20 @@ def fold_fields(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
         state["item_embedding.weight"] = model.item_vectors(items)
         if not config.tied_output:
             state["output.weight"] = model.output_layer()[0]
-        for column, first in enumerate(model.event_columns_at):
-            name = f"event_embeddings.{column}.weight"
-            state[name] = _whole(state[name], first, config.dim)
-        state["positions"] = _whole(state["positions"], model.places_at, config.dim)
+        if config.feature_dim is not None and model.event_embedding is not None:
+            state["event_embedding.weight"] = _placed_rows(model, config)
+        if config.place_dim is not None:
+            state["positions"] = placed(state["positions"], model.places_at, config.dim)
     plain.load_state_dict(state, assign=True)
     return plain.eval(), plain_config
 
 
-def _whole(table: Tensor, first: int, dim: int) -> Tensor:
-    return table if table.size(1) == dim else placed(table, first, dim)
+def _placed_rows(model: BST, config: BSTConfig) -> Tensor:
+    """Return the table of what is known of events, each field's rows at its own columns: `[rows, dim]`."""
+    table = model.get_parameter("event_embedding.weight")
+    bounds = [*model.event_rows.tolist(), len(table)]
+    parts = [
+        placed(table[start:stop], model.events_at + field * table.size(1), config.dim)
+        for field, (start, stop) in enumerate(pairwise(bounds))
+    ]
+    return torch.cat(parts)

@@ -16,42 +16,37 @@ from bst.config import NUM_GAPS
 class Gaps(nn.Module):
     """The time from each event to the next one, or to the request, as a row of a table; without weights."""
 
-    latest: Final[int] = 2**36  # beyond the year 4000; keeps differences within int64
     to_next: Final[bool]
     steps: Tensor
 
     def __init__(self, *, to_next: bool) -> None:
         super().__init__()
         self.to_next = to_next
-        steps = 2 ** torch.arange(NUM_GAPS - 2, dtype=torch.int64, device="cpu")
-        self.register_buffer("steps", steps, persistent=False)
+        # A gap has passed the first of them in any case, the next ones at 1 s, 2 s, 4 s and so on.
+        first = torch.tensor([torch.iinfo(torch.int64).min], device="cpu")
+        powers = 2 ** torch.arange(NUM_GAPS - 2, dtype=torch.int64, device="cpu")
+        self.register_buffer("steps", torch.cat((first, powers)), persistent=False)
 
-    def forward(self, real: Tensor, event_time: Tensor, request_time: Tensor) -> Tensor:
+    def forward(self, real: Tensor, later: Tensor, event_time: Tensor, request_time: Tensor) -> Tensor:
         """Return rows, int64 `[B, L]`; what they are where a slot is not real says nothing.
 
         Args:
             real: bool `[B, L]`, the slots with an event.
+            later: int64 `[B, L]`, how many events come after each slot.
             event_time: int64 `[B, L]`, seconds since 1970.
             request_time: int64 `[B]`, likewise.
         """
-        later = request_time.unsqueeze(1)
+        following = request_time.unsqueeze(1)
         if self.to_next:
-            later = self._following(real, event_time, later)
-        gaps = self._bounded(later) - self._bounded(event_time)
+            # A table of times, the newest first, without the slots between events: a slot that is not real adds nothing
+            # to it. The request comes before the newest event, so that the next time of each has the place `later`.
+            counted = real.to(torch.int64)
+            table = torch.cat((following, counted * 0), dim=1)  # [B, 1 + L]
+            following = table.scatter_add(1, later + 1, event_time * counted).gather(1, later)
+        # Of two times that are known, above 0, the difference is within int64; of others it may wrap, and is not read.
+        gaps = (following - event_time).unsqueeze(-1)
         # Compared, not logarithms: every runtime gives the same row at the edges. Summed as floats, exactly: OpenVINO
-        # 2026.4 sums integers wrongly in the last rows of a batch.
-        passed = (gaps.unsqueeze(-1) >= self.steps).to(torch.float32).sum(dim=-1)
-        return torch.where((event_time > 0) & (later > 0), 1 + passed.to(torch.int64), 0)
-
-    def _bounded(self, times: Tensor) -> Tensor:
-        """Keep times within 0 and the latest. Not by a clamp: Clip of int64 is wrong in ONNX Runtime 1.30 for Node."""
-        return torch.where(times > 0, torch.where(times < self.latest, times, self.latest), 0)
-
-    def _following(self, real: Tensor, event_time: Tensor, request_time: Tensor) -> Tensor:
-        """Return the time of the next real event, int64 `[B, L]`; from the last one on that of the request `[B, 1]`."""
-        counted = real.to(torch.int64)
-        order = counted.cumsum(dim=1)  # from 1 at the first event
-        last = order == order[:, -1:]
-        # Times without the slots between them: a slot that is not real adds nothing to the first one.
-        times = torch.zeros_like(event_time).scatter_add(1, (order - 1) * counted, event_time * counted)
-        return torch.where(last, request_time, times.gather(1, torch.where(last, 0, order)))
+        # 2026.4 sums integers wrongly in the last rows of a batch. Nothing is clamped: Clip of int64 is wrong in ONNX
+        # Runtime 1.30 for Node.
+        rows = (gaps >= self.steps).to(torch.float32).sum(dim=-1).to(torch.int64)
+        return torch.where((event_time > 0) & (following > 0), rows, 0)

@@ -28,8 +28,8 @@ def initialise(model: nn.Module, method: str) -> None:
             module.start_at_zero()
         elif isinstance(module, EncoderCell):
             fill(module.attention.dense.weight)
-    for table in model.get_submodule("event_embeddings").parameters():  # as `ItemFeatures.start_at_zero`
-        nn.init.zeros_(table)
+    if model.event_embedding is not None:  # as `ItemFeatures.start_at_zero`
+        nn.init.zeros_(model.get_parameter("event_embedding.weight"))
 
 
 def sinusoidal_positions(length: int, dim: int) -> Tensor:

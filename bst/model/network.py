@@ -44,12 +44,15 @@ class BST(Items):
     padding_counts: Final[bool]
     has_places: Final[bool]
     full_mask: Final[bool]
+    events_beside: Final[bool]
+    places_beside: Final[bool]
     from_oldest: Final[bool]
     reads_times: Final[bool]
     num_event_features: Final[int]
     num_numbers: Final[int]
     causal: Tensor
     positions: Tensor
+    event_rows: Tensor
     number_means: Tensor
     number_deviations: Tensor
 
@@ -62,6 +65,8 @@ class BST(Items):
         self.has_places = config.places != "none"
         self.full_mask = config.mask == "full"
         self.own_columns = config.has_own_columns
+        self.events_beside = config.feature_dim is not None
+        self.places_beside = config.place_dim is not None
         self.dim = config.dim
         self.from_oldest = config.places == "oldest"
         self.reads_times = config.reads_times
@@ -77,11 +82,12 @@ class BST(Items):
             self.gaps = Gaps(to_next=config.event_times == "to_next")
         rows = [feature.num_categories + 1 for feature in config.event_features]
         rows += [NUM_GAPS] if self.reads_times else []
-        field_width = config.feature_dim or config.dim
-        self.event_embeddings = nn.ModuleList(nn.Embedding(count, field_width) for count in rows)
-        # Where each stands that has columns of its own, and where places do.
-        fields = range(config.num_fields - len(rows), config.num_fields)
-        self.event_columns_at = [config.first_column(field) for field in fields]
+        # One table for all of them, one after another: a lookup instead of several, which count in a small call.
+        self.event_embedding = nn.Embedding(sum(rows), config.feature_dim or config.dim) if rows else None
+        firsts = [sum(rows[:field]) for field in range(len(rows))]
+        self.register_buffer("event_rows", torch.tensor(firsts, dtype=torch.int64, device="cpu"), persistent=False)
+        # Where those begin that have columns of their own, and where places do.
+        self.events_at = config.first_column(config.num_fields - len(rows))
         self.places_at = config.first_column(config.num_fields)
         self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
         self.dropout = nn.Dropout(config.dropout)
@@ -208,7 +214,8 @@ class BST(Items):
         if self.num_event_features > 0:
             columns.append(self._input("events", inputs))
         if self.reads_times:
-            gaps = self.gaps(real, self._input("event_time", inputs), self._input("request_time", inputs))
+            times = self._input("event_time", inputs), self._input("request_time", inputs)
+            gaps = self.gaps(real, self._later(real), times[0], times[1])
             columns.append(gaps.unsqueeze(-1))
         return torch.cat(columns, dim=-1) if columns else None
 
@@ -223,21 +230,19 @@ class BST(Items):
         `columns`, int64 `[..., any]`, are those of `event_columns`.
         """
         x = self.item_vectors(items) * self.embedding_scale
-        for column, embedding in enumerate(self.event_embeddings):
+        if self.event_embedding is not None:
             assert columns is not None
-            rows = embedding(columns[..., column])
-            if self.own_columns:
-                rows = self._placed(rows, self.event_columns_at[column])
-            x = x + rows
+            rows = self.event_embedding(columns + self.event_rows)  # [..., any, width]
+            if self.events_beside:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
+                x = x + placed(rows.flatten(-2), self.events_at, self.dim)
+            else:
+                x = x + rows.sum(dim=-2)
         if self.has_places:
             rows = F.embedding(places, self.positions)
-            if self.own_columns:
-                rows = self._placed(rows, self.places_at)
+            if self.places_beside:
+                rows = placed(rows, self.places_at, self.dim)
             x = x + rows
         return self.dropout(x)
-
-    def _placed(self, rows: Tensor, first: int) -> Tensor:
-        return rows if rows.size(-1) == self.dim else placed(rows, first, self.dim)
 
     def hidden(self, real: Tensor, x: Tensor) -> Tensor:
         """Return the mask that is added to the logits of attention, `[B, 1, L, L]` in the type of `x`: nothing where

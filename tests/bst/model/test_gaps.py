@@ -16,7 +16,8 @@ ENDS = torch.iinfo(torch.int64)
 
 def rows(times: list[int], request: int, real: list[bool] | None = None, *, to_next: bool = True) -> list[int]:
     slots = torch.tensor([real or [True] * len(times)])
-    answer: Tensor = Gaps(to_next=to_next)(slots, torch.tensor([times]), torch.tensor([request]))
+    later = slots.sum(dim=1, keepdim=True) - slots.long().cumsum(dim=1)
+    answer: Tensor = Gaps(to_next=to_next)(slots, later, torch.tensor([times]), torch.tensor([request]))
     return answer[0].tolist()
 
 
