@@ -111,7 +111,8 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
         expected[group.name] = (*((config.max_length,) if group.per_event else ()), *width)
     for name, shape in expected.items():
         tensor, dtype = rows.get(name), torch.float32 if name == "numbers" else torch.int64
-        if tensor is None or tensor.dtype != dtype or tuple(tensor.shape[1:]) != shape:
+        fits = tensor is not None and tensor.dim() == len(shape) + 1 and tuple(tensor.shape[1:]) == shape
+        if tensor is None or tensor.dtype != dtype or not fits:
             actual = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
             layout = f"{str(dtype).removeprefix('torch.')} [{', '.join(map(str, ('rows', *shape)))}]"
             raise InputError(f"{path} holds {actual} as {name}, not {layout}; train again")
