@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -143,17 +144,23 @@ def _program(file: str, name: str) -> ExportedProgram:
 
 
 class _Shared(PT2ArchiveWriter):
-    """A store of tensors, equal ones once, that updates the configs which list them."""
+    """A store of tensors, equal ones of different programs once, that updates the configs which list them.
+
+    Not those of one program: torch reads a file of a program once, with one dtype, and zeros of two dtypes are equal.
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
-        self.placed: dict[tuple[str, bytes], str] = {}
+        self.placed: dict[tuple[str, bytes, int], str] = {}
+        self.repeats: Counter[bytes] = Counter()  # of contents in the current program
         self.names: dict[str, str] = {}  # of the current program: torch's name of a file -> its name here
 
     def write_bytes(self, name: str, data: bytes) -> None:
         prefix = next((shared for shared in SHARED if name.startswith(shared)), None)
         if prefix is not None:
-            key = (prefix, hashlib.sha256(data).digest())
+            content = hashlib.sha256(data).digest()
+            key = (prefix, content, self.repeats[content])
+            self.repeats[content] += 1
             file = Path(prefix).name
             if key not in self.placed:
                 self.placed[key] = f"{file}{len(self.placed)}"
@@ -167,6 +174,7 @@ class _Shared(PT2ArchiveWriter):
                 entry["path_name"] = self.names.get(entry["path_name"], entry["path_name"])
             data = json.dumps(config).encode()
             self.names = {}
+            self.repeats.clear()
         super().write_bytes(name, data)
 
 

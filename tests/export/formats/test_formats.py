@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bench.models.random_model import parse_model, write_random_run
 from bst import InputError, load_run
 from export import ExportSettings, TopK, compare, export_bundle, open_bundle
 from export.bundle.folder import format_of_backend
@@ -24,7 +25,7 @@ from export.formats.pt2_archive import check_program, load_pt2
 from export.formats.torchscript_archive import load_torchscript
 from export.proof.golden import Call
 from export.sessions.session import Session
-from tests.conftest import FIVE, held_by, random_inputs, settings_of
+from tests.conftest import FIVE, exporting, held_by, random_inputs, settings_of
 
 SIZES = [(batch, length) for batch in (1, 2, 3, 64, 257) for length in (1, 2, 12, 20)]  # 12 is max_length
 BACKENDS = ("torchscript", "pt2", "onnxruntime")
@@ -239,6 +240,16 @@ def test_text_ids_leave_pt2_at_index_level_and_the_manifest_says_so(variants: di
     assert levels["raw_ids"]["pt2"] == ("index", "golden/index")  # the context is of text
     assert levels["raw_ids"]["onnx"] == levels["raw_ids"]["torchscript"] == ("raw", "golden")
     assert levels["numbers_k_input"]["pt2"] == ("raw", "golden")
+
+
+@pytest.mark.bundle
+def test_constants_of_the_same_bytes_and_different_types_stay_apart_in_a_program(tmp_path: Path) -> None:
+    """The means of the numbers are eight bytes of zeros, and so is the first row of the times."""
+    write_random_run(
+        tmp_path / "run",
+        parse_model(["num_items=9", "dim=4", "num_heads=1", "head_widths=[4]", "event_times=to_next", "numbers=a,b"]),
+    )
+    export_bundle(tmp_path / "run", tmp_path / "bundle", exporting(formats=("pt2",), signatures=("all_scores",)))
 
 
 def test_all_onnx_signatures_share_one_weight_file(bundle_path: Path) -> None:
