@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bst.errors import InputError
 from bst.model import BST
+from bst.model.network import by_name
 from export.contract.signatures import Signature, TopK
 
 
@@ -72,17 +73,9 @@ class Plain(nn.Module):
         request_time: Tensor | None = None,
         numbers: Tensor | None = None,
     ) -> Any:  # TorchScript takes no type that depends on the function
-        inputs = {"items": items, "context": context}
+        inputs = by_name(items, context, events, event_time, request_time, numbers)
         if candidates is not None:
             inputs["candidates"] = candidates
-        if events is not None:
-            inputs["events"] = events
-        if event_time is not None:
-            inputs["event_time"] = event_time
-        if request_time is not None:
-            inputs["request_time"] = request_time
-        if numbers is not None:
-            inputs["numbers"] = numbers
         return self.function(inputs)
 
 

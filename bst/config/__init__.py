@@ -1,7 +1,16 @@
 """Configuration: every setting, as frozen, validated values. A default is written here and nowhere else."""
 
 from bst.config.data import DataConfig
-from bst.config.inputs import EVENT_TIME, INPUT_GROUPS, REQUEST_TIME, ContextFeature, EventFeature, InputGroup, Number
+from bst.config.inputs import (
+    EVENT_TIME,
+    INPUT_GROUPS,
+    NUMBER_BOUND,
+    REQUEST_TIME,
+    ContextFeature,
+    EventFeature,
+    InputGroup,
+    Number,
+)
 from bst.config.model import FLOAT_BYTES, NUM_GAPS, Architecture, BSTConfig, ItemFeature, ItemNumber
 from bst.config.presets import PRESETS, with_preset
 from bst.config.training import FULL_SOFTMAX_ITEMS, RETURNING, TrainConfig
@@ -13,6 +22,7 @@ __all__ = [
     "FULL_SOFTMAX_ITEMS",
     "INPUT_GROUPS",
     "INPUT_WORDS",
+    "NUMBER_BOUND",
     "NUM_GAPS",
     "PRESETS",
     "REQUEST_TIME",

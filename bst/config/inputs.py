@@ -4,54 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol, Self
 
 from pydantic import model_validator
 
 from bst.config.values import Above0, Finite, Frozen, Positive, check_names
 
+NUMBER_BOUND = 10.0  # deviations from the mean; a number beyond counts as that many
 EVENT_TIME, REQUEST_TIME = "event_time", "request_time"
 
 
-class ContextFeature(Frozen):
+class Named(Frozen):
+    """An input with a name of its own, which must be possible in every language."""
+
+    kind: ClassVar[str] = "input"
+    name: str
+
+    @model_validator(mode="after")
+    def _name_can_be_an_input(self) -> Self:
+        check_names((self.name,), self.kind)
+        return self
+
+
+class ContextFeature(Named):
     """One categorical input beside the history. Index 0 is the unknown category, a row of its own."""
 
-    name: str
+    kind = "context feature"
     num_categories: Positive
     dim: Positive
 
-    @model_validator(mode="after")
-    def _name_can_be_an_input(self) -> ContextFeature:
-        check_names((self.name,))
-        return self
 
-
-class EventFeature(Frozen):
+class EventFeature(Named):
     """A category of each past event, such as its kind. Index 0 is the unknown category, a row of its own."""
 
-    name: str
+    kind = "event feature"
     num_categories: Positive
 
-    @model_validator(mode="after")
-    def _name_can_be_an_input(self) -> EventFeature:
-        check_names((self.name,), "event feature")
-        return self
 
-
-class Number(Frozen):
+class Number(Named):
     """A number, float32, which the model takes as (number - `mean`) / `deviation`, within `NUMBER_BOUND` of 0.
 
     What is not finite is unknown: the model takes the mean, and is told so.
     """
 
-    name: str
+    kind = "number"
     mean: Finite
     deviation: Above0
-
-    @model_validator(mode="after")
-    def _name_can_be_an_input(self) -> Number:
-        check_names((self.name,), "number")
-        return self
 
 
 class WithInputs(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bst.config import DataConfig, ItemNumber
+from bst.config import NUMBER_BOUND, DataConfig, ItemNumber
 from bst.data.tables.columns import categories, ids, numbers
 from bst.data.tables.names import ITEM
 from bst.data.tables.sources.frames import DataFrame, place_of
@@ -22,7 +22,6 @@ from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 
 MOST_VALUES = 256  # of a feature, that one item has
-FARTHEST = 10.0  # standard deviations from the mean
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ItemNumberValues:
 
     Attributes:
         mean, deviation: of the items of the events.
-        values: float32 `[num_items + 1]`, the deviations from the mean, in standard deviations, at most `FARTHEST`; NaN
+        values: float32 `[num_items + 1]`, in standard deviations from the mean, at most `NUMBER_BOUND`; NaN
             where the number is not known, as in row 0.
     """
 
@@ -194,7 +193,7 @@ class _Reader:
         if unknown := len(self.items) - len(listed):
             self._remark(f"{column}: {unknown:,} of {len(self.items):,} items have none")
         values = np.full(len(self.items) + 1, np.nan, dtype=np.float32)
-        values[listed["index"].to_numpy()] = ((raw - mean) / deviation).clip(-FARTHEST, FARTHEST)
+        values[listed["index"].to_numpy()] = ((raw - mean) / deviation).clip(-NUMBER_BOUND, NUMBER_BOUND)
         return ItemNumberValues(mean, deviation, values)
 
     def _rows(self, column: str, lists: list[str] | tuple[()]) -> pl.DataFrame:

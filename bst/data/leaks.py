@@ -39,20 +39,23 @@ def require_no_item_columns(interactions: Interactions) -> None:
         InputError: names all of them, with their share.
     """
     events = interactions.events
-    offences, names = [], []
-    for name in interactions.event_context:
-        item, user = (agreement(events, by, name) for by in ("item", "user"))
-        if item.kappa >= OF_ITEM and user.kappa < OF_USER:
-            names.append(name)
-            offences.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
+    offences = []
+    for what, names, option, remedy in (
+        ("context feature", interactions.context, "--context", "--item-features"),
+        ("number", interactions.numbers, "--numbers", "--item-numbers"),
+    ):
+        shares = []
+        for name in (name for name in names if name in interactions.event_context):
+            item, user = (agreement(events, by, name) for by in ("item", "user"))
+            if item.kappa >= OF_ITEM and user.kappa < OF_USER:
+                shares.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
+        if shares:
+            offences.append(
+                f"{what} {', '.join(shares)} belongs to the item: it would be taken from the event to be predicted and "
+                f"give it away; leave it out of {option}, and learn from it by --items TABLE {remedy}"
+            )
     if offences:
-        categories = [name for name in names if name in interactions.context]
-        options, remedy = ("--context", "--item-features") if categories else ("--numbers", "--item-numbers")
-        what = "context feature" if categories else "number"
-        raise InputError(
-            f"{what} {', '.join(offences)} belongs to the item: it would be taken from the event to be "
-            f"predicted and give it away; leave it out of {options}, and learn from it by --items TABLE {remedy}"
-        )
+        raise InputError("; ".join(offences))
 
 
 def agreement(events: pl.DataFrame, by: str, name: str) -> Agreement:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.config import NUM_GAPS, BSTConfig
+from bst.config import NUM_GAPS, NUMBER_BOUND, BSTConfig
 from bst.model.cells import EncoderCell
 from bst.model.gaps import Gaps
 from bst.model.initialisation import initialise, sinusoidal_positions
@@ -36,8 +36,7 @@ class BST(Items):
     # Logit of a slot that must not be seen. Finite and within float16, so a query that sees nothing is free of NaN;
     # exp(-30000) is 0 in every float type, so beside anything visible it has no weight at all.
     hidden_logit: Final[float] = -30000.0
-    # A number is taken for this many standard deviations from its mean at most.
-    number_bound: Final[float] = 10.0
+    number_bound: Final[float] = NUMBER_BOUND
     largest_number: Final[float] = float(torch.finfo(torch.float32).max)
     last_pooling: Final[bool]
     mean_pooling: Final[bool]
@@ -139,15 +138,7 @@ class BST(Items):
         Returns:
             float32 `[batch, num_items + 1]`, the logits of a softmax over items; column 0 (padding) is -inf.
         """
-        inputs = {"items": items, "context": context}
-        if events is not None:
-            inputs["events"] = events
-        if event_time is not None:
-            inputs["event_time"] = event_time
-        if request_time is not None:
-            inputs["request_time"] = request_time
-        if numbers is not None:
-            inputs["numbers"] = numbers
+        inputs = by_name(items, context, events, event_time, request_time, numbers)
         return F.pad(self.item_scores(self.user_vectors(inputs)), (1, 0), value=-math.inf)
 
     def user_vectors(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
@@ -298,3 +289,24 @@ def _head(config: BSTConfig) -> nn.Sequential:
     if config.tied_output:  # into the space of the item embeddings, where both signs are needed
         layers.append(nn.Linear(width, config.dim))
     return nn.Sequential(*layers)
+
+
+def by_name(
+    items: Tensor,
+    context: Tensor,
+    events: Tensor | None,
+    event_time: Tensor | None,
+    request_time: Tensor | None,
+    numbers: Tensor | None,
+) -> Dict[str, Tensor]:  # noqa: UP006
+    """Name the arguments of `BST.forward`; None are left out."""
+    inputs = {"items": items, "context": context}
+    if events is not None:
+        inputs["events"] = events
+    if event_time is not None:
+        inputs["event_time"] = event_time
+    if request_time is not None:
+        inputs["request_time"] = request_time
+    if numbers is not None:
+        inputs["numbers"] = numbers
+    return inputs

@@ -99,7 +99,10 @@ def to_seconds(times: pl.Series, path: Path, column: str) -> tuple[pl.Series, st
         InputError: they lie so in no unit.
     """
     if not times.dtype.is_numeric():
-        return times.dt.epoch("s"), "event times are seconds of the dates"
+        seconds = times.dt.epoch("s")
+        unknown = int((seconds <= 0).sum())
+        early = f"; {unknown:,} of 1970 or before are not known to the model" if unknown else ""
+        return seconds, f"event times are seconds of the dates{early}"
     first, last = times.min(), times.max()
     assert isinstance(first, int | float)
     assert isinstance(last, int | float)

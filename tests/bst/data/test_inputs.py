@@ -143,3 +143,18 @@ def test_values_that_a_trained_model_does_not_know_are_unknown() -> None:
     vocabularies = Dataset.build(read()).vocabularies
     others = EVENTS.with_columns(kind=pl.Series(["gift", "loan"] * 4))
     assert not Dataset.build(read(events=others), vocabularies).sequences.beside["events"].any()
+
+
+def test_a_category_and_a_number_of_the_item_each_name_their_own_remedy() -> None:
+    items = np.arange(80) % 7
+    columns = {"user_id": np.repeat(np.arange(20), 4), "item_id": items, "timestamp": np.arange(80)}
+    events = pl.DataFrame({**columns, "price": items * 1.5, "brand": items + 3})
+    config = DataConfig(context=("brand",), numbers=("price",))
+    with pytest.raises(InputError, match=r"feature brand .* --item-features; number price .* --item-numbers"):
+        Dataset.build(read_interactions(events, config))
+
+
+def test_dates_that_a_model_takes_for_unknown_are_counted() -> None:
+    events = pl.DataFrame({"user_id": [1, 1], "item_id": [1, 2], "timestamp": ["1969-05-01", "2020-09-14"]})
+    lines = read_interactions(events, times=True).facts.lines()
+    assert "event times are seconds of the dates; 1 of 1970 or before are not known to the model" in lines

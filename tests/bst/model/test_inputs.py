@@ -1,4 +1,4 @@
-"""What stands beside the history: event features, event times and numbers."""
+"""Inputs beside the history in the model: event features, event times and numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside a history, in JavaScript as in Python: events' features and times, numbers of the request."""
+"""Values beside a history, in JavaScript as in Python: features and times of events, numbers of the request."""
 
 from __future__ import annotations
 
