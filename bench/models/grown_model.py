@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bst.data.vocabulary import Vocabulary
-from bst.model import BST
+from bst.model import BST, make_model
 from bst.run.folder import Run
 from bst.run.heldout import Heldout
 
@@ -43,7 +43,7 @@ def grown(run: Run, num_items: int, seed: int = 0) -> Run:
             place = len(part) - (num_items - old_count) + start
             part[place : place + count] = columns.reshape(count, *part.shape[1:])
     with torch.device("meta"):
-        model = BST(config)
+        model = make_model(config)
     model.load_state_dict({**run.model.state_dict(), **grown_parts}, assign=True)
     items = run.vocabularies.items
     vocabularies = replace(run.vocabularies, items=Vocabulary(_more_ids(items.ids, num_items)))

@@ -32,7 +32,7 @@ from bst.config import (
 )
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
-from bst.model import BST
+from bst.model import BST, make_model
 from bst.run.folder import SCHEMA_VERSION as RUN_SCHEMA
 from bst.run.folder import Run, RunConfig, library_versions, load_run, read_run_config, save_run
 from bst.run.heldout import Heldout, made_up
@@ -99,7 +99,8 @@ def write_random_run(out: Path, sizes: RandomModel, *, seed: int = 0) -> None:
     )
     beside = {name: values[:USERS] for name, values in made_up(config).beside.items()}
     heldout = Heldout(torch.from_numpy(histories), torch.from_numpy(stacked), None, beside)
-    run = Run(_with_events(BST(config)).eval(), settings, Vocabularies(items, context, events=events), heldout, ())
+    model = _with_events(make_model(config)).eval()
+    run = Run(model, settings, Vocabularies(items, context, events=events), heldout, ())
     save_run(out, cut(run, sizes.median_length, seed))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,12 +39,24 @@ class ItemNumber(Frozen):
     deviation: Above0
 
 
+# What models of a task have where nothing else is said: a click model reads the state of its candidate, and counts
+# places from the oldest event, so that all prefixes of a history are trained at once exactly as they are served.
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "next_item": {},
+    "click": {"pooling": "target", "places": "oldest", "tied_output": False},
+}
+
+
 class Architecture(Table):
     """The sizes of a model that a user chooses.
 
     Those that the data gives are added by `BSTConfig`.
     """
 
+    task: Literal["next_item", "click"] = "next_item"
+    """`next_item` scores the whole catalogue by a softmax; `click` puts a candidate behind the history, as one more
+    slot of it, and gives the logit of its probability. Of a click model other defaults are pooling = "target", places =
+    "oldest" and tied_output = false."""
     dim: Positive = 128
     """Width of the item vectors; a multiple of `num_heads`."""
     num_heads: Positive = 4
@@ -74,18 +87,21 @@ class Architecture(Table):
     attention_biases: bool = False
     """The projections of attention have biases."""
     mask: Literal["causal", "full"] = "causal"
-    """`causal` lets an event attend to itself and what was before it; `full` to all events. Only a causal model can be
-    trained on all prefixes of a history at once, as `bst train` does."""
+    """`causal` lets an event attend to itself and what was before it; `full` to all events, and to the candidate of a
+    click model. Only a causal next-item model can be trained on all prefixes of a history at once, as `bst train`
+    does."""
     places: Literal["newest", "oldest", "none"] = "newest"
-    """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out."""
+    """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out. A
+    candidate has a place of its own."""
     place_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
     """The vectors of places stay sinusoids, or are learned from there on."""
     event_times: Literal["none", "to_next", "to_request"] = "none"
     """The model reads the time from each event to the next one, or to the request. The last event has no next one: the
-    request stands for it. `to_request` is not for training here: all prefixes of a history are trained at once, and
-    each would have a request of its own."""
-    pooling: Literal["last", "mean", "sum"] = "last"
-    """The summary of the history: the state of its last event, or the mean or sum of all states."""
+    request stands for it. `to_request` is for click models alone to be trained on: a next-item model learns from all
+    prefixes of a history at once, and each would have a request of its own."""
+    pooling: Literal["last", "mean", "sum", "target"] = "last"
+    """The summary of the history: the state of its last event, or the mean or sum of all states. Of a click model: the
+    state of the candidate (`target`), or the mean or sum of all states with it."""
     padding: Literal["ignored", "counted"] = "ignored"
     """`ignored` makes padded slots absent. `counted` is for models of the seed notebook, which were trained so: padded
     slots are hidden only as attention keys; positions count slots from the left, and the mean is over all slots, padded
@@ -100,13 +116,31 @@ class Architecture(Table):
     init_method: Literal["xavier", "kaiming"] = "xavier"
     """The random initialisation of matrices."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_task(cls, values: Any) -> Any:
+        return {**TASK_DEFAULTS.get(str(values.get("task")), {}), **values} if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _the_task_fits(self) -> Self:
+        click = self.task == "click"
+        if click and self.pooling == "last":
+            raise ValueError("pooling='last' with task='click'; a click model pools by target, mean or sum")
+        if click and self.tied_output:
+            raise ValueError("tied_output=true with task='click'; a click model has no output layer, so say false")
+        if click and self.padding == "counted":
+            raise ValueError("padding='counted' with task='click'; the notebook's models are of next items")
+        if not click and self.pooling == "target":
+            raise ValueError("pooling='target' with task='next_item'; only a model of task='click' has a target inside")
+        return self
+
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         if self.dim % self.num_heads:
             below = self.dim // self.num_heads * self.num_heads
             fitting = " or ".join(str(dim) for dim in (below, below + self.num_heads) if dim)
             raise ValueError(f"dim={self.dim} does not divide into num_heads={self.num_heads}; try {fitting}")
-        if not self.head_widths and not self.tied_output:
+        if not self.head_widths and self.has_output_rows:
             raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
         if self.padding == "counted" and self.pooling != "mean":
             raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
@@ -117,6 +151,24 @@ class Architecture(Table):
         if self.padding == "counted" and self.places != "newest":
             raise ValueError(f"padding='counted' with places={self.places!r}; the notebook counts slots from the left")
         return self
+
+    @property
+    def scores_catalogue(self) -> bool:
+        """Whether there is an output layer with a row an item, so that a vector of the user scores all items."""
+        return self.task == "next_item"
+
+    @property
+    def has_output_rows(self) -> bool:
+        """Whether the output layer has weights of its own."""
+        return self.scores_catalogue and not self.tied_output
+
+    @property
+    def history_once(self) -> bool:
+        """Whether no state of the history that a click model reads depends on the candidate, so that keys and values
+        are computed once for all candidates: a causal history never sees it, and of one block that is read at the
+        candidate nothing is read of the history but its inputs.
+        """
+        return self.mask == "causal" or (self.num_blocks == 1 and self.pooling == "target")
 
     @property
     def reads_times(self) -> bool:
@@ -175,14 +227,25 @@ class BSTConfig(Architecture):
 
     @property
     def user_width(self) -> int:
-        """Width of the user vector whose inner product with an output row is a score."""
+        """Width of the user vector whose inner product with an output row is a score; 0 in a click model."""
+        if not self.scores_catalogue:
+            return 0
         return self.dim if self.tied_output else self.head_widths[-1]
 
     @property
     def head_sizes(self) -> tuple[int, ...]:
-        """Widths of the head, from the pooled history with the context beside it to the user vector."""
-        pooled = self.dim + sum(feature.dim for feature in self.context) + 2 * len(self.numbers)
+        """Widths of the head, from the pooled history with the context beside it to the user vector, or to the logit of
+        a candidate, whose vector is then beside it too.
+        """
+        pooled = self.dim + self.width_beside
+        if not self.scores_catalogue:
+            return (pooled + self.dim, *self.head_widths, 1)
         return (pooled, *self.head_widths, *([self.dim] * self.tied_output))
+
+    @property
+    def width_beside(self) -> int:
+        """Width of the context and the numbers, which the head reads beside the history."""
+        return sum(feature.dim for feature in self.context) + 2 * len(self.numbers)
 
     @property
     def encoder_weights(self) -> int:
@@ -200,10 +263,11 @@ class BSTConfig(Architecture):
         events = sum(feature.num_categories + 1 for feature in self.event_features)
         events += NUM_GAPS * self.reads_times
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
+        output *= self.scores_catalogue
         positions = (self.max_length + 1) * (self.place_dim or self.dim)
         # The values of item features are int32, as wide as a weight.
         field_width = self.feature_dim or self.dim
-        width = field_width if self.tied_output else field_width + self.user_width
+        width = field_width + self.user_width * self.has_output_rows
         values = (self.num_items + 1) * sum(feature.num_values for feature in self.item_features)
         features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
         features += (self.num_items + 1 + 2 * width) * len(self.item_numbers)

@@ -5,9 +5,10 @@ Shape letters: B batch, L length, D dim, H heads.
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Tuple  # noqa: UP035  the words that TorchScript knows
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bst.config import BSTConfig
@@ -42,6 +43,30 @@ class SelfAttention(nn.Module):
         weights = self.dropout(torch.softmax(logits, dim=-1))
         return self.dense((weights @ self._heads(value)).transpose(1, 2).flatten(2))
 
+    def keys_and_values(self, x: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006  a word of TorchScript
+        """Project states `[B, L, D]` that others read: two tensors `[B, H, L, D/H]`."""
+        dim = x.size(-1)
+        bias = self.query_key_value.bias
+        if bias is not None:
+            bias = bias[dim:]
+        key, value = F.linear(x, self.query_key_value.weight[dim:], bias).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def read(self, x: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> Tensor:
+        """Let rows `[B, N, D]` attend to others and each to itself, but not to one another.
+
+        Args:
+            keys, values: of the others, `[B, H, L, D/H]`.
+            hidden: what is added to the logits, `[B, 1, 1 or N, L]`.
+        """
+        query, key, value = self.query_key_value(x).chunk(3, dim=-1)
+        query = self._heads(query) * self.scale  # [B, H, N, D/H]
+        logits = query @ keys.transpose(-2, -1) + hidden  # [B, H, N, L]
+        own = (query * self._heads(key)).sum(dim=-1, keepdim=True)
+        weights = self.dropout(torch.softmax(torch.cat((logits, own), dim=-1), dim=-1))
+        attended = weights[..., :-1] @ values + weights[..., -1:] * self._heads(value)
+        return self.dense(attended.transpose(1, 2).flatten(2))
+
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # [B, H, L, D/H]
 
@@ -63,7 +88,14 @@ class EncoderCell(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
-        x = self.norm_1(self._added(x, self.dropout(self.attention(x, hidden))))
+        return self._finish(x, self.attention(x, hidden))
+
+    def read(self, x: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> Tensor:
+        """Map rows `[B, N, D]` that read others but not one another to the same shape; see `SelfAttention.read`."""
+        return self._finish(x, self.attention.read(x, keys, values, hidden))
+
+    def _finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.norm_1(self._added(x, self.dropout(attended)))
         return self.norm_2(self._added(x, self.dropout(self.ff_2(self.activation(self.ff_1(x))))))
 
     def _added(self, x: Tensor, change: Tensor) -> Tensor:

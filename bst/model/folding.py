@@ -7,6 +7,7 @@ from torch import Tensor
 
 from bst.config import BSTConfig
 from bst.model.item_features import placed
+from bst.model.making import make_model
 from bst.model.network import BST
 
 PLAIN = {"item_features": (), "item_numbers": (), "feature_dim": None, "place_dim": None}
@@ -22,12 +23,12 @@ def fold_fields(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
         return model, config
     plain_config = config.model_copy(update=PLAIN)
     with torch.device("meta"):
-        plain = BST(plain_config)
+        plain = make_model(plain_config)
     with torch.no_grad():
         items = torch.arange(config.num_items + 1)
         state = {name: tensor for name, tensor in model.state_dict().items() if name in plain.state_dict()}
         state["item_embedding.weight"] = model.item_vectors(items)
-        if not config.tied_output:
+        if config.has_output_rows:
             state["output.weight"] = model.output_layer()[0]
         if config.feature_dim is not None and model.event_embedding is not None:
             state["event_embedding.weight"] = _placed_rows(model, config)

@@ -31,7 +31,7 @@ class ItemFeatures(nn.Module):
         # Where each stands that has columns of its own.
         self.columns = [config.first_column(field) for field in range(len(sizes))] if config.feature_dim else []
         self.dim = config.dim
-        if not config.tied_output:
+        if config.has_output_rows:
             self.output_embeddings = nn.ModuleList(nn.Embedding(size, config.user_width) for size in sizes)
         self.num_features = len(config.item_features)
         for number, feature in enumerate(config.item_features):

@@ -57,6 +57,8 @@ class BST(Items):
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__()
+        if type(self) is BST and not config.scores_catalogue:
+            raise ValueError(f"task={config.task!r} is not of a BST; use make_model(config)")
         self.tied_output = config.tied_output
         self.last_pooling = config.pooling == "last"
         self.mean_pooling = config.pooling == "mean"
@@ -94,7 +96,7 @@ class BST(Items):
         self.head = _head(config)
         if config.tied_output:
             self.output_bias = nn.Parameter(torch.zeros(config.num_items + 1))
-        else:
+        elif config.scores_catalogue:
             self.output = nn.Linear(config.user_width, config.num_items)
         # One slot more than a history can have: torch.export takes a slice that may be the whole buffer for a
         # constant length, and says so only by refusing max_length itself.
@@ -220,7 +222,10 @@ class BST(Items):
 
         `columns`, int64 `[..., any]`, are those of `event_columns`.
         """
-        x = self.item_vectors(items) * self.embedding_scale
+        return self.dropout(self.placed_in_history(self.item_vectors(items) * self.embedding_scale, places, columns))
+
+    def placed_in_history(self, x: Tensor, places: Tensor, columns: Tensor | None) -> Tensor:
+        """Add to vectors of items `[..., D]` what is known of their events, and their places; see `embed`."""
         if self.event_embedding is not None:
             assert columns is not None
             rows = self.event_embedding(columns + self.event_rows)  # [..., any, width]
@@ -233,14 +238,15 @@ class BST(Items):
             if self.places_beside:
                 rows = placed(rows, self.places_at, self.dim)
             x = x + rows
-        return self.dropout(x)
+        return x
 
-    def hidden(self, real: Tensor, x: Tensor) -> Tensor:
+    def hidden(self, real: Tensor, x: Tensor, causal: bool = False) -> Tensor:
         """Return the mask that is added to the logits of attention, `[B, 1, L, L]` in the type of `x`: nothing where
-        the query sees the key, which is real and not later; `real` is bool `[B, L]`.
+        the query sees the key, which is real and not later; `real` is bool `[B, L]`. `causal` asks for that mask
+        whatever the model's is.
         """
         length = real.size(1)
-        if self.full_mask:
+        if self.full_mask and not causal:
             visible = real.unsqueeze(1).expand(-1, length, -1)  # [B, L, L]
         else:
             visible = self.causal[:length, :length] & real.unsqueeze(1)
@@ -262,12 +268,16 @@ class BST(Items):
 
         That is what `head` takes.
         """
-        parts = [pooled]
+        return torch.cat([pooled] + self.parts_beside(inputs, pooled), dim=-1)  # noqa: RUF005  TorchScript
+
+    def parts_beside(self, inputs: Dict[str, Tensor], like: Tensor) -> List[Tensor]:  # noqa: UP006
+        """Return what stands beside the history: the embedded context, and the numbers in the type of `like`."""
+        parts: List[Tensor] = []  # noqa: UP006
         for column, embedding in enumerate(self.context_embeddings):
             parts.append(embedding(inputs["context"][..., column]))
         if self.num_numbers > 0:
-            parts.append(self.scaled(self._input("numbers", inputs)).to(pooled.dtype))
-        return torch.cat(parts, dim=-1)
+            parts.append(self.scaled(self._input("numbers", inputs)).to(like.dtype))
+        return parts
 
     def scaled(self, numbers: Tensor) -> Tensor:
         """Scale `numbers` `[..., N]` by their mean and deviation, and add a column for each that says whether it is
@@ -288,6 +298,8 @@ def _head(config: BSTConfig) -> nn.Sequential:
         width = next_width
     if config.tied_output:  # into the space of the item embeddings, where both signs are needed
         layers.append(nn.Linear(width, config.dim))
+    elif not config.scores_catalogue:
+        layers.append(nn.Linear(width, 1))
     return nn.Sequential(*layers)
 
 

@@ -31,7 +31,7 @@ from bst import __version__
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
-from bst.model import BST
+from bst.model import BST, make_model
 from bst.model.folding import fold_fields
 from bst.run.heldout import Heldout, read_heldout, write_heldout
 from bst.run.tensors import WHAT, read_tensors
@@ -191,7 +191,7 @@ def read_weights(
         )
     config.require_memory(0)
     with torch.device("meta"):  # no memory for weights that would be replaced
-        model = BST(config)
+        model = make_model(config)
     weights = read_tensors(file, what, again)
     if offences := _misfits(model, weights) or _unknown_categories(config, weights):
         raise InputError(f"{file} does not fit {stated_in}: {'; '.join(offences)}")

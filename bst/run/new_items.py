@@ -16,7 +16,7 @@ from bst.data.items import Items, read_items, read_strangers
 from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Index, Vocabulary
 from bst.errors import InputError
-from bst.model import BST
+from bst.model import make_model
 from bst.run.folder import Run
 from bst.run.heldout import Heldout
 
@@ -65,7 +65,7 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
         }
     )
     with torch.device("meta"):
-        model = BST(model_config)
+        model = make_model(model_config)
     state = _grown(run.model.state_dict(), places, size)
     assert model.item_features is not None
     for number, (feature, values) in enumerate(zip(model_config.item_features, new_values, strict=True)):

@@ -35,7 +35,7 @@ from bst.data.split import Split, leave_one_out, split_at
 from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
-from bst.model import BST
+from bst.model import make_model
 from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
 from bst.run.heldout import draw_heldout
 from bst.run.learning_curve import require_tensorboard
@@ -169,7 +169,7 @@ def train(
         versions=library_versions("polars"),
     )
     config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
-    model, max_length = BST(config.model), config.model.max_length
+    model, max_length = make_model(config.model), config.model.max_length
     if model.item_features is not None:
         model.item_features.set_values(*dataset.item_values())
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)

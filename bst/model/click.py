@@ -1,0 +1,222 @@
+"""The click model: a candidate as one more slot behind the history, and the logit of its probability.
+
+After Chen et al. (2019), whose model reads the state of the candidate inside the sequence, joined with other features,
+by an MLP. The head reads the pooled states, the vector of the candidate, the context and the numbers.
+
+**The history once.** A candidate is the last slot, and sees everything. Where no state of the history that is read
+depends on it (`BSTConfig.history_once`), keys and values of the history are computed once a user, and each candidate is
+one row a block. In the other models, each candidate is a sequence of its own.
+
+Shape letters: B batch, L length, N candidates of a row, D dim, H heads, U width beside the history.
+"""
+
+from typing import Dict, Final, List, Tuple  # noqa: UP035  the words that TorchScript knows
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bst.config import BSTConfig
+from bst.model.network import BST, by_name
+
+NO_GAP = 1  # the row of the table of times for 0 seconds, which is what a candidate is from its request
+
+
+class ClickBST(BST):
+    """A model that gives a logit for each candidate of each row of a batch."""
+
+    history_once: Final[bool]
+    target_pooling: Final[bool]
+    trains_prefixes: Final[bool]
+    width_beside: Final[int]
+
+    def __init__(self, config: BSTConfig) -> None:
+        super().__init__(config)
+        self.history_once = config.history_once
+        self.target_pooling = config.pooling == "target"
+        # Places from the newest event, and times to the request, are others in each prefix of a history.
+        same_in_prefixes = config.places != "newest" and config.event_times != "to_request"
+        self.trains_prefixes = config.history_once and same_in_prefixes
+        self.width_beside = config.width_beside
+        self.target_place = config.max_length
+
+    def forward(  # type: ignore[override]
+        self,
+        items: Tensor,
+        context: Tensor,
+        candidates: Tensor,
+        events: Tensor | None = None,
+        event_time: Tensor | None = None,
+        request_time: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> Tensor:
+        """Score candidates: float32 `[batch, n]`, the logits of their probabilities.
+
+        Args:
+            candidates: int64 `[batch, n]`, item indices from 1; 0 gives the logit of an item without a vector.
+
+        The others are those of `BST.forward`.
+        """
+        inputs = by_name(items, context, events, event_time, request_time, numbers)
+        return self.candidate_logits(self.encode_user(inputs), candidates)
+
+    def encode_user(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
+        """Compute what does not depend on a candidate, once; `inputs` are those of `BST.user_vectors`.
+
+        Returns what `candidate_logits` takes. Where the history is computed once: the mask of attention `[B, 1, 1, L]`,
+        what the head adds for the user `[B, head_widths[0]]`, the sum of the states of the history `[B, D]` and their
+        number `[B, 1]`, and then keys and values of each block, `[B, H, L, D/H]`. Otherwise: the embedded history `[B,
+        L, D]`, its mask `[B, L]`, and the second of those above.
+        """
+        items = inputs["items"]
+        real = items > 0
+        x = self.embed(items, self.places(real), self.event_columns(real, inputs))
+        for_head = self._for_head(inputs, x)
+        if not self.history_once:
+            return [x, real, for_head]
+        return self._read_by_candidates(x, real, for_head)
+
+    def candidate_logits(self, user: List[Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
+        """Give the logits of candidates int64 `[B, N]`, of the users that `encode_user` gave: float32 `[B, N]`."""
+        targets = self.item_vectors(candidates) * self.embedding_scale
+        x = self.dropout(self.placed_target(targets))
+        if not self.history_once:
+            return self.logits(self._tiled(x, user[0], user[1]), targets, user[2])
+        for block, cell in enumerate(self.cells):
+            x = cell.read(x, user[4 + 2 * block], user[5 + 2 * block], user[0])  # type: ignore[operator]
+        return self.logits(self._pooled(x, user[2], user[3]), targets, user[1])
+
+    def tiled_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
+        """Give the logits of `forward` as the definition has them: a whole sequence for each candidate."""
+        items = inputs["items"]
+        real = items > 0
+        history = self.embed(items, self.places(real), self.event_columns(real, inputs))
+        targets = self.item_vectors(candidates) * self.embedding_scale
+        states = self._tiled(self.dropout(self.placed_target(targets)), history, real)
+        return self.logits(states, targets, self._for_head(inputs, history))
+
+    def prefix_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
+        """Give the logits of the candidates of every prefix of each row, as training does.
+
+        Args:
+            inputs: those of `BST.prefix_vectors`, `items` without padding between events.
+            candidates: int64 `[batch, length, n]`, those of each prefix.
+
+        Returns:
+            float32 `[number of real slots, n]`, in the order of `items[items > 0]`. They are those of `forward` of each
+            prefix alone: in one pass where every prefix reads the same states, otherwise with a row for each.
+        """
+        items = inputs["items"]
+        real = items > 0
+        if not self.trains_prefixes:
+            return self.forward(candidates=candidates[real], **_rows(inputs, real))
+        x = self.embed(items, self.places(real), self.event_columns(real, inputs))
+        hidden = self.hidden(real, x, causal=True)  # [B, 1, L, L]
+        for_head = self._for_head(inputs, x)  # [B, L, any]
+        number = candidates.size(-1)
+        targets = self.item_vectors(candidates) * self.embedding_scale  # [B, L, N, D]
+        rows = self.dropout(self.placed_target(targets)).flatten(1, 2)  # [B, L * N, D]
+        hidden_of_rows = hidden.repeat_interleave(number, dim=2)
+        for block, cell in enumerate(self.cells):
+            keys, values = cell.attention.keys_and_values(x)  # type: ignore[operator, union-attr]
+            rows = cell.read(rows, keys, values, hidden_of_rows)  # type: ignore[operator]
+            if block + 1 < len(self.cells) or not self.target_pooling:
+                x = cell(x, hidden)
+        counted = real.unsqueeze(-1).to(x.dtype)
+        sums, counts = (x * counted).cumsum(dim=1), counted.cumsum(dim=1)
+        states = self._pooled(rows.unflatten(1, (-1, number)), sums, counts)
+        return self.logits(states, targets, for_head)[real]
+
+    def placed_target(self, targets: Tensor) -> Tensor:
+        """Put candidates, vectors `[..., D]`, behind the history: at a place of their own, at the time of the request,
+        with nothing known of their events.
+        """
+        place = torch.full((1,), self.target_place, dtype=torch.int64, device=targets.device)
+        columns: Tensor | None = None
+        if self.event_embedding is not None:
+            columns = torch.zeros((1, self.event_rows.size(0)), dtype=torch.int64, device=targets.device)
+            if self.reads_times:
+                columns = torch.cat((columns[:, 1:], columns[:, :1] + NO_GAP), dim=-1)
+        return targets + self.placed_in_history(targets.new_zeros((1, self.dim)), place, columns)
+
+    def logits(self, states: Tensor, targets: Tensor, for_head: Tensor) -> Tensor:
+        """Apply the head to states and candidates `[..., N, D]`, and what `encode_user` has for it: `[..., N]`."""
+        weight, _ = self._first_layer()
+        x = F.linear(states, weight[:, : self.dim]) + F.linear(targets, weight[:, self.dim : 2 * self.dim])
+        x = x + for_head.unsqueeze(-2)
+        for place, layer in enumerate(self.head):
+            if place > 0:
+                x = layer(x)
+        return x.squeeze(-1)
+
+    def _for_head(self, inputs: Dict[str, Tensor], like: Tensor) -> Tensor:  # noqa: UP006
+        """Compute what the first layer of the head adds for the user alone: its bias, with context and numbers."""
+        weight, bias = self._first_layer()
+        if self.width_beside > 0:
+            return F.linear(torch.cat(self.parts_beside(inputs, like), dim=-1), weight[:, 2 * self.dim :], bias)
+        rows = torch.zeros_like(inputs["context"].sum(dim=-1, keepdim=True)).to(like.dtype)
+        return rows + bias
+
+    def _first_layer(self) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Return weight and bias of the first layer of the head."""
+        return self.head[0].weight, self.head[0].bias  # type: ignore[return-value]
+
+    def _read_by_candidates(self, x: Tensor, real: Tensor, for_head: Tensor) -> List[Tensor]:  # noqa: UP006
+        hidden = (~real).to(x.dtype).unsqueeze(1).unsqueeze(1) * self.hidden_logit
+        counted = real.unsqueeze(-1).to(x.dtype)
+        read: List[Tensor] = []  # noqa: UP006
+        own_hidden = self.hidden(real, x)
+        for block, cell in enumerate(self.cells):
+            keys, values = cell.attention.keys_and_values(x)  # type: ignore[operator, union-attr]
+            read.append(keys)
+            read.append(values)
+            if block + 1 < len(self.cells) or not self.target_pooling:
+                x = cell(x, own_hidden)
+        return [hidden, for_head, (x * counted).sum(dim=1), counted.sum(dim=1)] + read  # noqa: RUF005  TorchScript
+
+    def _pooled(self, states: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+        """Pool states of candidates `[..., N, D]` with the sums `[..., D]` and numbers `[..., 1]` of the history's."""
+        if self.target_pooling:
+            return states
+        pooled = states + sums.unsqueeze(-2)
+        if self.mean_pooling:
+            pooled = pooled / (counts + 1).unsqueeze(-2)
+        return pooled
+
+    def _tiled(self, targets: Tensor, history: Tensor, real: Tensor) -> Tensor:
+        """Run the cells over a sequence for each candidate `[B, N, D]`, behind `history` `[B, L, D]`; pool: `[B, N,
+        D]`.
+        """
+        number, length = targets.size(1), history.size(1)
+        x = torch.cat((history.unsqueeze(1).expand(-1, number, -1, -1), targets.unsqueeze(2)), dim=2).flatten(0, 1)
+        here = F.pad(real, (0, 1), value=True).unsqueeze(1).expand(-1, number, -1).flatten(0, 1)  # [B * N, L + 1]
+        places = torch.arange(length + 1, device=real.device)
+        visible = here.unsqueeze(1).expand(-1, length + 1, -1)
+        if not self.full_mask:
+            visible = visible & (places.unsqueeze(1) >= places)
+        hidden = (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit
+        for cell in self.cells:
+            x = cell(x, hidden)
+        if self.target_pooling:
+            pooled = x[:, -1]
+        else:
+            counted = here.unsqueeze(-1).to(x.dtype)
+            pooled = (x * counted).sum(dim=1)
+            if self.mean_pooling:
+                pooled = pooled / counted.sum(dim=1)
+        return pooled.unflatten(0, (-1, number))
+
+
+def _rows(inputs: Dict[str, Tensor], real: Tensor) -> Dict[str, Tensor]:  # noqa: UP006
+    """Make a row of every prefix: later events become padding, and the request is that of the event to come."""
+    row, slot = real.nonzero(as_tuple=True)
+    later = torch.arange(real.size(1), device=real.device) > slot.unsqueeze(1)
+    rows = {"items": inputs["items"][row].masked_fill(later, 0), "context": inputs["context"][row, slot]}
+    if "numbers" in inputs:
+        rows["numbers"] = inputs["numbers"][row, slot]
+    if "events" in inputs:
+        rows["events"] = inputs["events"][row]
+    if "event_time" in inputs:
+        times = torch.cat((inputs["event_time"][:, 1:], inputs["request_time"].unsqueeze(1)), dim=1)
+        rows["event_time"], rows["request_time"] = inputs["event_time"][row], times[row, slot]
+    return rows
