@@ -9,8 +9,9 @@ from bst.data.split import leave_one_out
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError
 from bst.model import BST
+from bst.run.dataset import Dataset
 from bst.run.folder import Run, load_run, save_run
-from bst.run.pipeline import Dataset, train
+from bst.run.pipeline import train
 from bst.settings_file import read_settings
 from bst.training.metrics import RankingMetrics, evaluate
 from bst.training.trainer import Trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,13 @@ from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
 from bst.options import ITEM_OPTIONS, TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
-from bst.run.folder import load_run, save_run
+from bst.run.dataset import Dataset
+from bst.run.folder import Run, load_run, save_run
 from bst.run.new_items import add_items as with_new_items
-from bst.run.pipeline import Dataset
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
-from bst.run.summary import EPOCH_HEAD, about_table, about_training, epoch_line, quality_lines, unknown_lines
+from bst.run.quality import ClickQuality, Quality
+from bst.run.summary import about_table, about_training, epoch_head, epoch_line, quality_lines, unknown_lines
 from bst.settings_file import read_settings
 from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import progress_bar
@@ -29,6 +31,8 @@ from bst.training.metrics import KS, SCORE_BYTES, filter_by, rank
 from bst.training.world import World, joined_world, require_device
 
 TRAINING = TrainConfig()
+ALL_KS = ",".join(map(str, KS))
+NEVER = "are items without an earlier event in this table, where baselines count"
 
 
 def _of(group: str, help: str, *flags: str) -> Any:
@@ -55,6 +59,17 @@ FilterSeen = Annotated[
         "--filter-seen/--keep-seen",
     ),
 ]
+Items = Annotated[Path | None, _of(INPUT, "Table of items, for their features and for names that people are shown.")]
+TaskName = Annotated[str | None, _of(MODEL, "What to learn: next_item or click.  [default: next_item]")]
+EventTimes = Annotated[
+    str | None,
+    _of(
+        MODEL, "Read the time from each event to the next one, or to the request: to_next, to_request.  [default: none]"
+    ),
+]
+Draw = Annotated[
+    str | None, _of(MODEL, "How a click model's negatives are drawn: uniform or popularity.  [default: uniform]")
+]
 Device = Annotated[str, _of(MODEL, "Where to compute: cpu or cuda.")]
 
 
@@ -65,15 +80,13 @@ def train(
     *,
     data: Changes,
     users: Users = None,
-    items: Annotated[
-        Path | None, _of(INPUT, "Table of items, for their features and for names that people are shown.")
-    ] = None,
+    items: Items = None,
     context: Annotated[str, _of(INPUT, CONTEXT_HELP)] = "",
     config: Annotated[Path | None, _of(MODEL, "TOML with tables [model], [training], [data].")] = None,
     preset: Annotated[str | None, _of(MODEL, f"Settings of a model by name: {', '.join(PRESETS.names)}.")] = None,
-    event_times: Annotated[
-        str | None, _of(MODEL, "Read the time from each event to the next: to_next.  [default: none]")
-    ] = None,
+    task: TaskName = None,
+    event_times: EventTimes = None,
+    negatives: Draw = None,
     epochs: Annotated[int | None, _of(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
     seed: Annotated[int | None, _of(MODEL, f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
     device: Device = "cpu",
@@ -93,8 +106,11 @@ def train(
         require_new(out, "the run")
     settings = _merged(
         _chosen(config, preset),
-        model={"event_times": event_times},
-        training={"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
+        model={"task": task, "event_times": event_times},
+        training={
+            **{"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
+            **{"negatives": negatives},
+        },
         data={"context": tuple(split_list(context)) or None, **data},
     )
     with joined_world(device) as world:
@@ -103,11 +119,11 @@ def train(
         dataset = Dataset.build(table)
         if items:
             dataset = dataset.with_items(items, settings.data)
-        for line in about_training(dataset, settings.training):
+        for line in about_training(dataset, settings):
             say(line)
         if world.is_first:
             dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
-        say(EPOCH_HEAD)
+        say(epoch_head(settings.model.task))
         result = train_dataset(
             dataset,
             settings,
@@ -131,7 +147,7 @@ def evaluate(
     data: Changes,
     users: Users = None,
     filter_seen: FilterSeen = None,
-    k: Annotated[str, _of(OUTPUT, "The k of the metrics, separated by commas.")] = ",".join(map(str, KS)),
+    k: Annotated[str, _of(OUTPUT, "The k of the metrics, separated by commas.")] = ALL_KS,
     places: Annotated[
         Path | None,
         _of(OUTPUT, "Parquet to write: each user's target and its place; must not exist."),
@@ -160,6 +176,11 @@ def evaluate(
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
     _warn_of_another_split(evaluated, loaded.config.data)
+    if not loaded.config.model.scores_catalogue:
+        _require_of_clicks(filter_seen, k, places)
+        lines = (*about_table(dataset), *unknown_lines(dataset, table))
+        _evaluate_clicks(loaded, dataset, lines, device, json_output=json_output)
+        return
     chosen = loaded.config.training.filter_seen if filter_seen is None else filter_seen
     filtered, filter_line = filter_by(chosen, dataset.split.validation)
     splits = {name: examples for name, examples in dataset.split.targets.items() if len(examples)}
@@ -174,17 +195,9 @@ def evaluate(
     }
     if places is not None:
         write_places(places, table, dataset, ranks, filter_seen=filtered)
-    if json_output:
-        print(to_json({name: quality.to_dict() for name, quality in qualities.items()}), end="")
-        return
-    for line in (*about_table(dataset), filter_line, *unknown_lines(dataset, table)):
-        print(line)
-    for name, quality in qualities.items():
-        for line in quality_lines(
-            quality, name, "are items without an earlier event in this table, where baselines count"
-        ):
-            print(line)
-    if places is not None:
+    lines = (*about_table(dataset), filter_line, *unknown_lines(dataset, table))
+    _print_qualities(qualities, lines, json_output=json_output)
+    if places is not None and not json_output:
         print(f"wrote {places}")
 
 
@@ -232,6 +245,39 @@ def import_notebook(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
+def _require_of_clicks(filter_seen: bool | None, k: str, places: Path | None) -> None:
+    """Refuse options of rankings for a click model."""
+    options = {"--filter-seen": filter_seen is not None, "--k": k != ALL_KS, "--places": places is not None}
+    for option in (option for option, is_there in options.items() if is_there):
+        raise InputError(f"{option} is of rankings, and a click model scores candidates; leave it out")
+
+
+def _evaluate_clicks(run: Run, dataset: Dataset, lines: Iterable[str], device: str, *, json_output: bool) -> None:
+    """Measure a click model on the held-out targets of a dataset, and print its quality after `lines`."""
+    model, world = run.model.to(device), World(device=device)
+    training, max_length = run.config.training, run.config.model.max_length
+    qualities = {
+        name: dataset.baselines.compare_clicks(model, examples, training, max_length, world)
+        for name, examples in dataset.split.targets.items()
+        if len(examples)
+    }
+    _print_qualities(qualities, lines, json_output=json_output)
+
+
+def _print_qualities(
+    qualities: Mapping[str, Quality | ClickQuality], lines: Iterable[str], *, json_output: bool
+) -> None:
+    """Print the quality on each split after `lines`, or all of it as JSON."""
+    if json_output:
+        print(to_json({name: quality.to_dict() for name, quality in qualities.items()}), end="")
+        return
+    for line in lines:
+        print(line)
+    for name, quality in qualities.items():
+        for line in quality_lines(quality, name, NEVER):
+            print(line)
+
+
 def _warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
     """Warn, also beside --json, where the run was split otherwise."""
     if evaluated.split_at != trained.split_at:
@@ -260,7 +306,7 @@ def _chosen(config: Path | None, preset: str | None) -> Settings:
 
 
 def _merged(settings: Settings, **tables: Changes) -> Settings:
-    values = settings.model_dump()
+    values = settings.model_dump(exclude_unset=True)  # the defaults of a model depend on its task
     for table, changes in tables.items():
-        values[table].update({key: value for key, value in changes.items() if value is not None})
+        values.setdefault(table, {}).update({key: value for key, value in changes.items() if value is not None})
     return validated(Settings, values, "the options")

@@ -24,8 +24,9 @@ from bench.report.tables import summary
 from bst.config import Architecture, DataConfig, Settings, TrainConfig
 from bst.data.interactions import read_interactions
 from bst.errors import CheckError, InputError
-from bst.run.pipeline import Dataset, TrainingResult, train
-from bst.run.summary import EPOCH_HEAD, about_training, epoch_line, quality_lines
+from bst.run.dataset import Dataset
+from bst.run.pipeline import TrainingResult, train
+from bst.run.summary import about_training, epoch_head, epoch_line, quality_lines
 from bst.system.console import progress_bar, told_steps, wrapped
 from bst.system.files import staged_folder, to_json, write_atomically
 from bst.training.trainer import EpochReport
@@ -100,13 +101,13 @@ def run_demo(out: Path, seed: int = 0) -> None:
 def _read(folder: Path) -> Dataset:
     interactions = read_interactions(folder / "purchases.parquet", SETTINGS.data, folder / "households.parquet")
     dataset = Dataset.build(interactions).with_items(folder / "products.csv", SETTINGS.data)
-    for line in about_training(dataset, SETTINGS.training):
+    for line in about_training(dataset, SETTINGS):
         print(f"     {line}")
     return dataset
 
 
 def _train(dataset: Dataset, out: Path, seed: int) -> tuple[TrainingResult, list[EpochReport]]:
-    print(EPOCH_HEAD)
+    print(epoch_head(SETTINGS.model.task))
     reports: list[EpochReport] = []
 
     def on_epoch(report: EpochReport) -> None:

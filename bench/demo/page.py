@@ -8,8 +8,9 @@ from bench.record.record import BenchRecord
 from bench.report.page import cards, figure, page, paragraph, preformatted, section, table, tiles
 from bench.report.report import bench_sections
 from bench.report.tables import crossings, headline
+from bst.run.dataset import Dataset
 from bst.run.learning_curve import draw_learning_curve
-from bst.run.pipeline import Dataset, TrainingResult
+from bst.run.pipeline import TrainingResult
 from bst.training.trainer import EpochReport
 from export import Manifest
 

@@ -39,11 +39,10 @@ class ItemNumber(Frozen):
     deviation: Above0
 
 
-# What models of a task have where nothing else is said: a click model reads the state of its candidate, and counts
-# places from the oldest event, so that all prefixes of a history are trained at once exactly as they are served.
+# What models of a task have where nothing else is said.
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "next_item": {},
-    "click": {"pooling": "target", "places": "oldest", "tied_output": False},
+    "click": {"pooling": "target", "tied_output": False},
 }
 
 
@@ -55,8 +54,8 @@ class Architecture(Table):
 
     task: Literal["next_item", "click"] = "next_item"
     """`next_item` scores the whole catalogue by a softmax; `click` puts a candidate behind the history, as one more
-    slot of it, and gives the logit of its probability. Of a click model other defaults are pooling = "target", places =
-    "oldest" and tied_output = false."""
+    slot of it, and gives the logit of its probability. The defaults of a
+    click model are pooling = "target" and tied_output = false."""
     dim: Positive = 128
     """Width of the item vectors; a multiple of `num_heads`."""
     num_heads: Positive = 4
@@ -169,6 +168,14 @@ class Architecture(Table):
         candidate nothing is read of the history but its inputs.
         """
         return self.mask == "causal" or (self.num_blocks == 1 and self.pooling == "target")
+
+    @property
+    def trains_prefixes(self) -> bool:
+        """Whether all prefixes of a history are trained in one pass. A next-item model is always trained so. In a click
+        model they need the same states: places from the newest event and times to the request are others in each.
+        """
+        same_in_prefixes = self.places != "newest" and self.event_times != "to_request"
+        return self.scores_catalogue or (self.history_once and same_in_prefixes)
 
     @property
     def reads_times(self) -> bool:

@@ -26,6 +26,11 @@ class TrainConfig(Table):
     `num_negatives` others that a batch shares; `auto` is the full one up to 50,000 items."""
     num_negatives: Positive = 4096
     """Items that `sampled_softmax` draws a step."""
+    negatives: Literal["uniform", "popularity"] = "uniform"
+    """How the negatives of a click model are drawn from the items that are trained on: all alike, or each as often as
+    it comes in the training events. The target is never a negative of its own."""
+    negatives_per_event: Positive = 1
+    """Negatives that a click model is trained and measured with, beside each event."""
     learning_rate: Above0 = 1e-3
     """The highest step size of AdamW."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01

@@ -46,9 +46,8 @@ class SelfAttention(nn.Module):
     def keys_and_values(self, x: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006  a word of TorchScript
         """Project states `[B, L, D]` that others read: two tensors `[B, H, L, D/H]`."""
         dim = x.size(-1)
-        bias = self.query_key_value.bias
-        if bias is not None:
-            bias = bias[dim:]
+        joint_bias = self.query_key_value.bias
+        bias = None if joint_bias is None else joint_bias[dim:]
         key, value = F.linear(x, self.query_key_value.weight[dim:], bias).chunk(2, dim=-1)
         return self._heads(key), self._heads(value)
 

@@ -34,9 +34,7 @@ class ClickBST(BST):
         super().__init__(config)
         self.history_once = config.history_once
         self.target_pooling = config.pooling == "target"
-        # Places from the newest event, and times to the request, are others in each prefix of a history.
-        same_in_prefixes = config.places != "newest" and config.event_times != "to_request"
-        self.trains_prefixes = config.history_once and same_in_prefixes
+        self.trains_prefixes = config.trains_prefixes
         self.width_beside = config.width_beside
         self.target_place = config.max_length
 

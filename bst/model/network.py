@@ -59,6 +59,7 @@ class BST(Items):
         super().__init__()
         if type(self) is BST and not config.scores_catalogue:
             raise ValueError(f"task={config.task!r} is not of a BST; use make_model(config)")
+        self.task = config.task
         self.tied_output = config.tied_output
         self.last_pooling = config.pooling == "last"
         self.mean_pooling = config.pooling == "mean"
@@ -81,8 +82,7 @@ class BST(Items):
             self.item_features = ItemFeatures(config)
         if self.reads_times:
             self.gaps = Gaps(to_next=config.event_times == "to_next")
-        rows = [feature.num_categories + 1 for feature in config.event_features]
-        rows += [NUM_GAPS] if self.reads_times else []
+        rows = [*(feature.num_categories + 1 for feature in config.event_features), *([NUM_GAPS] * self.reads_times)]
         # One table for all of them, one after another: a lookup instead of several, which count in a small call.
         self.event_embedding = nn.Embedding(sum(rows), config.feature_dim or config.dim) if rows else None
         firsts = [sum(rows[:field]) for field in range(len(rows))]

@@ -42,17 +42,20 @@ def draw_learning_curve(
     from matplotlib.figure import Figure
 
     epochs = [report.epoch for report in reports]
-    best = max(reports, key=lambda report: report.validation.ndcg[10]).epoch
+    best = max(reports, key=lambda report: report.validation.headline).epoch
     figure = Figure(figsize=(4.2, 5.4) if stacked else (8, 3.6), layout="constrained")
     loss_axes, metric_axes = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
     loss_axes.plot(epochs, [report.loss for report in reports], marker=".")
     loss_axes.set(xlabel="epoch", ylabel="training loss, nats", title="loss")
-    metric_axes.plot(epochs, [report.validation.hr[10] for report in reports], marker=".", label="HR@10")
-    metric_axes.plot(epochs, [report.validation.ndcg[10] for report in reports], marker=".", label="NDCG@10")
+    shown = [report.validation.shown() for report in reports]
+    for name in (name for name in shown[0] if name != "log loss"):
+        metric_axes.plot(epochs, [numbers[name] for numbers in shown], marker=".", label=name)
     metric_axes.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"best, epoch {best}")
     if baseline:
         metric_axes.axhline(baseline[1], color="grey", linewidth=0.8, linestyle="--", label=f"HR@10, {baseline[0]}")
-    metric_axes.set(xlabel="epoch", title="validation", ylim=(0, None))
+    metric_axes.set(xlabel="epoch", title="validation")
+    if "AUC" not in shown[0]:  # whose worst is not 0
+        metric_axes.set(ylim=(0, None))
     figure.legend(*metric_axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False)
     for axes in (loss_axes, metric_axes):
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -84,7 +87,7 @@ def log_epoch(writer: SummaryWriter, report: EpochReport) -> None:
         "training/rows_per_s": report.rows_per_s,
         "training/gradient_norm": report.gradient_norm,
         "training/learning_rate": report.learning_rate,
-        **{f"validation/{name}": value for name, value in report.validation.to_dict().items() if name != "num_users"},
+        **{f"validation/{name}": value for name, value in report.validation.scalars().items()},
     }
     for name, value in values.items():
         writer.add_scalar(name, value, report.epoch)

@@ -23,7 +23,7 @@ from bst.run.folder import (
 )
 from bst.run.heldout import Heldout
 from bst.run.learning_curve import log_epoch, open_tensorboard, save_learning_curve
-from bst.run.quality import Quality
+from bst.run.quality import ClickQuality, Quality
 from bst.run.state_file import load_state, save_state
 from bst.system.files import alone_in, remove_leftovers
 from bst.training.state import TrainingState
@@ -108,7 +108,7 @@ class RunLog:
             self.scalars = self.scalars or open_tensorboard(self.path, moment.epoch)
             log_epoch(self.scalars, moment)
 
-    def end(self, reports: Sequence[EpochReport], quality: Quality) -> None:
+    def end(self, reports: Sequence[EpochReport], quality: Quality | ClickQuality) -> None:
         """Write the test metrics, and draw the learning curve."""
         if self.writes:
             save_metrics(self.path, (*(report.to_dict() for report in reports), {"test": quality.to_dict()}))

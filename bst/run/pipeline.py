@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bst.config import (
     EVENT_TIME,
@@ -22,27 +21,19 @@ from bst.config import (
     EventFeature,
     ItemFeature,
     ItemNumber,
-    Number,
     Settings,
 )
-from bst.data.batches import TrainingWindows, trained_on
-from bst.data.facts import TableFacts
-from bst.data.interactions import Interactions
-from bst.data.items import ItemFeatureValues, ItemNumberValues, mean_and_deviation, read_items
-from bst.data.leaks import require_no_item_columns
-from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
-from bst.data.split import Split, leave_one_out, split_at
-from bst.data.tables.sources.frames import DataFrame
-from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.data.batches import TrainingWindows
 from bst.errors import InputError
-from bst.model import make_model
+from bst.model import BST, make_model
+from bst.run.dataset import Dataset
 from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
 from bst.run.heldout import draw_heldout
 from bst.run.learning_curve import require_tensorboard
 from bst.run.log import RunLog
-from bst.run.quality import Baselines, Quality
+from bst.run.quality import ClickQuality, Quality
 from bst.system.files import require_new
-from bst.training.metrics import SCORE_BYTES, RankingMetrics, filter_by, rank
+from bst.training.metrics import SCORE_BYTES, filter_by, rank
 from bst.training.trainer import EpochReport, Progress, Trainer
 from bst.training.world import World
 
@@ -50,75 +41,14 @@ TRAINING_COPIES = 4  # weights, gradients and two moments
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """The interactions as indices, their split, and the vocabularies of their raw ids.
+class TrainingResult:
+    """The metrics of the best epoch on the validation and the test targets, with baselines beside them.
 
-    Attributes:
-        facts: counts of the table, where there was one.
-        event_context: the context features that change from event to event.
-        item_features: of every item, by name.
-        item_numbers: of every item, by name.
-        numbers: of the requests, with the mean and deviation that they have in the training events.
+    They are a `RankingMetrics` and a `Quality`, of a click model a `ClickMetrics` and a `ClickQuality`.
     """
 
-    sequences: Sequences
-    split: Split
-    vocabularies: Vocabularies
-    facts: TableFacts | None = None
-    event_context: tuple[str, ...] = ()
-    item_features: Mapping[str, ItemFeatureValues] = field(default_factory=dict)
-    item_numbers: Mapping[str, ItemNumberValues] = field(default_factory=dict)
-    numbers: tuple[Number, ...] = ()
-
-    @classmethod
-    def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
-        """Index and split; the vocabularies are fitted unless those of a trained model are given.
-
-        Raises:
-            InputError: a context feature of a model to be trained belongs to the item (see `bst.data.leaks`).
-        """
-        if vocabularies is None:
-            require_no_item_columns(interactions)
-            vocabularies = fit_vocabularies(interactions)
-        sequences = to_sequences(interactions, vocabularies)
-        earlier = interactions.earlier
-        split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
-        numbers = _numbers(interactions.numbers, sequences, split)
-        return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context, numbers=numbers)
-
-    def with_items(self, items: Path | str | DataFrame, config: DataConfig) -> Dataset:
-        """Return the dataset with names and features of its items from a table, which travel with the model; see
-        `bst.data.items.read_items`.
-        """
-        table = read_items(self.vocabularies.items, items, config)
-        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *table.remarks))
-        vocabularies = Vocabularies(
-            Vocabulary(self.vocabularies.items.ids, table.names),
-            self.vocabularies.context,
-            {name: feature.vocabulary for name, feature in table.features.items()},
-            self.vocabularies.events,
-        )
-        return replace(
-            self, vocabularies=vocabularies, facts=facts, item_features=table.features, item_numbers=table.numbers
-        )
-
-    def item_values(self) -> tuple[list[Tensor], Tensor | None]:
-        """Return the features and numbers of the items as `ItemFeatures.set_values` takes them."""
-        numbers = [torch.from_numpy(number.values) for number in self.item_numbers.values()]
-        features = [torch.from_numpy(feature.values) for feature in self.item_features.values()]
-        return features, torch.stack(numbers, dim=1) if numbers else None
-
-    @property
-    def baselines(self) -> Baselines:
-        return Baselines(self.sequences, self.split, len(self.vocabularies.items))
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The metrics of the best epoch on the validation and the test targets, with baselines beside them."""
-
-    validation: RankingMetrics
-    test: Quality
+    validation: Any
+    test: Any
 
 
 def train(
@@ -159,8 +89,10 @@ def train(
     _require_item_features(dataset, settings.data)
     _require_inputs(dataset, settings)
     torch.manual_seed(settings.training.seed)
-    filter_seen, _ = filter_by(settings.training.filter_seen, dataset.split.validation)
-    training = settings.training.model_copy(update={"filter_seen": filter_seen})
+    training = settings.training
+    if settings.model.scores_catalogue:
+        filter_seen, _ = filter_by(training.filter_seen, dataset.split.validation)
+        training = training.model_copy(update={"filter_seen": filter_seen})
     config = RunConfig(
         schema_version=SCHEMA_VERSION,
         model=model_config(settings, dataset),
@@ -190,11 +122,19 @@ def train(
             log.write(moment, trainer.reports, model)
             if isinstance(moment, EpochReport):
                 on_epoch(moment)
-        test = dataset.split.test
-        places = rank(model, test, max_length, filter_seen=filter_seen, world=world)
-        quality = dataset.baselines.compare(places, test, filter_seen=filter_seen)
+        quality = measure_test(model, dataset, config, world)
         log.end(trainer.reports, quality)
     return TrainingResult(trainer.best_metrics, quality)
+
+
+def measure_test(model: BST, dataset: Dataset, config: RunConfig, world: World) -> Quality | ClickQuality:
+    """Measure a model on the test targets, beside the baselines."""
+    test, training, max_length = dataset.split.test, config.training, config.model.max_length
+    if not config.model.scores_catalogue:
+        return dataset.baselines.compare_clicks(model, test, training, max_length, world)
+    filter_seen = bool(training.filter_seen)
+    places = rank(model, test, max_length, filter_seen=filter_seen, world=world)
+    return dataset.baselines.compare(places, test, filter_seen=filter_seen)
 
 
 def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
@@ -224,19 +164,6 @@ def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
     )
 
 
-def _numbers(names: Sequence[str], sequences: Sequences, split: Split) -> tuple[Number, ...]:
-    """Measure the mean and the deviation of each number over the training events."""
-    if not names:
-        return ()
-    values = sequences.beside["numbers"]
-    if len(values) == len(sequences.items):
-        values = values[trained_on(sequences, split.train_stops)]
-    return tuple(
-        Number(name=name, mean=mean, deviation=deviation)
-        for name, (mean, deviation) in zip(names, map(mean_and_deviation, values.T), strict=True)
-    )
-
-
 def _require_test(dataset: Dataset) -> None:
     if not len(dataset.split.test):
         raise InputError(
@@ -262,15 +189,26 @@ def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
 
 def _require_inputs(dataset: Dataset, settings: Settings) -> None:
     """Refuse settings that cannot be trained so, or of which the table was not read."""
-    if settings.model.mask == "full":
+    next_item = settings.model.scores_catalogue
+    if not next_item and settings.training.filter_seen is not None:
+        raise InputError(
+            f"filter_seen={settings.training.filter_seen} is of rankings, and a click model scores candidates; leave "
+            "it out"
+        )
+    if not next_item and settings.training.loss != "auto":
+        raise InputError(
+            f"loss={settings.training.loss!r} is of next-item models, and a click model has binary cross-entropy; "
+            "leave it out"
+        )
+    if next_item and settings.model.mask == "full":
         raise InputError(
             "mask='full' is not for training: all prefixes of a history are trained at once, and an event would see "
             "the one that it is to predict; say 'causal'"
         )
-    if settings.model.event_times == "to_request":
+    if next_item and settings.model.event_times == "to_request":
         raise InputError(
             "event_times='to_request' is not for training: all prefixes of a history are trained at once, and each "
-            "would have a request of its own; say 'to_next'"
+            "would have a request of its own; say 'to_next', or task='click'"
         )
     if settings.model.reads_times != (EVENT_TIME in dataset.sequences.beside):
         raise InputError(

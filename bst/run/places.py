@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bst.data.interactions import Interactions
 from bst.errors import InputError
-from bst.run.pipeline import Dataset
+from bst.run.dataset import Dataset
 from bst.system.files import require_new, write_atomically
 
 

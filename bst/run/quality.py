@@ -11,15 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.data.batches import Examples, trained_on
+from bst.config import TrainConfig
+from bst.data.batches import Examples, TrainingWindows, trained_on
 from bst.data.sequences import Sequences
 from bst.data.split import Split
+from bst.errors import InputError
+from bst.model import BST
 from bst.training.baselines import Counts, markov, newest_items, popularity
+from bst.training.click_metrics import ClickMetrics, candidate_scores, metrics_of
 from bst.training.metrics import KS, RankingMetrics
+from bst.training.task import negatives_of
+from bst.training.world import World
 
 # A context is suspicious if its value alone puts the target among the first ten this many times as often as popularity
 # does, and for this many more users.
 TELLING, TELLING_USERS = 3.0, 20
+# How negatives are drawn, in words.
+DRAWN = {"uniform": "drawn uniformly", "popularity": "drawn by popularity"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,41 @@ class Quality:
             **{name: metrics.to_dict() for name, metrics in self.baselines.items()},
             "unseen": self.unseen,
             "filter_seen": self.filter_seen,
+            "rule": self.rule,
+        }
+
+
+@dataclass(frozen=True)
+class ClickQuality:
+    """Metrics of a click model over test targets and the negatives beside them.
+
+    Attributes:
+        model: those of the model.
+        baselines: `popularity` and `markov` (first order), counted in the training events; they give no probabilities.
+        base_rate_log_loss: that of the share of positives as the probability of everything, in nats.
+        unseen: share of targets whose item is not trained on.
+        negatives: how many stand beside each target, and how they are drawn.
+        unknown: targets that are left out, because the model does not know their item.
+        rule: which event of a user is the target.
+    """
+
+    model: ClickMetrics
+    baselines: Mapping[str, ClickMetrics]
+    base_rate_log_loss: float
+    unseen: float
+    negatives: str
+    unknown: int
+    rule: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the value of `test` in the last line of `metrics.jsonl`."""
+        return {
+            "model": self.model.to_dict(),
+            **{name: metrics.to_dict() for name, metrics in self.baselines.items()},
+            "base_rate_log_loss": self.base_rate_log_loss,
+            "unseen": self.unseen,
+            "negatives": self.negatives,
+            "unknown": self.unknown,
             "rule": self.rule,
         }
 
@@ -90,6 +133,43 @@ class Baselines:
             {name: RankingMetrics.from_places(values, ks) for name, values in others.items()},
             self.unseen(examples),
             filter_seen,
+            self.split.rule,
+        )
+
+    def candidate_scores(self, examples: Examples, candidates: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Score `candidates`, int64 `[len(examples), n]`, by the name of the baseline: float64 of the same shape."""
+        before = newest_items(examples)
+        return {
+            "popularity": self.popularity.scores(candidates, np.zeros(len(examples), np.int32)),
+            "markov": self.markov.scores(candidates, before),
+        }
+
+    def compare_clicks(
+        self, model: BST, examples: Examples, training: TrainConfig, max_length: int, world: World
+    ) -> ClickQuality:
+        """Measure a click model on `examples` and drawn negatives, and put it beside the baselines.
+
+        Raises:
+            InputError: the model knows no item of the targets.
+        """
+        known_rows = np.flatnonzero(examples.sequences.items[examples.targets] > 0)
+        if not len(known_rows):
+            raise InputError("the model knows no target; give events of the items that it was trained on")
+        unknown = len(examples) - len(known_rows)
+        examples = Examples(examples.sequences, examples.users[known_rows], examples.targets[known_rows])
+        windows = TrainingWindows(self.sequences, self.split.train_stops, max_length)
+        number = training.negatives_per_event
+        candidates = negatives_of(model, windows, training).beside(examples, number, training.seed)
+        scores = candidate_scores(model, examples, candidates, max_length, world=world)
+        others = self.candidate_scores(examples, candidates)
+        share = 1 / (1 + number)
+        return ClickQuality(
+            metrics_of(scores, examples, logits=True),
+            {name: metrics_of(values, examples, logits=False) for name, values in others.items()},
+            float(-share * np.log(share) - (1 - share) * np.log(1 - share)),
+            self.unseen(examples),
+            f"{number} {DRAWN[training.negatives]}",
+            unknown,
             self.split.rule,
         )
 

@@ -62,6 +62,11 @@ class Counts:
                 places[part] -= self._left_out(examples, part, groups[part], own[part])
         return np.where(targets > 0, places, NOWHERE)
 
+    def scores(self, items: Index, groups: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Score `items`, int64 `[n, any]` from 1, each row of which has a group, `[n]`: float64 of the same shape."""
+        by_row = np.repeat(groups, items.shape[1])
+        return self._scores(by_row, items.ravel()).reshape(items.shape).astype(np.float64)
+
     def _scores(self, groups: NDArray[np.int32], items: Index) -> Index:
         """Score pairs by how often the pair came, and among equals by how often the item came."""
         popularity = self.popularity[np.maximum(items, 1) - 1]

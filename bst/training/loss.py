@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bst.model import BST
+from bst.model import BST, ClickBST
+from bst.training.negatives import Negatives
 
 COUNT_POWER = 0.75
 
@@ -50,6 +51,37 @@ class PrefixLoss(nn.Module):
         others = F.linear(vectors, *self.model.output_rows(drawn)).float() - self.sampler.log_expected[drawn - 1]
         others = others.masked_fill(targets.unsqueeze(1) == drawn, -math.inf)  # [N, num_negatives]
         return (torch.logaddexp(own, others.logsumexp(dim=1)) - own).sum()
+
+
+class ClickLoss(nn.Module):
+    """The binary cross-entropy of the target and of drawn negatives, of every prefix of every window.
+
+    Of each prefix it is the mean over its candidates. A draw that hits the target is left out.
+    """
+
+    def __init__(self, model: ClickBST, negatives: Negatives, per_event: int) -> None:
+        super().__init__()
+        self.model = model
+        self.negatives, self.per_event = negatives, per_event
+
+    def forward(self, items: Tensor, context: Tensor, targets: Tensor, **beside: Tensor) -> Tensor:
+        """Sum, in nats, over the prefixes of a training batch (see `Batch`); slots whose target is 0 do not count.
+
+        Returns a float32 scalar.
+        """
+        drawn = self.negatives.draw(*targets.shape, self.per_event)
+        candidates = torch.cat((targets.unsqueeze(-1), drawn), dim=-1)  # [B, L, 1 + per_event]
+        real = targets > 0
+        # Of a real event the target is real too, and the other way round: both are parts of one history.
+        inputs = {"items": items.masked_fill(~real, 0), "context": context, **beside}
+        logits = self.model.prefix_logits(inputs, candidates).float()
+        candidates = candidates[real]
+        labels = torch.zeros_like(logits)
+        labels[:, 0] = 1
+        counted = candidates != candidates[:, :1]
+        counted[:, 0] = True
+        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * counted
+        return (losses.sum(dim=1) / counted.sum(dim=1)).sum()
 
 
 class NegativeSampler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -41,6 +41,20 @@ class RankingMetrics:
     ndcg: Mapping[int, float]
     mrr: float
     num_users: int
+    headline_name: ClassVar[str] = "NDCG@10"
+
+    @property
+    def headline(self) -> float:
+        """The number by which the best epoch is chosen."""
+        return self.ndcg[10]
+
+    def shown(self) -> dict[str, float]:
+        """Return the numbers of an epoch for people."""
+        return {"HR@10": self.hr[10], "NDCG@10": self.ndcg[10]}
+
+    def scalars(self) -> dict[str, float]:
+        """Return the numbers that are drawn as curves."""
+        return {name: value for name, value in self.to_dict().items() if name != "num_users"}
 
     @classmethod
     def from_places(cls, places: NDArray[np.int64], ks: Sequence[int] = KS) -> Self:

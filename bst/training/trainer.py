@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -19,8 +19,6 @@ from bst.config import TrainConfig
 from bst.data.batches import Batch, Examples, TrainingWindows
 from bst.errors import CheckError, InputError
 from bst.model import BST
-from bst.training.loss import NegativeSampler, PrefixLoss
-from bst.training.metrics import RankingMetrics, evaluate, filter_by
 from bst.training.optimization import GradientClipper, learning_rate, parameter_groups
 from bst.training.state import (
     TrainingState,
@@ -29,6 +27,7 @@ from bst.training.state import (
     restore_optimizer,
     set_random_state,
 )
+from bst.training.task import TASKS, Metrics, Task
 from bst.training.world import World
 
 Progress = Callable[[Iterable[int], int], Iterable[int]]
@@ -42,14 +41,16 @@ class EpochReport:
     Attributes:
         epoch: from 1.
         loss: mean cross-entropy in nats over all training examples, dropout active. Of a sampled softmax it is an
-            estimate, on average a little below the full one.
+            estimate, on average a little below the full one. Of a click model it is binary.
         rows_per_s: training examples (one prediction each) a second, data cutting included, validation not.
         gradient_norm, gradient_norm_std: mean and standard deviation over steps of the total norm before clipping.
         clip_norm: the limit of that norm; None where clipping is off.
         learning_rate: of the last step.
-        validation: full-ranking metrics on the validation targets.
-        best: whether no epoch before had a higher NDCG@10.
+        validation: metrics on the validation targets, those of the model's task.
+        best: whether no epoch before had a higher headline, which is NDCG@10, or AUC of a click model.
     """
+
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
 
     epoch: int
     loss: float
@@ -58,7 +59,7 @@ class EpochReport:
     gradient_norm_std: float
     clip_norm: float | None
     learning_rate: float
-    validation: RankingMetrics
+    validation: Metrics
     best: bool
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,11 +68,9 @@ class EpochReport:
         return {**values, "validation": self.validation.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> EpochReport:
+    def from_dict(cls, values: dict[str, Any], task: Task) -> EpochReport:
         """Rebuild what `to_dict` gave, or raise a `ValueError`, `KeyError` or `TypeError`."""
-        return TypeAdapter(cls).validate_python(
-            {**values, "validation": RankingMetrics.from_dict(values["validation"])}
-        )
+        return TypeAdapter(cls).validate_python({**values, "validation": task.metrics(values["validation"])})
 
 
 @dataclass
@@ -117,9 +116,9 @@ class Trainer:
         _require_trainable(windows, validation, config, self.world)
         self.model = model.to(self.world.device)
         self.windows, self.validation, self.config = windows, validation, config
-        self.filter_seen, _ = filter_by(config.filter_seen, validation)
+        self.task = TASKS.find(model.task)
         self.progress: Progress = progress or (lambda steps, total: steps)
-        self.loss = self._wrapped(PrefixLoss(self.model, self._sampler()))
+        self.loss = self._wrapped(self.task.loss(self.model, windows, config, self.world.device))
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
         self.clipper = GradientClipper(config)
         self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
@@ -140,11 +139,11 @@ class Trainer:
         return self.config.patience is not None and len(self.reports) - last_best >= self.config.patience
 
     @property
-    def best_metrics(self) -> RankingMetrics:
+    def best_metrics(self) -> Metrics:
         """The validation metrics of the best epoch so far."""
-        return max((report.validation for report in self.reports), key=lambda metrics: metrics.ndcg[10])
+        return max((report.validation for report in self.reports), key=lambda metrics: metrics.headline)
 
-    def fit(self) -> RankingMetrics:
+    def fit(self) -> Metrics:
         """Train until `finished`; see `moments`. Returns the best epoch's validation metrics."""
         for _ in self.moments():
             pass
@@ -220,7 +219,7 @@ class Trainer:
             mine = state.tensors.get(f"random.{kind}.{self.world.rank}")  # none where processes or device are others
             if mine is not None:
                 set_random_state(kind, self.world.device, mine)
-        self.reports = [EpochReport.from_dict(values) for values in state.values["reports"]]
+        self.reports = [EpochReport.from_dict(values, self.task) for values in state.values["reports"]]
         self.epoch_rng = self.rng.bit_generator.state = state.values["epoch_rng"]
         self.tally = TypeAdapter(Tally).validate_python(state.values["tally"])
         if not (0 <= self.tally.steps < self.steps_per_epoch and self.tally.seconds >= 0):
@@ -258,13 +257,7 @@ class Trainer:
         return due
 
     def _end_epoch(self) -> EpochReport:
-        metrics = evaluate(
-            self.model,
-            self.validation,
-            self.windows.max_length,
-            filter_seen=self.filter_seen,
-            world=self.world,
-        )
+        metrics = self.task.evaluate(self.model, self.validation, self.windows, self.config, self.world)
         tally, self.tally = self.tally, Tally()
         norms = self.clipper.norms[-tally.steps :]
         report = EpochReport(
@@ -276,7 +269,7 @@ class Trainer:
             clip_norm=None if self.config.clipping == "off" else self.clipper.value,
             learning_rate=self._learning_rate(self.steps_per_epoch - 1),
             validation=metrics,
-            best=all(metrics.ndcg[10] > earlier.validation.ndcg[10] for earlier in self.reports),
+            best=all(metrics.headline > earlier.validation.headline for earlier in self.reports),
         )
         self.clipper.end_epoch(tally.steps)
         self.reports.append(report)
@@ -290,13 +283,6 @@ class Trainer:
 
     def _weights(self) -> Weights:
         return copy.deepcopy(self.model.state_dict())
-
-    def _sampler(self) -> NegativeSampler | None:
-        num_items = self.model.item_embedding.num_embeddings - 1
-        if not self.config.samples_negatives(num_items):
-            return None
-        counts = self.windows.item_counts(num_items)
-        return NegativeSampler(counts, self.config.num_negatives, self.world.device)
 
     def _wrapped(self, loss: nn.Module) -> nn.Module:
         if self.config.compile:

@@ -23,11 +23,18 @@ BESIDE = {
 }
 FORMS: dict[str, dict[str, Any]] = {
     "paper": {"num_blocks": 1, "places": "none", "event_times": "to_request", "mask": "full", **BESIDE},
-    "causal": {"num_blocks": 2, "event_times": "to_next", **BESIDE},
+    "causal": {"num_blocks": 2, "places": "oldest", "event_times": "to_next", **BESIDE},
     "causal_mean": {"num_blocks": 2, "pooling": "mean", "places": "none"},
     "causal_sum": {"num_blocks": 1, "pooling": "sum", "norm": "none", "attention_biases": True, **BESIDE},
     "from_newest": {"num_blocks": 2, "places": "newest", "place_vectors": "learned"},
-    "own_columns": {"num_blocks": 1, "feature_dim": 4, "place_dim": 4, "event_times": "to_next", **BESIDE},
+    "own_columns": {
+        "num_blocks": 1,
+        "places": "oldest",
+        "feature_dim": 4,
+        "place_dim": 4,
+        "event_times": "to_next",
+        **BESIDE,
+    },
     "full_blocks": {"num_blocks": 2, "mask": "full", **BESIDE},
     "full_mean": {"num_blocks": 1, "mask": "full", "pooling": "mean", "residual": False},
     "no_head": {"num_blocks": 1, "head_widths": ()},

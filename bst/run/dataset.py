@@ -1,0 +1,99 @@
+"""The table of a training as indices: its sequences, their split, and the vocabularies of raw ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bst.config import DataConfig, Number
+from bst.data.batches import trained_on
+from bst.data.facts import TableFacts
+from bst.data.interactions import Interactions
+from bst.data.items import ItemFeatureValues, ItemNumberValues, mean_and_deviation, read_items
+from bst.data.leaks import require_no_item_columns
+from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
+from bst.data.split import Split, leave_one_out, split_at
+from bst.data.tables.sources.frames import DataFrame
+from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.run.quality import Baselines
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The interactions as indices, their split, and the vocabularies of their raw ids.
+
+    Attributes:
+        facts: counts of the table, where there was one.
+        event_context: the context features that change from event to event.
+        item_features: of every item, by name.
+        item_numbers: of every item, by name.
+        numbers: of the requests, with the mean and deviation that they have in the training events.
+    """
+
+    sequences: Sequences
+    split: Split
+    vocabularies: Vocabularies
+    facts: TableFacts | None = None
+    event_context: tuple[str, ...] = ()
+    item_features: Mapping[str, ItemFeatureValues] = field(default_factory=dict)
+    item_numbers: Mapping[str, ItemNumberValues] = field(default_factory=dict)
+    numbers: tuple[Number, ...] = ()
+
+    @classmethod
+    def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
+        """Index and split; the vocabularies are fitted unless those of a trained model are given.
+
+        Raises:
+            InputError: a context feature of a model to be trained belongs to the item (see `bst.data.leaks`).
+        """
+        if vocabularies is None:
+            require_no_item_columns(interactions)
+            vocabularies = fit_vocabularies(interactions)
+        sequences = to_sequences(interactions, vocabularies)
+        earlier = interactions.earlier
+        split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
+        numbers = _numbers(interactions.numbers, sequences, split)
+        return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context, numbers=numbers)
+
+    def with_items(self, items: Path | str | DataFrame, config: DataConfig) -> Dataset:
+        """Return the dataset with names and features of its items from a table, which travel with the model; see
+        `bst.data.items.read_items`.
+        """
+        table = read_items(self.vocabularies.items, items, config)
+        facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *table.remarks))
+        vocabularies = Vocabularies(
+            Vocabulary(self.vocabularies.items.ids, table.names),
+            self.vocabularies.context,
+            {name: feature.vocabulary for name, feature in table.features.items()},
+            self.vocabularies.events,
+        )
+        return replace(
+            self, vocabularies=vocabularies, facts=facts, item_features=table.features, item_numbers=table.numbers
+        )
+
+    def item_values(self) -> tuple[list[Tensor], Tensor | None]:
+        """Return the features and numbers of the items as `ItemFeatures.set_values` takes them."""
+        numbers = [torch.from_numpy(number.values) for number in self.item_numbers.values()]
+        features = [torch.from_numpy(feature.values) for feature in self.item_features.values()]
+        return features, torch.stack(numbers, dim=1) if numbers else None
+
+    @property
+    def baselines(self) -> Baselines:
+        return Baselines(self.sequences, self.split, len(self.vocabularies.items))
+
+
+def _numbers(names: Sequence[str], sequences: Sequences, split: Split) -> tuple[Number, ...]:
+    """Measure the mean and the deviation of each number over the training events."""
+    if not names:
+        return ()
+    values = sequences.beside["numbers"]
+    if len(values) == len(sequences.items):
+        values = values[trained_on(sequences, split.train_stops)]
+    return tuple(
+        Number(name=name, mean=mean, deviation=deviation)
+        for name, (mean, deviation) in zip(names, map(mean_and_deviation, values.T), strict=True)
+    )

@@ -1,0 +1,104 @@
+"""Claims about the training of click models: negatives, loss, metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bst import BSTConfig, Sequences, leave_one_out
+from bst.data.batches import TrainingWindows
+from bst.errors import InputError
+from bst.model import ClickBST, make_model
+from bst.training.click_metrics import ClickMetrics, grouped_auc
+from bst.training.loss import ClickLoss
+from bst.training.negatives import Negatives
+
+COUNTS = np.array([5, 0, 1, 4, 0])
+
+
+def slow_auc(scores: np.ndarray, labels: np.ndarray) -> float:
+    pairs = [(a > b) + (a == b) / 2 for a in scores[labels] for b in scores[~labels]]
+    return float(np.mean(pairs))
+
+
+def test_auc_is_the_share_of_pairs_in_the_right_order_and_ties_count_half() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 6, 60).astype(float), rng.random(60) < 0.3
+    groups = rng.integers(0, 8, 60)
+    assert grouped_auc(scores, labels, np.zeros(60, np.int64)) == pytest.approx(slow_auc(scores, labels))
+    both = [group for group in range(8) if 0 < labels[groups == group].sum() < (groups == group).sum()]
+    areas = [slow_auc(scores[groups == group], labels[groups == group]) for group in both]
+    sizes = [(groups == group).sum() for group in both]
+    assert grouped_auc(scores, labels, groups) == pytest.approx(np.average(areas, weights=sizes))
+
+
+def test_auc_of_one_class_is_not_a_number() -> None:
+    assert np.isnan(grouped_auc(np.array([1.0, 2.0]), np.array([True, True]), np.array([0, 0])))
+
+
+def test_log_loss_and_calibration_are_those_of_the_sigmoid() -> None:
+    logits, labels = np.repeat([-2.0, 1.0], 50), np.arange(100) % 4 == 0
+    metrics = ClickMetrics.measure(logits, labels, np.arange(100), logits=True)
+    chances = 1 / (1 + np.exp(-logits))
+    assert metrics.log_loss == pytest.approx(-np.where(labels, np.log(chances), np.log(1 - chances)).mean())
+    assert [count for _, _, count in metrics.calibration] == [10] * 10
+    assert metrics.calibration[0][0] == pytest.approx(chances[0])
+    assert ClickMetrics.from_dict(metrics.to_dict()) == metrics
+
+
+@pytest.mark.parametrize("rule", ["uniform", "popularity"])
+def test_negatives_are_items_of_the_training_events_in_their_shares(rule: str) -> None:
+    torch.manual_seed(0)
+    drawn = np.bincount(Negatives(COUNTS, rule).draw(20_000).numpy(), minlength=6)[1:] / 20_000
+    shares = COUNTS / COUNTS.sum() if rule == "popularity" else (COUNTS > 0) / 3
+    assert np.abs(drawn - shares).max() < 0.02
+    assert (drawn[COUNTS == 0] == 0).all()
+
+
+def test_no_target_is_its_own_negative_and_the_seed_decides() -> None:
+    sequences = Sequences.from_histories([[1, 3, 4, 1]] * 40)
+    examples = leave_one_out(sequences).test
+    negatives = Negatives(COUNTS, "popularity")
+    drawn = negatives.beside(examples, 3, seed=1)
+    assert (drawn[:, 0] == 1).all()
+    assert set(np.unique(drawn[:, 1:])) == {3, 4}
+    assert (drawn == negatives.beside(examples, 3, seed=1)).all()
+    assert (drawn != negatives.beside(examples, 3, seed=2)).any()
+
+
+def test_negatives_of_a_single_item_are_refused() -> None:
+    with pytest.raises(InputError, match="1 items are trained on"):
+        Negatives(np.array([0, 7]), "uniform")
+
+
+@pytest.mark.parametrize("places", ["oldest", "newest"])
+def test_the_loss_is_the_cross_entropy_of_each_prefix_with_its_candidates(places: str) -> None:
+    torch.manual_seed(0)
+    config = BSTConfig.model_validate(
+        {
+            **{"task": "click", "num_items": 5, "dim": 8, "num_heads": 2, "max_length": 4, "head_widths": (6,)},
+            **{"dropout": 0.0, "places": places},
+        }
+    )
+    model = make_model(config)
+    assert isinstance(model, ClickBST)
+    windows = TrainingWindows(Sequences.from_histories([[1, 3, 4], [3, 1]]), np.array([3, 5]), 4)
+    batch = windows.batch(*windows.epoch(np.random.default_rng(0), 2))
+    loss = ClickLoss(model, Negatives(COUNTS, "uniform"), 2)
+    torch.manual_seed(7)
+    total = loss(batch.items, batch.context, batch.targets)
+    torch.manual_seed(7)
+    drawn = loss.negatives.draw(*batch.targets.shape, 2)
+    expected = torch.zeros(())
+    for row, slot in (batch.targets > 0).nonzero().tolist():
+        target, others = batch.targets[row, slot], drawn[row, slot]
+        others = others[others != target]
+        logits = model(
+            batch.items[row : row + 1, : slot + 1], batch.context[:1, 0], torch.cat((target[None], others))[None]
+        )
+        labels = torch.tensor([[1.0] + [0.0] * len(others)])
+        expected = expected + torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+    assert total.item() == pytest.approx(expected.item(), rel=1e-5)
+    total.backward()
+    assert all(torch.isfinite(weights.grad).all() for weights in model.parameters() if weights.grad is not None)
