@@ -21,11 +21,11 @@ from bst.system.validation import validated
 from export.bundle.exporter import DEFAULTS, export_bundle, refresh_bundle
 from export.bundle.folder import Verdict, open_bundle, verify_bundle
 from export.contract.contents import GOLDEN
-from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest, Quality
+from export.contract.manifest import MANIFEST_FILE, PARITY_HEADS, Manifest
+from export.contract.quality import ClickQuality
 from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
-from export.contract.signatures import TopK
 from export.formats import FORMATS
 from export.formats.compatibility import warnings_of
 from export.handout.triton import export_triton, require_repository
@@ -143,7 +143,7 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
         table.add_row(*row.cells())
     Console(width=None if Console().is_terminal else 140).print(table)
     print(f"errors are relative to the largest score of a call; {manifest.tolerance:.0e} is allowed")
-    for line in quality_lines(manifest.quality, manifest.settings.top_k):
+    for line in quality_lines(manifest):
         print(line)
     for line in warnings_of(manifest):
         print(f"note: {printable(line)}")
@@ -156,8 +156,13 @@ def _print_export(manifest: Manifest, bundle: Path) -> None:
     print(f"next: bst verify {bundle}; bst bench {bundle}")
 
 
-def quality_lines(quality: Quality | None, top_k: TopK) -> Iterator[str]:
+def quality_lines(manifest: Manifest) -> Iterator[str]:
     """Write the metrics of the run and of the bundle's `top_k`, and whether both follow one rule."""
+    quality, top_k = manifest.quality, manifest.settings.top_k
+    if history := manifest.history:
+        yield f"the history is computed {'once for all candidates' if history.once else 'for each'}: {history.reason}"
+        yield from _click_lines(manifest.click_quality)
+        return
     served = "leaves out what the history holds" if top_k.exclude_history else "keeps items of the history"
     if quality is None:
         yield f"top_k {served}; the run does not say how good it is"
@@ -168,6 +173,18 @@ def quality_lines(quality: Quality | None, top_k: TopK) -> Iterator[str]:
     yield f"run, {quality.rule}: " + ", ".join(f"{name} {metrics['hr_10']:.4f}" for name, metrics in hits.items())
     if own := quality.top_k:
         yield f"top_k of this bundle: HR@{own.k} {own.hr:.4f}, NDCG@{own.k} {own.ndcg:.4f} ({own.users:,} users)"
+
+
+def _click_lines(quality: ClickQuality | None) -> Iterator[str]:
+    if quality is None:
+        yield "the run does not say how good it is"
+        return
+    areas = {"AUC": quality.model, "popularity": quality.popularity, "Markov": quality.markov}
+    yield (
+        f"run, {quality.rule} beside {quality.negatives}: "
+        + ", ".join(f"{name} {numbers.auc:.4f}" for name, numbers in areas.items())
+        + f"; log loss {quality.model.log_loss:.4f}, base rate {quality.base_rate_log_loss:.4f}"
+    )
 
 
 def _require_bundle(path: Path, chosen: dict[str, Any]) -> None:

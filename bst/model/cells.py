@@ -89,6 +89,10 @@ class EncoderCell(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         return self._finish(x, self.attention(x, hidden))
 
+    def keys_and_values(self, x: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Project states that `read` reads; see `SelfAttention.keys_and_values`."""
+        return self.attention.keys_and_values(x)
+
     def read(self, x: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> Tensor:
         """Map rows `[B, N, D]` that read others but not one another to the same shape; see `SelfAttention.read`."""
         return self._finish(x, self.attention.read(x, keys, values, hidden))

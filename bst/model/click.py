@@ -10,13 +10,15 @@ one row a block. In the other models, each candidate is a sequence of its own.
 Shape letters: B batch, L length, N candidates of a row, D dim, H heads, U width beside the history.
 """
 
-from typing import Dict, Final, List, Tuple  # noqa: UP035  the words that TorchScript knows
+import copy
+from typing import Dict, List, Tuple  # noqa: UP035  the words that TorchScript knows
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bst.config import BSTConfig
+from bst.model.items import Items
 from bst.model.network import BST, by_name
 
 NO_GAP = 1  # the row of the table of times for 0 seconds, which is what a candidate is from its request
@@ -25,10 +27,8 @@ NO_GAP = 1  # the row of the table of times for 0 seconds, which is what a candi
 class ClickBST(BST):
     """A model that gives a logit for each candidate of each row of a batch."""
 
-    history_once: Final[bool]
-    target_pooling: Final[bool]
-    trains_prefixes: Final[bool]
-    width_beside: Final[int]
+    # By name, not as annotations: TorchScript reads those of the last class alone, and those of `BST` would be lost.
+    __constants__ = (*Items.__constants__, "history_once", "target_pooling", "width_beside")
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__(config)
@@ -36,7 +36,11 @@ class ClickBST(BST):
         self.target_pooling = config.pooling == "target"
         self.trains_prefixes = config.trains_prefixes
         self.width_beside = config.width_beside
-        self.target_place = config.max_length
+        # What `placed_in_history` takes of a candidate: the place behind all others, and nothing known of its event,
+        # but that it is at the time of its request.
+        columns = [0] * len(config.event_features) + [NO_GAP] * config.reads_times
+        for name, values in (("target_place", [config.max_length]), ("target_columns", [columns])):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64, device="cpu"), persistent=False)
 
     def forward(  # type: ignore[override]
         self,
@@ -84,14 +88,11 @@ class ClickBST(BST):
             x = cell.read(x, user[4 + 2 * block], user[5 + 2 * block], user[0])  # type: ignore[operator]
         return self.logits(self._pooled(x, user[2], user[3]), targets, user[1])
 
-    def tiled_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
-        """Give the logits of `forward` as the definition has them: a whole sequence for each candidate."""
-        items = inputs["items"]
-        real = items > 0
-        history = self.embed(items, self.places(real), self.event_columns(real, inputs))
-        targets = self.item_vectors(candidates) * self.embedding_scale
-        states = self._tiled(self.dropout(self.placed_target(targets)), history, real)
-        return self.logits(states, targets, self._for_head(inputs, history))
+    def tiled(self) -> "ClickBST":
+        """Return a model of the same weights that makes a sequence for each candidate, as the definition has it."""
+        plain = copy.copy(self)
+        plain.history_once = False
+        return plain
 
     def prefix_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
         """Give the logits of the candidates of every prefix of each row, as training does.
@@ -116,7 +117,7 @@ class ClickBST(BST):
         rows = self.dropout(self.placed_target(targets)).flatten(1, 2)  # [B, L * N, D]
         hidden_of_rows = hidden.repeat_interleave(number, dim=2)
         for block, cell in enumerate(self.cells):
-            keys, values = cell.attention.keys_and_values(x)  # type: ignore[operator, union-attr]
+            keys, values = cell.keys_and_values(x)  # type: ignore[operator]
             rows = cell.read(rows, keys, values, hidden_of_rows)  # type: ignore[operator]
             if block + 1 < len(self.cells) or not self.target_pooling:
                 x = cell(x, hidden)
@@ -129,13 +130,10 @@ class ClickBST(BST):
         """Put candidates, vectors `[..., D]`, behind the history: at a place of their own, at the time of the request,
         with nothing known of their events.
         """
-        place = torch.full((1,), self.target_place, dtype=torch.int64, device=targets.device)
-        columns: Tensor | None = None
-        if self.event_embedding is not None:
-            columns = torch.zeros((1, self.event_rows.size(0)), dtype=torch.int64, device=targets.device)
-            if self.reads_times:
-                columns = torch.cat((columns[:, 1:], columns[:, :1] + NO_GAP), dim=-1)
-        return targets + self.placed_in_history(targets.new_zeros((1, self.dim)), place, columns)
+        nothing = targets.new_zeros((1, self.dim))
+        place: Tensor = self.target_place  # type: ignore[assignment]
+        columns: Tensor = self.target_columns  # type: ignore[assignment]
+        return targets + self.placed_in_history(nothing, place, columns)
 
     def logits(self, states: Tensor, targets: Tensor, for_head: Tensor) -> Tensor:
         """Apply the head to states and candidates `[..., N, D]`, and what `encode_user` has for it: `[..., N]`."""
@@ -165,7 +163,7 @@ class ClickBST(BST):
         read: List[Tensor] = []  # noqa: UP006
         own_hidden = self.hidden(real, x)
         for block, cell in enumerate(self.cells):
-            keys, values = cell.attention.keys_and_values(x)  # type: ignore[operator, union-attr]
+            keys, values = cell.keys_and_values(x)  # type: ignore[operator]
             read.append(keys)
             read.append(values)
             if block + 1 < len(self.cells) or not self.target_pooling:

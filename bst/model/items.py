@@ -13,7 +13,10 @@ class Items(nn.Module):
     Shape letters: D dim, U user width, V items of the catalogue.
     """
 
-    __constants__ = ("tied_output", "own_columns")  # TorchScript compiles only the branches that they choose
+    __constants__: tuple[str, ...] = (
+        "tied_output",
+        "own_columns",
+    )  # TorchScript compiles only the branches that they choose
     tied_output: bool
     own_columns: bool
     dim: int

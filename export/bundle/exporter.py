@@ -41,17 +41,18 @@ from export.contract.manifest import (
     SCHEMA_VERSION,
     Description,
     FormatRecord,
+    HistoryRecord,
     Manifest,
     OutputLayer,
-    OwnTopK,
     ParityRecord,
     VocabularyFacts,
 )
 from export.contract.parity import TOLERANCE
+from export.contract.quality import ClickQuality, OwnTopK, Quality
 from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
-from export.contract.signatures import SIGNATURES, Ids, Signature, TopK, build_signatures
+from export.contract.signatures import Ids, Signature, TopK, build_signatures, require_signatures
 from export.formats import FORMATS, Format, Order
 from export.handout.card import write_card
 from export.proof.blocks import where_they_part
@@ -119,7 +120,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     trained = load_run(run_path)
     run = trained.folded()
     top_k = settings.top_k.as_measured(run.config.training.filter_seen)
-    settings = settings.model_copy(update={"top_k": top_k})
+    settings = settings.of_task(run.config.model.task).model_copy(update={"top_k": top_k})
     _require_fit(run, settings, like)
     quality = quality_of(run, run_path)
     forms = [FORMATS.find(name) for name in settings.formats]
@@ -150,7 +151,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     del run, trained, plan  # the formats are loaded one by one, without these gigabytes beside them
     parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
     written.answers.clear()
-    if quality and test:
+    if isinstance(quality, Quality) and test:
         own = _own_top_k(stage, written.formats, signatures, vocabularies, test, top_k, tell)
         quality = quality.model_copy(update={"top_k": own})
     all_signatures = tuple(chain.from_iterable(signatures.values()))
@@ -165,7 +166,9 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         tuning=_tuned(stage, written.formats, all_signatures, rates, tell) if settings.tune else None,
         tolerance=TOLERANCE,
         parity=parity,
-        quality=quality,
+        quality=quality if isinstance(quality, Quality) else None,
+        click_quality=quality if isinstance(quality, ClickQuality) else None,
+        history=HistoryRecord.of(config),
         **facts,
     )
     drop_unless_kept(stage, settings)
@@ -293,13 +296,12 @@ def _tuned(
 
 def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> None:
     count, limit = run.config.model.num_items, settings.top_k.limit
-    if limit > count:
+    if limit > count and run.config.model.scores_catalogue:
         raise InputError(f"k={limit} is not between 1 and the catalogue's {count} items; give another")
     if settings.tune and "onnx" not in settings.formats:
         raise InputError(f"tune tries ONNX Runtime, and formats={','.join(settings.formats)} lacks onnx; add it")
     RECORDINGS.find(settings.golden)
-    for name in settings.signatures:
-        SIGNATURES.find(name)
+    require_signatures(settings.signatures, run.config.model.task)
     for name in settings.formats:
         FORMATS.find(name).require(run.config.model, settings)
     if like is not None:

@@ -11,10 +11,11 @@ from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 from bst.system.validation import json_schema
 from export.contract.choices import ShortlistRecord, Tuning
+from export.contract.quality import ClickQuality, Quality
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import Ids, Signature
 
-SCHEMA_VERSION = "4.4"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.5"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"
@@ -156,40 +157,22 @@ class ParityRecord(Frozen):
         return self.format, self.signature, str(self.cases), str(self.rows), *numbers, str(self.swaps)
 
 
-class OwnTopK(Frozen):
-    """The metrics of a bundle's own `top_k`, called for every test user that travels with the run.
+class HistoryRecord(Frozen):
+    """How often a click model computes the history in a call: `once` for all candidates, or for each; and why."""
 
-    Attributes:
-        k: the number of items that are looked at: 10, or all if it returns fewer.
-        users: the number of users.
-        hr: share of them whose target is among the k.
-        ndcg: mean of 1 / log2(1 + place), 0 where it is not.
-    """
+    once: bool
+    reason: str
 
-    k: int
-    users: int
-    hr: float
-    ndcg: float
-
-
-class Quality(Frozen):
-    """The metrics of the model on held-out targets at training, beside those of counting alone.
-
-    Attributes:
-        model, popularity, markov: metrics of the model and its baselines by name, such as `hr_10`, and `num_users`.
-        unseen: share of the targets whose item is not trained on.
-        filter_seen: whether items of the history were left out of these rankings, unless the target is one of them.
-        rule: which event of a user is the target.
-        top_k: the metrics of the bundle's own `top_k`; None without that signature, or without test users in the run.
-    """
-
-    model: dict[str, float]
-    popularity: dict[str, float]
-    markov: dict[str, float]
-    unseen: float
-    filter_seen: bool
-    rule: str
-    top_k: OwnTopK | None = None
+    @classmethod
+    def of(cls, model: BSTConfig) -> HistoryRecord | None:
+        """Return that of a model; None, if it is no click model."""
+        if model.scores_catalogue:
+            return None
+        if not model.history_once:
+            return cls(once=False, reason=f"with mask={model.mask!r}, states that are read depend on the candidate")
+        causal = "the mask is causal, so no state of the history depends on a candidate"
+        one_block = "the only block is read at the candidate, and the inputs of the history do not depend on it"
+        return cls(once=True, reason=causal if model.mask == "causal" else one_block)
 
 
 class Description(Frozen):
@@ -205,7 +188,9 @@ class Description(Frozen):
         output_layer: its place in the ONNX weights; None without them, or without the signatures that prove it.
         shortlist: the compact copies that `top_k` in ONNX reads first; None if it reads the whole output layer.
         tuning: advised session options, where they were measured (`bst export --tune`).
-        quality: None if the run came without test data, and in bundles before 4.1.
+        quality: None of click models, if the run came without test data, and in bundles before 4.1.
+        click_quality: likewise of click models, from 4.5 on.
+        history: of click models: whether the history is computed once for all candidates of a call.
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -224,6 +209,8 @@ class Description(Frozen):
     tolerance: float
     parity: tuple[ParityRecord, ...]
     quality: Quality | None = None
+    click_quality: ClickQuality | None = None
+    history: HistoryRecord | None = None
     run_sha256: str
     versions: dict[str, str]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from export.contract.inputs import Array
-from export.contract.signatures import Signature
+from export.contract.signatures import PROBABILITIES, Signature
 
 TOLERANCE = 1e-5  # of the largest |score| of a call
 RUNNER_UP = "runner_up"
@@ -46,6 +46,8 @@ def compare(
     not list is right only where `expected["runner_up"]`, float32 `[batch]`, the best score below the list, is as close
     to the place that it takes; without it, never.
 
+    Probabilities, which a click model gives beside its scores, may differ by `tolerance`.
+
     Where the numbers of a call may all be small by chance, as the score of a single candidate, errors are relative to
     `expected["largest_score"]`, float32 `[batch]`: the largest |score| of the whole catalogue, or more where float32
     itself is further off than the tolerance of that (`export.proof.prove`).
@@ -69,6 +71,8 @@ def compare(
     if error > tolerance:
         failure = f"row {worst} is off by {error:.2e} of the largest {name}, {tolerance:.0e} is allowed"
         return Comparison(error, 0, worst, failure)
+    if wrong_probability := _wrong_probability(signature, expected, actual, tolerance):
+        return Comparison(error, 0, *wrong_probability)
     if signature.kind.ranked == 0:
         return Comparison(error, 0, worst, None)
     want_ids, want_scores = _ranking(signature, expected)
@@ -79,6 +83,19 @@ def compare(
         below = runner_up(expected_numbers, want_ids.shape[1])
     swaps, wrong = _swaps(want_ids, want_scores, got_ids, below, 2 * tolerance * scale)
     return Comparison(error, swaps, worst, wrong)
+
+
+def _wrong_probability(
+    signature: Signature, expected: Mapping[str, Array], actual: Mapping[str, Array], tolerance: float
+) -> tuple[int, str] | None:
+    """Return the row of the first probability that is off by more than the tolerance, and a message; None without."""
+    if PROBABILITIES not in signature.output_names:
+        return None
+    errors = np.abs(actual[PROBABILITIES].astype(np.float64) - expected[PROBABILITIES]).max(axis=1)
+    row = int((~(errors <= tolerance)).argmax())
+    if errors[row] <= tolerance:
+        return None
+    return row, f"row {row} has a probability that is off by {errors[row]:.2e}, {tolerance:.0e} is allowed"
 
 
 def _ranking(signature: Signature, outputs: Mapping[str, Array]) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bst.config import FLOAT_BYTES, INPUT_GROUPS
@@ -16,7 +16,7 @@ from bst.system.files import read_json
 from bst.system.validation import validated
 from export.contract.manifest import MAJOR, MANIFEST_FILE, WHAT, Manifest, VocabularyFacts
 from export.contract.parity import TOLERANCE
-from export.contract.signatures import OF_OUTPUT_LAYER, Signature
+from export.contract.signatures import OF_OUTPUT_LAYER, PROBABILITIES, Signature, TensorSpec
 
 VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 
@@ -104,8 +104,8 @@ def _signatures(manifest: Manifest) -> Iterator[str]:
 
 
 def _is_of_ids(signature: Signature) -> bool:
-    """Return whether rows of ids go in, with tensors of ranks 1 to 3 beside them, and rows come out: numbers, with ids
-    before them or without.
+    """Return whether rows of ids go in, with tensors of ranks 1 to 3 beside them, and rows come out: numbers, with
+    ids or probabilities before them or without.
     """
     axes = [axis for spec in (*signature.inputs, *signature.outputs) for axis in spec.shape]
     first, *others = signature.inputs or (None,)
@@ -115,9 +115,14 @@ def _is_of_ids(signature: Signature) -> bool:
         and len(first.shape) == 2
         and {len(spec.shape) for spec in others} <= {1, 2, 3}
         and {len(spec.shape) for spec in signature.outputs} == {2}
-        and [spec.dtype for spec in signature.outputs] in (["float32"], ["int64", "float32"], ["string", "float32"])
+        and [spec.dtype for spec in signature.outputs[-1:]] == ["float32"]
+        and (len(signature.outputs) == 1 or _goes_with_scores(signature.outputs[:-1]))
         and all(axis if isinstance(axis, str) else axis >= 1 for axis in axes)
     )
+
+
+def _goes_with_scores(outputs: Sequence[TensorSpec]) -> bool:
+    return len(outputs) == 1 and (outputs[0].dtype != "float32" or outputs[0].name == PROBABILITIES)
 
 
 def _vocabularies(manifest: Manifest) -> Iterator[str]:

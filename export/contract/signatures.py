@@ -14,12 +14,15 @@ from pydantic import Field, model_validator
 
 from bst.config import BSTConfig, Frozen, InputGroup
 from bst.data.vocabulary import Vocabularies
+from bst.errors import InputError
 from bst.system.registry import Registry
 
 Dtype = Literal["int64", "float32", "string"]
 Ids = Literal["raw", "index"]
 IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+NEXT_ITEM, CLICK = "next_item", "click"
 
+PROBABILITIES = "probabilities"
 # The output of the first times the output layer is the output of the second: together they prove its place.
 OF_OUTPUT_LAYER = ("encode_user", "all_scores")
 
@@ -104,6 +107,7 @@ class Sizes:
     num_items: int
     user_width: int
     top_k: TopK
+    gives_probabilities: bool = False
 
     @property
     def k(self) -> int | str:
@@ -126,6 +130,7 @@ class SignatureKind:
         ranked: the number of best scores that are compared as a ranking; all of them where it is None.
         of_catalogue: its numbers are scores of items, and errors are relative to the largest score of the catalogue;
             otherwise to its own largest number.
+        tasks: of the models that have it (`Architecture.task`).
         method: a function of a `Scorer`, user vectors float32 `[batch, user_width]`, candidates int64 `[batch, n]` if
             it takes them, and seen items int64 `[batch, any]` if it picks; in the part of Python that TorchScript
             compiles.
@@ -139,15 +144,38 @@ class SignatureKind:
     may_be_absent: bool = False
     ranked: int | None = 0
     of_catalogue: bool = True
+    tasks: tuple[str, ...] = (NEXT_ITEM,)
     method: Callable[..., Any] | None = None
 
     def outputs(self, sizes: Sizes, ids: Ids, item_dtype: Dtype) -> tuple[TensorSpec, ...]:
         name, axis = self.numbers(sizes)
         numbers = TensorSpec(name=name, dtype="float32", shape=("batch", axis))
+        if sizes.gives_probabilities:
+            return TensorSpec(name=PROBABILITIES, dtype="float32", shape=("batch", axis)), numbers
         if not self.picks:
             return (numbers,)
         ids_name = "item_ids" if ids == "raw" else "item_indices"
         return TensorSpec(name=ids_name, dtype=item_dtype, shape=("batch", axis)), numbers
+
+
+def require_signatures(names: Sequence[str], task: str) -> None:
+    """Refuse signatures that models of a task do not have.
+
+    Raises:
+        InputError: the message names those that it has.
+    """
+    of_task = signatures_of(task)
+    for name in names:
+        if SIGNATURES.find(name).name not in of_task:
+            raise InputError(
+                f"signature {name!r} needs scores of a whole catalogue, and a model of task {task!r} scores the "
+                f"candidates that a caller lists; give --signatures {','.join(of_task)}"
+            )
+
+
+def signatures_of(task: str) -> tuple[str, ...]:
+    """Return the names of the signatures that models of a task have."""
+    return tuple(kind.name for kind in SIGNATURES if task in kind.tasks)
 
 
 def _top_k_sentence(top_k: TopK) -> str:
@@ -175,6 +203,7 @@ SIGNATURES: Registry[SignatureKind] = Registry(
             takes_candidates=True,
             may_be_absent=True,
             ranked=None,
+            tasks=(NEXT_ITEM, CLICK),
         ),
         SignatureKind(
             "encode_user",
@@ -194,7 +223,7 @@ def build_signatures(
     top_k: TopK,
     ids: Ids,
 ) -> tuple[Signature, ...]:
-    """Describe the signatures `names` of a model; all of `SIGNATURES`, if there are no names.
+    """Describe the signatures `names` of a model; all that its task has, if there are no names.
 
     Raises:
         InputError: a name is unknown.
@@ -204,7 +233,7 @@ def build_signatures(
     user = (first, *(spec for group in config.inputs for spec in _specs(group, config, vocabularies, ids)))
     candidates = TensorSpec(name="candidates", dtype=item_dtype, shape=("batch", "n"))
     count = TensorSpec(name="k", dtype="int64", shape=(1,))
-    sizes = Sizes(config.num_items, config.user_width, top_k)
+    sizes = Sizes(config.num_items, config.user_width, top_k, gives_probabilities=not config.scores_catalogue)
 
     def described(kind: SignatureKind) -> Signature:
         asks = kind.picks and top_k.k_is_input
@@ -216,7 +245,7 @@ def build_signatures(
             max_k=top_k.limit if asks else None,
         )
 
-    return tuple(described(SIGNATURES.find(name)) for name in names or SIGNATURES.names)
+    return tuple(described(SIGNATURES.find(name)) for name in names or signatures_of(config.task))
 
 
 def _specs(group: InputGroup, config: BSTConfig, vocabularies: Vocabularies, ids: Ids) -> Iterator[TensorSpec]:

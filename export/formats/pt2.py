@@ -12,7 +12,7 @@ import torch
 
 from export.contract.manifest import Entry, Needs
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
-from export.contract.signatures import Signature
+from export.contract.signatures import PROBABILITIES, Signature
 from export.formats.format import IN_TORCH, SNIPPETS, Format, Order, Question, Snippet
 from export.serving.blocks import Blocks
 from export.sessions.session import Session, TorchSession
@@ -57,7 +57,8 @@ class Pt2(Format):
         from export.formats.pt2_archive import blocks_of_program, load_pt2
 
         inputs = [torch.from_numpy(array) for array in question.inputs.values()]
-        return blocks_of_program(load_pt2(path, signature.name), inputs)
+        of_candidates = PROBABILITIES in signature.output_names
+        return blocks_of_program(load_pt2(path, signature.name), inputs, of_candidates=of_candidates)
 
 
 def schema_of(path: Path, signature: str) -> str:

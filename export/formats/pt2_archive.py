@@ -187,13 +187,16 @@ def _storage(data: bytes) -> Any:
         return torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
 
 
-def blocks_of_program(program: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> Blocks:
-    """Run an exported program node by node and collect the outputs of the blocks."""
+def blocks_of_program(
+    program: torch.export.ExportedProgram, inputs: Sequence[Tensor], *, of_candidates: bool = False
+) -> Blocks:
+    """Run an exported program node by node and collect the outputs of the blocks; see `boundaries`."""
     module = program.module()
     scopes = [
         (node, [path for path, _ in node.meta.get("nn_module_stack", {}).values()]) for node in module.graph.nodes
     ]
-    block_names = {node: name for name, node in boundaries(scopes, lambda node: node, lambda node: node.args[0])}
+    found_blocks = boundaries(scopes, lambda node: node, lambda node: node.args[0], of_candidates=of_candidates)
+    block_names = {node: name for name, node in found_blocks}
     values: dict[str, Array] = {}
 
     class Watcher(torch.fx.Interpreter):

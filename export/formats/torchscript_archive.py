@@ -14,7 +14,8 @@ import torch
 from bst.config import BSTConfig, InputGroup
 from export import guards
 from export.contract.signatures import Signature, TensorSpec
-from export.serving.scorer import IntegerIds, Scorer, ServedModel, TextIds
+from export.serving.ids import IntegerIds, TextIds
+from export.serving.scorer import Guards, ServedModel
 
 
 def save_torchscript(
@@ -25,7 +26,8 @@ def save_torchscript(
     `forward` is the first signature, for servers that call nothing else. The model must be in evaluation mode.
     """
     with _no_deprecation():
-        for kind in {Scorer, type(model.scorer), IntegerIds, TextIds}:
+        kinds = {kind for kind in type(model.scorer).__mro__ if issubclass(kind, Guards)}
+        for kind in kinds | {IntegerIds, TextIds}:
             for name, function in vars(kind).items():
                 if not name.startswith("_") and name != "forward":
                     torch.jit.export(function)  # mark it for compilation; changes nothing else

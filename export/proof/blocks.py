@@ -11,11 +11,11 @@ from bst.run.folder import Run
 from export.contract.inputs import Array
 from export.contract.manifest import FormatRecord
 from export.contract.parity import TOLERANCE
-from export.contract.signatures import Signature, TopK
+from export.contract.signatures import Signature
 from export.formats import FORMATS, Question
 from export.proof.golden import Call
 from export.serving.blocks import Blocks, blocks_of_model
-from export.serving.scorer import Scorer
+from export.serving.scorer import Guards
 
 
 def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
@@ -29,7 +29,7 @@ def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
         if name not in actual:  # a last cell that is part of the pooling
             continue
         values = actual[name]
-        if expected_values.ndim == 3:
+        if expected_values.ndim == 3 and not name.startswith("candidates"):
             padded = values.shape[1] - expected_values.shape[1]
             expected_values, values = (
                 expected_values[real],
@@ -45,8 +45,10 @@ def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
 
 def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, case: Call, run: Run) -> str:
     """Compare eager and a format of `bundle` block by block on `case`."""
-    scorer = Scorer(run.model, run.config.model, TopK())
+    scorer = Guards(run.config.model)
     inputs = {name: torch.from_numpy(array) for name, array in case.by_index.items()}
+    if not run.config.model.scores_catalogue:
+        inputs["candidates"] = scorer.guard_items(torch.from_numpy(case.candidates))
     for name in ("items", "context", "events"):
         if name in inputs:
             inputs[name] = getattr(scorer, f"guard_{name}")(inputs[name])

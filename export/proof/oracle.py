@@ -12,21 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.model import BST
+from bst.model import BST, ClickBST
 
 ROWS = 8192  # of the output layer at a time
 
 
 def in_float64(model: BST) -> BST:
     """Copy `model` so that it computes in float64; its large tables are shared, not copied."""
-    tables = [model.item_embedding.weight, *model.output_layer_parameters()]
+    is_click = isinstance(model, ClickBST)
+    tables = [model.item_embedding.weight, *(() if is_click else model.output_layer_parameters())]
     oracle = copy.deepcopy(model, {id(table): table for table in tables})
     shared = {id(table) for table in tables}
     for tensor in (*oracle.parameters(), *oracle.buffers()):
         if id(tensor) not in shared and tensor.is_floating_point():
             tensor.data = tensor.data.double()
     oracle.item_embedding.__class__ = _WideEmbedding
-    oracle.__class__ = _Oracle
+    if not is_click:
+        oracle.__class__ = _Oracle
     return oracle
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError
-from bst.model import BST
+from bst.model import BST, ClickBST
 from export.contract.inputs import Array, Arrays
 from export.contract.manifest import ParityRecord
 from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
@@ -57,6 +57,8 @@ def answer(
 ) -> Iterator[Expected]:
     """Run eager over every case of every signature, once in float32 and once in float64."""
     exact_model = in_float64(model)
+    if isinstance(exact_model, ClickBST):  # the truth of a history computed once is that of the definition
+        exact_model = exact_model.tiled()
 
     def answered(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
         tables = vocabularies if signature.ids == "raw" else None
@@ -67,6 +69,10 @@ def answer(
         inputs = [case.inputs(signature, vocabularies) for case in cases]
         return inputs, [here(call) for call in inputs], [exact(call)[signature.output_names[-1]] for call in inputs]
 
+    if not config.scores_catalogue:
+        for signature in signatures:
+            yield _of_candidates(signature, cases, *answered(signature))
+        return
     # From the scores of all items: of each case the best score that `top_k` does not list, and the scale.
     (scored,) = build_signatures(config, vocabularies, ("all_scores",), top_k=settings.top_k, ids=signatures[0].ids)
     of_all = answered(scored)
@@ -83,6 +89,34 @@ def answer(
                 arrays[RUNNER_UP] = below[place]
         golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
         yield Expected(signature, cases, golden, truth)
+
+
+def _of_candidates(
+    signature: Signature, cases: Sequence[Call], inputs: Sequence[Arrays], outputs: Sequence[Arrays], truth: list[Array]
+) -> Expected:
+    """Put the answers of a click model together, with their scales: there is no catalogue that has one.
+
+    A row may hold a single candidate whose logit is near 0, so that no scale is below that of the usual row.
+
+    Raises:
+        CheckError: eager differs from the definition, which is computed in float64 with a sequence for each candidate.
+    """
+    numbers = signature.output_names[-1]
+    finite = [np.where(np.isfinite(arrays[numbers]), arrays[numbers], 0) for arrays in outputs]
+    exact = [np.where(np.isfinite(values), values, 0) for values in truth]
+    row_scales = scales(finite, exact)
+    usual = np.float32(np.median(np.concatenate(row_scales)))
+    for arrays, of_call in zip(outputs, row_scales, strict=True):
+        arrays[LARGEST] = np.maximum(of_call, usual)
+    golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
+    for call, values in zip(golden, truth, strict=True):
+        error = _relative(call.outputs[numbers], values, call.outputs[LARGEST])
+        if not error <= TOLERANCE:
+            raise CheckError(
+                f"{signature.name}, case {call.name!r}: the model differs by {error:.1e} from its definition, in which "
+                f"each candidate has a sequence of its own; {TOLERANCE:.0e} is allowed"
+            )
+    return Expected(signature, cases, golden, truth)
 
 
 def prove(

@@ -13,7 +13,7 @@ from bst.data.vocabulary import Vocabularies
 from bst.run.folder import Run
 from bst.system.validation import validated
 from bst.training.metrics import RankingMetrics
-from export.contract.manifest import OwnTopK, Quality
+from export.contract.quality import ClickQuality, OwnTopK, Quality
 from export.contract.signatures import Signature
 from export.proof.golden import Call
 from export.sessions.session import Session
@@ -21,13 +21,18 @@ from export.sessions.session import Session
 BATCH_SIZE = 64
 
 
-def quality_of(run: Run, run_path: Path) -> Quality | None:
-    """Return the metrics of the run: `test` in its `metrics.jsonl`; None without it.
+def quality_of(run: Run, run_path: Path) -> Quality | ClickQuality | None:
+    """Return the metrics of the run, of the kind of its task: `test` in its `metrics.jsonl`; None without it.
 
     Raises:
         InputError: it is damaged.
     """
-    return None if run.quality is None else validated(Quality, run.quality, f"{run_path / 'metrics.jsonl'}: test")
+    if run.quality is None:
+        return None
+    place = f"{run_path / 'metrics.jsonl'}: test"
+    if run.config.model.scores_catalogue:
+        return validated(Quality, run.quality, place)
+    return validated(ClickQuality, run.quality, place)
 
 
 def measure_top_k(

@@ -5,6 +5,9 @@ context beside it) and `head`. In torch's exports they are found by the modules 
 the names of values (`blocks/cell 1`); TorchScript and eager models are called method by method. Where the
 encoder is packed (`export.serving.encoder`), blocks are rows of its table, and a last cell for the newest state alone
 belongs to `pooling`.
+
+Of a click model the blocks are `embedding`, and then the states of the candidates: `candidates`, `candidates, cell 1`
+and so on.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ def blocks_of_model(model: Any, inputs: Mapping[str, Tensor]) -> Blocks:
         blocks["embedding"] = model.item_embedding(items).numpy()
         states = model.embed(items, places, model.event_columns(real, dict(inputs)))
         blocks["positions"] = states.numpy()
+        if model.task == "click":
+            _walk_click(model, inputs, blocks)
+            return blocks
         hidden = model.hidden(real, states)
         for number, cell in enumerate(model.cells.children(), start=1):
             states = cell(states, hidden)
@@ -40,12 +46,25 @@ def blocks_of_model(model: Any, inputs: Mapping[str, Tensor]) -> Blocks:
     return blocks
 
 
-def boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> Iterator[tuple[str, Any]]:
+def _walk_click(model: Any, inputs: Mapping[str, Tensor], blocks: Blocks) -> None:
+    """Walk through the cells of a click model as a candidate does: the states of the candidates behind each."""
+    user = model.encode_user({name: values for name, values in inputs.items() if name != "candidates"})
+    x = model.placed_target(model.item_vectors(inputs["candidates"]) * model.embedding_scale)
+    blocks["candidates"] = x.numpy()
+    for number, cell in enumerate(model.cells.children() if model.history_once else ()):
+        x = cell.read(x, user[4 + 2 * number], user[5 + 2 * number], user[0])
+        blocks[f"candidates, cell {number + 1}"] = x.numpy()
+
+
+def boundaries(
+    scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any, *, of_candidates: bool = False
+) -> Iterator[tuple[str, Any]]:
     """Yield name and value of each block: the output of a module's last node, or the input of its first one.
 
     Args:
         scopes: each node of a graph, with the paths of the modules that it came from.
         leave, enter: return the output of a node, and its input.
+        of_candidates: the model is a click model: its blocks are what candidates go through.
     """
 
     def nodes(module: str) -> list[Any]:
@@ -53,6 +72,12 @@ def boundaries(scopes: list[tuple[Any, list[str]]], leave: Any, enter: Any) -> I
         return [node for node, paths in scopes if any(path.endswith(places) for path in paths)]
 
     yield "embedding", leave(nodes("item_embedding")[0])
+    if of_candidates:  # they go through the cells part by part
+        number = 0
+        while norm := nodes(f"cells.{number}.norm_2"):
+            number += 1
+            yield f"candidates, cell {number}", leave(norm[-1])
+        return
     if first := nodes("cells.0"):
         yield "positions", enter(first[0])
     else:  # in ONNX alone: the only cell takes rows that were picked from the table

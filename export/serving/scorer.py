@@ -15,53 +15,40 @@ from torch import Tensor, nn
 from torch._jit_internal import is_scripting, unused
 
 from bst.config import BSTConfig, InputGroup
-from bst.data.vocabulary import Vocabularies, Vocabulary
-from bst.model import BST
+from bst.data.vocabulary import Vocabularies
+from bst.model import BST, ClickBST
 from export.contract.signatures import SIGNATURES, Signature, TopK
 from export.serving.encoder import PackedEncoder
+from export.serving.ids import IntegerIds, TextIds, id_table
 
 
-class Scorer(nn.Module):
-    """The index-level signatures of a model: a method of that name each, of the user vectors that `encode` gives.
-
-    Inputs are those of `BST.forward`, user vectors float32 `[batch, user_width]`. Indices must be in range:
-    `guard_items`, `guard_context` and `guard_events` ensure this.
+class Guards(nn.Module):
+    """What stands before a model at index level: every history is cut to its newest slots, every index is in range.
 
     `one_length`: exported, every history is padded to `max_length`, for compilers that cannot cut it to a length that
     is known only at the call. It costs time, and is wrong for a model to which padding counts.
-    `packed`: the encoder computes nothing for padding (`export.serving.encoder`), where padding does not count.
     """
 
-    exclude_history: Final[bool]
-    packed: Final[bool]
     per_event: Final[bool]
     num_categories: Tensor
     num_event_categories: Tensor
 
-    def __init__(
-        self, model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
-    ) -> None:
+    def __init__(self, config: BSTConfig, *, one_length: bool = False) -> None:
         super().__init__()
-        self.model = model.eval()
-        self.packed = packed and not model.padding_counts
-        if self.packed:
-            self.encoder = PackedEncoder(model)
         self.max_length = config.max_length
         self.one_length = one_length
         self.num_items = config.num_items
-        self.limit = top_k.limit
-        self.exclude_history = top_k.exclude_history
         self.per_event = any(group.per_event for group in config.inputs)
         for name, features in (("num_categories", config.context), ("num_event_categories", config.event_features)):
             counts = torch.tensor([feature.num_categories for feature in features], dtype=torch.int64)
             self.register_buffer(name, counts, persistent=False)
 
-    def vectors(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
-        """Encode the newest `max_length` slots of histories of any length: see `encode`."""
+    def cut(self, inputs: Dict[str, Tensor]) -> Dict[str, Tensor]:  # noqa: UP006
+        """Cut histories of any length, and what stands beside their events, to the newest `max_length` slots."""
         cut = inputs.copy()
         if not self.per_event:
             cut["items"] = self.newest(inputs["items"])
-            return self.encode(cut)
+            return cut
         # Cut as one: two cuts have two lengths to torch.export.
         columns = [inputs["items"].unsqueeze(-1)]
         if "events" in inputs:
@@ -74,7 +61,67 @@ class Scorer(nn.Module):
             cut["events"] = rows[:, :, 1 : 1 + inputs["events"].size(-1)]
         if "event_time" in inputs:
             cut["event_time"] = rows[:, :, -1]
-        return self.encode(cut)
+        return cut
+
+    def newest(self, items: Tensor) -> Tensor:
+        """Cut `[batch, length]` or `[batch, length, any]` to the newest `max_length` slots."""
+        if not is_scripting():  # noqa: SIM102  TorchScript compiles only what stands behind this alone
+            if torch.compiler.is_exporting():
+                return self._newest_exported(items)
+        return items[:, -self.max_length :]
+
+    @unused
+    def _newest_exported(self, items: Tensor) -> Tensor:
+        # torch.export takes a slice of a dynamic length for a constant. Padded first, it is one; then the padding is
+        # cut off again, by a number from a tensor, which torch.export cannot take for a constant.
+        longest = self.max_length
+        padded = F.pad(items, (longest, 0) if items.dim() == 2 else (0, 0, longest, 0))[:, -longest:]
+        if self.one_length:
+            return padded
+        length: Any = (torch.arange(longest, device=items.device) < items.size(1)).sum().item()
+        torch._check(length >= 1)
+        torch._check(length <= longest)
+        return padded.narrow(1, longest - length, length)
+
+    def guard_items(self, items: Tensor) -> Tensor:
+        """Turn every index that is no item into padding."""
+        return torch.where((items > 0) & (items <= self.num_items), items, 0)
+
+    def guard_context(self, context: Tensor) -> Tensor:
+        """Turn every index that is no category into 0, the unknown one."""
+        return torch.where((context > 0) & (context <= self.num_categories), context, 0)
+
+    def guard_events(self, events: Tensor) -> Tensor:
+        """Turn every index that is no category of an event into 0, the unknown one."""
+        return torch.where((events > 0) & (events <= self.num_event_categories), events, 0)
+
+
+class Scorer(Guards):
+    """The index-level signatures of a model: a method of that name each, of the user vectors that `encode` gives.
+
+    Inputs are those of `BST.forward`, user vectors float32 `[batch, user_width]`. Indices must be in range:
+    `guard_items`, `guard_context` and `guard_events` ensure this.
+
+    `packed`: the encoder computes nothing for padding (`export.serving.encoder`), where padding does not count.
+    """
+
+    exclude_history: Final[bool]
+    packed: Final[bool]
+
+    def __init__(
+        self, model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
+    ) -> None:
+        super().__init__(config, one_length=one_length)
+        self.model = model.eval()
+        self.packed = packed and not model.padding_counts
+        if self.packed:
+            self.encoder = PackedEncoder(model)
+        self.limit = top_k.limit
+        self.exclude_history = top_k.exclude_history
+
+    def vectors(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
+        """Encode the newest `max_length` slots of histories of any length: see `encode`."""
+        return self.encode(self.cut(inputs))
 
     def encode(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
         """Encode histories of at most `max_length` slots: float32 `[batch, user_width]`.
@@ -121,26 +168,6 @@ class Scorer(nn.Module):
         scores = (rows @ user_vectors.unsqueeze(2)).squeeze(2) + biases
         return scores.masked_fill(candidates < 1, -math.inf)
 
-    def newest(self, items: Tensor) -> Tensor:
-        """Cut `[batch, length]` or `[batch, length, any]` to the newest `max_length` slots."""
-        if not is_scripting():  # noqa: SIM102  TorchScript compiles only what stands behind this alone
-            if torch.compiler.is_exporting():
-                return self._newest_exported(items)
-        return items[:, -self.max_length :]
-
-    @unused
-    def _newest_exported(self, items: Tensor) -> Tensor:
-        # torch.export takes a slice of a dynamic length for a constant. Padded first, it is one; then the padding is
-        # cut off again, by a number from a tensor, which torch.export cannot take for a constant.
-        longest = self.max_length
-        padded = F.pad(items, (longest, 0) if items.dim() == 2 else (0, 0, longest, 0))[:, -longest:]
-        if self.one_length:
-            return padded
-        length: Any = (torch.arange(longest, device=items.device) < items.size(1)).sum().item()
-        torch._check(length >= 1)
-        torch._check(length <= longest)
-        return padded.narrow(1, longest - length, length)
-
     def first(self, columns: Tensor, k: Tensor) -> Tensor:
         """Cut columns to the first `k`, int64 `[1]`; a k below 1 is taken for 1, beyond the limit for the limit."""
         count = k.clamp(1, self.limit).item()
@@ -151,81 +178,42 @@ class Scorer(nn.Module):
             torch._check(count <= self.limit)
             return columns[:, :count]
 
-    def guard_items(self, items: Tensor) -> Tensor:
-        """Turn every index that is no item into padding."""
-        return torch.where((items > 0) & (items <= self.num_items), items, 0)
 
-    def guard_context(self, context: Tensor) -> Tensor:
-        """Turn every index that is no category into 0, the unknown one."""
-        return torch.where((context > 0) & (context <= self.num_categories), context, 0)
+class ClickScorer(Guards):
+    """The index-level signatures of a click model, of what its `encode_user` gives."""
 
-    def guard_events(self, events: Tensor) -> Tensor:
-        """Turn every index that is no category of an event into 0, the unknown one."""
-        return torch.where((events > 0) & (events <= self.num_event_categories), events, 0)
+    def __init__(self, model: ClickBST, config: BSTConfig, *, one_length: bool = False) -> None:
+        super().__init__(config, one_length=one_length)
+        self.model = model.eval()
 
+    def vectors(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
+        """Encode the newest `max_length` slots of histories of any length: see `encode`."""
+        return self.encode(self.cut(inputs))
 
-class IntegerIds(nn.Module):
-    """A sorted table between raw int64 ids and indices."""
+    def encode(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
+        """Compute what does not depend on a candidate, of histories of at most `max_length` slots."""
+        return self.model.encode_user(inputs)
 
-    ids: Tensor
-    padding: int
+    def score_candidates(self, user: List[Tensor], candidates: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Give the probabilities of `candidates`, int64 `[batch, n]`, and their logits, float32 `[batch, n]` both.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__()
-        self.register_buffer("ids", torch.from_numpy(vocabulary.ids.to_numpy(writable=True)))
-        self.padding = int(vocabulary.padding)
-
-    def forward(self, raw: Tensor) -> Tensor:
-        """Look up int64 ids of any shape; 0 for an id that the table does not hold."""
-        places = torch.searchsorted(self.ids, raw).clamp(max=self.ids.size(0) - 1)
-        return torch.where(self.ids[places] == raw, places + 1, 0)
-
-    def raw(self, indices: Tensor) -> Tensor:
-        """Return the ids of `indices`, the padding id for 0."""
-        return torch.where(indices > 0, self.ids[(indices - 1).clamp(min=0)], self.padding)
-
-
-class TextIds(nn.Module):
-    """A dictionary between raw text ids and indices."""
-
-    ids: List[str]  # noqa: UP006
-    index: Dict[str, int]  # noqa: UP006
-    place: Tensor
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__()
-        # Empty; it moves with the module, so its device is that of the indices.
-        self.register_buffer("place", torch.empty(0), persistent=False)
-        self.ids = [str(vocabulary.padding), *vocabulary.ids.to_list()]
-        self.index = {text: place for place, text in enumerate(self.ids) if place}
-
-    def forward(self, raw: List[str]) -> Tensor:  # noqa: UP006
-        """Look up a list of texts: int64 `[len(raw)]`, 0 for one that the dictionary does not hold."""
-        indices: List[int] = []  # noqa: UP006
-        for text in raw:
-            indices.append(self.index.get(text, 0))  # noqa: PERF401  TorchScript
-        return torch.tensor(indices, dtype=torch.int64, device=self.place.device)
-
-    def rows(self, raw: List[List[str]]) -> Tensor:  # noqa: UP006
-        """Look up rows of equal length: int64 `[len(raw), length]`."""
-        indices: List[Tensor] = []  # noqa: UP006
-        for row in raw:
-            indices.append(self.forward(row))  # noqa: PERF401  TorchScript
-        return torch.stack(indices)
-
-    def raw(self, indices: Tensor) -> List[List[str]]:  # noqa: UP006
-        """Return the ids of `indices` int64 `[batch, n]` as rows of text, the padding id for 0."""
-        rows: List[List[int]] = indices.tolist()  # noqa: UP006
-        texts: List[List[str]] = []  # noqa: UP006
-        for row in rows:
-            texts.append([self.ids[index] for index in row])  # noqa: PERF401  TorchScript
-        return texts
+        Of index 0 they are 0 and -inf.
+        """
+        if is_scripting():  # noqa: SIM102  other formats refuse it by themselves
+            if candidates.size(0) != user[0].size(0):
+                raise ValueError(
+                    f"candidates have {candidates.size(0)} rows for {user[0].size(0)} users; give a row each"
+                )
+        scores = self.model.candidate_logits(user, candidates).masked_fill(candidates < 1, -math.inf)
+        return torch.sigmoid(scores), scores
 
 
 def make_scorer(
     model: BST, config: BSTConfig, top_k: TopK, *, one_length: bool = False, packed: bool = False
-) -> Scorer:
+) -> Scorer | ClickScorer:
     """Build a scorer that answers every signature of `SIGNATURES`, also one that was added from elsewhere."""
+    if isinstance(model, ClickBST):
+        return ClickScorer(model, config, one_length=one_length)
     methods = {kind.name: kind.method for kind in SIGNATURES if kind.method is not None}
     cls = type("Scorer", (Scorer,), methods) if methods else Scorer
     return cls(model, config, top_k, one_length=one_length, packed=packed)
@@ -235,15 +223,15 @@ class ServedModel(nn.Module):
     """A scorer with its id tables. `method` returns a signature as a function, eagerly and for `torch.export`;
     TorchScript compiles source text alone, so `export.formats.torchscript` writes the same as text."""
 
-    def __init__(self, scorer: Scorer, vocabularies: Vocabularies | None, config: BSTConfig) -> None:
+    def __init__(self, scorer: Scorer | ClickScorer, vocabularies: Vocabularies | None, config: BSTConfig) -> None:
         super().__init__()
         self.scorer = scorer
         self.config = config
         if vocabularies is not None:
-            self.item_ids = _id_table(vocabularies.items)
+            self.item_ids = id_table(vocabularies.items)
             for group in config.inputs:
                 for name, vocabulary in vocabularies.of(group).items():
-                    setattr(self, f"{name}_ids", _id_table(vocabulary))
+                    setattr(self, f"{name}_ids", id_table(vocabulary))
 
     def method(self, signature: Signature) -> Callable[..., Any]:
         """Return `signature` as a function of its inputs, in order or by name: tensors, and lists of text."""
@@ -262,11 +250,12 @@ class ServedModel(nn.Module):
         seen = self._items(signature, inputs[signature.inputs[0].name])
         by_index = {"items": seen, "context": seen.new_zeros([seen.size(0), 0])}
         by_index |= {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
-        arguments = [scorer.vectors(by_index)]
+        arguments: list[Any] = [scorer.vectors(by_index)]
         if kind.takes_candidates:
             arguments.append(self._items(signature, inputs["candidates"]))
         if not kind.picks:
             return getattr(scorer, kind.name)(*arguments)
+        assert isinstance(scorer, Scorer)
         indices, scores = getattr(scorer, kind.name)(*arguments, seen)
         if signature.takes("k"):
             indices, scores = (scorer.first(part, inputs["k"]) for part in (indices, scores))
@@ -289,7 +278,3 @@ class ServedModel(nn.Module):
     def _indices(self, name: str, raw: Any) -> Tensor:
         table = getattr(self, f"{name}_ids")
         return table.rows(raw) if isinstance(table, TextIds) and raw and isinstance(raw[0], list) else table(raw)
-
-
-def _id_table(vocabulary: Vocabulary) -> IntegerIds | TextIds:
-    return IntegerIds(vocabulary) if vocabulary.dtype == "int64" else TextIds(vocabulary)

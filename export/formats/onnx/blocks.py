@@ -35,10 +35,13 @@ def values_of_onnx(path: Path, inputs: Mapping[str, Array], names: Sequence[str]
     return dict(zip(names, session.run(list(names), dict(inputs)), strict=True))
 
 
-def mark_blocks(graph: ir.Graph) -> None:
-    """Name the values that the blocks hand on. `graph` is as torch exports it, with the scopes of nodes."""
+def mark_blocks(graph: ir.Graph, *, of_candidates: bool = False) -> None:
+    """Name the values that the blocks hand on. `graph` is as torch exports it, with the scopes of nodes; see
+    `boundaries`.
+    """
     scopes = [(node, _scopes_of(node)) for node in graph]
-    for name, value in boundaries(scopes, lambda node: node.outputs[0], lambda node: node.inputs[0]):
+    values = boundaries(scopes, lambda node: node.outputs[0], lambda node: node.inputs[0], of_candidates=of_candidates)
+    for name, value in values:
         value.name = PREFIX + name
 
 

@@ -58,7 +58,7 @@ class _Frame:
         self.ready: dict[str, ir.Value] = {}  # the values for the inner inputs, by their names
         for value in [*graph.initializers.values(), *(output for node in graph for output in node.outputs)]:
             value.name = f"model/{value.name}"
-        mark_blocks(graph)
+        mark_blocks(graph, of_candidates=not config.scores_catalogue)
         self.axis = self.nodes.constant("axis_1", [1])
         self.end = self.nodes.constant("end", [2**63 - 1])
 

@@ -25,7 +25,7 @@ from export.formats.onnx.check import check_onnx
 from export.formats.onnx.frame import put_frame
 from export.formats.onnx.shortlist import put_shortlist
 from export.formats.quiet import quiet
-from export.serving.scorer import Scorer
+from export.serving.scorer import ClickScorer, Scorer
 from export.shortlist.choice import Shortlist
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
@@ -37,7 +37,7 @@ INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inf
 
 
 def save_onnx(
-    scorer: Scorer,
+    scorer: Scorer | ClickScorer,
     config: BSTConfig,
     signatures: tuple[Signature, ...],
     vocabularies: Vocabularies,
@@ -68,7 +68,7 @@ def save_onnx(
     models = {}
     for signature in signatures:
         model = _part_of(whole, starts[signature.name])
-        if shortlist and signature.name == TOP_K:
+        if shortlist and isinstance(scorer, Scorer) and signature.name == TOP_K:
             _put_shortlist(model, scorer, shortlist, top_k, opset)
         put_frame(model, signature, config, top_k, vocabularies)
         model.ir_version = IR_VERSIONS[opset]
@@ -86,11 +86,13 @@ def save_onnx(
     return output_layer
 
 
-def _place_weights(folder: Path, models: Mapping[str, ir.Model], scorer: Scorer) -> OutputLayer | None:
+def _place_weights(folder: Path, models: Mapping[str, ir.Model], scorer: Scorer | ClickScorer) -> OutputLayer | None:
     weights = _Weights(folder)
     for model in models.values():
         weights.take_from(model)
-    return weights.place_output_layer(scorer) if models.keys() >= set(OF_OUTPUT_LAYER) else None
+    if not isinstance(scorer, Scorer) or not models.keys() >= set(OF_OUTPUT_LAYER):
+        return None
+    return weights.place_output_layer(scorer)
 
 
 class _Whole(nn.Module):
@@ -98,7 +100,7 @@ class _Whole(nn.Module):
     the graph.
     """
 
-    def __init__(self, scorer: Scorer, kinds: Sequence[SignatureKind], ids: Ids) -> None:
+    def __init__(self, scorer: Scorer | ClickScorer, kinds: Sequence[SignatureKind], ids: Ids) -> None:
         super().__init__()
         self.scorer, self.kinds = scorer, kinds
         self.guard = ids == "index"  # raw ids are in range once they are looked up
@@ -134,11 +136,13 @@ class _Whole(nn.Module):
             arguments = [vectors, *([candidates] if kind.takes_candidates else [])]
             arguments += [items if seen is None else seen] if kind.picks else []
             answer = getattr(scorer, kind.name)(*arguments)
-            outputs += answer if kind.picks else (answer,)
+            outputs += answer if isinstance(answer, tuple) else (answer,)
         return tuple(outputs)
 
 
-def _export_whole(scorer: Scorer, config: BSTConfig, kinds: Sequence[SignatureKind], ids: Ids, opset: int) -> ir.Model:
+def _export_whole(
+    scorer: Scorer | ClickScorer, config: BSTConfig, kinds: Sequence[SignatureKind], ids: Ids, opset: int
+) -> ir.Model:
     # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
     sizes = {"batch": 3, "length": min(2, scorer.max_length)}
     example = {"items": torch.ones(*sizes.values(), dtype=torch.int64)}
@@ -155,7 +159,7 @@ def _export_whole(scorer: Scorer, config: BSTConfig, kinds: Sequence[SignatureKi
         dtype = torch.float32 if group.holds == "numbers" else torch.int64
         example[group.name] = torch.ones(shape, dtype=dtype)
         axes[group.name] = axes["items"] if group.per_event else {0: batch}
-    if scorer.exclude_history and any(kind.picks for kind in kinds):
+    if isinstance(scorer, Scorer) and scorer.exclude_history and any(kind.picks for kind in kinds):
         example["seen"] = torch.ones(3, 7, dtype=torch.int64)
         axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
     with quiet("torch.onnx"):
@@ -163,7 +167,7 @@ def _export_whole(scorer: Scorer, config: BSTConfig, kinds: Sequence[SignatureKi
             _Whole(scorer, kinds, ids).eval(),
             kwargs=example,
             input_names=list(example),
-            output_names=[f"inner/{kind.name}/{place}" for kind in kinds for place in range(1 + kind.picks)],
+            output_names=[f"inner/{kind.name}/{place}" for kind in kinds for place in range(_outputs_of(kind, config))],
             opset_version=opset,
             dynamic_shapes=axes,
             dynamo=True,
@@ -172,6 +176,11 @@ def _export_whole(scorer: Scorer, config: BSTConfig, kinds: Sequence[SignatureKi
         )
     assert program is not None
     return program.model
+
+
+def _outputs_of(kind: SignatureKind, config: BSTConfig) -> int:
+    """Return how many tensors a signature gives."""
+    return 1 + (kind.picks or not config.scores_catalogue)
 
 
 def _part_of(whole: ir.Model, signature: str) -> ir.Model:

@@ -86,7 +86,7 @@ def close(actual: Tensor, expected: Tensor) -> bool:
 def test_a_history_computed_once_gives_the_logits_of_a_sequence_for_each_candidate(form: str) -> None:
     model, config = model_of(form)
     inputs, candidates = inputs_of(config), candidates_of(ROWS, NUMBER)
-    assert close(model(candidates=candidates, **inputs), model.tiled_logits(inputs, candidates))
+    assert close(model(candidates=candidates, **inputs), model.tiled()(candidates=candidates, **inputs))
 
 
 @torch.no_grad()

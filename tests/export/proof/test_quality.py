@@ -80,17 +80,13 @@ def test_the_card_says_how_good_it_is_and_what_bytes_are(run: Path, manifest: Ma
 
 @pytest.mark.bundle
 def test_a_bundle_of_another_rule_than_its_run_says_so(run: Path, manifest: Manifest, tmp_path: Path) -> None:
-    quality = manifest.quality
-    assert quality is not None
-    assert next(quality_lines(quality, TopK(exclude_history=True))) == (
-        "top_k leaves out what the history holds, as the run was measured"
-    )
-    kept = TopK(exclude_history=False)
-    lines = list(quality_lines(quality, kept))
+    assert next(quality_lines(manifest)) == "top_k leaves out what the history holds, as the run was measured"
+    kept = manifest.settings.model_copy(update={"top_k": TopK(exclude_history=False)})
+    other = manifest.model_copy(update={"settings": kept})
+    lines = list(quality_lines(other))
     assert lines[0] == "top_k keeps items of the history, other than the run was measured"
     assert lines[2].startswith("top_k of this bundle: HR@10 ")
-    settings = manifest.settings.model_copy(update={"top_k": kept})
-    write_card(tmp_path, manifest.model_copy(update={"settings": settings}), load_run(run).vocabularies)
+    write_card(tmp_path, other, load_run(run).vocabularies)
     assert "the table was measured the other way" in (tmp_path / "README.md").read_text()
 
 

@@ -23,7 +23,7 @@ from bst.config import (
     TrainConfig,
 )
 from bst.data.vocabulary import Vocabularies, Vocabulary
-from bst.model import BST
+from bst.model import make_model
 from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_versions, save_run
 from bst.run.heldout import made_up
 from export.contract.settings import OPSETS, ExportSettings
@@ -93,13 +93,16 @@ def roads(draw: st.DrawFn) -> Road:
     """Draw an example. Sizes of one, odd sizes and sizes beyond a batch or a page are among them."""
     num_heads = draw(st.integers(1, 8), label="num_heads")
     num_items = draw(st.one_of(st.integers(1, 12), st.integers(13, 3000)), label="num_items")
-    tied = draw(st.booleans(), label="tied_output")
-    counted = draw(st.sampled_from((False, False, False, True)), label="padding counts")
+    click = draw(st.sampled_from((False, False, True)), label="click")
+    tied = not click and draw(st.booleans(), label="tied_output")
+    counted = not click and draw(st.sampled_from((False, False, False, True)), label="padding counts")
+    poolings = ("target", "target", "mean", "sum") if click else ("last", "last", "mean", "sum")
     beside = draw(inputs(counted=counted))
     taken = -BSTConfig.model_construct(**beside, dim=0).id_dim  # columns of fields other than the item
     head_dim = draw(st.integers(taken // num_heads + 1, max(96, 2 * taken) // num_heads + 1), label="head_dim")
     config = BSTConfig(
         **beside,
+        task="click" if click else "next_item",
         num_items=num_items,
         dim=num_heads * head_dim,
         mask="causal" if counted else draw(st.sampled_from(("causal", "causal", "full"))),
@@ -107,8 +110,8 @@ def roads(draw: st.DrawFn) -> Road:
         num_blocks=draw(st.integers(1, 4), label="num_blocks"),
         ff_width=draw(st.integers(1, 64), label="ff_width"),
         max_length=draw(st.one_of(st.integers(1, 9), st.integers(10, 200)), label="max_length"),
-        head_widths=tuple(draw(st.lists(st.integers(1, 70), min_size=0 if tied else 1, max_size=3))),
-        pooling="mean" if counted else draw(st.sampled_from(("last", "last", "mean", "sum"))),
+        head_widths=tuple(draw(st.lists(st.integers(1, 70), min_size=0 if tied or click else 1, max_size=3))),
+        pooling="mean" if counted else draw(st.sampled_from(poolings)),
         places="newest" if counted else draw(st.sampled_from(("newest", "newest", "oldest", "none"))),
         place_vectors=draw(st.sampled_from(("sinusoidal", "learned"))),
         activation=draw(st.sampled_from(("relu", "leaky_relu", "gelu"))),
@@ -138,7 +141,7 @@ def write_run(road: Road, folder: Path) -> Run:
     """Write a run whose weights are random in every place, those that training starts at 0 or 1 included."""
     rng = np.random.default_rng(road.seed)
     torch.manual_seed(road.seed)
-    model = BST(road.config).eval()
+    model = make_model(road.config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)

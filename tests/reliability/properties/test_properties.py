@@ -31,7 +31,7 @@ from export.formats.onnx.graph import save_onnx
 from export.formats.pt2_archive import save_pt2
 from export.formats.torchscript_archive import save_torchscript
 from export.proof.prove import answer, prove
-from export.serving.scorer import Scorer, ServedModel
+from export.serving.scorer import ServedModel, make_scorer
 from export.shortlist.choice import choose_shortlist
 from tests.reliability.properties.roads import Road, calls, roads, write_run
 
@@ -68,15 +68,15 @@ def walk_by_format(road: Road, folder: Path) -> None:
 
     def served(ids: str, *, packed: bool = False) -> ServedModel:
         vocabularies = run.vocabularies if ids == "raw" else None
-        return ServedModel(Scorer(run.model, config, top_k, packed=packed), vocabularies, config).eval()
+        return ServedModel(make_scorer(run.model, config, top_k, packed=packed), vocabularies, config).eval()
 
     level = build_signatures(config, run.vocabularies, top_k=top_k, ids=road.settings.ids)
-    pairs = list(itertools.combinations(level, 2))
+    pairs = list(itertools.combinations(level, min(2, len(level))))
     pair = pairs[road.seed % len(pairs)]
     for form in ("onnx", "torchscript", "pt2"):
         (folder / form).mkdir()
     plan = None
-    if road.settings.shortlist:
+    if road.settings.shortlist and config.scores_catalogue:
         plan = choose_shortlist(run.model, run.heldout, top_k.limit, exclude_history=top_k.exclude_history)
     save_onnx(
         served(road.settings.ids, packed=True).scorer,
