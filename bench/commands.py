@@ -111,8 +111,10 @@ def bench(
     if catalogue_sizes is not None and random is None:
         raise InputError(f"--catalogue-sizes {catalogue_sizes} are of random models; give --random too")
     models = _models(random, _list(catalogue_sizes, int)) if random is not None else ()
-    longest = models[0].config.max_length if models else read_manifest(bundle or Path()).model.max_length
-    config = _config({**values, "peers": peers}, longest)
+    model = models[0].config if models else read_manifest(bundle or Path()).model
+    if not model.scores_catalogue:
+        values.setdefault("signature", "score_candidates")
+    config = _config({**values, "peers": peers}, model.max_length)
     _require_writable(json_file, html_file)
     with told_steps() as tell:
         record = measure_bundle(bundle, config, tell) if bundle else measure_random(models, config, tell)

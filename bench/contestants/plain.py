@@ -10,7 +10,7 @@ from typing import Any, Dict, Final  # noqa: UP035  the words that TorchScript k
 from torch import Tensor, nn
 
 from bst.errors import InputError
-from bst.model import BST
+from bst.model import BST, ClickBST
 from bst.model.network import by_name
 from export.contract.signatures import Signature, TopK
 
@@ -49,6 +49,18 @@ class ScoreCandidates(AllScores):
     def forward(self, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
         rows, biases = self.model.output_rows(inputs["candidates"])
         return (rows @ self.model.user_vectors(inputs).unsqueeze(2)).squeeze(2) + biases
+
+
+class ScoreSequences(nn.Module):
+    """The click model as people write it: a whole sequence for each candidate."""
+
+    def __init__(self, model: ClickBST) -> None:
+        super().__init__()
+        self.model = model.tiled()
+
+    def forward(self, inputs: Dict[str, Tensor]) -> tuple[Tensor, Tensor]:  # noqa: UP006
+        scores = self.model.candidate_logits(self.model.encode_user(inputs), inputs["candidates"])
+        return scores.sigmoid(), scores
 
 
 class EncodeUser(AllScores):
@@ -91,4 +103,6 @@ def plain(model: BST, signature: Signature, top_k: TopK) -> nn.Module:
     }
     if signature.name not in functions:
         raise InputError(f"there is no plain module of {signature.name}; known: {', '.join(functions)}")
+    if isinstance(model, ClickBST):
+        return Plain(ScoreSequences(model)).eval()
     return Plain(functions[signature.name]()).eval()

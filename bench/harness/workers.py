@@ -148,7 +148,11 @@ class _Measured:
         with session.mode():
             answers = [session.finish(session.run(arrays)) for arrays in self.prepared]
         pin(self.task.cores)  # not before: compilers run at the first call, and may use the whole machine
-        if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
+        of_catalogue = self.bundle.manifest.model.scores_catalogue and self.task.signature in (
+            "top_k",
+            "score_candidates",
+        )
+        if self.task.as_reference and of_catalogue:
             self._add_scales(answers, inputs)
         with session.mode():
             return Warm(answers, self._settle(window_s, windows))

@@ -43,6 +43,10 @@ def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistR
     batch, num_items = len(call.items), config.num_items
     lengths = (call.items > 0).sum(axis=1).astype(np.int64)
     rows = len(np.unique(call.items[call.items > 0]))
+    if not config.scores_catalogue:
+        of_users = sum(click_operations(config, int(length), call.candidates.shape[1]) for length in lengths)
+        rows += len(np.unique(call.candidates))
+        return Work(FLOAT_BYTES * (config.encoder_weights + rows * config.dim + 2 * call.candidates.size), of_users)
     encoder = sum(_encoder_operations(config, int(length)) for length in lengths)
     operations = encoder + batch * _head_operations(config)
     numbers = config.encoder_weights + rows * config.dim + sum(batch * feature.dim for feature in config.context)
@@ -87,6 +91,25 @@ def _encoder_operations(config: BSTConfig, length: int) -> int:
     whole = block(length, length * (length + 1) // 2)
     last = block(min(length, 1), length) if config.pooling == "last" else whole
     return (config.num_blocks - 1) * whole + last
+
+
+def click_operations(config: BSTConfig, length: int, candidates: int) -> int:
+    """Return the operations of a click model for `length` real items and some candidates, with the head.
+
+    Where the history is computed once, a candidate is a row in each block that reads its keys and values.
+    """
+    dim, wide, widths = config.dim, config.ff_width, config.head_sizes
+    of_user = 2 * config.width_beside * widths[1]
+    of_candidate = 2 * sum(width * following for width, following in pairwise(widths)) - of_user
+    row = 2 * (4 * dim * dim + 2 * dim * wide)  # projections and feed-forward
+    if not config.history_once:
+        sequence = (length + 1) * row + 4 * dim * (length + 1) ** 2
+        return of_user + candidates * (config.num_blocks * sequence + of_candidate)
+    whole_blocks = config.num_blocks - (config.pooling == "target")
+    keys_and_values = config.num_blocks * 2 * length * 2 * dim * dim
+    history = keys_and_values + whole_blocks * (length * (row - 4 * dim * dim) + 2 * dim * length * (length + 1))
+    read = row + 4 * dim * (length + 1)
+    return of_user + history + candidates * (config.num_blocks * read + of_candidate)
 
 
 def floor_us(works: Sequence[Work], bandwidth: float, products: float) -> float:

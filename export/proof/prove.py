@@ -27,6 +27,7 @@ from export.sessions.session import Session, eager_session
 MORE_PADDING = 3
 EAGER_ERRORS = 4  # a format may differ from eager float32 by so many times the error of that against float64,
 MOST_CANCELLED = 10  # but no more than so many times the tolerance
+EXACT = 1e-10  # two ways of one sum in float64
 
 
 class PartedError(CheckError):
@@ -57,8 +58,6 @@ def answer(
 ) -> Iterator[Expected]:
     """Run eager over every case of every signature, once in float32 and once in float64."""
     exact_model = in_float64(model)
-    if isinstance(exact_model, ClickBST):  # the truth of a history computed once is that of the definition
-        exact_model = exact_model.tiled()
 
     def answered(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
         tables = vocabularies if signature.ids == "raw" else None
@@ -69,9 +68,17 @@ def answer(
         inputs = [case.inputs(signature, vocabularies) for case in cases]
         return inputs, [here(call) for call in inputs], [exact(call)[signature.output_names[-1]] for call in inputs]
 
+    def by_definition(signature: Signature) -> list[Array]:
+        """Answer by a click model with a sequence for each candidate, in float64."""
+        assert isinstance(exact_model, ClickBST)
+        tables = vocabularies if signature.ids == "raw" else None
+        served = ServedModel(make_scorer(exact_model.tiled(), config, settings.top_k), tables, config)
+        session = eager_session(served, signature)
+        return [session(case.inputs(signature, vocabularies))[signature.output_names[-1]] for case in cases]
+
     if not config.scores_catalogue:
         for signature in signatures:
-            yield _of_candidates(signature, cases, *answered(signature))
+            yield _of_candidates(signature, cases, *answered(signature), by_definition(signature))
         return
     # From the scores of all items: of each case the best score that `top_k` does not list, and the scale.
     (scored,) = build_signatures(config, vocabularies, ("all_scores",), top_k=settings.top_k, ids=signatures[0].ids)
@@ -92,14 +99,22 @@ def answer(
 
 
 def _of_candidates(
-    signature: Signature, cases: Sequence[Call], inputs: Sequence[Arrays], outputs: Sequence[Arrays], truth: list[Array]
+    signature: Signature,
+    cases: Sequence[Call],
+    inputs: Sequence[Arrays],
+    outputs: Sequence[Arrays],
+    truth: Sequence[Array],
+    definition: Sequence[Array],
 ) -> Expected:
     """Put the answers of a click model together, with their scales: there is no catalogue that has one.
 
     A row may hold a single candidate whose logit is near 0, so that no scale is below that of the usual row.
 
+    Args:
+        truth: in float64, as the model computes; `definition` with a sequence for each candidate.
+
     Raises:
-        CheckError: eager differs from the definition, which is computed in float64 with a sequence for each candidate.
+        CheckError: the two differ, so that the history may not be computed once.
     """
     numbers = signature.output_names[-1]
     finite = [np.where(np.isfinite(arrays[numbers]), arrays[numbers], 0) for arrays in outputs]
@@ -109,12 +124,12 @@ def _of_candidates(
     for arrays, of_call in zip(outputs, row_scales, strict=True):
         arrays[LARGEST] = np.maximum(of_call, usual)
     golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
-    for call, values in zip(golden, truth, strict=True):
-        error = _relative(call.outputs[numbers], values, call.outputs[LARGEST])
-        if not error <= TOLERANCE:
+    for call, values, defined in zip(golden, truth, definition, strict=True):
+        error = _relative(values, defined, call.outputs[LARGEST])
+        if not error <= EXACT:
             raise CheckError(
-                f"{signature.name}, case {call.name!r}: the model differs by {error:.1e} from its definition, in which "
-                f"each candidate has a sequence of its own; {TOLERANCE:.0e} is allowed"
+                f"{signature.name}, case {call.name!r}: in float64 the model differs by {error:.1e} from its "
+                f"definition, in which each candidate has a sequence of its own; {EXACT:.0e} is allowed"
             )
     return Expected(signature, cases, golden, truth)
 
