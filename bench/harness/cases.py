@@ -19,12 +19,13 @@ from export.proof.golden import Call, read_golden
 MIN_POOL = 8
 POOL_ROWS = 1024
 POOL_SCORES = 64_000_000
+POOL_CANDIDATES = 100_000  # each may be a sequence of its own
 STRIDE = 37  # rounds begin at different inputs; a prime, so that every input comes first in some round
 
 
 def pool_size(case: Case, most: int = MAX_POOL) -> int:
     """Return the number of different calls drawn for a case, `MIN_POOL` to `most`."""
-    rows = min(POOL_ROWS, POOL_SCORES // case.num_items)
+    rows = min(POOL_ROWS, POOL_SCORES // case.num_items, POOL_CANDIDATES // max(case.candidates, 1))
     return int(np.clip(rows // case.batch_size, MIN_POOL, most))
 
 

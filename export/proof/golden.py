@@ -29,6 +29,7 @@ from export.contract.signatures import Signature, TopK
 BATCH_SIZES = (1, 3, 64)
 LARGE_NUMBERS = 5_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
 CANDIDATES = (1, 7, 100)
+FEW_CANDIDATES = (1, 4, 7)  # where each is a sequence of its own, which takes memory
 ALWAYS_STORED = ("full", "empty", "unknown_ids")
 STORED_NUMBERS = 200_000  # but of these only the first where their outputs are more
 OUT_OF_RANGE = 2**40
@@ -110,17 +111,20 @@ class GoldenCall:
 def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
     """Make every case: the edge rows one by one and in one batch, then held-out users in several batch sizes.
 
-    The lengths are 1, 7, the longest the model reads and one beyond; candidates are 1, 7 and 100 a row, with unknown
-    ones, padding and repeats among them. The same arguments give the same cases.
+    The lengths are 1, 7, the longest the model reads and one beyond. Candidates are 1, 7 and 100 a row (fewer where
+    each is a sequence of its own), with unknown ones, padding and repeats among them. The same arguments give the same
+    cases.
     """
     rng = np.random.default_rng(0)
     real, contexts = heldout.items.numpy(), heldout.context.numpy()
     beside_real = {name: tensor.numpy() for name, tensor in heldout.beside.items()}
     beside_rng = np.random.default_rng(1)
     calls: list[Call] = []
+    once = config.scores_catalogue or config.history_once
+    numbers = CANDIDATES if once else FEW_CANDIDATES
 
     def add(name: str, items: Array, context: Array, beside: Mapping[str, Array] | None = None) -> None:
-        n = CANDIDATES[len(calls) % len(CANDIDATES)]
+        n = numbers[len(calls) % len(numbers)]
         candidates = rng.integers(1, config.num_items + 1, (len(items), n))
         if n > 1:
             strange = [OUT_OF_RANGE, 0, -1]
@@ -140,7 +144,7 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
     width = config.max_length + 3
     mixed = np.stack([np.pad(row, (width - len(row), 0)) for row in edges.values()])
     add("edges_in_one_batch", mixed, contexts[np.arange(len(mixed)) % len(contexts)])
-    large = min(BATCH_SIZES[-1], max(LARGE_NUMBERS // config.num_items, 5))
+    large = min(BATCH_SIZES[-1], max(LARGE_NUMBERS // config.num_items, 5) if once else 5)
     for batch in (*BATCH_SIZES[:-1], large):
         rows = np.arange(batch) % len(real)
         for length in sorted({1, min(7, config.max_length), config.max_length, width}):

@@ -27,7 +27,8 @@ from export.sessions.session import Session, eager_session
 MORE_PADDING = 3
 EAGER_ERRORS = 4  # a format may differ from eager float32 by so many times the error of that against float64,
 MOST_CANCELLED = 10  # but no more than so many times the tolerance
-EXACT = 1e-10  # two ways of one sum in float64
+EXACT = 1e-10  # two ways of one sum in float64,
+DEFINED_ROWS, DEFINED_CANDIDATES = 8, 7  # for so much of each call: a sequence for each candidate takes memory
 
 
 class PartedError(CheckError):
@@ -69,12 +70,16 @@ def answer(
         return inputs, [here(call) for call in inputs], [exact(call)[signature.output_names[-1]] for call in inputs]
 
     def by_definition(signature: Signature) -> list[Array]:
-        """Answer by a click model with a sequence for each candidate, in float64."""
+        """Answer the beginning of each call by a click model with a sequence for each candidate, in float64."""
         assert isinstance(exact_model, ClickBST)
         tables = vocabularies if signature.ids == "raw" else None
         served = ServedModel(make_scorer(exact_model.tiled(), config, settings.top_k), tables, config)
         session = eager_session(served, signature)
-        return [session(case.inputs(signature, vocabularies))[signature.output_names[-1]] for case in cases]
+        beginnings = [
+            replace(case.rows(slice(DEFINED_ROWS)), candidates=case.candidates[:DEFINED_ROWS, :DEFINED_CANDIDATES])
+            for case in cases
+        ]
+        return [session(call.inputs(signature, vocabularies))[signature.output_names[-1]] for call in beginnings]
 
     if not config.scores_catalogue:
         for signature in signatures:
@@ -108,10 +113,12 @@ def _of_candidates(
 ) -> Expected:
     """Put the answers of a click model together, with their scales: there is no catalogue that has one.
 
-    A row may hold a single candidate whose logit is near 0, so that no scale is below that of the usual row.
+    A row may hold a single candidate whose logit is near 0, so that no scale is below that of the usual row of the most
+    candidates, as that of a next-item model is the largest score of a catalogue.
 
     Args:
-        truth: in float64, as the model computes; `definition` with a sequence for each candidate.
+        truth: in float64, as the model computes; `definition` of some rows and candidates of each call, with a sequence
+            for each candidate.
 
     Raises:
         CheckError: the two differ, so that the history may not be computed once.
@@ -120,12 +127,14 @@ def _of_candidates(
     finite = [np.where(np.isfinite(arrays[numbers]), arrays[numbers], 0) for arrays in outputs]
     exact = [np.where(np.isfinite(values), values, 0) for values in truth]
     row_scales = scales(finite, exact)
-    usual = np.float32(np.median(np.concatenate(row_scales)))
+    most = max(values.shape[1] for values in finite)
+    of_most = [scale for values, scale in zip(finite, row_scales, strict=True) if values.shape[1] == most]
+    usual = np.float32(np.median(np.concatenate(of_most)))
     for arrays, of_call in zip(outputs, row_scales, strict=True):
         arrays[LARGEST] = np.maximum(of_call, usual)
     golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
     for call, values, defined in zip(golden, truth, definition, strict=True):
-        error = _relative(values, defined, call.outputs[LARGEST])
+        error = _relative(values[: len(defined), : defined.shape[1]], defined, call.outputs[LARGEST])
         if not error <= EXACT:
             raise CheckError(
                 f"{signature.name}, case {call.name!r}: in float64 the model differs by {error:.1e} from its "
