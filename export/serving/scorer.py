@@ -14,12 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._jit_internal import is_scripting, unused
 
-from bst.config import BSTConfig, InputGroup
+from bst.config import FLOAT_BYTES, BSTConfig, InputGroup
 from bst.data.vocabulary import Vocabularies
 from bst.model import BST, ClickBST
 from export.contract.signatures import SIGNATURES, Signature, TopK
 from export.serving.encoder import PackedEncoder
 from export.serving.ids import IntegerIds, TextIds, id_table
+
+BLOCK_BYTES = 2**20  # the second cache of a core: half of it or all, of today's servers
+FEWEST_ROWS = 8
 
 
 class Guards(nn.Module):
@@ -185,6 +188,7 @@ class ClickScorer(Guards):
     def __init__(self, model: ClickBST, config: BSTConfig, *, one_length: bool = False) -> None:
         super().__init__(config, one_length=one_length)
         self.model = model.eval()
+        self.block = rows_a_block(config)
 
     def vectors(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
         """Encode the newest `max_length` slots of histories of any length: see `encode`."""
@@ -199,13 +203,30 @@ class ClickScorer(Guards):
 
         Of index 0 they are 0 and -inf.
         """
-        if is_scripting():  # noqa: SIM102  other formats refuse it by themselves
-            if candidates.size(0) != user[0].size(0):
+        if is_scripting():
+            if candidates.size(0) != user[0].size(0):  # other formats refuse it by themselves
                 raise ValueError(
                     f"candidates have {candidates.size(0)} rows for {user[0].size(0)} users; give a row each"
                 )
-        scores = self.model.candidate_logits(user, candidates).masked_fill(candidates < 1, -math.inf)
+            # In blocks, as `export.formats.onnx.candidates` has it in ONNX.
+            parts: List[Tensor] = []  # noqa: UP006
+            for part in candidates.split(self.block // candidates.size(0) + 1, dim=1):
+                parts.append(self.model.candidate_logits(user, part))  # noqa: PERF401  TorchScript
+            scores = torch.cat(parts, dim=1)
+        else:
+            scores = self.model.candidate_logits(user, candidates)
+        scores = scores.masked_fill(candidates < 1, -math.inf)
         return torch.sigmoid(scores), scores
+
+
+def rows_a_block(config: BSTConfig) -> int:
+    """Return how many candidates a click model takes at a time, so that the widest layer of all of them stays in the
+    cache of a core; where each is a sequence of its own, its slots count.
+    """
+    heads = config.num_heads * (config.max_length + 1)
+    widest = max(config.ff_width, *config.head_sizes, 3 * config.dim, heads)
+    slots = 1 if config.history_once else config.max_length + 1
+    return max(FEWEST_ROWS, BLOCK_BYTES // (FLOAT_BYTES * widest * slots))
 
 
 def make_scorer(

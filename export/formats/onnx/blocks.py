@@ -43,6 +43,8 @@ def mark_blocks(graph: ir.Graph, *, of_candidates: bool = False) -> None:
     values = boundaries(scopes, lambda node: node.outputs[0], lambda node: node.inputs[0], of_candidates=of_candidates)
     for name, value in values:
         value.name = PREFIX + name
+        if of_candidates:  # the others are inside a Loop, where no output can be
+            return
 
 
 def _scopes_of(node: ir.Node) -> list[str]:

@@ -21,6 +21,7 @@ from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from export.contract.manifest import OutputLayer, TensorPlace
 from export.contract.signatures import OF_OUTPUT_LAYER, SIGNATURES, Ids, Signature, SignatureKind, TopK
+from export.formats.onnx.candidates import put_in_blocks
 from export.formats.onnx.check import check_onnx
 from export.formats.onnx.frame import put_frame
 from export.formats.onnx.shortlist import put_shortlist
@@ -70,6 +71,8 @@ def save_onnx(
         model = _part_of(whole, starts[signature.name])
         if shortlist and isinstance(scorer, Scorer) and signature.name == TOP_K:
             _put_shortlist(model, scorer, shortlist, top_k, opset)
+        if isinstance(scorer, ClickScorer):
+            put_in_blocks(model, scorer.block)
         put_frame(model, signature, config, top_k, vocabularies)
         model.ir_version = IR_VERSIONS[opset]
         # Under a name of its own: `onnx.compose` joins no graphs that give one name two values.
