@@ -18,7 +18,7 @@ from export.contract.contents import check_files, require_files
 from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer
 from export.contract.parity import TOLERANCE, compare
 from export.contract.rules import read_manifest
-from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures
+from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures, require_signatures
 from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
@@ -94,8 +94,9 @@ class Bundle:
         """Describe a signature of the model at a level, whether the bundle has it there or not.
 
         Raises:
-            InputError: models have no signature of that name; the message lists those they have.
+            InputError: models of that task have no signature of that name; the message lists those they have.
         """
+        require_signatures([name], self.manifest.model.task, "ask for")
         (signature,) = build_signatures(
             self.manifest.model, self.vocabularies, [name], top_k=self.manifest.settings.top_k, ids=ids
         )

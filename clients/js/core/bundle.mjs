@@ -5,6 +5,7 @@ import { idFrom, idOf } from "./ids.mjs";
 import { kOf, rankingsOf, userInputs } from "./inputs.mjs";
 import { formatOf, signatureOf } from "./manifest/manifest.mjs";
 import { openSession } from "./session.mjs";
+import { PROBABILITIES } from "./tensors.mjs";
 
 /** @import { Source } from "./contents.mjs" */
 /** @import { Id } from "./ids.mjs" */
@@ -68,17 +69,22 @@ export class Bundle {
   }
 
   /**
-   * The score of each candidate; -Infinity of one that the model does not know.
+   * The score of each candidate, -Infinity of one that the model does not know; of a click model its probability too,
+   * which is then 0.
    * @param {User} user
-   * @returns {Promise<{ candidates: Id[], scores: number[] }>}
+   * @returns {Promise<{ candidates: Id[], scores: number[], probabilities?: number[] }>}
    */
   async score(user) {
     const inputs = userInputs(this, this.signature("score_candidates"), [user]);
     const { run } = await this.session("score_candidates");
-    const { scores } = await run(inputs);
+    const { scores, [PROBABILITIES]: probabilities } = await run(inputs);
     const { items } = this.manifest;
     const candidates = Array.from(user.candidates ?? [], (id) => idFrom(idOf(id, items, "candidates"), items));
-    return { candidates, scores: Array.from(scores.data, Number) };
+    return {
+      candidates,
+      scores: Array.from(scores.data, Number),
+      ...(probabilities && { probabilities: Array.from(probabilities.data, Number) }),
+    };
   }
 
   /** Release the sessions; no call may be under way. */
