@@ -12,8 +12,8 @@ from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from export.contract.manifest import Manifest
 from export.contract.signatures import TopK
-from export.sessions.one_user import Id, Value, inputs_of
 from export.sessions.session import Session
+from export.sessions.users import Id, Value, inputs_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Recommendations:
 class Recommender:
     """`top_k` of a bundle, for one user a call. Keep it: loading takes much longer than a call.
 
-    Several users in one call, of histories that are padded to one length, are a `Session`'s: see `Bundle.session`.
+    Several users in one call, of histories that are padded to one length, are a `Session`'s: see `Bundle.session`; with
+    candidates that you list, a `CandidateScorer`'s.
     """
 
     def __init__(self, session: Session, manifest: Manifest, vocabularies: Vocabularies) -> None:
@@ -75,7 +76,9 @@ class Recommender:
             CheckError: the runtime refuses the call.
         """
         limit = self.session.signature.max_k
-        inputs = inputs_of(self.manifest, history, context or {}, events or {})
+        of_request = {name: [value] for name, value in (context or {}).items()}
+        of_events = {name: [values] for name, values in (events or {}).items()}
+        inputs = inputs_of(self.manifest, [history], of_request, of_events)
         if limit is not None:
             inputs["k"] = np.array([min(TopK().limit, limit) if k is None else k])
         elif k is not None and not 1 <= k <= self.manifest.settings.top_k.limit:
