@@ -13,7 +13,7 @@ from bst.errors import InputError
 from export.contract.manifest import Manifest
 from export.contract.signatures import PROBABILITIES
 from export.sessions.session import Session
-from export.sessions.users import Id, Value, array_of, inputs_of, list_of
+from export.sessions.users import Id, Value, array_of, inputs_of_users, list_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,6 @@ class CandidateScorer:
             raise InputError("there is no user, or no candidate; give at least one id to score")
         items = self.manifest.items
         filled = [row + [items.padding] * (width - len(row)) for row in rows]
-        inputs = inputs_of(self.manifest, histories, context or {}, events or {})
+        inputs = inputs_of_users(self.manifest, histories, context or {}, events or {})
         answer = self.session({**inputs, "candidates": array_of(filled, items.dtype)})
         return CandidateScores(answer["scores"], answer.get(PROBABILITIES))

@@ -76,9 +76,7 @@ class Recommender:
             CheckError: the runtime refuses the call.
         """
         limit = self.session.signature.max_k
-        of_request = {name: [value] for name, value in (context or {}).items()}
-        of_events = {name: [values] for name, values in (events or {}).items()}
-        inputs = inputs_of(self.manifest, [history], of_request, of_events)
+        inputs = inputs_of(self.manifest, history, context or {}, events or {})
         if limit is not None:
             inputs["k"] = np.array([min(TopK().limit, limit) if k is None else k])
         elif k is not None and not 1 <= k <= self.manifest.settings.top_k.limit:

@@ -21,6 +21,21 @@ UNKNOWN: dict[str, Any] = {"seconds": 0, "numbers": math.nan}
 
 def inputs_of(
     manifest: Description,
+    history: Iterable[Id],
+    context: Mapping[str, Value],
+    events: Mapping[str, Iterable[Value]],
+) -> Arrays:
+    """Make the inputs of a batch of one; see `inputs_of_users`.
+
+    Args:
+        events: values of the events by name, one for each of the history.
+    """
+    of_request = {name: [value] for name, value in context.items()}
+    return inputs_of_users(manifest, [history], of_request, {name: [values] for name, values in events.items()})
+
+
+def inputs_of_users(
+    manifest: Description,
     histories: Iterable[Iterable[Id]],
     context: Mapping[str, Sequence[Value]],
     events: Mapping[str, Sequence[Iterable[Value] | None]],
@@ -70,7 +85,7 @@ def list_of(what: str, ids: Iterable[Id]) -> list[Id]:
     """
     if isinstance(ids, str | bytes) or not isinstance(ids, Iterable):
         kind = "text" if isinstance(ids, str | bytes) else "no list"
-        raise InputError(f"the {what} {ids!r} is {kind}; give a list of ids, oldest first")
+        raise InputError(f"the {what} {ids!r} is {kind}; give a list of ids{', oldest first' * (what == 'history')}")
     return list(ids)
 
 

@@ -62,7 +62,8 @@ inline Json answer(const std::string& client, const Arguments& arguments, Runtim
   if (arguments.command == "recommend") return recommend(bundle, runtime, arguments);
   if (arguments.command == "score") return score(bundle, runtime, arguments);
   if (arguments.command == "verify") return to_json(verify(bundle, runtime, arguments.format));
-  return bench(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
+  const auto measure = bundle.manifest.task == "click" ? bench<Scorer> : bench<Recommender>;
+  return measure(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
 }
 
 // One line of JSON. Bytes that are not UTF-8, such as those of a quoted path, are replaced.

@@ -86,8 +86,8 @@ struct Manifest {
     if (const auto* found = find_signature(name, ids)) return *found;
     Texts known;
     if (task == "click" && (name == "top_k" || name == "all_scores" || name == "encode_user"))
-      throw InputError("signature '" + name + "' needs scores of a whole catalogue, and a model of task '" + task +
-                       "' scores the candidates that a caller lists; ask for score_candidates");
+      throw InputError("signature '" + name + "' needs scores of a whole catalogue, and a model of task '" +
+                       task + "' scores the candidates that a caller lists; ask for score_candidates");
     for (const auto& signature : signatures)
       if (signature.ids == ids) known.push_back(signature.name);
     throw InputError("signature '" + name + "' is not in the bundle; known: " + join(known, ", "));

@@ -103,6 +103,14 @@ export function formatOf(manifest, name) {
 }
 
 /**
+ * The signature that answers what the model is trained for.
+ * @param {Manifest} manifest
+ */
+export function mainSignature({ model: { task } }) {
+  return task === "click" ? "score_candidates" : "top_k";
+}
+
+/**
  * @param {Manifest} manifest
  * @param {string} name
  * @param {Ids} ids

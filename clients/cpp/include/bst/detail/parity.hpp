@@ -110,8 +110,8 @@ inline std::string wrong_shape(const Signature& signature, const Tensors& expect
 }
 
 // The first row with a probability that is off by more than the tolerance, or NaN; empty if there is none.
-inline std::string wrong_probability(const Signature& signature, const Tensors& expected, const Tensors& actual,
-                                     double tolerance) {
+inline std::string wrong_probability(const Signature& signature, const Tensors& expected,
+                                     const Tensors& actual, double tolerance) {
   if (signature.outputs[0].name != kProbabilities) return "";
   const auto &want = expected.at(kProbabilities).floats(), &got = actual.at(kProbabilities).floats();
   const size_t columns = expected.at(kProbabilities).shape[1];
@@ -123,8 +123,8 @@ inline std::string wrong_probability(const Signature& signature, const Tensors& 
     }
     if (error <= tolerance) continue;
     char text[160];
-    std::snprintf(text, sizeof text, "row %zu has a probability that is off by %.2e, %.0e is allowed", row, error,
-                  tolerance);
+    std::snprintf(text, sizeof text, "row %zu has a probability that is off by %.2e, %.0e is allowed", row,
+                  error, tolerance);
     return text;
   }
   return "";
@@ -158,11 +158,11 @@ inline Comparison compare(const Signature& signature, const Tensors& expected, c
     std::snprintf(text, sizeof text, "row %zu is off by %.2e of the largest %s, %.0e is allowed", worst,
                   result.error, name.c_str(), tolerance);
     result.failure = text;
-  } else if (result.failure = wrong_probability(signature, expected, actual, tolerance); !result.failure.empty()) {
     return result;
-  } else if (name == "scores") {
-    compare_rankings(ranking(signature, expected), ranking(signature, actual), 2 * tolerance * scale, result);
   }
+  result.failure = wrong_probability(signature, expected, actual, tolerance);
+  if (result.failure.empty() && name == "scores")
+    compare_rankings(ranking(signature, expected), ranking(signature, actual), 2 * tolerance * scale, result);
   return result;
 }
 

@@ -80,7 +80,8 @@ inline std::vector<Input> read_inputs(const Field& root) {
 inline void complete_task(Json& json) {
   const auto model = json.find("model");
   if (model == json.end() || !model->is_object() || model->value("task", Json()) != "click") return;
-  for (const auto& [name, value] : {std::pair("pooling", Json("target")), std::pair("tied_output", Json(false))})
+  const Json defaults{{"pooling", "target"}, {"tied_output", false}};
+  for (const auto& [name, value] : defaults.items())
     if (!model->contains(name)) (*model)[name] = value;
 }
 

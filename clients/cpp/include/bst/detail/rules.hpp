@@ -70,7 +70,10 @@ inline bool is_of_ids(const Signature& signature) {
   const auto& [name, ids, inputs, outputs, max_k] = signature;
   bool fits = !inputs.empty() && (outputs.size() == 1 || outputs.size() == 2);
   fits = fits && outputs.back().dtype == "float32";
-  fits = fits && (outputs.size() == 1 || (outputs[0].dtype == "float32") == (outputs[0].name == kProbabilities));
+  const auto goes_before = [](const TensorSpec& spec) {
+    return (spec.dtype == "float32") == (spec.name == kProbabilities);
+  };
+  fits = fits && (outputs.size() == 1 || goes_before(outputs[0]));
   for (const auto& spec : outputs) fits = fits && spec.shape.size() == 2;
   for (const auto& spec : inputs)
     fits = fits && spec.shape.size() >= 1 && spec.shape.size() <= 3;
