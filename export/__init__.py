@@ -12,11 +12,14 @@ from export.contract.parity import Comparison, compare
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import Signature, TensorSpec, TopK
+from export.sessions.candidate_scorer import CandidateScorer, CandidateScores
 from export.sessions.recommender import Recommendations, Recommender
 from export.sessions.session import Session
 
 __all__ = [
     "Bundle",
+    "CandidateScorer",
+    "CandidateScores",
     "Comparison",
     "ExportSettings",
     "Manifest",

@@ -260,9 +260,10 @@ def recommend(
     """Recommend items for one user."""
     opened = open_bundle(bundle)
     user = typed_user(opened.manifest, opened.vocabularies, history, context or [], event or [])
+    recommender = opened.recommender(backend)
     if user.strangers:
         print(f"ignored, not known to the model: {printable(', '.join(user.strangers))}", file=sys.stderr)
-    answer = opened.recommender(backend).recommend(user.history, user.context, events=user.events, k=k)
+    answer = recommender.recommend(user.history, user.context, events=user.events, k=k)
     if json_output:
         print(json.dumps(answer.to_dict()))
         return

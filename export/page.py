@@ -56,15 +56,19 @@ def require_page(bundle: Path) -> None:
     """Refuse a bundle that the page cannot show.
 
     Raises:
-        InputError: `bundle` is none that this version reads, or lacks onnx or `top_k`; the message has the remedy.
+        InputError: `bundle` is none that this version reads, or lacks onnx or `top_k` (`score_candidates` of a click
+            model); the message has the remedy.
     """
     manifest = read_manifest(bundle)
     if "onnx" not in manifest.format_names:
         names = ", ".join(manifest.format_names)
         raise InputError(f"the page runs onnx, and {bundle} holds {names}; export again with onnx in --formats")
-    if "top_k" not in (entries := manifest.format("onnx").entries):
+    asked = "top_k" if manifest.model.scores_catalogue else "score_candidates"
+    if asked not in (entries := manifest.format("onnx").entries):
         names = ", ".join(entries)
-        raise InputError(f"the page asks top_k, and {bundle} holds {names}; export again with top_k in --signatures")
+        raise InputError(
+            f"the page asks {asked}, and {bundle} holds {names}; export again with {asked} in --signatures"
+        )
 
 
 def serve_page(bundle: Path, *, host: str = HOST, port: int = PORT, browser: bool = True) -> int:

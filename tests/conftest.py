@@ -60,6 +60,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "beside": ("step",),
     },
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
+    "clicks": {"task": "click", "pooling": "target", "context": ("gender",), "beside": ("kind",)},
 }
 VARIANTS = {
     "text_ids": ("text_ids", exporting(formats=("onnx", "torchscript"))),
@@ -77,6 +78,7 @@ VARIANTS = {
     "length_one": ("length_one", exporting(signatures=("top_k",))),
     "score_candidates": ("shared", exporting(signatures=("score_candidates",), golden="full")),
     "onnx_top_k": ("shared", exporting(3, formats=("onnx",), signatures=("top_k",), golden="full")),
+    "clicks": ("clicks", exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",))),
     "script_top_k": ("shared", exporting(3, formats=("torchscript",), signatures=("top_k",))),
 }
 

@@ -18,11 +18,12 @@ from export.contract.contents import check_files, require_files
 from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer
 from export.contract.parity import TOLERANCE, compare
 from export.contract.rules import read_manifest
-from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures
+from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures, require_signatures
 from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
 from export.proof.golden import GoldenCall, read_golden
+from export.sessions.candidate_scorer import CandidateScorer
 from export.sessions.recommender import Recommender
 from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
 
@@ -73,10 +74,17 @@ class Bundle:
 
         `backend` and `threads` are those of `session`, and so is what raises.
         """
-        session = self.session(backend, "top_k", threads=threads)
+        return Recommender(self._raw_session("top_k", backend, threads), self.manifest, self.vocabularies)
+
+    def scorer(self, backend: str = "onnxruntime", *, threads: int | None = None) -> CandidateScorer:
+        """Load `score_candidates` to score listed items for many users a call, by raw ids; as `recommender`."""
+        return CandidateScorer(self._raw_session("score_candidates", backend, threads), self.manifest)
+
+    def _raw_session(self, name: str, backend: str, threads: int | None) -> Session:
+        session = self.session(backend, name, threads=threads)
         if session.signature.ids == "index":
-            session = LookedUp(self.signature_at("top_k", "raw"), session, self.vocabularies, self.manifest.model)
-        return Recommender(session, self.manifest, self.vocabularies)
+            session = LookedUp(self.signature_at(name, "raw"), session, self.vocabularies, self.manifest.model)
+        return session
 
     def looked_up(self, name: str, ids: Ids, opened: Callable[[Signature], Session]) -> Session:
         """Wrap a session whose ids are `ids` so that its ids are those of the bundle's level.
@@ -94,8 +102,9 @@ class Bundle:
         """Describe a signature of the model at a level, whether the bundle has it there or not.
 
         Raises:
-            InputError: models have no signature of that name; the message lists those they have.
+            InputError: models of that task have no signature of that name; the message lists those they have.
         """
+        require_signatures([name], self.manifest.model.task, "ask for")
         (signature,) = build_signatures(
             self.manifest.model, self.vocabularies, [name], top_k=self.manifest.settings.top_k, ids=ids
         )

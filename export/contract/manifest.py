@@ -13,7 +13,7 @@ from bst.system.validation import json_schema
 from export.contract.choices import ShortlistRecord, Tuning
 from export.contract.quality import ClickQuality, Quality
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
-from export.contract.signatures import Ids, Signature
+from export.contract.signatures import SIGNATURES, Ids, Signature, require_signatures
 
 SCHEMA_VERSION = "4.5"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
@@ -246,12 +246,15 @@ class Description(Frozen):
         """Find a signature, at the level of the bundle if `ids` does not say another.
 
         Raises:
-            InputError: the bundle does not have it; the message lists those it has.
+            InputError: the bundle does not have it; the message lists those it has, or says why its model has none of
+                that name.
         """
         level = ids or self.ids
         for signature in self.signatures:
             if (signature.name, signature.ids) == (name, level):
                 return signature
+        if name in SIGNATURES:
+            require_signatures([name], self.model.task, "ask for")
         names = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
         raise InputError(f"signature {name!r} is not in the bundle; known: {names}")
 

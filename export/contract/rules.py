@@ -122,7 +122,7 @@ def _is_of_ids(signature: Signature) -> bool:
 
 
 def _goes_with_scores(outputs: Sequence[TensorSpec]) -> bool:
-    return len(outputs) == 1 and (outputs[0].dtype != "float32" or outputs[0].name == PROBABILITIES)
+    return len(outputs) == 1 and (outputs[0].dtype == "float32") == (outputs[0].name == PROBABILITIES)
 
 
 def _vocabularies(manifest: Manifest) -> Iterator[str]:
@@ -154,6 +154,9 @@ def _output_layer(manifest: Manifest) -> Iterator[str]:
     """Check the place of the output layer: of this model, within its file, and proven by two signatures."""
     layer = manifest.output_layer
     if layer is None:
+        return
+    if not manifest.model.scores_catalogue:
+        yield f"there is an output_layer, and a model of task {manifest.model.task!r} has none"
         return
     if layer.first_row not in (0, 1):
         yield f"output_layer.first_row={layer.first_row} is neither 0 nor 1"

@@ -158,8 +158,11 @@ class SignatureKind:
         return TensorSpec(name=ids_name, dtype=item_dtype, shape=("batch", axis)), numbers
 
 
-def require_signatures(names: Sequence[str], task: str) -> None:
+def require_signatures(names: Sequence[str], task: str, remedy: str = "give --signatures") -> None:
     """Refuse signatures that models of a task do not have.
+
+    Args:
+        remedy: the words before the names of those that it has.
 
     Raises:
         InputError: the message names those that it has.
@@ -169,7 +172,7 @@ def require_signatures(names: Sequence[str], task: str) -> None:
         if SIGNATURES.find(name).name not in of_task:
             raise InputError(
                 f"signature {name!r} needs scores of a whole catalogue, and a model of task {task!r} scores the "
-                f"candidates that a caller lists; give --signatures {','.join(of_task)}"
+                f"candidates that a caller lists; {remedy} {','.join(of_task)}"
             )
 
 

@@ -12,8 +12,8 @@ from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from export.contract.manifest import Manifest
 from export.contract.signatures import TopK
-from export.sessions.one_user import Id, Value, inputs_of
 from export.sessions.session import Session
+from export.sessions.users import Id, Value, inputs_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Recommendations:
 class Recommender:
     """`top_k` of a bundle, for one user a call. Keep it: loading takes much longer than a call.
 
-    Several users in one call, of histories that are padded to one length, are a `Session`'s: see `Bundle.session`.
+    Several users in one call, of histories that are padded to one length, are a `Session`'s: see `Bundle.session`; with
+    candidates that you list, a `CandidateScorer`'s.
     """
 
     def __init__(self, session: Session, manifest: Manifest, vocabularies: Vocabularies) -> None:

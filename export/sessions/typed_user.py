@@ -11,7 +11,7 @@ from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from bst.system.text import split_list
 from export.contract.manifest import Description, VocabularyFacts
-from export.sessions.one_user import Id, Value, named_inputs
+from export.sessions.users import Id, Value, named_inputs
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ NAMES = {
     "Number": "request_number",
     "Quality": "quality",
     "OwnTopK": "own_top_k",
+    "ClickQuality": "click_quality",
+    "ClickNumbers": "clicks",
+    "HistoryRecord": "computed",
 }
 TYPES = {"string": "text", "boolean": "flag"}
 
@@ -90,6 +93,8 @@ def type_of(schema: dict[str, Any]) -> Any:
         return "|".join(type_of(one) for one in schema["anyOf"])
     if "enum" in schema:
         return "|".join(f"'{one}'" for one in schema["enum"])
+    if "prefixItems" in schema:
+        return [type_of(one) for one in schema["prefixItems"]]
     if schema["type"] == "array":
         return [type_of(schema["items"]), *([schema["minItems"]] if "minItems" in schema else [])]
     if schema["type"] == "object":

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.manifests.clicks import SOUND_CLICKS, SPOILT_CLICKS
 from tests.manifests.whole import (
     SOUND,
     Change,
@@ -90,6 +91,7 @@ SOUND_ONES: dict[str, Change] = {
     ),
     "a-full-mask": put("model.mask", "full"),
     "padding-that-is-counted": together(put("model.padding", "counted"), put("model.pooling", "mean")),
+    **SOUND_CLICKS,
 }
 
 SPOILT_ONES: dict[str, Change | str] = {
@@ -224,6 +226,7 @@ SPOILT_ONES: dict[str, Change | str] = {
     "9-a-tolerance-of-its-own": put("tolerance", 1e-04),
     "9-a-tolerance-of-zero": put("tolerance", 0),
     "9-a-negative-tolerance": put("tolerance", -1e-06),
+    **SPOILT_CLICKS,
 }
 
 

@@ -46,6 +46,13 @@ inline Request to_request(const Bundle& bundle, const Signature& signature, cons
     }
   }
   if (signature.max_k) request.k = golden.inputs.at("k").ints()[0];
+  if (signature.input("candidates")) {
+    const auto& candidates = golden.inputs.at("candidates");
+    for (size_t place = 0; place < candidates.size(); ++place)
+      request.candidates.push_back(
+          vocabularies ? raw_id(vocabularies->items, candidates.ints()[place], bundle.manifest.items)
+                       : candidates.id(place));
+  }
   return request;
 }
 
@@ -58,16 +65,18 @@ inline GoldenCase find_golden(const Bundle& bundle, const Format& format, const 
                          " users; give one of one user, such as full");
       return golden;
     }
-  throw InputError("--case " + name + " is not among the golden cases of top_k; give such as full");
+  throw InputError("--case " + name + " is not among the golden cases of " + signature.name +
+                   "; give such as full");
 }
 
-// Time calls of `recommend`, after a warm-up: microseconds, in ascending order.
-inline std::vector<double> time_calls(const Recommender& recommender, const Request& request, int64_t calls) {
+// Time calls, after a warm-up: microseconds, in ascending order.
+template <typename Call>
+std::vector<double> time_calls(const Call& call, int64_t calls) {
   std::vector<double> times_us;
   const int64_t warm_up = std::max<int64_t>(20, calls / 10);
   for (int64_t number = -warm_up; number < calls; ++number) {
     const auto start = std::chrono::steady_clock::now();
-    const auto answer = recommender.recommend(request.history, request.context, request.events, request.k);
+    const auto answer = call();
     const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
     if (number >= 0) times_us.push_back(taken.count());
   }
@@ -75,26 +84,34 @@ inline std::vector<double> time_calls(const Recommender& recommender, const Requ
   return times_us;
 }
 
-// Time calls for one user on one thread.
-inline Json bench(const Bundle& bundle, Runtime& runtime, const std::string& format,
-                  const std::string& client, const std::string& name, int64_t calls) {
-  const Recommender recommender(bundle, runtime, {format, 1});
-  const auto& signature = recommender.signature();
-  const auto golden = find_golden(bundle, recommender.format(), signature, name);
+inline Recommendation answer(const Recommender& recommender, const Request& request) {
+  return recommender.recommend(request.history, request.context, request.events, request.k);
+}
+
+inline CandidateScores answer(const Scorer& scorer, const Request& request) {
+  return scorer.score_candidates(request.candidates, request.history, request.context, request.events);
+}
+
+// Time calls of a recommender or a scorer for one user on one thread.
+template <typename Caller>
+Json bench(const Bundle& bundle, Runtime& runtime, const std::string& format, const std::string& client,
+           const std::string& name, int64_t calls) {
+  const Caller caller(bundle, runtime, {format, 1});
+  const auto& signature = caller.signature();
+  const auto golden = find_golden(bundle, caller.format(), signature, name);
   const auto request = to_request(bundle, signature, golden);
-  const auto times_us = time_calls(recommender, request, calls);
+  const auto times_us = time_calls([&]() { return answer(caller, request); }, calls);
   const auto at = [&](double share) { return times_us[size_t(std::ceil(share * double(calls))) - 1]; };
-  return {{"client", client},
+  Json measured{{"client", client},
           {"runtime", runtime.library() + " " + runtime.version()},
-          {"format", recommender.format().name},
-          {"signature", "top_k"},
+          {"format", caller.format().name},
+          {"signature", signature.name},
           {"case", name},
           {"rows", 1},
-          {"length", request.history.size()},
-          {"threads", 1},
-          {"calls", calls},
-          {"p50_us", at(0.5)},
-          {"p99_us", at(0.99)}};
+          {"length", request.history.size()}};
+  if (!request.candidates.empty()) measured["candidates"] = request.candidates.size();
+  measured.update(Json{{"threads", 1}, {"calls", calls}, {"p50_us", at(0.5)}, {"p99_us", at(0.99)}});
+  return measured;
 }
 
 }  // namespace bst

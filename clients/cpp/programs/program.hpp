@@ -48,10 +48,13 @@ inline Json score(const Bundle& bundle, Runtime& runtime, const Arguments& argum
     throw InputError("--candidates names no id; give such as --candidates 1,2");
   const auto request = to_request(arguments, bundle.manifest);
   const Scorer scorer(bundle, runtime, {arguments.format, 0});
+  const auto answer =
+      scorer.score_candidates(request.candidates, request.history, request.context, request.events);
   Json scores = Json::array();
-  for (const float score : scorer.score(request.candidates, request.history, request.context, request.events))
-    scores.push_back(std::isfinite(score) ? Json(score) : Json());
-  return {{"candidates", to_json(request.candidates)}, {"scores", scores}};
+  for (const float score : answer.scores) scores.push_back(std::isfinite(score) ? Json(score) : Json());
+  Json found{{"candidates", to_json(request.candidates)}, {"scores", scores}};
+  if (!answer.probabilities.empty()) found["probabilities"] = answer.probabilities;
+  return found;
 }
 
 inline Json answer(const std::string& client, const Arguments& arguments, Runtime& runtime) {
@@ -59,7 +62,8 @@ inline Json answer(const std::string& client, const Arguments& arguments, Runtim
   if (arguments.command == "recommend") return recommend(bundle, runtime, arguments);
   if (arguments.command == "score") return score(bundle, runtime, arguments);
   if (arguments.command == "verify") return to_json(verify(bundle, runtime, arguments.format));
-  return bench(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
+  const auto measure = bundle.manifest.task == "click" ? bench<Scorer> : bench<Recommender>;
+  return measure(bundle, runtime, arguments.format, client, arguments.golden_case, arguments.calls);
 }
 
 // One line of JSON. Bytes that are not UTF-8, such as those of a quoted path, are replaced.

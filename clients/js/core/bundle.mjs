@@ -5,6 +5,7 @@ import { idFrom, idOf } from "./ids.mjs";
 import { kOf, rankingsOf, userInputs } from "./inputs.mjs";
 import { formatOf, signatureOf } from "./manifest/manifest.mjs";
 import { openSession } from "./session.mjs";
+import { PROBABILITIES, rowsOf } from "./tensors.mjs";
 
 /** @import { Source } from "./contents.mjs" */
 /** @import { Id } from "./ids.mjs" */
@@ -12,6 +13,8 @@ import { openSession } from "./session.mjs";
 /** @import { Manifest } from "./manifest/manifest.mjs" */
 /** @import { Runtime, Session } from "./session.mjs" */
 /** @import { Vocabularies } from "./vocabulary.mjs" */
+
+/** @typedef {{ candidates: Id[], scores: number[], probabilities?: number[] }} Scored */
 
 export class Bundle {
   /**
@@ -68,17 +71,31 @@ export class Bundle {
   }
 
   /**
-   * The score of each candidate; -Infinity of one that the model does not know.
+   * The score of each candidate, -Infinity of one that the model does not know; of a click model its probability too,
+   * which is then 0.
    * @param {User} user
-   * @returns {Promise<{ candidates: Id[], scores: number[] }>}
+   * @returns {Promise<Scored>}
    */
   async score(user) {
-    const inputs = userInputs(this, this.signature("score_candidates"), [user]);
+    return (await this.scoreAll([user]))[0];
+  }
+
+  /**
+   * The same for several users in one call.
+   * @param {User[]} users  with equally many candidates
+   */
+  async scoreAll(users) {
+    const inputs = userInputs(this, this.signature("score_candidates"), users);
     const { run } = await this.session("score_candidates");
-    const { scores } = await run(inputs);
+    const answer = await run(inputs);
     const { items } = this.manifest;
-    const candidates = Array.from(user.candidates ?? [], (id) => idFrom(idOf(id, items, "candidates"), items));
-    return { candidates, scores: Array.from(scores.data, Number) };
+    const scores = rowsOf(answer.scores);
+    const probabilities = answer[PROBABILITIES] && rowsOf(answer[PROBABILITIES]);
+    return users.map(({ candidates = [] }, row) => ({
+      candidates: Array.from(candidates, (id) => idFrom(idOf(id, items, "candidates"), items)),
+      scores: scores[row],
+      ...(probabilities && { probabilities: probabilities[row] }),
+    }));
   }
 
   /** Release the sessions; no call may be under way. */

@@ -8,7 +8,7 @@ export { CheckError, InputError, messageOf } from "./errors.mjs";
 export { goldenOf } from "./proof/golden.mjs";
 export { CATEGORIES, NUMBERS, namedInputs, vocabulariesOf } from "./groups.mjs";
 export { idOf } from "./ids.mjs";
-export { formatOf, readManifest } from "./manifest/manifest.mjs";
+export { formatOf, mainSignature, readManifest } from "./manifest/manifest.mjs";
 export { compare } from "./proof/parity.mjs";
 export { verify } from "./proof/proof.mjs";
 export { checkRuntime } from "./session.mjs";

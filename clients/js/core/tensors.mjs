@@ -12,6 +12,9 @@ import { InputError } from "./errors.mjs";
  * @typedef {Record<string, Output>} Answer  by the names of the outputs
  */
 
+/** The output of a click model that stands before its scores. */
+export const PROBABILITIES = "probabilities";
+
 /**
  * @param {Output} output  `[batch, width]`
  * @returns {any[][]}

@@ -57,10 +57,11 @@ export function toJson(value) {
 }
 
 /**
- * A number as Python writes it with `e`: 1e-05, not 1e-5. Messages are the same in every client.
+ * A number as Python writes it with `e`: 1e-05, not 1e-5, and nan and inf. Messages are the same in every client.
  * @param {number} value
  * @param {number} digits
  */
 export function pythonic(value, digits) {
+  if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").toLowerCase();
   return value.toExponential(digits).replace(/e([-+])(\d)$/, "e$10$2");
 }

@@ -10,6 +10,7 @@ import {
   filesOf,
   formatOf,
   goldenOf,
+  mainSignature,
   readManifest,
   readVocabularies,
   verify,
@@ -21,7 +22,8 @@ import { Unsupported, WASM, requireBrowser, startRuntime, wasmRuntime } from "./
 /** @import { Ort } from "./runtime.mjs" */
 
 const BUNDLE = new URL("bundle/", import.meta.url);
-const ASKED = ["top_k", "score_candidates"]; // the first recommends; without the second, the page scores no chosen items
+// The first recommends, but of a click model; without the second, the page scores no chosen items.
+const ASKED = ["top_k", "score_candidates"];
 
 /**
  * Fetch and check the files that are needed to recommend and to score.
@@ -36,11 +38,12 @@ export async function loadModel(onProgress) {
   const manifest = await readManifest(source);
   const record = formatOf(manifest, "onnx");
   const names = ASKED.filter((name) => name in record.entries);
-  if (!names.includes("top_k")) {
-    throw new Unsupported("The bundle holds no top_k, which recommends.", "Export it with top_k in --signatures.");
+  const main = mainSignature(manifest);
+  if (!names.includes(main)) {
+    throw new Unsupported(`The bundle holds no ${main}, which answers.`, `Export it with ${main} in --signatures.`);
   }
   const paths = [VOCABULARY, ...filesOf(manifest, record, names)];
-  for (const path of [...paths, goldenOf(record, "top_k")]) source.keeps.add(path);
+  for (const path of [...paths, goldenOf(record, main)]) source.keeps.add(path);
   total = manifest.files.reduce((sum, { path, bytes }) => sum + (paths.includes(path) ? bytes : 0), done);
   const fetched = fetchBytes(WASM, { onBytes, onLength: (length) => (total += length) });
   const [wasm] = await Promise.all([fetched, checkFiles({ source, manifest }, paths)]);
@@ -78,9 +81,14 @@ export class Model {
     return "score_candidates" in formatOf(this.bundle.manifest, "onnx").entries;
   }
 
-  /** The largest k; null where the bundle has a fixed k. */
+  /** Whether it gives probabilities of chosen items, and recommends nothing. */
+  get clicks() {
+    return this.bundle.manifest.model.task === "click";
+  }
+
+  /** The largest k; null where the bundle has a fixed k, or recommends nothing. */
   get maxK() {
-    return this.bundle.signature("top_k").max_k;
+    return this.clicks ? null : this.bundle.signature("top_k").max_k;
   }
 
   /** @param {User & { k?: number }} user */
@@ -94,7 +102,11 @@ export class Model {
 
   /** @param {User} user  with candidates; -Infinity is the score of one that the model does not know */
   score(user) {
-    return this.inTurn(async () => (await this.bundle.score(user)).scores);
+    return this.inTurn(async () => {
+      const started = performance.now();
+      const { scores, probabilities } = await this.bundle.score(user);
+      return { scores, probabilities, ms: performance.now() - started };
+    });
   }
 
   /**
@@ -116,7 +128,8 @@ export class Model {
    */
   bench(tell) {
     return this.inTurn(async () => {
-      await checkFiles(this.bundle, [goldenOf(formatOf(this.bundle.manifest, "onnx"), "top_k")]);
+      const { manifest } = this.bundle;
+      await checkFiles(this.bundle, [goldenOf(formatOf(manifest, "onnx"), mainSignature(manifest))]);
       const measured = await bench(this.bundle, { case: "full", calls: 2000 }, tell);
       return { client: "web", runtime: this.runtime, ...measured };
     });

@@ -5,13 +5,16 @@ import { messageOf, namedInputs, vocabulariesOf } from "@bst/core";
 import { Catalogue } from "./catalogue.mjs";
 import { combobox } from "./combobox.mjs";
 import { FIELDS, byId, chip, countInput, drawList, fillChip, fillRankingRow, fromTemplate } from "./view.mjs";
-import { basisOf, factsOf, noteOn, timesOf } from "./words.mjs";
+import { CLICKS, basisOf, factsOf, noteOn, timesOf } from "./words.mjs";
 
 /** @import { Value } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */
 /** @import { Model } from "./model.mjs" */
 
-/** @typedef {Item & { values: Record<string, Value> }} Picked  with values of the event, by input */
+/**
+ * @typedef {Item & { values: Record<string, Value> }} Picked  with values of the event, by input
+ * @typedef {{ item: Item, score: number }} Ranked
+ */
 
 const SHOWN_OPTIONS = 40; // and one more, for a typed id
 
@@ -40,10 +43,20 @@ export class Page {
   async show() {
     byId("facts").textContent = factsOf(this.model);
     byId("score").hidden = !this.model.scores;
+    if (this.model.clicks) this.showClicks();
     this.listen();
     this.addContext();
-    await this.model.recommend(this.user); // the first call of a session is slow, so its answer is not drawn
+    const [first] = this.model.vocabularies.items.ids;
+    await this.call(this.user, [first]); // the first call of a session is slow, so its answer is not drawn
     await this.update();
+  }
+
+  /** Put the chosen items, with their probabilities, in the place of what is recommended. */
+  showClicks() {
+    for (const [id, text] of Object.entries(CLICKS)) byId(id).textContent = text;
+    document.title = CLICKS.title;
+    byId("basis").after(byId("ask"), byId("scored"));
+    for (const id of ["recommended", "score"]) byId(id).hidden = true;
   }
 
   get user() {
@@ -135,40 +148,55 @@ export class Page {
     const turn = (this.turn += 1);
     const { user, candidates } = this;
     try {
-      const { ids, scores, ms } = await this.model.recommend(user);
-      const chosenScores = candidates.length ? await this.model.score({ ...user, candidates }) : [];
-      this.times.push(ms);
-      if (turn !== this.turn) return;
-      const best = ids.map((id, place) => ({ item: this.catalogue.item(id), score: scores[place] }));
-      const scored = candidates.map((id, place) => ({ item: this.catalogue.item(id), score: chosenScores[place] }));
-      this.draw(
-        best,
-        scored.sort((one, other) => other.score - one.score || 0),
-      );
+      const { best, scored, ms } = await this.call(user, candidates);
+      if (ms !== null) this.times.push(ms);
+      if (turn === this.turn) this.draw(best, scored);
     } catch (error) {
       byId("basis").textContent = messageOf(error);
     }
   }
 
   /**
-   * @param {{ item: Item, score: number }[]} best
-   * @param {{ item: Item, score: number }[]} scored
+   * Ask what the model can say: the best items, but of a click model, and the chosen ones, best first.
+   * @param {Page["user"]} user
+   * @param {string[]} candidates
+   */
+  async call(user, candidates) {
+    const { clicks } = this.model;
+    const ranked = (/** @type {string[]} */ ids, /** @type {number[]} */ scores) =>
+      ids.map((id, place) => ({ item: this.catalogue.item(id), score: scores[place] }));
+    const best = clicks ? null : await this.model.recommend(user);
+    const chosen = candidates.length && this.model.scores ? await this.model.score({ ...user, candidates }) : null;
+    // A candidate that the model does not know has no score, and no probability to be shown.
+    const shown = chosen?.scores.map((score, place) =>
+      Number.isFinite(score) ? (chosen.probabilities?.[place] ?? score) : score,
+    );
+    return {
+      best: best ? ranked(best.ids, best.scores) : [],
+      scored: ranked(shown ? candidates : [], shown ?? []).sort((one, other) => other.score - one.score || 0),
+      ms: (best ?? chosen)?.ms ?? null,
+    };
+  }
+
+  /**
+   * @param {Ranked[]} best
+   * @param {Ranked[]} scored
    */
   draw(best, scored) {
-    const high = best[0]?.score ?? 0;
+    const { clicks } = this.model;
+    const high = clicks ? 1 : (best[0]?.score ?? 0);
     const low = Math.min(0, ...best.map(({ score }) => score));
     const fill = (/** @type {string} */ action) => (/** @type {HTMLElement} */ row, /** @type {any} */ one) =>
-      fillRankingRow(row, { ...one, action, share: (one.score - low) / (high - low) });
+      fillRankingRow(row, { ...one, action, share: (one.score - low) / (high - low), isProbability: clicks });
     drawList(byId("history"), this.history, () => chip(this.model.vocabularies.events), fillChip);
     drawList(byId("recommended"), best, () => fromTemplate("recommended-row"), fill("Add to the history:"));
     drawList(byId("scored"), scored, () => fromTemplate("scored-row"), fill("Do not score any longer:"));
     byId("history-foot").hidden = !this.history.length;
     byId("history-note").textContent = noteOn(this.history, this.manifest.model.max_length);
-    byId("basis").textContent = basisOf(this.history, this.context, this.manifest);
+    byId("basis").textContent = basisOf(this.history, this.context, this.manifest, scored.length);
     byId("latency").textContent = timesOf(this.times);
-    byId("said").textContent = best.length
-      ? `${best.length} recommended, first ${best[0].item.name}`
-      : "none recommended";
+    const [drawn, verb] = clicks ? [scored, "scored"] : [best, "recommended"];
+    byId("said").textContent = drawn.length ? `${drawn.length} ${verb}, first ${drawn[0].item.name}` : `none ${verb}`;
   }
 }
 

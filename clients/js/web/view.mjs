@@ -52,10 +52,12 @@ export function fromTemplate(name) {
 /**
  * A place of a ranking.
  * @param {HTMLElement} row
- * @param {{ item: Item, score: number, share: number, action: string }} values  the share of a bar is 0 to 1
+ * @param {{ item: Item, score: number, share: number, action: string, isProbability: boolean }} values  the share of a
+ *   bar is 0 to 1; `score` is a logit, or a probability
  */
-export function fillRankingRow(row, { item, score, share, action }) {
-  const shown = Number.isFinite(score) ? score.toFixed(3) : "no score";
+export function fillRankingRow(row, { item, score, share, action, isProbability }) {
+  const number = isProbability ? `${Number((100 * score).toPrecision(3))} %` : score.toFixed(3);
+  const shown = Number.isFinite(score) ? number : "no score";
   const parts = {
     name: item.name,
     id: item.known ? (item.name === item.id ? "" : item.id) : "unknown to the model",
@@ -65,7 +67,7 @@ export function fillRankingRow(row, { item, score, share, action }) {
   row.querySelector("data")?.setAttribute("value", String(score));
   const button = /** @type {HTMLElement} */ (row.firstElementChild);
   button.dataset.id = item.id;
-  button.setAttribute("aria-label", `${action} ${item.name}, score ${shown}`);
+  button.setAttribute("aria-label", `${action} ${item.name}, ${isProbability ? "probability" : "score"} ${shown}`);
   button.style.setProperty("--share", String(Math.min(1, Math.max(0, share)) || 0));
 }
 

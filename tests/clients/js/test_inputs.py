@@ -16,8 +16,8 @@ from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError
 from export.contract.inputs import DTYPES, checked_inputs
 from export.contract.rules import read_manifest
-from export.sessions.one_user import inputs_of
 from export.sessions.typed_user import typed_user
+from export.sessions.users import inputs_of
 from tests.browser import NEEDS_CHROMIUM
 from tests.clients.conftest import Client
 from tests.clients.js.page import PAGE_RUNTIME, Watched, served

@@ -61,6 +61,8 @@ SHARED: dict[str, Callable[[Callable[[str], Any]], Path]] = {
     "TEXT_RUN": lambda fixture: fixture("make_run")("plain_text", text=True),
     "BUNDLE": lambda fixture: fixture("bundle_path"),
     "TEXT_BUNDLE": lambda fixture: fixture("variants")["text_ids"],
+    "CLICK_RUN": lambda fixture: fixture("run_of")("clicks"),
+    "CLICK_BUNDLE": lambda fixture: fixture("variants")["clicks"],
     "K_BUNDLE": lambda fixture: fixture("variants")["numbers_k_input"],
 }
 

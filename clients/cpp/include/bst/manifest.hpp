@@ -66,6 +66,7 @@ struct Manifest {
   std::vector<Input> inputs;  // in the order of the model
   SessionOptions tuning;
   double tolerance;  // of the largest score of a call
+  std::string task;  // of the model: "next_item" or "click"
 
   // The format of that name, or null.
   const Format* format(const std::string& name) const {
@@ -79,10 +80,14 @@ struct Manifest {
       if (signature.name == name && signature.ids == ids) return &signature;
     return nullptr;
   }
-  // Likewise; throws InputError if there is none. The message lists the others.
+  // Likewise; throws InputError if there is none. The message lists the others, or says why a click model has
+  // none of that name.
   const Signature& signature(const std::string& name, const std::string& ids) const {
     if (const auto* found = find_signature(name, ids)) return *found;
     Texts known;
+    if (task == "click" && (name == "top_k" || name == "all_scores" || name == "encode_user"))
+      throw InputError("signature '" + name + "' needs scores of a whole catalogue, and a model of task '" +
+                       task + "' scores the candidates that a caller lists; ask for score_candidates");
     for (const auto& signature : signatures)
       if (signature.ids == ids) known.push_back(signature.name);
     throw InputError("signature '" + name + "' is not in the bundle; known: " + join(known, ", "));

@@ -68,6 +68,13 @@ class Recommender : public RawIdCaller {
   }
 };
 
+// One of each a candidate: a score (a logit), -inf for one that the model does not know; of a click model its
+// probability, which is then 0.
+struct CandidateScores {
+  Floats scores;
+  Floats probabilities;  // empty where the model is no click model
+};
+
 // `score_candidates` of a bundle.
 class Scorer : public RawIdCaller {
  public:
@@ -75,11 +82,19 @@ class Scorer : public RawIdCaller {
   Scorer(const Bundle& bundle, Runtime& runtime, const Options& options = {})
       : RawIdCaller(bundle, runtime, "score_candidates", options) {}
 
-  // A score (a logit) for each candidate, -inf for one that the model does not know. Throws as `recommend`
-  // does.
+  // Throws as `recommend` does.
+  CandidateScores score_candidates(const Ids& candidates, const Ids& history, const Context& context = {},
+                                   const Events& events = {}) const {
+    const auto answer = function_(translator_.inputs({history, context, events, candidates, {}}));
+    const auto probabilities = answer.find(kProbabilities);
+    return {answer.at("scores").floats(),
+            probabilities == answer.end() ? Floats() : probabilities->second.floats()};
+  }
+
+  // The scores alone.
   Floats score(const Ids& candidates, const Ids& history, const Context& context = {},
                const Events& events = {}) const {
-    return function_(translator_.inputs({history, context, events, candidates, {}})).at("scores").floats();
+    return score_candidates(candidates, history, context, events).scores;
   }
 };
 

@@ -20,6 +20,9 @@ struct TensorSpec {
   std::vector<Axis> shape;  // one axis to three
 };
 
+// The output of a click model that stands before its scores.
+constexpr const char* kProbabilities = "probabilities";
+
 // `ids` is "raw" or "index". Inputs and outputs are in the order of the exported function.
 struct Signature {
   std::string name, ids;

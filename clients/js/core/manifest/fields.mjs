@@ -25,6 +25,7 @@ const BOUNDS = {
   exclusiveMaximum: (value, most) => value < most,
   exclusiveMinimum: (value, least) => value > least,
   minItems: (value, least) => value.length >= least,
+  maxItems: (value, most) => value.length <= most,
 };
 
 /**
@@ -48,9 +49,10 @@ export function readFields(schema, value, place, offences) {
     }
   }
   if (schema.type === "array") {
-    return value.map((/** @type {any} */ one, /** @type {number} */ at) =>
-      readFields(schema.items, one, `${place}.${at}`, offences),
-    );
+    const { items, prefixItems = value.map(() => items) } = schema;
+    return prefixItems
+      .slice(0, value.length)
+      .map((/** @type {Schema} */ kind, /** @type {number} */ at) => readFields(kind, value[at], `${place}.${at}`, offences));
   }
   if (schema.type === "object") return readObject(schema, value, place ? `${place}.` : "", offences);
   return typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value;

@@ -12,6 +12,8 @@ import { MANIFEST } from "./schema.mjs";
 
 const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 const MAJOR = "4"; // a later minor adds fields, which are ignored
+const OF_CATALOGUES = ["all_scores", "top_k", "encode_user"]; // a click model has none of these
+const DEFAULTS_OF_CLICKS = { pooling: "target", tied_output: false };
 
 /**
  * @typedef {"int64" | "float32" | "string"} Dtype
@@ -32,6 +34,7 @@ const MAJOR = "4"; // a later minor adds fields, which are ignored
  * @typedef {{ path: string, offset: number, shape: number[] }} TensorPlace
  *
  * @typedef {object} Model  the parts of it that are read here
+ * @property {"next_item" | "click"} task
  * @property {number} dim
  * @property {number} num_heads
  * @property {number[]} head_widths
@@ -81,6 +84,7 @@ export async function readManifest(source) {
   }
   /** @type {string[]} */
   const offences = [];
+  if (values.model?.task === "click") values.model = { ...DEFAULTS_OF_CLICKS, ...values.model };
   const manifest = readFields(MANIFEST, values, "", offences);
   if (!offences.length) offences.push(...offencesOf(manifest));
   if (offences.length) throw new InputError(`${source.name}/manifest.json: ${offences.join("; ")}; export again`);
@@ -99,6 +103,14 @@ export function formatOf(manifest, name) {
 }
 
 /**
+ * The signature that answers what the model is trained for.
+ * @param {Manifest} manifest
+ */
+export function mainSignature({ model: { task } }) {
+  return task === "click" ? "score_candidates" : "top_k";
+}
+
+/**
  * @param {Manifest} manifest
  * @param {string} name
  * @param {Ids} ids
@@ -107,5 +119,12 @@ export function signatureOf(manifest, name, ids) {
   const ofLevel = manifest.signatures.filter((other) => other.ids === ids);
   const signature = ofLevel.find((other) => other.name === name);
   if (signature) return signature;
+  const { task } = manifest.model;
+  if (task === "click" && OF_CATALOGUES.includes(name)) {
+    throw new InputError(
+      `signature '${name}' needs scores of a whole catalogue, and a model of task '${task}' scores the candidates that ` +
+        "a caller lists; ask for score_candidates",
+    );
+  }
   throw new InputError(`signature '${name}' is not in the bundle; known: ${ofLevel.map((other) => other.name).join(", ")}`);
 }

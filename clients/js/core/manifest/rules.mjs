@@ -2,6 +2,7 @@
 /** The rules of `docs/reference/manifest.md`: conditions beyond the types of the fields. */
 
 import { CATEGORIES, GROUPS, namesOf, vocabulariesOf } from "../groups.mjs";
+import { PROBABILITIES } from "../tensors.mjs";
 import { pythonic } from "../text.mjs";
 
 /** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest.mjs" */
@@ -16,6 +17,7 @@ const OF_COUNTED_PADDING = /** @type {const} */ ([
   ["mask", "causal"],
   ["places", "newest"],
 ]);
+const OF_CLICKS = ["target", "mean", "sum"]; // how a click model may pool
 const FLOAT_BYTES = 4;
 const MAX_TOLERANCE = 1e-5; // of the largest score; a manifest may be stricter, never laxer
 
@@ -86,21 +88,22 @@ function signatures(manifest) {
 }
 
 /**
- * Whether rows of ids go in, with tensors of one to three axes beside them, and rows come out: numbers, with ids before
- * them or without.
+ * Whether rows of ids go in, with tensors of one to three axes beside them, and rows come out: numbers, with ids or
+ * probabilities before them or without.
  * @param {TensorSpec[]} inputs
  * @param {TensorSpec[]} outputs
  */
 function isOfIds(inputs, outputs) {
   const isId = (/** @type {TensorSpec} */ { dtype }) => dtype !== "float32";
   const [first, second] = outputs;
+  const goesBefore = isId(first ?? {}) !== (first?.name === PROBABILITIES);
   return (
     inputs.length > 0 &&
     isId(inputs[0]) &&
     inputs[0].shape.length === 2 &&
     inputs.every(({ shape }) => [1, 2, 3].includes(shape.length)) &&
     outputs.every((one) => one.shape.length === 2) &&
-    (outputs.length === 1 ? !isId(first) : outputs.length === 2 && isId(first) && !isId(second)) &&
+    (outputs.length === 1 ? !isId(first) : outputs.length === 2 && goesBefore && !isId(second)) &&
     [...inputs, ...outputs].every(({ shape }) => shape.every((axis) => typeof axis === "string" || axis >= 1))
   );
 }
@@ -132,13 +135,17 @@ function vocabularies(manifest) {
 
 /** @param {Manifest} manifest */
 function model({ model: sizes }) {
-  const { dim, num_heads: heads, head_widths: widths, padding } = sizes;
+  const { dim, num_heads: heads, head_widths: widths, padding, task } = sizes;
   const names = GROUPS.flatMap((group) => namesOf(group, sizes));
   const ofItems = [...sizes.item_features, ...sizes.item_numbers].map(({ name }) => name);
   const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names), ...repeated(ofItems)];
   const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
   if (Number(dim) % Number(heads)) offences.push(`dim=${dim} does not divide into num_heads=${heads}`);
-  if (!widths.length && !sizes.tied_output) offences.push("head_widths=[] needs tied_output=true");
+  if (task === "click") offences.push(...ofClicks(sizes));
+  else {
+    if (sizes.pooling === "target") offences.push(`pooling='target' with task='${task}'`);
+    if (!widths.length && !sizes.tied_output) offences.push("head_widths=[] needs tied_output=true");
+  }
   for (const name of /** @type {const} */ (["feature_dim", "place_dim"])) {
     if (sizes[name] !== null) offences.push(`${name}=${sizes[name]}, and fields of a bundle are added`);
   }
@@ -148,13 +155,23 @@ function model({ model: sizes }) {
   return offences;
 }
 
+/** @param {Manifest["model"]} sizes */
+function ofClicks({ pooling, tied_output: tied, padding }) {
+  return [
+    ...(OF_CLICKS.includes(pooling) ? [] : [`pooling='${pooling}' with task='click'`]),
+    ...(tied ? ["tied_output=true with task='click'"] : []),
+    ...(padding === "counted" ? ["padding='counted' with task='click'"] : []),
+  ];
+}
+
 /** @param {Manifest} manifest */
 function outputLayer({
   output_layer: layer,
-  model: { num_items: items, dim, head_widths: widths, tied_output: tied },
+  model: { task, num_items: items, dim, head_widths: widths, tied_output: tied },
   ...rest
 }) {
   if (!layer) return [];
+  if (task === "click") return ["there is an output_layer, and a model of task 'click' has none"];
   const offences = [0, 1].includes(layer.first_row)
     ? []
     : [`output_layer.first_row=${layer.first_row} is neither 0 nor 1`];

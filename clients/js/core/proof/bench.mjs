@@ -3,6 +3,7 @@
 
 import { InputError } from "../errors.mjs";
 import { GROUPS, namesOf, vocabulariesOf } from "../groups.mjs";
+import { mainSignature } from "../manifest/manifest.mjs";
 import { readGolden } from "./golden.mjs";
 
 /** @import { Bundle } from "../bundle.mjs" */
@@ -14,18 +15,21 @@ import { readGolden } from "./golden.mjs";
 const WARM_UP_CALLS = 20;
 
 /**
- * Time calls of `top_k`, one after the other. Where the format is at index level, ids are looked up within the call.
+ * Time calls of `top_k`, of a click model those of `score_candidates`, one after the other. Where the format is at index level, ids are looked up within the call.
  * @param {Bundle} bundle
  * @param {{ case: string, calls: number }} options
  * @param {(done: number) => void | Promise<void>} [tell]  now and then, between two calls
  */
 export async function bench(bundle, options, tell = () => {}) {
-  const golden = await readGolden(bundle, "top_k");
-  if (!golden) throw new InputError("the golden calls of top_k were left out, which are timed here; restore golden/");
+  const signature = mainSignature(bundle.manifest);
+  const golden = await readGolden(bundle, signature);
+  if (!golden) {
+    throw new InputError(`the golden calls of ${signature} were left out, which are timed here; restore golden/`);
+  }
   const chosen = golden.find((call) => call.name === options.case);
   if (!chosen) {
     const names = golden.map((call) => call.name).join(", ");
-    throw new InputError(`--case '${options.case}' is not a golden case of top_k; known: ${names}`);
+    throw new InputError(`--case '${options.case}' is not a golden case of ${signature}; known: ${names}`);
   }
   const users = usersOf(bundle, chosen);
   const k = chosen.inputs.k && Number(chosen.inputs.k.data[0]);
@@ -34,17 +38,18 @@ export async function bench(bundle, options, tell = () => {}) {
   for (let call = -WARM_UP_CALLS; call < options.calls; call += 1) {
     if (call % 500 === 0) await tell(Math.max(call, 0));
     const started = performance.now();
-    await bundle.recommendAll(users, k);
+    await (signature === "top_k" ? bundle.recommendAll(users, k) : bundle.scoreAll(users));
     if (call >= 0) times.push(1000 * (performance.now() - started));
   }
   times.sort((one, other) => one - other);
   const at = (/** @type {number} */ share) => Math.round(10 * times[Math.ceil(share * times.length) - 1]) / 10;
   return {
     format: "onnx",
-    signature: "top_k",
+    signature,
     case: options.case,
     rows: users.length,
     length: (chosen.inputs.history ?? chosen.inputs.items).dims[1],
+    ...(chosen.inputs.candidates && { candidates: chosen.inputs.candidates.dims[1] }),
     threads: 1,
     calls: options.calls,
     p50_us: at(0.5),
@@ -77,11 +82,16 @@ function usersOf({ manifest, vocabularies }, { inputs }) {
       return [name, group.perEvent ? values : values[0]];
     });
   };
+  const candidatesOf = (/** @type {number} */ row) => {
+    const { dims: [, count] = [0, 0], data = [] } = inputs.candidates ?? {};
+    return [...data.slice(row * count, (row + 1) * count)].map((id) => rawOf(id, vocabularies?.items));
+  };
   const ofRow = (/** @type {number} */ row, /** @type {boolean} */ perEvent) =>
     Object.fromEntries(GROUPS.filter((group) => group.perEvent === perEvent).flatMap((group) => valuesOf(group, row)));
   return Array.from({ length: batch }, (_, row) => ({
     history: [...history.data.slice(row * length, (row + 1) * length)].map((id) => rawOf(id, vocabularies?.items)),
     context: ofRow(row, false),
     events: ofRow(row, true),
+    candidates: candidatesOf(row),
   }));
 }

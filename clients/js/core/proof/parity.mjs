@@ -1,7 +1,7 @@
 // @ts-check
 /** The rule by which two answers are equal; rule and wording are those of `export/contract/parity.py`. */
 
-import { rowsOf } from "../tensors.mjs";
+import { PROBABILITIES, rowsOf } from "../tensors.mjs";
 import { pythonic } from "../text.mjs";
 
 /** @import { Signature } from "../manifest/manifest.mjs" */
@@ -22,6 +22,7 @@ const FLOAT32_TINY = 2 ** -126;
  * nothing is there, and then on both sides. Ids must be in the same order, but where two scores differ by no more than
  * twice the tolerance (each may be off by it once). An id that `expected` does not list is measured by `runner_up`, the
  * best score below the list. Where the scores of a call may be small by chance, `largest_score` is the scale.
+ * Probabilities may differ by `tolerance`.
  *
  * @param {Signature} signature
  * @param {Answer} expected  with `runner_up` and `largest_score`, where the golden case has them
@@ -58,8 +59,28 @@ export function compare(signature, expected, actual, tolerance) {
     const off = `row ${worst} is off by ${pythonic(error, 2)} of the largest ${name}`;
     return { error, swaps: 0, failure: `${off}, ${pythonic(tolerance, 0)} is allowed` };
   }
+  const failure = wrongProbability(signature, expected, actual, tolerance);
+  if (failure) return { error, swaps: 0, failure };
   if (name !== "scores") return { error, swaps: 0, failure: null };
   return { error, ...compareRankings(signature, expected, actual, 2 * tolerance * largest) };
+}
+
+/**
+ * Describe the first row with a probability that is off by more than the tolerance, or NaN; null, if there is none.
+ * @param {Signature} signature
+ * @param {Answer} expected
+ * @param {Answer} actual
+ * @param {number} tolerance
+ */
+function wrongProbability({ outputs: [{ name }] }, expected, actual, tolerance) {
+  if (name !== PROBABILITIES) return null;
+  const got = rowsOf(actual[name]);
+  for (const [row, values] of rowsOf(expected[name]).entries()) {
+    const error = Math.max(...values.map((value, place) => Math.abs(got[row][place] - value)));
+    if (error <= tolerance) continue;
+    return `row ${row} has a probability that is off by ${pythonic(error, 2)}, ${pythonic(tolerance, 0)} is allowed`;
+  }
+  return null;
 }
 
 /**

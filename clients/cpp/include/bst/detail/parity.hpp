@@ -109,6 +109,27 @@ inline std::string wrong_shape(const Signature& signature, const Tensors& expect
   return "";
 }
 
+// The first row with a probability that is off by more than the tolerance, or NaN; empty if there is none.
+inline std::string wrong_probability(const Signature& signature, const Tensors& expected,
+                                     const Tensors& actual, double tolerance) {
+  if (signature.outputs[0].name != kProbabilities) return "";
+  const auto &want = expected.at(kProbabilities).floats(), &got = actual.at(kProbabilities).floats();
+  const size_t columns = expected.at(kProbabilities).shape[1];
+  for (size_t row = 0; row * columns < want.size(); ++row) {
+    double error = 0;
+    for (size_t at = row * columns; at < (row + 1) * columns; ++at) {
+      const double off = std::abs(double(got[at]) - double(want[at]));
+      if (!std::isnan(error) && !(off <= error)) error = off;
+    }
+    if (error <= tolerance) continue;
+    char text[160];
+    std::snprintf(text, sizeof text, "row %zu has a probability that is off by %.2e, %.0e is allowed", row,
+                  error, tolerance);
+    return text;
+  }
+  return "";
+}
+
 inline Comparison compare(const Signature& signature, const Tensors& expected, const Tensors& actual,
                           double tolerance) {
   constexpr double kInfinite = std::numeric_limits<double>::infinity();
@@ -137,9 +158,11 @@ inline Comparison compare(const Signature& signature, const Tensors& expected, c
     std::snprintf(text, sizeof text, "row %zu is off by %.2e of the largest %s, %.0e is allowed", worst,
                   result.error, name.c_str(), tolerance);
     result.failure = text;
-  } else if (name == "scores") {
-    compare_rankings(ranking(signature, expected), ranking(signature, actual), 2 * tolerance * scale, result);
+    return result;
   }
+  result.failure = wrong_probability(signature, expected, actual, tolerance);
+  if (result.failure.empty() && name == "scores")
+    compare_rankings(ranking(signature, expected), ranking(signature, actual), 2 * tolerance * scale, result);
   return result;
 }
 

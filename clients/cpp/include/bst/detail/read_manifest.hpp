@@ -76,6 +76,15 @@ inline std::vector<Input> read_inputs(const Field& root) {
   return inputs;
 }
 
+// What models of a task have where nothing else is said.
+inline void complete_task(Json& json) {
+  const auto model = json.find("model");
+  if (model == json.end() || !model->is_object() || model->value("task", Json()) != "click") return;
+  const Json defaults{{"pooling", "target"}, {"tied_output", false}};
+  for (const auto& [name, value] : defaults.items())
+    if (!model->contains(name)) (*model)[name] = value;
+}
+
 inline Manifest read_fields(const Field& root) {
   Manifest manifest{{},
                     {},
@@ -83,7 +92,8 @@ inline Manifest read_fields(const Field& root) {
                     read_facts(root.at("items")),
                     read_inputs(root),
                     read_tuning(root.at("tuning")),
-                    root.at("tolerance").number()};
+                    root.at("tolerance").number(),
+                    root.at("model").at("task").text()};
   for (const auto& one : root.at("signatures").list()) manifest.signatures.push_back(read_signature(one));
   for (const auto& one : root.at("formats").list()) manifest.formats.push_back(read_format(one));
   for (const auto& one : root.at("files").list())
@@ -98,6 +108,7 @@ inline Manifest read_manifest(const fs::path& bundle) {
   const auto path = bundle / "manifest.json";
   return read_file(path, "a manifest", [&](Json& json) {
     detail::refuse_other_versions(json, bundle);
+    detail::complete_task(json);
     detail::complete(json, "manifest", "");
     const Field root(json);
     auto manifest = detail::read_fields(root);

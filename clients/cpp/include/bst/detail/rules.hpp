@@ -64,12 +64,16 @@ inline void judge_formats(const Manifest& manifest, Texts& offences) {
   if (!whole) offences.push_back("it holds no format or no signature");
 }
 
-// Whether rows of ids go in, with tensors beside them, and rows come out: numbers, with ids before them or
-// without.
+// Whether rows of ids go in, with tensors beside them, and rows come out: numbers, with ids or probabilities
+// before them or without.
 inline bool is_of_ids(const Signature& signature) {
   const auto& [name, ids, inputs, outputs, max_k] = signature;
   bool fits = !inputs.empty() && (outputs.size() == 1 || outputs.size() == 2);
-  fits = fits && outputs.back().dtype == "float32" && (outputs.size() == 1 || outputs[0].dtype != "float32");
+  fits = fits && outputs.back().dtype == "float32";
+  const auto goes_before = [](const TensorSpec& spec) {
+    return (spec.dtype == "float32") == (spec.name == kProbabilities);
+  };
+  fits = fits && (outputs.size() == 1 || goes_before(outputs[0]));
   for (const auto& spec : outputs) fits = fits && spec.shape.size() == 2;
   for (const auto& spec : inputs)
     fits = fits && spec.shape.size() >= 1 && spec.shape.size() <= 3;
@@ -132,9 +136,14 @@ inline void judge_vocabularies(const Field& root, Texts& offences) {
 inline void judge_model(const Field& model, Texts& offences) {
   if (model.at("dim").integer() % model.at("num_heads").integer())
     offences.push_back("model.num_heads does not divide model.dim");
-  if (model.at("head_widths").array().empty() && !model.at("tied_output").flag())
-    offences.push_back("a model without head_widths needs tied_output");
   const auto is = [&](const char* name, const char* value) { return model.at(name).text() == value; };
+  const bool tied = model.at("tied_output").flag(), clicks = is("task", "click");
+  if (model.at("head_widths").array().empty() && !tied && !clicks)
+    offences.push_back("a model without head_widths needs tied_output");
+  if (clicks && (tied || is("pooling", "last") || is("padding", "counted")))
+    offences.push_back("a click model pools by target, mean or sum, ignores padding, and has no tied_output");
+  if (!clicks && is("pooling", "target"))
+    offences.push_back("pooling is target, and only a click model has a target inside");
   if (is("padding", "counted") &&
       !(is("pooling", "mean") && is("places", "newest") && is("event_times", "none") && is("mask", "causal")))
     offences.push_back(
@@ -161,6 +170,8 @@ inline void judge_place(const Field& place, const Json& shape, const Manifest& m
 inline void judge_output_layer(const Manifest& manifest, const Field& root, Texts& offences) {
   const auto layer = root.at("output_layer"), model = root.at("model");
   if (layer.null()) return;
+  if (manifest.task == "click")
+    return offences.push_back("there is an output_layer, and a model of task 'click' has none");
   const auto first_row = layer.at("first_row").integer();
   if (first_row != 0 && first_row != 1)
     return offences.push_back("output_layer.first_row is neither 0 nor 1");

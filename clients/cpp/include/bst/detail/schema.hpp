@@ -9,14 +9,15 @@
 namespace bst::detail {
 
 // As docs/reference/manifest.schema.json has them. A key is a field, with its default where it may be left
-// out; a value is one of several types, [one] a list of them, [one, 1] a list that is not empty, {"": one} a
-// table.
+// out; a value is one of several types, [one] a list of them, [one, 1] a list that is not empty, [one, other]
+// one of each, {"": one} a table.
 inline const Json& schema() {
   static const Json kSchema = Json::parse(R"json({
 "manifest": {"schema_version": "text", "settings": "settings", "signatures": ["signature"], "formats": ["format"],
   "model": "model", "items": "vocabulary", "context": {"": "vocabulary"}, "events = {}": {"": "vocabulary"}, "weights": "text",
   "output_layer": "output_layer|null", "shortlist": "shortlist|null", "tuning": "tuning|null", "tolerance": "number",
-  "parity": ["parity"], "quality = null": "quality|null", "run_sha256": "text", "versions": {"": "text"}, "files": ["file"]},
+  "parity": ["parity"], "quality = null": "quality|null", "click_quality = null": "click_quality|null",
+  "history = null": "computed|null", "run_sha256": "text", "versions": {"": "text"}, "files": ["file"]},
 "settings": {"formats = [\"onnx\", \"torchscript\", \"pt2\"]": ["text", 1],
   "signatures = [\"all_scores\", \"top_k\", \"score_candidates\", \"encode_user\"]": ["text", 1],
   "ids = \"raw\"": "'raw'|'index'", "top_k = {}": "top_k", "opset = 21": "integer", "shortlist = true": "flag",
@@ -31,14 +32,14 @@ inline const Json& schema() {
 "entry": {"path": "text", "function = null": "text|null"},
 "needs": {"versions": {"": "text"}, "made_with": {"": "text"}, "at_least = {}": {"": "text"},
   "machine = null": "text|null", "cpu_flags = []": ["text"], "remarks = []": ["text"]},
-"model": {"dim = 128": "integer>=1", "num_heads = 4": "integer>=1", "num_blocks = 2": "integer>=1", "ff_width = 256": "integer>=1",
+"model": {"task = \"next_item\"": "'next_item'|'click'", "dim = 128": "integer>=1", "num_heads = 4": "integer>=1", "num_blocks = 2": "integer>=1", "ff_width = 256": "integer>=1",
   "max_length = 50": "integer>=1", "head_widths = [256]": ["integer>=1"], "context_dim = 10": "integer>=1",
   "activation = \"relu\"": "'relu'|'leaky_relu'|'gelu'", "norm = \"post\"": "'post'|'none'",
   "norm_epsilon = 1e-05": "number>0", "residual = true": "flag", "attention_biases = false": "flag",
   "places = \"newest\"": "'newest'|'oldest'|'none'", "place_vectors = \"sinusoidal\"": "'sinusoidal'|'learned'",
   "event_times = \"none\"": "'none'|'to_next'|'to_request'", "mask = \"causal\"": "'causal'|'full'",
   "feature_dim = null": "integer>=1|null", "place_dim = null": "integer>=1|null",
-  "pooling = \"last\"": "'last'|'mean'|'sum'", "padding = \"ignored\"": "'ignored'|'counted'", "tied_output = true": "flag",
+  "pooling = \"last\"": "'last'|'mean'|'sum'|'target'", "padding = \"ignored\"": "'ignored'|'counted'", "tied_output = true": "flag",
   "dropout = 0.3": "number>=0<1", "id_dropout = 0.1": "number>=0<1", "init_method = \"xavier\"": "'xavier'|'kaiming'", "num_items": "integer>=1",
   "context = []": ["feature"], "event_features = []": ["event_feature"], "numbers = []": ["request_number"],
   "item_features = []": ["item_feature"], "item_numbers = []": ["item_number"]},
@@ -68,6 +69,11 @@ inline const Json& schema() {
   "more_padding = null": "number|null", "permuted = null": "number|null"},
 "quality": {"model": {"": "number"}, "popularity": {"": "number"}, "markov": {"": "number"}, "unseen": "number",
   "filter_seen": "flag", "rule": "text", "top_k = null": "own_top_k|null"},
+"click_quality": {"model": "clicks", "popularity": "clicks", "markov": "clicks", "base_rate_log_loss": "number",
+  "unseen": "number", "negatives": "text", "unknown": "integer", "rule": "text"},
+"clicks": {"auc": "number", "grouped_auc": "number", "log_loss = null": "number|null",
+  "calibration": [["number", "number", "integer"]], "num_users": "integer", "num_candidates": "integer"},
+"computed": {"once": "flag", "reason": "text"},
 "own_top_k": {"k": "integer", "users": "integer", "hr": "number", "ndcg": "number"},
 "file": {"path": "text", "bytes": "integer>=0", "sha256": "sha256"}
 })json");
@@ -108,7 +114,12 @@ inline void complete_object(Json& value, const Json& fields, const std::string& 
 
 // Throws FieldError if a value is not of the type.
 inline void complete(Json& value, const Json& type, const std::string& place) {
-  if (type.is_array()) {
+  if (type.is_array() && type.size() > 1 && type[1].is_string()) {
+    if (Field(value, place).array().size() != type.size())
+      Field(value, place).refuse("is not of " + std::to_string(type.size()) + " values");
+    for (size_t at = 0; at < value.size(); ++at)
+      complete(value[at], type[at], place + "." + std::to_string(at));
+  } else if (type.is_array()) {
     if (Field(value, place).array().size() < type.size() - 1) Field(value, place).refuse("is empty");
     for (size_t at = 0; at < value.size(); ++at)
       complete(value[at], type[0], place + "." + std::to_string(at));
