@@ -12,12 +12,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Before torch is there, and for every process that a test starts: models as small as these lose by a second thread,
 # which waits in a loop, and much where the cores are not theirs alone.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCH_FAKE_TENSOR_DISPATCH_CACHE", "0")  # it costs more than it gives to so few operators
 os.environ.pop("COLUMNS", None)  # tables that a test reads have all their columns
 # The README of a bundle says when it was exported, and exports on both sides of midnight are compared.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1700000000")
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
 bst.system.processes.START_METHOD = "forkserver"
 multiprocessing.set_forkserver_preload(["bench.harness.workers"])
 
+LOADED_BY_AN_EXPORT = (
+    *("torch.export.pt2_archive", "torch._inductor.codecache"),
+    *("onnxscript.function_libs.torch_lib.ops", "torch.onnx._internal.exporter._core"),
+)
 # torch looks up its table of operators anew for each ONNX file, and no export changes it.
 ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
 
@@ -121,7 +127,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Take what the libraries consist of out of the garbage collector's rounds: a fifth of an export is spent on them."""
+    """Take what the libraries consist of out of the garbage collector's rounds: a fifth of an export is spent there."""
+    for name in LOADED_BY_AN_EXPORT:
+        with suppress(ImportError):
+            import_module(name)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
