@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
 # Processes that the package starts are forked from one that has the libraries loaded: importing them takes seconds.
 bst.system.processes.START_METHOD = "forkserver"
-multiprocessing.set_forkserver_preload(["bench.harness.workers"])
+multiprocessing.set_forkserver_preload(
+    ["bench.harness.workers", "torch.export.pt2_archive", "torch._inductor.codecache"]
+)
 
 LOADED_BY_AN_EXPORT = (
     *("torch.export.pt2_archive", "torch._inductor.codecache"),
