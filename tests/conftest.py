@@ -74,6 +74,7 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
 }
+ASKED = TopK(limit=8, k_is_input=True, exclude_history=True)
 VARIANTS = {
     "text_ids": ("text_ids", exporting(formats=("onnx", "torchscript"))),
     "index": ("text_ids", exporting(ids="index", formats=("onnx", "torchscript"))),
@@ -86,9 +87,16 @@ VARIANTS = {
             signatures=("all_scores", "top_k"),
         ),
     ),
-    "numbers_k_input": ("tied_mean", ExportSettings(top_k=TopK(limit=8, k_is_input=True, exclude_history=True))),
-    "length_one": ("length_one", exporting(signatures=("top_k",))),
-    "score_candidates": ("shared", exporting(signatures=("score_candidates",), golden="full")),
+    "numbers_k_input": ("tied_mean", ExportSettings(top_k=ASKED, formats=("onnx", "torchscript"))),
+    "numbers_program": ("tied_mean", ExportSettings(top_k=ASKED, formats=("pt2",), signatures=("all_scores", "top_k"))),
+    "numbers_whole": ("tied_mean", ExportSettings(top_k=ASKED)),  # for slow tests
+    "length_one": ("length_one", exporting(formats=("onnx", "torchscript"), signatures=("top_k",))),
+    "length_one_program": ("length_one", exporting(formats=("pt2",), signatures=("top_k",))),  # for slow tests
+    "score_candidates": (
+        "shared",
+        exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",), golden="full"),
+    ),
+    "score_candidates_program": ("shared", exporting(formats=("pt2",), signatures=("score_candidates",))),
     "onnx_top_k": ("shared", exporting(3, formats=("onnx",), signatures=("top_k",), golden="full")),
     "script_top_k": ("shared", exporting(3, formats=("torchscript",), signatures=("top_k",))),
 }
@@ -341,7 +349,7 @@ def variants(run_of: Callable[[str], Path], request: pytest.FixtureRequest, buil
             return request.getfixturevalue("bundle_path")
         of, settings = VARIANTS[name]
         if name == "numbers_k_input":
-            options = ("--max-k", "8", "--exclude-history")
+            options = ("--max-k", "8", "--exclude-history", "--formats", "onnx,torchscript")
             return builds.get(f"bundle-{name}", lambda path: _export_by_command(run_of(of), path, *options)) / "bundle"
         return builds.get(f"bundle-{name}", lambda path: export_bundle(run_of(of), path, settings))
 
