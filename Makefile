@@ -8,7 +8,7 @@ NPM := clients/js tests/clients/headers
 TRITON := tests/triton/.venv/.installed
 TOOLS := tools/.venv/.installed
 
-.PHONY: demo serve test-quick test test-all test-gpu gpu-wheels clients-test check format schema docs install lock audit
+.PHONY: demo serve test-quick test tested test-all test-gpu gpu-wheels clients-test check format schema docs install lock audit
 .PHONY: licences package package-check clean
 
 demo: install
@@ -28,7 +28,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 3 --dis
 test-quick: install
 	$(PYTEST) -m "not slow and not bundle"
 
-test: install check
+# Types are checked beside the tests: mypy keeps one core busy for most of a minute.
+test: install
+	@$(MAKE) --no-print-directory -j 2 check tested
+
+tested: install
 	$(PYTEST) -m "not slow"
 
 test-all: install check $(TRITON)

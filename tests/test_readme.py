@@ -4,14 +4,16 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 import bst
-from bst import read_settings
-from tests.conftest import write_events
+from bst import Settings, TrainConfig, read_settings
+from export import ExportSettings
+from tests.conftest import TINY, write_events
 from tests.project.test_package import NAME
 
 ROOT = Path(__file__).parents[1]
@@ -60,13 +62,31 @@ def walked(folder: Path, *command: str) -> list[str]:
 
 
 @pytest.mark.bundle
-def test_the_program_of_the_readme_recommends_from_a_table_of_ones_own(tmp_path: Path) -> None:
+def test_the_program_of_the_readme_recommends_from_a_table_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a tiny model and a signature: as it stands, it takes half a minute."""
+    (program,) = blocks("python", ROOT / "README.md")
+    write_events(tmp_path / "events.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bst.Settings", partial(Settings, model=TINY, training=TrainConfig(epochs=1)))
+    monkeypatch.setattr("export.ExportSettings", partial(ExportSettings, signatures=("top_k",)))
+    exec(program, {})
+    require_recommended(tmp_path, capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_the_program_of_the_readme_runs_as_it_stands_in_a_process_of_its_own(tmp_path: Path) -> None:
     (program,) = blocks("python", ROOT / "README.md")
     (tmp_path / "program.py").write_text(program)
     (printed,) = walked(tmp_path, "python", "program.py")
-    recommended = [int(item) for item in printed.strip("()").split(",")]
+    require_recommended(tmp_path, printed)
+
+
+def require_recommended(folder: Path, printed: str) -> None:
+    recommended = [int(item) for item in printed.strip("()\n").split(",")]
     assert len(set(recommended)) == 5
-    assert {f",{item}," for item in recommended} <= set(re.findall(r",\d+,", (tmp_path / "events.csv").read_text()))
+    assert {f",{item}," for item in recommended} <= set(re.findall(r",\d+,", (folder / "events.csv").read_text()))
 
 
 @pytest.mark.slow

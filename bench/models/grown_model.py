@@ -18,6 +18,7 @@ from bst.data.vocabulary import Vocabulary
 from bst.model import BST, make_model
 from bst.run.folder import Run
 from bst.run.heldout import Heldout
+from bst.system.unfilled import unfilled
 
 CHUNK = 16_384
 SPREAD = 1.0  # standard deviation of the logarithm of a drawn length
@@ -42,7 +43,7 @@ def grown(run: Run, num_items: int, seed: int = 0) -> Run:
         for part, columns in zip(grown_parts.values(), drawn.split(widths, dim=1), strict=True):
             place = len(part) - (num_items - old_count) + start
             part[place : place + count] = columns.reshape(count, *part.shape[1:])
-    with torch.device("meta"):
+    with unfilled():
         model = make_model(config)
     model.load_state_dict({**run.model.state_dict(), **grown_parts}, assign=True)
     items = run.vocabularies.items

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, count
 from typing import Any, Literal
 
@@ -48,7 +49,7 @@ class Vocabulary:
     def dtype(self) -> Literal["int64", "string"]:
         return "int64" if self.ids.dtype == pl.Int64 else "string"
 
-    @property
+    @cached_property
     def padding(self) -> int | str:
         """The raw value that stands for "no id here": never one of the ids."""
         if self.dtype == "string":

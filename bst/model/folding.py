@@ -9,6 +9,7 @@ from bst.config import BSTConfig
 from bst.model.item_features import placed
 from bst.model.making import make_model
 from bst.model.network import BST
+from bst.system.unfilled import unfilled
 
 PLAIN = {"item_features": (), "item_numbers": (), "feature_dim": None, "place_dim": None}
 
@@ -22,7 +23,7 @@ def fold_fields(model: BST, config: BSTConfig) -> tuple[BST, BSTConfig]:
     if model.item_features is None and not config.has_own_columns:
         return model, config
     plain_config = config.model_copy(update=PLAIN)
-    with torch.device("meta"):
+    with unfilled():
         plain = make_model(plain_config)
     with torch.no_grad():
         items = torch.arange(config.num_items + 1)

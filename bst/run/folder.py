@@ -44,6 +44,7 @@ from bst.system.files import (
     to_json,
     write_atomically,
 )
+from bst.system.unfilled import unfilled
 from bst.system.validation import validated
 
 SCHEMA_VERSION = 1
@@ -190,7 +191,7 @@ def read_weights(
             f"restore it or {again}"
         )
     config.require_memory(0)
-    with torch.device("meta"):  # no memory for weights that would be replaced
+    with unfilled():
         model = make_model(config)
     weights = read_tensors(file, what, again)
     if offences := _misfits(model, weights) or _unknown_categories(config, weights):

@@ -19,6 +19,7 @@ from bst.errors import InputError
 from bst.model import make_model
 from bst.run.folder import Run
 from bst.run.heldout import Heldout
+from bst.system.unfilled import unfilled
 
 
 def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tuple[Run, tuple[str, ...]]:
@@ -64,7 +65,7 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
             ),
         }
     )
-    with torch.device("meta"):
+    with unfilled():
         model = make_model(model_config)
     state = _grown(run.model.state_dict(), places, size)
     assert model.item_features is not None

@@ -54,6 +54,7 @@ GLUE = frozenset(
     unchecked_cast Uninitialized Int Float Bool __getitem__
     """.split()  # noqa: SIM905
 )
+KNOWN_NAMES = OPERATORS | GLUE
 # The texts of torch.export programs, by key; under any other key, a text is a name.
 NAME = re.compile(r"[^\W\d]\w*(\.\w+)*")
 TEXTS = {
@@ -266,7 +267,7 @@ def _require_shallow(code: bytes) -> None:
 def _require_known_nodes(block: Any) -> None:
     for node in block.nodes():
         namespace, name = node.kind().split("::")
-        if namespace not in ("aten", "prim") or name not in OPERATORS | GLUE:
+        if namespace not in ("aten", "prim") or name not in KNOWN_NAMES:
             raise ValueError(f"it calls {node.kind()!r}, which none that bst writes does")
         for inner in node.blocks():
             _require_known_nodes(inner)

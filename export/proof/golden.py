@@ -295,8 +295,9 @@ def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np
 def _raw(vocabulary: Vocabulary, indices: Array) -> Array:
     in_range = (indices >= 0) & (indices <= len(vocabulary))
     raw = vocabulary.raw(np.where(in_range, indices, 0))
-    raw[indices > len(vocabulary)] = _stranger(vocabulary, negative=False)
-    raw[indices < 0] = _stranger(vocabulary, negative=True)
+    for strange, negative in ((indices > len(vocabulary), False), (indices < 0, True)):
+        if strange.any():
+            raw[strange] = _stranger(vocabulary, negative=negative)
     return raw
 
 

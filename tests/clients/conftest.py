@@ -76,10 +76,10 @@ def one_user(path: Path) -> tuple[str, ...]:
     return options
 
 
-def cpp_environment(kind: str = "Debug") -> dict[str, str]:
+def cpp_environment(kind: str = "None") -> dict[str, str]:
     """What a build in C++ finds here, where nlohmann-json is that of PyPI.
 
-    A `Debug` takes half the time of the compiler; who follows the README gets a `Release`.
+    Neither optimized nor for a debugger takes half the time; who follows the README gets a `Release`.
     """
     import nlohmann_json
 
@@ -92,7 +92,7 @@ def cpp_environment(kind: str = "Debug") -> dict[str, str]:
     }
 
 
-def build(folder: Path, name: str, kind: str = "Debug") -> None:
+def build(folder: Path, name: str, kind: str = "None") -> None:
     """Build a C++ program in a copy of the folder, by the command of its README; see `PROGRAMS`."""
     shutil.copytree(CPP, folder, ignore=shutil.ignore_patterns("build"))
     first, _ = readme_commands(name)

@@ -69,10 +69,13 @@ def test_the_options_of_export_are_what_the_bundle_was_exported_with(variants: d
 def test_recommend_asks_for_k_and_leaves_out_the_history_in_every_backend(
     bst_command: Command, variants: dict[str, Path]
 ) -> None:
-    asked = ("recommend", variants["numbers_k_input"], "--history", "11,18", "--json", "--k", 3)
-    answers = [json.loads(bst_command(*asked, "--backend", name)[1]) for name in ("onnxruntime", "pt2")]
+    held = (("numbers_k_input", "onnxruntime"), ("numbers_k_input", "torchscript"), ("numbers_program", "pt2"))
+    asked = ("--history", "11,18", "--json", "--k", 3)
+    answers = [
+        json.loads(bst_command("recommend", variants[variant], *asked, "--backend", name)[1]) for variant, name in held
+    ]
     assert len(answers[0]["item_ids"]) == 3
-    assert answers[0]["item_ids"] == answers[1]["item_ids"]
+    assert answers[0]["item_ids"] == answers[1]["item_ids"] == answers[2]["item_ids"]
     assert not {11, 18} & set(answers[0]["item_ids"])
 
 

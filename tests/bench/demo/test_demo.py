@@ -10,6 +10,7 @@ import bench.demo.demo
 from bench.demo.demo import run_demo
 from bench.record.record import BenchConfig
 from bst import Settings, TrainConfig
+from tests.bench.conftest import LIMITS
 from tests.conftest import TINY
 
 
@@ -43,7 +44,8 @@ def test_the_whole_road_ends_in_a_page(
 ) -> None:
     (tmp_path / "source").mkdir()
     source = write_source(tmp_path / "source")
-    short = BenchConfig(backends=("eager", "onnxruntime"), batch_sizes=(1,), launches=2, rounds=1, round_seconds=0.01)
+    brief = {"launches": 2, "rounds": 1, "round_seconds": 0.01, **LIMITS}
+    short = BenchConfig(backends=("eager", "onnxruntime"), batch_sizes=(1,), **brief)
     settings = Settings(
         model=TINY, training=TrainConfig(epochs=1, batch_size=16, filter_seen=False), data=bench.demo.demo.SETTINGS.data
     )

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from bst import InputError
+from bst.system.processes import context, undisturbed_start
 from bst.training.world import World, joined_world
 from tests.bst.run.test_resume import same_but_for_speed
-from tests.conftest import write_events, write_users
+from tests.bst.training.one_of_two import train
+from tests.conftest import Command, write_events, write_users
 
 # Without dropout, whose random numbers differ from process to process, the loss must be that of one process.
 SETTINGS = """
@@ -50,15 +53,38 @@ def losses(run: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
+def together(folder: Path, *arguments: object) -> str:
+    """Run `bst` as two processes that a started one is forked to; what the two printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = list(map(str, arguments))
+    printed = [folder / f"printed_{rank}.txt" for rank in range(2)]
+    both = [context().Process(target=train, args=(rank, port, command, printed[rank]), daemon=True) for rank in (0, 1)]
+    with undisturbed_start():
+        for process in both:
+            process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
+    return "".join(path.read_text() for path in printed)
+
+
+def by_torchrun(folder: Path, *arguments: object) -> str:
+    both = torchrun(*arguments)
+    assert both.returncode == 0, both.stderr
+    return both.stdout
+
+
+@pytest.mark.parametrize("start", [together, pytest.param(by_torchrun, marks=pytest.mark.slow)])
 def test_two_processes_learn_what_one_learns(
-    given: list[str], tmp_path: Path, bst_command: Callable[..., tuple[int, str, str]]
+    given: list[str], tmp_path: Path, bst_command: Command, start: Callable[..., str]
 ) -> None:
     code, out, _ = bst_command("train", *given, "--out", tmp_path / "one")
     assert code == 0
-    both = torchrun("train", *given, "--out", tmp_path / "two")
-    assert both.returncode == 0, both.stderr
+    both = start(tmp_path, "train", *given, "--out", tmp_path / "two")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
-    told = [[line.split()[0] for line in printed.splitlines()] for printed in (both.stdout, out)]
+    told = [[line.split()[0] for line in printed.splitlines()] for printed in (both, out)]
     assert told[0] == told[1]
 
 

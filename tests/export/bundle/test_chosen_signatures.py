@@ -35,13 +35,18 @@ def test_it_verifies(bst_command: Command, few: Path) -> None:
     code, out, err = bst_command("verify", few)
     assert (code, err) == (0, "")
     assert [line.split()[:3] for line in out.splitlines() if line.startswith("ok ")] == [
-        ["ok", form, ONE] for form in ("onnx", "torchscript", "pt2")
+        ["ok", form, ONE] for form in ("onnx", "torchscript")
     ]
     assert "note: torchscript: TorchScript is deprecated" in out
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "torchscript", "pt2", "eager"])
-def test_the_chosen_signature_answers_as_in_a_whole_bundle(few: Path, bundle_path: Path, backend: str) -> None:
+@pytest.mark.parametrize(
+    "backend", ["onnxruntime", "torchscript", pytest.param("pt2", marks=pytest.mark.slow), "eager"]
+)
+def test_the_chosen_signature_answers_as_in_a_whole_bundle(
+    variants: dict[str, Path], bundle_path: Path, backend: str
+) -> None:
+    few = variants["score_candidates_program" if backend == "pt2" else ONE]
     inputs = random_inputs(bundle_path, 3, 9, n=6, signature=ONE)
     whole, chosen = (open_bundle(path).session(backend, ONE)(inputs)["scores"] for path in (bundle_path, few))
     assert np.array_equal(whole, chosen)

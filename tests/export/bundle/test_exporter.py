@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,6 +170,7 @@ def test_while_a_refresh_works_the_old_bundle_answers_and_is_never_missing(
         while not last:
             last = done.is_set()
             seen.append(json.loads((served / "manifest.json").read_text())["items"]["count"])
+            time.sleep(0.001)
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -28,10 +28,15 @@ from export.sessions.session import Session
 from tests.conftest import FIVE, exporting, held_by, random_inputs, settings_of
 
 SIZES = [(batch, length) for batch in (1, 2, 3, 64, 257) for length in (1, 2, 12, 20)]  # 12 is max_length
+FEW_SIZES = [(1, 1), (1, 20), (2, 12), (3, 2), (64, 20), (257, 1)]
 BACKENDS = ("torchscript", "pt2", "onnxruntime")
-NAMES = ("raw_ids", "text_ids", "numbers_k_input", "length_one", "index", "index_no_context")
+NAMES = ("raw_ids", "text_ids", "numbers_k_input", "numbers_program", "length_one", "index", "index_no_context")
+WHOLE = ("raw_ids", "text_ids", "numbers_whole", "length_one", "length_one_program", "index", "index_no_context")
 CALLED = ("raw_ids", "text_ids", "index")  # by ids that are numbers, text and indices
-HELD = [(name, one) for name in NAMES for one in held_by(name)]
+HELD = [
+    *((name, one, FEW_SIZES) for name in NAMES for one in held_by(name)),
+    *(pytest.param(name, one, SIZES, marks=pytest.mark.slow) for name in WHOLE for one in held_by(name)),
+]
 
 
 Opened = Callable[[str, str, str], Session]
@@ -43,20 +48,27 @@ def opened(variants: dict[str, Path]) -> Opened:
     return cache(lambda variant, backend, signature: open_bundle(variants[variant]).session(backend, signature))
 
 
+def numbers_in(backend: str) -> str:
+    """The bundle with ids that are numbers, and an input `k`, that a backend opens."""
+    return "numbers_program" if backend == "pt2" else "numbers_k_input"
+
+
 def held(variant: str, backend: str) -> bool:
     return backend == "eager" or format_of_backend(backend).name in settings_of(variant).formats
 
 
-@pytest.mark.parametrize(("variant", "signature"), HELD)
+@pytest.mark.parametrize(
+    ("variant", "signature", "sizes"), HELD, ids=lambda one: f"{len(one)} sizes" if isinstance(one, list) else one
+)
 def test_every_format_answers_like_eager_at_sizes_it_was_not_exported_with(
-    variants: dict[str, Path], opened: Opened, variant: str, signature: str
+    variants: dict[str, Path], opened: Opened, variant: str, signature: str, sizes: list[tuple[int, int]]
 ) -> None:
     bundle = open_bundle(variants[variant])
     stated = bundle.manifest.signature(signature)
     eager, eager_scores = opened(variant, "eager", signature), opened(variant, "eager", "all_scores")
     backends = [one for one in BACKENDS if held(variant, one)]
     sessions = [opened(variant, backend, signature) for backend in backends]
-    for number, (batch, length) in enumerate(SIZES):
+    for number, (batch, length) in enumerate(sizes):
         inputs = random_inputs(bundle.path, batch, length, n=(1, 2, 7, 100)[number % 4], signature=signature)
         expected = eager(inputs)
         history = {name: array for name, array in inputs.items() if name not in ("k", "candidates")}
@@ -162,6 +174,8 @@ def test_a_user_vector_times_an_output_row_plus_bias_is_the_score(
     variants: dict[str, Path], opened: Opened, backend: str
 ) -> None:
     for variant in ("raw_ids", "numbers_k_input"):  # an output layer of its own, and a tied one
+        if not held(variant, backend):
+            continue
         bundle = open_bundle(variants[variant])
         inputs = random_inputs(bundle.path, 3, 9)
         weights, biases = bundle.output_layer()
@@ -175,9 +189,10 @@ def test_a_user_vector_times_an_output_row_plus_bias_is_the_score(
 def test_excluding_the_history_leaves_out_all_of_it_and_fills_with_padding(
     variants: dict[str, Path], opened: Opened, backend: str
 ) -> None:
-    ids = open_bundle(variants["numbers_k_input"]).vocabularies.items.ids.to_list()
-    session = opened("numbers_k_input", backend, "top_k")
-    others = random_inputs(variants["numbers_k_input"], 1, 36, signature="top_k")
+    variant = numbers_in(backend)
+    ids = open_bundle(variants[variant]).vocabularies.items.ids.to_list()
+    session = opened(variant, backend, "top_k")
+    others = random_inputs(variants[variant], 1, 36, signature="top_k")
     few = session({**others, "history": np.array([ids[:35] + ids[:1]]), "k": np.array([8])})
     assert set(few["item_ids"][0][:5].tolist()) == set(ids[35:])  # 35 of 40 gone, though only 12 slots are read
     assert few["item_ids"][0][5:].tolist() == [0, 0, 0]
@@ -187,8 +202,8 @@ def test_excluding_the_history_leaves_out_all_of_it_and_fills_with_padding(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_k_may_be_asked_for_up_to_the_limit(variants: dict[str, Path], opened: Opened, backend: str) -> None:
-    session = opened("numbers_k_input", backend, "top_k")
-    inputs = random_inputs(variants["numbers_k_input"], 3, 6, signature="top_k")
+    session = opened(numbers_in(backend), backend, "top_k")
+    inputs = random_inputs(variants[numbers_in(backend)], 3, 6, signature="top_k")
     whole = session({**inputs, "k": np.array([8])})
     for k in (1, 2, 7):
         found = session({**inputs, "k": np.array([k])})
@@ -219,7 +234,7 @@ def test_the_onnx_file_itself_names_its_dynamic_axes(variants: dict[str, Path], 
         assert found[signature.inputs[0].name] == ("batch", "length")
 
 
-@pytest.mark.parametrize("variant", ["raw_ids", "numbers_k_input"])  # at index level, and with the ids in the program
+@pytest.mark.parametrize("variant", ["raw_ids", "numbers_program"])  # at index level, and with the ids in the program
 def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Path], variant: str) -> None:
     manifest = open_bundle(variants[variant]).manifest
     for signature in manifest.signatures_of(manifest.format("pt2")):
@@ -235,11 +250,11 @@ def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Pat
 def test_text_ids_leave_pt2_at_index_level_and_the_manifest_says_so(variants: dict[str, Path]) -> None:
     levels = {
         variant: {record.name: (record.ids, record.golden) for record in read_manifest(variants[variant]).formats}
-        for variant in ("raw_ids", "numbers_k_input")
+        for variant in ("raw_ids", "numbers_program")
     }
     assert levels["raw_ids"]["pt2"] == ("index", "golden/index")  # the context is of text
     assert levels["raw_ids"]["onnx"] == levels["raw_ids"]["torchscript"] == ("raw", "golden")
-    assert levels["numbers_k_input"]["pt2"] == ("raw", "golden")
+    assert levels["numbers_program"]["pt2"] == ("raw", "golden")
 
 
 @pytest.mark.bundle

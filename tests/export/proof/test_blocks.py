@@ -45,13 +45,14 @@ def test_the_first_block_that_differs_is_named(run_path: Path, bundle_path: Path
     assert f"they part at {'the ' if block.startswith('block') else ''}{block}" in found
 
 
-@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize("form", ["onnx", "torchscript", pytest.param("pt2", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [1, 2])
 def test_of_two_cells_the_one_that_differs_is_named(
     run_of: Callable[[str], Path], variants: dict[str, Path], form: str, number: int
 ) -> None:
     run = load_run(run_of("length_one"))
-    found = place_of(run.model.cells[number - 1].ff_1.weight.data, run, variants["length_one"], form)
+    bundle = variants["length_one_program" if form == "pt2" else "length_one"]
+    found = place_of(run.model.cells[number - 1].ff_1.weight.data, run, bundle, form)
     assert f"they part at the block '{'pooling' if (form, number) == ('onnx', 2) else f'cell {number}'}'" in found
 
 

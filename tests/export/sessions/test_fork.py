@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,39 +9,16 @@ import polars as pl
 import pytest
 
 from bst.data.vocabulary import Vocabulary
+from bst.system.processes import in_own_process
 from export.sessions.lookup import Lookup
-
-PROGRAM = """if True:
-    import os, signal, sys
-    from pathlib import Path
-    import torch
-    from export import open_bundle
-    from tests.conftest import random_inputs
-
-    torch.set_num_threads(1)
-    bundle, backends = Path(sys.argv[1]), sys.argv[2:]
-    inputs = random_inputs(bundle, 64, 12, signature="top_k")
-    sessions = {one: open_bundle(bundle).session(one, "top_k", threads=1) for one in backends}
-    for session in sessions.values():
-        session(inputs)
-    for name, session in sessions.items():
-        child = os.fork()
-        if not child:
-            signal.alarm(20)  # ends a child that waits for ever
-            session(inputs)
-            os._exit(0)
-        print(name, os.waitpid(child, 0)[1])
-"""
+from tests.export.sessions.forking import ends_of_children
 
 
 @pytest.mark.bundle
 def test_with_one_thread_every_backend_answers_after_a_fork(bundle_path: Path) -> None:
     """The bundle has a context of text, so that ids are looked up in front of pt2."""
     backends = ("eager", "onnxruntime", "torchscript", "pt2")
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, bundle_path, *backends], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split("\n")[:-1] == [f"{backend} 0" for backend in backends]
+    assert in_own_process(ends_of_children, bundle_path, backends) == dict.fromkeys(backends, 0)
 
 
 @pytest.mark.parametrize("ids", [[-5, 3, 2**62], ["a", "b", "é"], [0]])
