@@ -160,7 +160,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("events", type=Path)
     parser.add_argument("--items", type=Path)
@@ -180,12 +180,10 @@ def main() -> int:
             machine = describe((torch.get_num_threads(),))
             write_atomically(arguments.out, to_json({"command": sys.argv[1:], "machine": machine, "rows": rows}))
     print(table(rows))
-    return 0
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(f"error: {error}")

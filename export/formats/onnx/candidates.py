@@ -26,17 +26,16 @@ def put_in_blocks(model: ir.Model, block: int) -> None:
     outputs = list(graph.outputs)
     nodes = Nodes(graph, PREFIX)
     add, constant = nodes.add, nodes.constant
-    zero, one, axis = constant("0", [0]), constant("1", [1]), constant("axis_1", [1])
+    zero, unit, axis = constant("0", [0]), constant("1", [1]), constant("axis_1", [1])
     number, batch = add("Shape", candidates, start=1, end=2), add("Shape", candidates, start=0, end=1)
     per_block = constant("rows", [block])
-    wanted = _divided(nodes, add("Mul", number, batch), per_block, one)
-    blocks = add("Min", wanted, number)
-    size = _divided(nodes, number, blocks, one)
+    blocks = add("Min", _divided(nodes, add("Mul", number, batch), per_block, unit), number)
+    size = _divided(nodes, number, blocks, unit)
     missing = add("Sub", add("Mul", size, blocks), number)
     padded = add("Pad", candidates, add("Concat", constant("no_padding", [0, 0, 0]), missing, axis=0))
 
     def body(place: ir.Value) -> list[ir.Value]:
-        start = add("Mul", add("Reshape", place, one), size)
+        start = add("Mul", add("Reshape", place, unit), size)
         rows = add("Slice", padded, start, add("Add", start, size), axis)
         for node in dependent:
             for position, value in enumerate(node.inputs):
@@ -55,17 +54,17 @@ def put_in_blocks(model: ir.Model, block: int) -> None:
     graph.extend(nodes.take())
 
 
-def _divided(nodes: Nodes, dividend: ir.Value, divisor: ir.Value, one: ir.Value) -> ir.Value:
+def _divided(nodes: Nodes, dividend: ir.Value, divisor: ir.Value, unit: ir.Value) -> ir.Value:
     """Write a division of whole numbers that rounds up."""
-    return nodes.add("Div", nodes.add("Sub", nodes.add("Add", dividend, divisor), one), divisor)
+    return nodes.add("Div", nodes.add("Sub", nodes.add("Add", dividend, divisor), unit), divisor)
 
 
 def _dependent(graph: ir.Graph, start: ir.Value) -> list[ir.Node]:
     """List the nodes that need a value, in the order of the graph."""
     needed = {start}
-    found: list[ir.Node] = []
+    dependent: list[ir.Node] = []
     for node in graph:
         if needed & set(node.inputs):
-            found.append(node)
+            dependent.append(node)
             needed |= set(node.outputs)
-    return found
+    return dependent
