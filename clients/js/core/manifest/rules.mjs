@@ -139,7 +139,7 @@ function vocabularies(manifest) {
 
 /** @param {Manifest} manifest */
 function model({ model: sizes }) {
-  const { dim, num_heads: heads, head_widths: widths, padding, task } = sizes;
+  const { dim, num_heads: heads, head_widths: widths, padding, task, tied_output: tied } = sizes;
   const names = GROUPS.flatMap((group) => namesOf(group, sizes));
   const ofItems = [...sizes.item_features, ...sizes.item_numbers].map(({ name }) => name);
   const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names), ...repeated(ofItems)];
@@ -148,8 +148,7 @@ function model({ model: sizes }) {
   for (const [name, value] of Object.entries(NEVER[task])) {
     if (Reflect.get(sizes, name) === value) offences.push(`${name}=${value} with task='${task}'`);
   }
-  const hasRows = task === "next_item" && !sizes.tied_output;
-  if (!widths.length && hasRows) offences.push("head_widths=[] needs tied_output=true");
+  if (task === "next_item" && !widths.length && !tied) offences.push("head_widths=[] needs tied_output=true");
   for (const name of /** @type {const} */ (["feature_dim", "place_dim"])) {
     if (sizes[name] !== null) offences.push(`${name}=${sizes[name]}, and fields of a bundle are added`);
   }
