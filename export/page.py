@@ -63,11 +63,11 @@ def require_page(bundle: Path) -> None:
     if "onnx" not in manifest.format_names:
         names = ", ".join(manifest.format_names)
         raise InputError(f"the page runs onnx, and {bundle} holds {names}; export again with onnx in --formats")
-    asked = "top_k" if manifest.model.scores_catalogue else "score_candidates"
-    if asked not in (entries := manifest.format("onnx").entries):
+    signature = "top_k" if manifest.model.scores_catalogue else "score_candidates"
+    if signature not in (entries := manifest.format("onnx").entries):
         names = ", ".join(entries)
         raise InputError(
-            f"the page asks {asked}, and {bundle} holds {names}; export again with {asked} in --signatures"
+            f"the page asks {signature}, and {bundle} holds {names}; export again with {signature} in --signatures"
         )
 
 

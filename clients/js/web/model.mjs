@@ -56,6 +56,8 @@ export async function loadModel(onProgress) {
   return new Model(ort, bundle, vocabularies, source.files().set(WASM, wasm));
 }
 
+/** @typedef {{ id: string, score: number }} Ranked  the score is a logit, or of a click model a probability */
+
 export class Model {
   /**
    * @param {Ort} ort
@@ -107,6 +109,27 @@ export class Model {
       const { scores, probabilities } = await this.bundle.score(user);
       return { scores, probabilities, ms: performance.now() - started };
     });
+  }
+
+  /**
+   * Ask what the model can say: the best items, but of a click model, and chosen ones, best first.
+   * @param {User & { k?: number }} user
+   * @param {string[]} candidates
+   * @returns {Promise<{ best: Ranked[], scored: Ranked[], ms: number | null }>}  null if nothing was asked
+   */
+  async answer(user, candidates) {
+    const best = this.clicks ? null : await this.recommend(user);
+    const chosen = candidates.length && this.scores ? await this.score({ ...user, candidates }) : null;
+    // A candidate that the model does not know has no score, and no probability to be shown.
+    const scored = (chosen?.scores ?? []).map((score, place) => ({
+      id: candidates[place],
+      score: Number.isFinite(score) ? (chosen?.probabilities?.[place] ?? score) : score,
+    }));
+    return {
+      best: (best?.ids ?? []).map((id, place) => ({ id, score: best?.scores[place] ?? 0 })),
+      scored: scored.sort((one, other) => other.score - one.score || 0),
+      ms: (best ?? chosen)?.ms ?? null,
+    };
   }
 
   /**

@@ -9,12 +9,9 @@ import { CLICKS, basisOf, factsOf, noteOn, timesOf } from "./words.mjs";
 
 /** @import { Value } from "@bst/core" */
 /** @import { Item } from "./catalogue.mjs" */
-/** @import { Model } from "./model.mjs" */
+/** @import { Model, Ranked } from "./model.mjs" */
 
-/**
- * @typedef {Item & { values: Record<string, Value> }} Picked  with values of the event, by input
- * @typedef {{ item: Item, score: number }} Ranked
- */
+/** @typedef {Item & { values: Record<string, Value> }} Picked  with values of the event, by input */
 
 const SHOWN_OPTIONS = 40; // and one more, for a typed id
 
@@ -47,7 +44,7 @@ export class Page {
     this.listen();
     this.addContext();
     const [first] = this.model.vocabularies.items.ids;
-    await this.call(this.user, [first]); // the first call of a session is slow, so its answer is not drawn
+    await this.model.answer(this.user, [first]); // the first call of a session is slow, so its answer is not drawn
     await this.update();
   }
 
@@ -148,7 +145,7 @@ export class Page {
     const turn = (this.turn += 1);
     const { user, candidates } = this;
     try {
-      const { best, scored, ms } = await this.call(user, candidates);
+      const { best, scored, ms } = await this.model.answer(user, candidates);
       if (ms !== null) this.times.push(ms);
       if (turn === this.turn) this.draw(best, scored);
     } catch (error) {
@@ -157,37 +154,16 @@ export class Page {
   }
 
   /**
-   * Ask what the model can say: the best items, but of a click model, and the chosen ones, best first.
-   * @param {Page["user"]} user
-   * @param {string[]} candidates
-   */
-  async call(user, candidates) {
-    const { clicks } = this.model;
-    const ranked = (/** @type {string[]} */ ids, /** @type {number[]} */ scores) =>
-      ids.map((id, place) => ({ item: this.catalogue.item(id), score: scores[place] }));
-    const best = clicks ? null : await this.model.recommend(user);
-    const chosen = candidates.length && this.model.scores ? await this.model.score({ ...user, candidates }) : null;
-    // A candidate that the model does not know has no score, and no probability to be shown.
-    const shown = chosen?.scores.map((score, place) =>
-      Number.isFinite(score) ? (chosen.probabilities?.[place] ?? score) : score,
-    );
-    return {
-      best: best ? ranked(best.ids, best.scores) : [],
-      scored: ranked(shown ? candidates : [], shown ?? []).sort((one, other) => other.score - one.score || 0),
-      ms: (best ?? chosen)?.ms ?? null,
-    };
-  }
-
-  /**
    * @param {Ranked[]} best
    * @param {Ranked[]} scored
    */
   draw(best, scored) {
     const { clicks } = this.model;
+    const item = ({ id = "" }) => this.catalogue.item(id);
     const high = clicks ? 1 : (best[0]?.score ?? 0);
     const low = Math.min(0, ...best.map(({ score }) => score));
     const fill = (/** @type {string} */ action) => (/** @type {HTMLElement} */ row, /** @type {any} */ one) =>
-      fillRankingRow(row, { ...one, action, share: (one.score - low) / (high - low), isProbability: clicks });
+      fillRankingRow(row, { ...one, item: item(one), action, share: (one.score - low) / (high - low), isProbability: clicks });
     drawList(byId("history"), this.history, () => chip(this.model.vocabularies.events), fillChip);
     drawList(byId("recommended"), best, () => fromTemplate("recommended-row"), fill("Add to the history:"));
     drawList(byId("scored"), scored, () => fromTemplate("scored-row"), fill("Do not score any longer:"));
@@ -196,7 +172,7 @@ export class Page {
     byId("basis").textContent = basisOf(this.history, this.context, this.manifest, scored.length);
     byId("latency").textContent = timesOf(this.times);
     const [drawn, verb] = clicks ? [scored, "scored"] : [best, "recommended"];
-    byId("said").textContent = drawn.length ? `${drawn.length} ${verb}, first ${drawn[0].item.name}` : `none ${verb}`;
+    byId("said").textContent = drawn.length ? `${drawn.length} ${verb}, first ${item(drawn[0]).name}` : `none ${verb}`;
   }
 }
 

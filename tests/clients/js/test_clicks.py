@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bst import InputError
 from export import open_bundle
 from export.contract.parity import TOLERANCE, compare
 from export.contract.signatures import Signature, TensorSpec
+from export.page import require_page
 from tests.browser import NEEDS_CHROMIUM
 from tests.clients.conftest import JAVASCRIPT
 from tests.clients.js.page import PAGE_RUNTIME, Watched, served
@@ -74,6 +76,12 @@ def test_several_users_are_scored_in_one_call(variants: OnDemand) -> None:
     assert [one["candidates"] for one in found] == [[25, 46], [46, 18]]
     np.testing.assert_allclose([one["scores"] for one in found], wanted.scores, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose([one["probabilities"] for one in found], wanted.probabilities, atol=1e-6)
+
+
+def test_bst_serve_takes_a_click_model_that_has_no_top_k(variants: OnDemand) -> None:
+    require_page(variants["clicks"])
+    with pytest.raises(InputError, match=r"the page asks top_k, and .* holds score_candidates"):
+        require_page(variants["score_candidates"])
 
 
 @pytest.mark.slow

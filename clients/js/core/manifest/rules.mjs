@@ -17,7 +17,11 @@ const OF_COUNTED_PADDING = /** @type {const} */ ([
   ["mask", "causal"],
   ["places", "newest"],
 ]);
-const OF_CLICKS = ["target", "mean", "sum"]; // how a click model may pool
+/** What models of a task never have. */
+const NEVER = {
+  next_item: { pooling: "target" },
+  click: { pooling: "last", tied_output: true, padding: "counted" },
+};
 const FLOAT_BYTES = 4;
 const MAX_TOLERANCE = 1e-5; // of the largest score; a manifest may be stricter, never laxer
 
@@ -135,17 +139,16 @@ function vocabularies(manifest) {
 
 /** @param {Manifest} manifest */
 function model({ model: sizes }) {
-  const { dim, num_heads: heads, head_widths: widths, padding, task } = sizes;
+  const { dim, num_heads: heads, head_widths: widths, padding, task, tied_output: tied } = sizes;
   const names = GROUPS.flatMap((group) => namesOf(group, sizes));
   const ofItems = [...sizes.item_features, ...sizes.item_numbers].map(({ name }) => name);
   const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names), ...repeated(ofItems)];
   const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
   if (Number(dim) % Number(heads)) offences.push(`dim=${dim} does not divide into num_heads=${heads}`);
-  if (task === "click") offences.push(...ofClicks(sizes));
-  else {
-    if (sizes.pooling === "target") offences.push(`pooling='target' with task='${task}'`);
-    if (!widths.length && !sizes.tied_output) offences.push("head_widths=[] needs tied_output=true");
+  for (const [name, value] of Object.entries(NEVER[task])) {
+    if (Reflect.get(sizes, name) === value) offences.push(`${name}=${value} with task='${task}'`);
   }
+  if (task === "next_item" && !widths.length && !tied) offences.push("head_widths=[] needs tied_output=true");
   for (const name of /** @type {const} */ (["feature_dim", "place_dim"])) {
     if (sizes[name] !== null) offences.push(`${name}=${sizes[name]}, and fields of a bundle are added`);
   }
@@ -153,15 +156,6 @@ function model({ model: sizes }) {
     if (sizes[name] !== fitting) offences.push(`padding='counted' with ${name}='${sizes[name]}'`);
   }
   return offences;
-}
-
-/** @param {Manifest["model"]} sizes */
-function ofClicks({ pooling, tied_output: tied, padding }) {
-  return [
-    ...(OF_CLICKS.includes(pooling) ? [] : [`pooling='${pooling}' with task='click'`]),
-    ...(tied ? ["tied_output=true with task='click'"] : []),
-    ...(padding === "counted" ? ["padding='counted' with task='click'"] : []),
-  ];
 }
 
 /** @param {Manifest} manifest */

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 
 #include "../tensor.hpp"
 
@@ -33,4 +34,16 @@ inline std::string sha256(const fs::path& path) {
   return text;
 }
 
+namespace detail {
+
+// Whether a path of a manifest stays within its bundle.
+inline bool is_inside(const std::string& path) {
+  if (path.find_first_of(std::string("\\:\0", 3)) != std::string::npos) return false;
+  std::stringstream parts(path + "/");
+  for (std::string part; std::getline(parts, part, '/');)
+    if (part.empty() || part == "." || part == "..") return false;
+  return true;
+}
+
+}  // namespace detail
 }  // namespace bst

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <set>
-#include <sstream>
 
 #include "../manifest.hpp"
+#include "files.hpp"
 
 namespace bst::detail {
 
@@ -15,14 +15,6 @@ inline bool is_identifier(const std::string& name) {
   const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
   const auto is_part = [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); };
   return !name.empty() && is_letter(name[0]) && std::all_of(name.begin(), name.end(), is_part);
-}
-
-inline bool is_inside(const std::string& path) {
-  if (path.find_first_of(std::string("\\:\0", 3)) != std::string::npos) return false;
-  std::stringstream parts(path + "/");
-  for (std::string part; std::getline(parts, part, '/');)
-    if (part.empty() || part == "." || part == "..") return false;
-  return true;
 }
 
 inline std::set<std::string> named_files(const Manifest& manifest, const Field& root) {
