@@ -22,7 +22,7 @@ serve: install
 # times one waits for a bundle, or for a process that it has started. Each computes with one thread: with two, threads of
 # tiny models wait for each other, and took three times as long beside another process.
 # Python writes its byte code, whatever the environment says: tests start many processes, which read it.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 3 --dist loadfile
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 # Without a bundle: what to run after every change.
 test-quick: install

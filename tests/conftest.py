@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
@@ -136,6 +137,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if BUNDLES & set(getattr(item, "fixturenames", ())):
             item.add_marker("bundle")
+    # Files are handed out in this order, so that the long ones do not come last and leave the other cores idle.
+    bundles = Counter(item.path for item in items if item.get_closest_marker("bundle"))
+    items.sort(key=lambda item: -bundles[item.path])
 
 
 def pytest_collection_finish() -> None:

@@ -227,7 +227,9 @@ def test_options_of_evaluate_are_by_default_as_in_the_run(bst_command: Command) 
     assert DataConfig().user_column not in out
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_the_command_does() -> None:
+    """As tests/reliability/doors ask of the first row of `bst recommend`, quickly."""
     found = subprocess.run(
         [sys.executable, "-m", "bst", "verify", "nowhere"], capture_output=True, text=True, check=False
     )

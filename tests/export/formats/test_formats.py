@@ -40,6 +40,7 @@ HELD = [
 
 
 Opened = Callable[[str, str, str], Session]
+load_program = cache(load_pt2)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_candidates_of_another_number_of_users_are_refused_by_a_program_and_by_i
     inputs = random_inputs(variants["raw_ids"], users, 4, signature="score_candidates")
     others = random_inputs(variants["raw_ids"], rows, 4, signature="score_candidates")
     given = {**inputs, "candidates": others["candidates"]}
-    program = load_pt2(variants["raw_ids"] / "pt2" / "model.pt2", "score_candidates").module()
+    program = load_program(variants["raw_ids"] / "pt2" / "model.pt2", "score_candidates").module()
     with pytest.raises(Exception, match=r"shape\[0\] to be equal to \d, but got \d"):
         program(*session.prepare(given))
     with pytest.raises(InputError, match=rf"candidates has shape \[{rows}, 5\], where batch is {users}"):
@@ -238,7 +239,7 @@ def test_the_onnx_file_itself_names_its_dynamic_axes(variants: dict[str, Path], 
 def test_the_program_itself_has_dynamic_axes_from_one_up(variants: dict[str, Path], variant: str) -> None:
     manifest = open_bundle(variants[variant]).manifest
     for signature in manifest.signatures_of(manifest.format("pt2")):
-        program = load_pt2(variants[variant] / "pt2" / "model.pt2", signature.name)
+        program = load_program(variants[variant] / "pt2" / "model.pt2", signature.name)
         check_program(program, signature)
         fixed = signature.model_copy(
             update={"inputs": (signature.inputs[0].model_copy(update={"shape": (3, 5)}), *signature.inputs[1:])}
@@ -292,7 +293,7 @@ def test_the_programs_share_one_set_of_weights(bundle_path: Path) -> None:
 
 
 def load_run_parameters(bundle: Path) -> list[torch.Tensor]:
-    return list(load_pt2(bundle / "pt2" / "model.pt2", "top_k").state_dict.values())
+    return list(load_program(bundle / "pt2" / "model.pt2", "top_k").state_dict.values())
 
 
 def test_what_is_exported_without_asking_is_of_a_supported_opset(bundle_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.reliability.doors.place import Place
 PAGE = read_page()
 IN_PYTHON = ("Python", "Files straight in their runtimes")
 LEAST = {"Commands": 150, "Python": 60, "Files straight in their runtimes": 60, "Clients": 25}  # rows
-IN_A_PROCESS = ("bst train", "bst recommend")
+IN_A_PROCESS = (pytest.param("bst train", marks=pytest.mark.slow), "bst recommend")
 
 
 def rows_of(*doors: str) -> list[Any]:
