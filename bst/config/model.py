@@ -54,8 +54,8 @@ class Architecture(Table):
 
     task: Literal["next_item", "click"] = "next_item"
     """`next_item` scores the whole catalogue by a softmax; `click` puts a candidate behind the history, as one more
-    slot of it, and gives the logit of its probability. The defaults of a
-    click model are pooling = "target" and tied_output = false."""
+    slot of it, and gives the logit of its probability. Where a click model
+    does not say otherwise, it pools by target, and has no tied output."""
     dim: Positive = 128
     """Width of the item vectors; a multiple of `num_heads`."""
     num_heads: Positive = 4

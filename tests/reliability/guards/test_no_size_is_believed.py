@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 from bst import CheckError, InputError, load_run
 from bst.imports.notebook import NotebookConfig, converted
-from bst.model import BST
+from bst.model import make_model
 from bst.system.files import JSON_DEPTH, parse_json, read_json
 from bst.system.plain_tensors import read_plain_tensors
 from bst.system.validation import validated
@@ -150,5 +150,5 @@ def test_held_out_rows_of_another_kind_are_refused(run: Path, name: str) -> None
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(roads())
 def test_the_bytes_of_a_model_are_known_before_it_is_built(road: Road) -> None:
-    state = BST(road.config).state_dict()
+    state = make_model(road.config).state_dict()
     assert road.config.stored_bytes == sum(tensor.nbytes for tensor in state.values())
