@@ -29,7 +29,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
@@ -52,8 +51,6 @@ LOADED_BY_AN_EXPORT = (
     *("torch.export.pt2_archive", "torch._inductor.codecache"),
     *("onnxscript.function_libs.torch_lib.ops", "torch.onnx._internal.exporter._core"),
 )
-# torch looks up its table of operators anew for each ONNX file, and no export changes it.
-ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
 
 THREADS = torch.get_num_threads()
 TINY = Architecture(
@@ -147,6 +144,11 @@ def pytest_collection_finish() -> None:
     for name in LOADED_BY_AN_EXPORT:
         with suppress(ImportError):
             import_module(name)
+    with suppress(ImportError):
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        # torch looks up its table of operators anew for each ONNX file, and no export changes it.
+        ONNXRegistry.from_torchlib = staticmethod(cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -14,7 +14,7 @@ from bst.cli import ORDER, build_app
 from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS
 from tests.conftest import SHARED, Command, refused, write_events
 
-FEW = ("--formats", "onnx,torchscript", "--signatures", "top_k")
+FEW = ("--formats", "torchscript", "--signatures", "top_k")  # the quickest to export; ONNX takes ten times as long
 SMALL = "[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\nhead_widths = [24]\n[training]\nepochs = 2\n"
 
 
@@ -62,7 +62,7 @@ def test_the_road_from_a_table_to_a_recommendation(
     assert json.loads(out)["ok"] is True
 
     answers = []
-    for backend in ("onnxruntime", "torchscript", "eager"):
+    for backend in ("torchscript", "eager"):
         code, out, err = bst_command(
             "recommend",
             bundle,
@@ -77,8 +77,8 @@ def test_the_road_from_a_table_to_a_recommendation(
         assert code == 0
         assert err.strip() == "ignored, not known to the model: 5"
         answers.append(json.loads(out))
-    assert answers[0]["item_ids"] == answers[1]["item_ids"] == answers[2]["item_ids"]
-    assert answers[0]["scores"] == pytest.approx(answers[2]["scores"], abs=1e-5)
+    assert answers[0]["item_ids"] == answers[1]["item_ids"]
+    assert answers[0]["scores"] == pytest.approx(answers[1]["scores"], abs=1e-5)
 
 
 def test_a_run_is_evaluated_on_data_with_items_that_it_does_not_know(

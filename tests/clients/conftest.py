@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,26 +36,53 @@ CPP_FORMATS = {"cpp-onnxruntime": ("onnx",), "cpp-libtorch": ("torchscript", "ao
 # Building against torch's headers takes most of a minute; the client shares all but its runtime with the other one.
 LIBTORCH = pytest.param("cpp-libtorch", marks=pytest.mark.slow)
 IN_CPP = pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH], indirect=True)
-EVERY = pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH, "node"], indirect=True)
+# A process of its own for each call, as its users start it; quick tests ask one after another of one process.
+OWN_PROCESS = pytest.param("node-started-anew", marks=pytest.mark.slow)
+EVERY = pytest.mark.parametrize("client", ["cpp-onnxruntime", LIBTORCH, "node", OWN_PROCESS], indirect=True)
 SOME_USERS = 60  # of the real tables, so that a model is trained in seconds
 # What the clients run and call by name.
 CALLED = ExportSettings(formats=("onnx", "torchscript"), signatures=("top_k", "score_candidates"))
 
 
+class Host:
+    """A process of Node that runs the commands of the client; see `tests/clients/js/host.mjs`."""
+
+    def __init__(self) -> None:
+        command = ["node", Path(__file__).parent / "js" / "host.mjs", (JAVASCRIPT / "node" / "commands.mjs").as_uri()]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, words: list[str]) -> tuple[int, str, str]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps({"words": words, "folder": os.getcwd()}), file=self.process.stdin, flush=True)
+        watch = threading.Timer(120, self.process.kill)
+        watch.start()
+        answer = json.loads(self.process.stdout.readline())
+        watch.cancel()
+        return answer["code"], answer["out"], answer["err"]
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
 @dataclass(frozen=True)
 class Client:
-    """A client's command line, and the formats that it runs."""
+    """A client's command line, the formats that it runs, and who runs it, if not a process a call."""
 
     name: str
     command: tuple[str, ...]
     formats: tuple[str, ...]
+    host: Host | None = None
 
     def __call__(self, *arguments: object) -> tuple[int, Any, str]:
         """Give exit code, what stands on stdout as JSON, and stderr."""
-        done = subprocess.run(
-            [*self.command, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
-        )
-        return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+        words = list(map(str, arguments))
+        if self.host:
+            code, out, err = self.host.ask(words)
+        else:
+            done = subprocess.run([*self.command, *words], capture_output=True, text=True, timeout=120, check=False)
+            code, out, err = done.returncode, done.stdout, done.stderr
+        return code, json.loads(out) if out else None, err
 
 
 def readme_commands(name: str) -> tuple[str, str]:
@@ -121,13 +149,21 @@ def cpp_build(builds: Builds) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.close()
+
+
+@pytest.fixture(scope="session")
 def client(request: pytest.FixtureRequest, cpp_build: Callable[[str], Path]) -> Client:
     """The client of that name, ready to run; a test asks for it by indirect parameters."""
     name = request.param
-    if name == "node":
+    if name.startswith("node"):
         if not (JAVASCRIPT / "node_modules" / "onnxruntime-node").exists():
             pytest.skip("no onnxruntime-node: npm was not there to install it")
-        return Client(name, ("node", str(JAVASCRIPT / "node" / "client.mjs")), ("onnx",))
+        host = request.getfixturevalue("host") if name == "node" else None
+        return Client("node", ("node", str(JAVASCRIPT / "node" / "client.mjs")), ("onnx",), host)
     return Client(name, (str(cpp_build(name) / PROGRAMS[name]),), CPP_FORMATS[name])
 
 

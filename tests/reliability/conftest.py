@@ -26,7 +26,7 @@ def training(builds: Builds) -> tuple[str, ...]:
 
     def write(folder: Path) -> None:
         folder.mkdir()
-        write_events(folder / "events.csv", users=200)
+        write_events(folder / "events.csv", users=120)
         (folder / "train.toml").write_text(SMALL)
 
     folder = builds.get("small-training", write)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,17 @@ def test_ids_of_64_bits_come_out_as_they_went_in(client: Client, ids: str, huge_
     assert scored["candidates"] == candidates
     assert scored["scores"][:-1] == pytest.approx(found["scores"], abs=1e-5)
     assert scored["scores"][-1] is None
+
+
+@the_client
+def test_one_process_says_what_a_process_a_call_says(client: Client, bundle_path: Path, tmp_path: Path) -> None:
+    """Other tests ask the one, which is quicker."""
+    alone = replace(client, host=None)
+    altered = shutil.copytree(bundle_path, tmp_path / "bundle")
+    (altered / "onnx" / "top_k.onnx").write_bytes(b"")
+    for words, code in ((("recommend", bundle_path), 0), (("verify", altered), 1), (("fly", bundle_path), 2)):
+        assert client(*words) == alone(*words)
+        assert alone(*words)[0] == code
 
 
 @the_client
