@@ -19,7 +19,7 @@ from export.proof.golden import Call, read_golden
 MIN_POOL = 8
 POOL_ROWS = 1024
 POOL_SCORES = 64_000_000
-POOL_CANDIDATES = 100_000  # each may be a sequence of its own
+POOL_CANDIDATES = 10_000  # each may be a sequence of its own
 STRIDE = 37  # rounds begin at different inputs; a prime, so that every input comes first in some round
 
 
