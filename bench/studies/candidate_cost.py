@@ -1,4 +1,4 @@
-"""What candidates cost a click model: calls by this project, and by a sequence for each candidate, in turns.
+"""The cost of candidates in a click model: calls by this project, and by a sequence for each candidate, in turns.
 
     python -m bench.studies.candidate_cost BUNDLE [--candidates 500] [--rounds 6]
 
