@@ -129,7 +129,6 @@ def measured(name: str, dataset: Dataset, settings: Settings, seed: int, trained
     """Measure on the test targets, by both rules of negatives, beside counting."""
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, settings.model.max_length)
     counts, test = windows.item_counts(len(dataset.vocabularies.items)), dataset.split.test
-    test = Examples(test.sequences, test.users, test.targets)
     for rule in RULES:
         candidates = Negatives(counts, rule).beside(test, settings.training.negatives_per_event, TEST_SEED)
         scored = {name: trained.score(test, candidates)}

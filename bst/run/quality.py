@@ -154,7 +154,9 @@ class Baselines:
         """
         known_rows = np.flatnonzero(examples.sequences.items[examples.targets] > 0)
         if not len(known_rows):
-            raise InputError("the model knows no target; give events of the items that it was trained on")
+            raise InputError(
+                f"the model knows none of the {len(examples):,} targets; give events of items that it was trained on"
+            )
         unknown = len(examples) - len(known_rows)
         examples = Examples(examples.sequences, examples.users[known_rows], examples.targets[known_rows])
         windows = TrainingWindows(self.sequences, self.split.train_stops, max_length)

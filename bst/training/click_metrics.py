@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -40,7 +40,6 @@ class ClickMetrics:
     calibration: tuple[tuple[float, float, int], ...]
     num_users: int
     num_candidates: int
-    headline_name: ClassVar[str] = "AUC"
 
     @classmethod
     def measure(cls, scores: Floats, labels: NDArray[np.bool_], users: NDArray[np.int64], *, logits: bool) -> Self:

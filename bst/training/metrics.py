@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -41,7 +41,6 @@ class RankingMetrics:
     ndcg: Mapping[int, float]
     mrr: float
     num_users: int
-    headline_name: ClassVar[str] = "NDCG@10"
 
     @property
     def headline(self) -> float:

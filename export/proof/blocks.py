@@ -28,7 +28,7 @@ def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
     for name, expected_values in expected.items():
         if name not in actual:  # a last cell that is part of the pooling
             continue
-        values = actual[name]
+        values, compared = actual[name], name
         if expected_values.ndim == 3 and not name.startswith("candidates"):
             padded = values.shape[1] - expected_values.shape[1]
             expected_values, values = (
@@ -40,6 +40,9 @@ def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
         if not error <= TOLERANCE:
             return f"they part at the block {name!r}, off by {error:.1e} of its largest value; {before} agree"
         before = f"all up to {name!r} (off by {error:.1e})"
+    *_, last = expected
+    if compared != last:
+        return f"they part behind the block {compared!r} (off by {error:.1e}), where this format cannot be looked into"
     return f"all blocks agree up to {name!r} (off by {error:.1e}): they part at the output layer or the ids"
 
 

@@ -72,3 +72,10 @@ def test_blocks_are_compared_where_items_are_real_and_by_the_newest_slots() -> N
     padded["embedding"][0, -1, 0] = 1.1
     assert "part at the block 'embedding'" in first_difference(want, padded, np.array([[True, True]]))
     assert "all blocks agree" in first_difference(want, padded, np.array([[True, False]]))
+
+
+def test_blocks_that_a_format_does_not_show_are_not_said_to_agree() -> None:
+    expected = {"embedding": np.ones((1, 2), np.float32), "candidates, cell 1": np.ones((1, 2), np.float32)}
+    told = first_difference(expected, {"embedding": expected["embedding"]}, np.ones((1, 1), np.bool_))
+    assert told.startswith("they part behind the block 'embedding'")
+    assert first_difference(expected, expected, np.ones((1, 1), np.bool_)).startswith("all blocks agree")
