@@ -1,17 +1,19 @@
 """Configuration: every setting, as frozen, validated values. A default is written here and nowhere else."""
 
+from bst.config.architecture import Architecture
 from bst.config.data import DataConfig
 from bst.config.inputs import (
     EVENT_TIME,
     INPUT_GROUPS,
     NUMBER_BOUND,
     REQUEST_TIME,
+    CandidateFeature,
     ContextFeature,
     EventFeature,
     InputGroup,
     Number,
 )
-from bst.config.model import FLOAT_BYTES, NUM_GAPS, Architecture, BSTConfig, ItemFeature, ItemNumber
+from bst.config.model import FLOAT_BYTES, NUM_GAPS, BSTConfig, HeadActivation, ItemFeature, ItemNumber
 from bst.config.presets import PRESETS, with_preset
 from bst.config.training import FULL_SOFTMAX_ITEMS, RETURNING, TrainConfig
 from bst.config.values import INPUT_WORDS, Frozen, Table, is_plain_name
@@ -29,10 +31,12 @@ __all__ = [
     "RETURNING",
     "Architecture",
     "BSTConfig",
+    "CandidateFeature",
     "ContextFeature",
     "DataConfig",
     "EventFeature",
     "Frozen",
+    "HeadActivation",
     "InputGroup",
     "ItemFeature",
     "ItemNumber",

@@ -41,8 +41,17 @@ class EventFeature(Named):
     num_categories: Positive
 
 
+class CandidateFeature(Named):
+    """A category of each candidate of a click model that is no property of the item, such as the kind of event that it
+    would be. Index 0 is the unknown category, a row of its own.
+    """
+
+    kind = "candidate feature"
+    num_categories: Positive
+
+
 class Number(Named):
-    """A number, float32, which the model takes as (number - `mean`) / `deviation`, within `NUMBER_BOUND` of 0.
+    """A number, float32, which the model takes as (number - `mean`) / `deviation`, within `bound` of 0.
 
     What is not finite is unknown: the model takes the mean, and is told so.
     """
@@ -50,6 +59,7 @@ class Number(Named):
     kind = "number"
     mean: Finite
     deviation: Above0
+    bound: Above0 = NUMBER_BOUND
 
 
 class WithInputs(Protocol):
@@ -63,6 +73,11 @@ class WithInputs(Protocol):
     def event_times(self) -> str: ...
     @property
     def numbers(self) -> tuple[Number, ...]: ...
+    @property
+    def candidate_features(self) -> tuple[CandidateFeature, ...]: ...
+
+
+AXES = {"request": ("batch",), "event": ("batch", "length"), "candidate": ("batch", "n")}
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,8 @@ class InputGroup:
         name: of the tensor.
         holds: `categories` of a vocabulary; `seconds` since 1970, where 0 and less are unknown; `numbers`, where what
             is not finite is unknown.
-        per_event: an input has a value for each event of the history, `[batch, length]`; else one, `[batch]`.
+        of: what an input has a value for: each `request`, `[batch]`, each `event` of the history, `[batch, length]`, or
+            each `candidate`, `[batch, n]`.
         stacked: the tensor has a last axis, with a column an input; else there is one input, of the tensor's name.
         names: of the inputs that a model has, in the order of the columns.
         counts: how many categories each of them has.
@@ -81,7 +97,7 @@ class InputGroup:
 
     name: str
     holds: Literal["categories", "seconds", "numbers"]
-    per_event: bool
+    of: Literal["request", "event", "candidate"]
     stacked: bool
     names: Callable[[WithInputs], tuple[str, ...]]
     counts: Callable[[WithInputs], tuple[int, ...]] = lambda config: ()
@@ -93,29 +109,37 @@ class InputGroup:
     @property
     def input_axes(self) -> tuple[str, ...]:
         """The axes of an input as a caller gives it."""
-        return ("batch", "length") if self.per_event else ("batch",)
+        return AXES[self.of]
+
+    @property
+    def per_event(self) -> bool:
+        return self.of == "event"
+
+    @property
+    def per_candidate(self) -> bool:
+        return self.of == "candidate"
 
 
 def _timed(name: str) -> Callable[[WithInputs], tuple[str, ...]]:
     return lambda config: (name,) if config.event_times != "none" else ()
 
 
-# In the order in which a signature takes them, after the items.
+# In the order in which a signature takes them: after the items, those of candidates after the candidates.
 INPUT_GROUPS = (
     InputGroup(
         "events",
         "categories",
-        per_event=True,
+        of="event",
         stacked=True,
         names=lambda config: tuple(feature.name for feature in config.event_features),
         counts=lambda config: tuple(feature.num_categories for feature in config.event_features),
     ),
-    InputGroup(EVENT_TIME, "seconds", per_event=True, stacked=False, names=_timed(EVENT_TIME)),
-    InputGroup(REQUEST_TIME, "seconds", per_event=False, stacked=False, names=_timed(REQUEST_TIME)),
+    InputGroup(EVENT_TIME, "seconds", of="event", stacked=False, names=_timed(EVENT_TIME)),
+    InputGroup(REQUEST_TIME, "seconds", of="request", stacked=False, names=_timed(REQUEST_TIME)),
     InputGroup(
         "context",
         "categories",
-        per_event=False,
+        of="request",
         stacked=True,
         names=lambda config: tuple(feature.name for feature in config.context),
         counts=lambda config: tuple(feature.num_categories for feature in config.context),
@@ -123,8 +147,16 @@ INPUT_GROUPS = (
     InputGroup(
         "numbers",
         "numbers",
-        per_event=False,
+        of="request",
         stacked=True,
         names=lambda config: tuple(number.name for number in config.numbers),
+    ),
+    InputGroup(
+        "candidate_features",
+        "categories",
+        of="candidate",
+        stacked=True,
+        names=lambda config: tuple(feature.name for feature in config.candidate_features),
+        counts=lambda config: tuple(feature.num_categories for feature in config.candidate_features),
     ),
 )

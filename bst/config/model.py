@@ -1,15 +1,15 @@
-"""The sizes of a model: those that a user chooses, and those of the data."""
+"""The configuration of a model: the sizes that a user chooses, those of the data, and those of imported models."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from bst.config.inputs import INPUT_GROUPS, ContextFeature, EventFeature, InputGroup, Number
-from bst.config.values import Above0, Finite, Fraction, Frozen, Positive, Table, check_names, require_different
+from bst.config.architecture import Architecture
+from bst.config.inputs import INPUT_GROUPS, CandidateFeature, ContextFeature, EventFeature, InputGroup, Number
+from bst.config.values import Above0, Finite, Frozen, Positive, check_names, require_different
 from bst.errors import InputError
 from bst.system.machine import memory_bytes
 
@@ -39,151 +39,24 @@ class ItemNumber(Frozen):
     deviation: Above0
 
 
-# What models of a task have where nothing else is said.
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "next_item": {},
-    "click": {"pooling": "target", "tied_output": False},
-}
-
-
-class Architecture(Table):
-    """The sizes of a model that a user chooses.
-
-    Those that the data gives are added by `BSTConfig`.
-    """
-
-    task: Literal["next_item", "click"] = "next_item"
-    """`next_item` scores the whole catalogue by a softmax; `click` puts a candidate behind the history, as one more
-    slot of it, and gives the logit of its probability. Where a click model
-    does not say otherwise, it pools by target, and has no tied output."""
-    dim: Positive = 128
-    """Width of the item vectors; a multiple of `num_heads`."""
-    num_heads: Positive = 4
-    """Heads of attention in each block."""
-    num_blocks: Positive = 2
-    """Transformer blocks, one upon the other."""
-    ff_width: Positive = 256
-    """Width of the feed-forward layer in each block."""
-    max_length: Positive = 50
-    """The number of newest events of a history that are read."""
-    head_widths: tuple[Positive, ...] = (256,)
-    """Widths of the layers between the pooled history and the output layer."""
-    feature_dim: Annotated[Positive | None, Field(examples=[16])] = None
-    """Width of the columns that each item feature, event feature and event time has to itself; without it, they are
-    added to the vector of the item."""
-    place_dim: Annotated[Positive | None, Field(examples=[16])] = None
-    """Width of the columns that places have to themselves; without it, they are added to the vector of the item."""
-    context_dim: Positive = 10
-    """Width of the vector of each context feature."""
-    activation: Literal["relu", "leaky_relu", "gelu"] = "relu"
-    """The function between the two layers of the feed-forward network."""
-    norm: Literal["post", "none"] = "post"
-    """`post` normalises after attention and after the feed-forward network; `none` leaves both out."""
-    norm_epsilon: Above0 = 1e-5
-    """What is added to a variance before its root is taken."""
-    residual: bool = True
-    """Attention and the feed-forward network add to their input; if false, they replace it."""
-    attention_biases: bool = False
-    """The projections of attention have biases."""
-    mask: Literal["causal", "full"] = "causal"
-    """`causal` lets an event attend to itself and what was before it; `full` to all events, and to the candidate of a
-    click model. Only a causal next-item model can be trained on all prefixes of a history at once, as `bst train`
-    does."""
-    places: Literal["newest", "oldest", "none"] = "newest"
-    """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out. A
-    candidate has a place of its own."""
-    place_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
-    """The vectors of places stay sinusoids, or are learned from there on."""
-    event_times: Literal["none", "to_next", "to_request"] = "none"
-    """The model reads the time from each event to the next one, or to the request. The last event has no next one: the
-    request stands for it. `to_request` is for click models alone to be trained on: a next-item model learns from all
-    prefixes of a history at once, and each would have a request of its own."""
-    pooling: Literal["last", "mean", "sum", "target"] = "last"
-    """The summary of the history: the state of its last event, or the mean or sum of all states. Of a click model: the
-    state of the candidate (`target`), or the mean or sum of all states with it."""
-    padding: Literal["ignored", "counted"] = "ignored"
-    """`ignored` makes padded slots absent. `counted` is for models of the seed notebook, which were trained so: padded
-    slots are hidden only as attention keys; positions count slots from the left, and the mean is over all slots, padded
-    ones included."""
-    tied_output: bool = True
-    """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
-    dropout: Fraction = 0.3
-    """Share of the activations that training leaves out at random."""
-    id_dropout: Fraction = 0.1
-    """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
-    them; used where there are item features."""
-    init_method: Literal["xavier", "kaiming"] = "xavier"
-    """The random initialisation of matrices."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_task(cls, values: Any) -> Any:
-        return {**TASK_DEFAULTS.get(str(values.get("task")), {}), **values} if isinstance(values, dict) else values
-
-    @model_validator(mode="after")
-    def _the_task_fits(self) -> Self:
-        click = self.task == "click"
-        if click and self.pooling == "last":
-            raise ValueError("pooling='last' with task='click'; a click model pools by target, mean or sum")
-        if click and self.tied_output:
-            raise ValueError("tied_output=true with task='click'; a click model has no output layer, so say false")
-        if click and self.padding == "counted":
-            raise ValueError("padding='counted' with task='click'; the notebook's models are of next items")
-        if not click and self.pooling == "target":
-            raise ValueError("pooling='target' with task='next_item'; only a model of task='click' has a target inside")
-        return self
-
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> Self:
-        if self.dim % self.num_heads:
-            below = self.dim // self.num_heads * self.num_heads
-            fitting = " or ".join(str(dim) for dim in (below, below + self.num_heads) if dim)
-            raise ValueError(f"dim={self.dim} does not divide into num_heads={self.num_heads}; try {fitting}")
-        if not self.head_widths and self.has_output_rows:
-            raise ValueError("head_widths=[] needs tied_output=true; give at least one width or tie the output layer")
-        if self.padding == "counted" and self.pooling != "mean":
-            raise ValueError(f"padding='counted' with pooling={self.pooling!r}; the notebook's models pool by mean")
-        if self.padding == "counted" and self.mask != "causal":
-            raise ValueError("padding='counted' with mask='full'; the notebook's models are causal")
-        if self.padding == "counted" and self.event_times != "none":
-            raise ValueError("padding='counted' with event times; the notebook's models have none")
-        if self.padding == "counted" and self.places != "newest":
-            raise ValueError(f"padding='counted' with places={self.places!r}; the notebook counts slots from the left")
-        return self
-
-    @property
-    def scores_catalogue(self) -> bool:
-        """Whether there is an output layer with a row an item, so that a vector of the user scores all items."""
-        return self.task == "next_item"
-
-    @property
-    def has_output_rows(self) -> bool:
-        """Whether the output layer has weights of its own."""
-        return self.scores_catalogue and not self.tied_output
-
-    @property
-    def history_once(self) -> bool:
-        """Whether no state of the history that a click model reads depends on the candidate, so that keys and values
-        are computed once for all candidates: a causal history never sees it, and of one block that is read at the
-        candidate nothing is read of the history but its inputs.
-        """
-        return self.mask == "causal" or (self.num_blocks == 1 and self.pooling == "target")
-
-    @property
-    def trains_prefixes(self) -> bool:
-        """Whether all prefixes of a history are trained in one pass. A next-item model is always trained so. In a click
-        model they need the same states: places from the newest event and times to the request are others in each.
-        """
-        same_in_prefixes = self.places != "newest" and self.event_times != "to_request"
-        return self.scores_catalogue or (self.history_once and same_in_prefixes)
-
-    @property
-    def reads_times(self) -> bool:
-        return self.event_times != "none"
+# `dice` is that of FuxiCTR, per unit; `row_dice` that of torch-rechub, which looks along the row.
+HeadActivation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "softmax", "prelu", "dice", "row_dice"]
 
 
 class BSTConfig(Architecture):
-    """The arguments of `BST`. Features are in the order of the model's inputs."""
+    """The arguments of `BST`. Features are in the order of the model's inputs.
+
+    The last settings are those of click models that other libraries trained (`bst.imports`).
+
+    Attributes:
+        candidate_features: of each candidate, one for each event feature: at a candidate it stands in its place.
+        candidate_vectors: `shared` takes the vectors of items in histories for candidates too; `own` has a table of
+            candidates beside.
+        unknown_items: an item that the model does not know is `absent`, or has a `row` of its own, the last one: in a
+            history it keeps its place, and as a candidate it has a probability.
+        longer_histories: of a history of more than `max_length` events the `newest` are read, or the `oldest`.
+        head_activations: one for all layers of the head but the last, or one for each of them.
+    """
 
     num_items: Positive
     context: tuple[ContextFeature, ...] = ()
@@ -191,6 +64,11 @@ class BSTConfig(Architecture):
     numbers: tuple[Number, ...] = ()
     item_features: tuple[ItemFeature, ...] = ()
     item_numbers: tuple[ItemNumber, ...] = ()
+    candidate_features: tuple[CandidateFeature, ...] = ()
+    candidate_vectors: Literal["shared", "own"] = "shared"
+    unknown_items: Literal["absent", "row"] = "absent"
+    longer_histories: Literal["newest", "oldest"] = "newest"
+    head_activations: tuple[HeadActivation, ...] = ("leaky_relu",)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -208,6 +86,35 @@ class BSTConfig(Architecture):
                 f"feature_dim={self.feature_dim} and place_dim={self.place_dim}; raise dim, or lower them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _imported_settings_fit(self) -> Self:
+        if self.scores_catalogue:
+            for name in ("candidate_features", "candidate_vectors", "unknown_items", "longer_histories"):
+                if (value := getattr(self, name)) != BSTConfig.model_fields[name].default:
+                    raise ValueError(f"{name}={value!r} with task='next_item'; only click models have it")
+        if self.candidate_features and len(self.candidate_features) != len(self.event_features):
+            raise ValueError(
+                f"{len(self.candidate_features)} candidate features for {len(self.event_features)} event features; "
+                "give one for each, or none"
+            )
+        is_folded = not (self.item_features or self.item_numbers or self.has_own_columns)
+        imported = self.candidate_features or self.candidate_vectors == "own" or self.unknown_items == "row"
+        if imported and not is_folded:
+            raise ValueError(
+                "candidate_features, candidate_vectors='own' or unknown_items='row' with item features or columns of "
+                "their own; fold those into the tables"
+            )
+        if len(self.head_activations) not in (1, len(self.head_widths)):
+            raise ValueError(
+                f"{len(self.head_activations)} head_activations for {len(self.head_widths)} layers; give 1 or as many"
+            )
+        return self
+
+    @property
+    def item_rows(self) -> int:
+        """The number of rows of a table of items: padding, the items, and what stands for unknown ones."""
+        return self.num_items + 1 + (self.unknown_items == "row")
 
     @property
     def num_fields(self) -> int:
@@ -265,9 +172,10 @@ class BSTConfig(Architecture):
     @property
     def stored_bytes(self) -> int:
         """The bytes of the weights and buffers that a run keeps of a model."""
-        items = (self.num_items + 1) * self.id_dim
+        items = self.item_rows * self.id_dim * (2 if self.candidate_vectors == "own" else 1)
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         events = sum(feature.num_categories + 1 for feature in self.event_features)
+        events += sum(feature.num_categories + 1 for feature in self.candidate_features)
         events += NUM_GAPS * self.reads_times
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
         output *= self.scores_catalogue

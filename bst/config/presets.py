@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bst.config.model import TASK_DEFAULTS, Architecture
+from bst.config.architecture import TASK_DEFAULTS, Architecture
 from bst.errors import InputError
 from bst.system.registry import Registry
 

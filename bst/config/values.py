@@ -8,7 +8,18 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 # Words of the signatures, of the tables, and of the code that is made around a model's inputs.
-INPUT_WORDS = ("history", "items", "events", "event_time", "request_time", "context", "numbers", "candidates", "k")
+INPUT_WORDS = (
+    "history",
+    "items",
+    "events",
+    "event_time",
+    "request_time",
+    "context",
+    "numbers",
+    "candidates",
+    "k",
+    "candidate_features",
+)
 OUTPUT_WORDS = ("scores", "item_ids", "item_indices", "user_vector")
 OTHER_WORDS = ("user", "item", "time", "self", "torch", "Tensor", "List", "Tuple")
 RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
