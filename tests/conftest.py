@@ -34,7 +34,8 @@ import bst.system.processes
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from bst.run.state_file import load_state
 from export import ExportSettings, TopK, export_bundle, open_bundle
-from export.proof.golden import Call, edge_values
+from export.proof.edges import edge_values
+from export.proof.golden import Call
 from tests.browser import CHROMIUM, QUIET
 from tests.builds import Builds
 

@@ -108,8 +108,8 @@ class ClickBST(BST):
         """Embed candidates int64 `[...]`, or `[..., 1 + any]` with features: float32 `[..., D]`, without a place."""
         if self.candidate_feature_embedding is not None:
             first_rows: Tensor = self.candidate_rows  # type: ignore[assignment]
-            known = self.candidate_feature_embedding(candidates[..., 1:] + first_rows).sum(dim=-2)
-            return self._vectors_of(candidates[..., 0]) + known
+            features = self.candidate_feature_embedding(candidates[..., 1:] + first_rows).sum(dim=-2)
+            return self._vectors_of(candidates[..., 0]) + features
         else:  # TorchScript compiles only the branch that the constant chooses
             return self._vectors_of(candidates)
 

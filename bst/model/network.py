@@ -105,12 +105,11 @@ class BST(Items):
         # Not saved with the weights, so real also where a model is built on the meta device to be filled from a file.
         causal = torch.ones(room, room, dtype=torch.bool, device="cpu").tril()
         self.register_buffer("causal", causal, persistent=False)
-        for name, values in (
-            ("number_means", [number.mean for number in config.numbers]),
-            ("number_deviations", [number.deviation for number in config.numbers]),
-            ("number_bounds", [number.bound for number in config.numbers]),
-        ):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False)
+        for fact in ("mean", "deviation", "bound"):
+            values = torch.tensor(
+                [getattr(number, fact) for number in config.numbers], dtype=torch.float32, device="cpu"
+            )
+            self.register_buffer(f"number_{fact}s", values, persistent=False)
         positions = sinusoidal_positions(room, config.place_dim or config.dim)
         if config.place_vectors == "learned":
             self.positions = nn.Parameter(positions)

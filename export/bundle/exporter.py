@@ -15,7 +15,7 @@ from pydantic_core import to_jsonable_python
 
 from bst.config import BSTConfig
 from bst.data.batches import Examples
-from bst.data.vocabulary import Vocabularies
+from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import CheckError, InputError
 from bst.run.folder import (
     VOCABULARY_FILE,
@@ -135,10 +135,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         "settings": settings,
         "model": config,
         "items": VocabularyFacts.of(vocabularies.items),
-        **{
-            part: {name: VocabularyFacts.of(vocabulary) for name, vocabulary in getattr(vocabularies, part).items()}
-            for part in ("context", "events", "candidate_features")
-        },
+        **{part: _facts(getattr(vocabularies, part)) for part in ("context", "events", "candidate_features")},
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }
@@ -178,6 +175,10 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     manifest = Manifest(**dict(description), files=list_files(stage))
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
     return manifest
+
+
+def _facts(vocabularies: Mapping[str, Vocabulary]) -> dict[str, VocabularyFacts]:
+    return {name: VocabularyFacts.of(vocabulary) for name, vocabulary in vocabularies.items()}
 
 
 def _require_room(stage: Path, run_path: Path, forms: Sequence[Format], settings: ExportSettings) -> None:

@@ -14,8 +14,9 @@ import torch
 from bst.config import BSTConfig, InputGroup
 from export import guards
 from export.contract.signatures import Signature, TensorSpec
+from export.serving.guards import Guards
 from export.serving.ids import IntegerIds, TextIds
-from export.serving.scorer import Guards, ServedModel
+from export.serving.scorer import ServedModel
 
 
 def save_torchscript(

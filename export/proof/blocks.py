@@ -15,7 +15,7 @@ from export.contract.signatures import Signature
 from export.formats import FORMATS, Question
 from export.proof.golden import Call
 from export.serving.blocks import Blocks, blocks_of_model
-from export.serving.scorer import Guards
+from export.serving.guards import Guards
 
 
 def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:

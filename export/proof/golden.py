@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bst.config import INPUT_GROUPS, BSTConfig, InputGroup
+from bst.config import INPUT_GROUPS, BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.run.heldout import Heldout
@@ -25,6 +24,7 @@ from bst.system.files import DATA_BYTES, read_json
 from export.contract.inputs import DTYPES, Array
 from export.contract.parity import LARGEST, RUNNER_UP
 from export.contract.signatures import Signature, TopK
+from export.proof.edges import OUT_OF_RANGE, edge_categories, edge_rows, edge_values
 
 BATCH_SIZES = (1, 3, 64)
 LARGE_NUMBERS = 5_000_000  # the largest batch is smaller where its scores of the whole catalogue are more than this
@@ -32,11 +32,6 @@ CANDIDATES = (1, 7, 100)
 FEW_CANDIDATES = (1, 4, 7)  # where each is a sequence of its own, which takes memory
 ALWAYS_STORED = ("full", "empty", "unknown_ids")
 STORED_NUMBERS = 200_000  # but of these only the first where their outputs are more
-OUT_OF_RANGE = 2**40
-EDGE_TIME = 1_600_000_000
-INT64_ENDS = (int(np.iinfo(np.int64).min), int(np.iinfo(np.int64).max))
-ODD_NUMBERS = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], dtype=np.float32)
-ODD_SHARE = 0.15
 NO_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # of inputs, by Python's names
 
 
@@ -140,10 +135,10 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
         if beside is None:
             beside = edge_values(config, items.shape, beside_rng)
         for group in config.candidate_inputs:
-            beside = {**beside, group.name: _edge_categories(group, config, candidates.shape, beside_rng)}
+            beside = {**beside, group.name: edge_categories(group, config, candidates.shape, beside_rng)}
         calls.append(Call(name, items, context, candidates, k, beside))
 
-    edges = _edge_rows(real, config.max_length)
+    edges = edge_rows(real, config.max_length)
     for position, (name, row) in enumerate(edges.items()):
         add(name, row[None], contexts[[position % len(contexts)]])
     unknown = np.full((1, contexts.shape[1]), OUT_OF_RANGE)
@@ -164,36 +159,6 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
                 padded[name] = np.pad(values, ((0, 0), missing, *[(0, 0)] * (values.ndim - 2)))[:, -length:]
             add(f"users_{batch}x{length}", padded.pop("items"), contexts[rows], {**beside, **padded})
     return calls
-
-
-def edge_values(config: BSTConfig, shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, Array]:
-    """Make up what stands beside items of a shape `[batch, length]`, without the context.
-
-    Categories are unknown, negative and out of range among others. Times tie, run backwards, lie in the future of their
-    request and at the ends of int64, or are not known. Numbers are not known, infinite, and far from their mean.
-    """
-    values: dict[str, Array] = {}
-    for group in config.inputs:
-        sizes = shape if group.per_event else shape[:1]
-        if group.holds == "seconds":
-            steps = rng.choice([0, 1, 60, 3_600, 86_400, 10**7, -5_000], shape).cumsum(axis=1)
-            times = EDGE_TIME + steps if group.per_event else EDGE_TIME + rng.choice([0, 90, 10**9], sizes)
-            odd = rng.random(sizes) < ODD_SHARE
-            values[group.name] = np.where(odd, rng.choice([0, -1, *INT64_ENDS], sizes), times)
-        elif group.holds == "numbers":
-            columns = [rng.normal(number.mean, 3 * number.deviation, sizes) for number in config.numbers]
-            numbers = np.stack(columns, axis=-1).astype(np.float32)
-            odd = rng.random(numbers.shape) < 2 * ODD_SHARE
-            values[group.name] = np.where(odd, rng.choice(ODD_NUMBERS, numbers.shape), numbers)
-        elif group.name != "context":
-            values[group.name] = _edge_categories(group, config, sizes, rng)
-    return values
-
-
-def _edge_categories(group: InputGroup, config: BSTConfig, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
-    categories = np.stack([rng.integers(0, count + 1, sizes) for count in group.counts(config)], axis=-1)
-    odd = rng.random(categories.shape) < ODD_SHARE
-    return np.where(odd, rng.choice([OUT_OF_RANGE, -1], categories.shape), categories)
 
 
 def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *, onnx_layout: bool) -> None:
@@ -278,30 +243,6 @@ def worth_storing(case: GoldenCall, most: int) -> bool:
     if case.name in ALWAYS_STORED:
         return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
     return numbers <= most
-
-
-def _edge_rows(real: NDArray[np.int64], max_length: int) -> dict[str, NDArray[np.int64]]:
-    """Return index-level rows; `OUT_OF_RANGE` stands for an unknown id."""
-    items = real[real > 0]
-    item, some = int(items[0]), np.resize(items, min(5, max_length))
-    full = np.resize(items, max_length)
-    gap = np.zeros(max(max_length - len(some), 1), dtype=np.int64)
-    half = len(some) // 2
-    return {
-        "empty": np.zeros(max_length, dtype=np.int64),
-        "empty_of_length_one": np.zeros(1, dtype=np.int64),
-        "one_item": np.array([item]),
-        "full": full,
-        "longer_than_max_length": np.concatenate([full[::-1], some])[: max_length + 3],
-        "all_the_same": np.full(max_length, item),
-        "padding_left": np.concatenate([gap, some]),
-        "padding_middle": np.concatenate([some[:half], gap, some[half:]]),
-        "padding_right": np.concatenate([some, gap]),
-        "unknown_ids": np.concatenate([some, [OUT_OF_RANGE], some[:1]])[:max_length],
-        "only_unknown_ids": np.full(min(3, max_length), OUT_OF_RANGE),
-        "negative_ids": np.concatenate([[-1], some, [-OUT_OF_RANGE]])[:max_length],
-        "duplicates": np.repeat(some, 2)[:max_length],
-    }
 
 
 def _raw(vocabulary: Vocabulary, indices: Array) -> Array:

@@ -93,7 +93,7 @@ inline Recommendation answer(const Recommender& recommender, const Request& requ
 }
 
 inline CandidateScores answer(const Scorer& scorer, const Request& request) {
-  return scorer.score_candidates(request.candidates, request.history, request.context, request.events);
+  return scorer.score_candidates(request.candidates, request.history, request.context, request.events, request.candidate_features);
 }
 
 // Time calls of a recommender or a scorer for one user on one thread.

@@ -2,15 +2,17 @@
 /** A bundle that answers: ids in, ids out, a session a signature. */
 
 import { idFrom, idOf } from "./ids.mjs";
-import { kOf, rankingsOf, userInputs } from "./inputs.mjs";
+import { userInputs } from "./inputs.mjs";
 import { formatOf, signatureOf } from "./manifest/manifest.mjs";
+import { kOf, rankingsOf } from "./rankings.mjs";
 import { openSession } from "./session.mjs";
 import { PROBABILITIES, rowsOf } from "./tensors.mjs";
 
 /** @import { Source } from "./contents.mjs" */
 /** @import { Id } from "./ids.mjs" */
-/** @import { Ranking, User } from "./inputs.mjs" */
+/** @import { User } from "./inputs.mjs" */
 /** @import { Manifest } from "./manifest/manifest.mjs" */
+/** @import { Ranking } from "./rankings.mjs" */
 /** @import { Runtime, Session } from "./session.mjs" */
 /** @import { Vocabularies } from "./vocabulary.mjs" */
 

@@ -1,15 +1,15 @@
 // @ts-check
-/** Users as inputs of a signature, and its outputs as raw ids. */
+/** Users as inputs of a signature. */
 
 import { InputError } from "./errors.mjs";
 import { GROUPS, namedInputs, namesOf, vocabulariesOf } from "./groups.mjs";
-import { idFrom, idOf } from "./ids.mjs";
-import { DATA_OF, rowsOf } from "./tensors.mjs";
+import { idOf } from "./ids.mjs";
+import { DATA_OF } from "./tensors.mjs";
 
 /** @import { Group, Value } from "./groups.mjs" */
 /** @import { Id } from "./ids.mjs" */
 /** @import { Manifest, Model, Signature, TensorSpec } from "./manifest/manifest.mjs" */
-/** @import { Answer, Input } from "./tensors.mjs" */
+/** @import { Input } from "./tensors.mjs" */
 /** @import { Vocabularies, Vocabulary } from "./vocabulary.mjs" */
 
 /**
@@ -23,8 +23,6 @@ import { DATA_OF, rowsOf } from "./tensors.mjs";
  * @property {Record<string, Iterable<Value> | null> | null} [candidateFeatures]  values of the candidates by name, one
  *   for each of them
  *
- * @typedef {{ item_ids: Id[], scores: number[], names?: (string | null)[] }} Ranking  best first; names where the
- *   bundle has some
  * @typedef {{ manifest: Manifest, vocabularies: Vocabularies | null }} Known  vocabularies, if ids are looked up here
  * @typedef {{ dims: number[], values: (bigint | number | string)[] }} Shaped
  */
@@ -33,28 +31,11 @@ import { DATA_OF, rowsOf } from "./tensors.mjs";
 const ARGUMENTS = { request: "context", event: "events", candidate: "candidateFeatures" };
 
 /**
- * Return the number of items that `top_k` is to return: by default its fixed k; where k is an input, 10 or its largest.
- * @param {Signature} signature
- * @param {number} [k]
- */
-export function kOf({ max_k: most, outputs }, k) {
-  if (most === null) {
-    const fixed = Number(outputs[0].shape[1]);
-    if (k === undefined) return fixed;
-    if (Number.isInteger(k) && k >= 1 && k <= fixed) return k;
-    throw new InputError(`--k ${k}: this bundle gives 1 to ${fixed}; export with a larger --k`);
-  }
-  const count = k ?? Math.min(10, most);
-  if (Number.isInteger(count) && count >= 1 && count <= most) return count;
-  throw new InputError(`k is ${count}, not between 1 and ${most}; give another --k`);
-}
-
-/**
  * The inputs of `signature` for users side by side: shorter histories are padded on the left.
  * @param {Known} bundle
  * @param {Signature} signature
  * @param {User[]} users  with equally many candidates
- * @param {number} [k]  of a signature that takes it, see `kOf`
+ * @param {number} [k]  of a signature that takes it, see `kOf` of rankings.mjs
  * @returns {Record<string, Input>}
  */
 export function userInputs({ manifest, vocabularies }, signature, users, k) {
@@ -180,25 +161,4 @@ function padded(values, length, filling) {
 function inputOf({ name, dtype }, shaped) {
   if (!shaped) throw new InputError(`the input '${name}' is not known to this client; take the client of a later version`);
   return { dtype, dims: shaped.dims, data: DATA_OF[dtype](shaped.values) };
-}
-
-/**
- * Read an answer of `top_k`, one ranking a user, without places that no item fills.
- * @param {Known} bundle
- * @param {Signature} signature
- * @param {Answer} answer
- * @param {number} k  at most so many a user
- * @returns {Ranking[]}
- */
-export function rankingsOf({ manifest: { items }, vocabularies }, signature, answer, k) {
-  const ids = rowsOf(answer[signature.outputs[0].name]);
-  const idAt = (/** @type {bigint | string} */ value) =>
-    idFrom(signature.ids === "raw" ? value : (vocabularies?.items.raw(Number(value)) ?? ""), items);
-  return rowsOf(answer.scores).map((all, row) => {
-    const filled = all.findIndex((score) => !Number.isFinite(score));
-    const scores = all.slice(0, filled < 0 ? k : Math.min(k, filled));
-    const ranking = { item_ids: ids[row].slice(0, scores.length).map(idAt), scores };
-    const names = vocabularies?.items.names && ranking.item_ids.map((id) => vocabularies.items.name(String(id)));
-    return names ? { ...ranking, names } : ranking;
-  });
 }

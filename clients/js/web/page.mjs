@@ -24,18 +24,12 @@ export class Page {
     this.ofRequest = namedInputs(this.manifest.model, "request");
     this.ofEvents = namedInputs(this.manifest.model, "event");
     this.ofCandidates = namedInputs(this.manifest.model, "candidate");
-    /** @type {Picked[]} */
-    this.history = [];
-    /** @type {Record<string, Value>} */
-    this.context = {}; // what is known
-    /** @type {Record<string, Value>} */
-    this.asked = {}; // likewise, of all candidates
-    /** @type {number | undefined} */
-    this.k = undefined;
-    /** @type {string[]} */
-    this.candidates = [];
-    /** @type {number[]} */
-    this.times = [];
+    this.history = /** @type {Picked[]} */ ([]);
+    this.context = /** @type {Record<string, Value>} */ ({}); // what is known
+    this.asked = /** @type {Record<string, Value>} */ ({}); // likewise, of all candidates
+    this.k = /** @type {number | undefined} */ (undefined);
+    this.candidates = /** @type {string[]} */ ([]);
+    this.times = /** @type {number[]} */ ([]);
     this.turn = 0;
   }
 
@@ -60,14 +54,13 @@ export class Page {
   }
 
   get user() {
-    const valuesOf = (/** @type {string} */ name) => this.history.map(({ values }) => values[name] ?? null);
+    /** @type {<T>(inputs: Map<string, unknown>, valueOf: (name: string) => T) => Record<string, T>} */
+    const byName = (inputs, valueOf) => Object.fromEntries([...inputs.keys()].map((name) => [name, valueOf(name)]));
     return {
       history: this.history.map(({ id }) => id),
       context: { ...this.context, ...timeOf("request_time", this.ofRequest) },
-      events: Object.fromEntries([...this.ofEvents.keys()].map((name) => [name, valuesOf(name)])),
-      candidateFeatures: Object.fromEntries(
-        [...this.ofCandidates.keys()].map((name) => [name, this.candidates.map(() => this.asked[name] ?? null)]),
-      ),
+      events: byName(this.ofEvents, (name) => this.history.map(({ values }) => values[name] ?? null)),
+      candidateFeatures: byName(this.ofCandidates, (name) => this.candidates.map(() => this.asked[name] ?? null)),
       k: this.k,
     };
   }

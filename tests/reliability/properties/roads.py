@@ -28,7 +28,8 @@ from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_vers
 from bst.run.heldout import made_up
 from export.contract.settings import OPSETS, ExportSettings
 from export.contract.signatures import TopK
-from export.proof.golden import OUT_OF_RANGE, Call, edge_values
+from export.proof.edges import OUT_OF_RANGE, edge_values
+from export.proof.golden import Call
 
 IDS = ("dense", "sparse", "extreme", "text")
 LAYOUTS = ("left", "middle", "right", "nothing real", "nothing padded")

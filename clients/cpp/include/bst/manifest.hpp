@@ -65,10 +65,10 @@ struct Manifest {
   std::vector<FileRecord> files;
   VocabularyFacts items;
   std::vector<Input> inputs;  // in the order of the model
-  bool unknown_items = false;  // an item that the model does not know has a row of its own
   SessionOptions tuning;
   double tolerance;  // of the largest score of a call
   std::string task;  // of the model: "next_item" or "click"
+  bool unknown_items = false;  // an item that the model does not know has a row of its own
 
   // The format of that name, or null.
   const Format* format(const std::string& name) const {

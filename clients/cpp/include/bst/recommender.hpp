@@ -1,7 +1,7 @@
 // Raw ids in, raw ids out: the best items for a user, and the scores of given ones.
 #pragma once
 
-#include "request.hpp"
+#include "translator.hpp"
 #include "runtime.hpp"
 
 namespace bst {

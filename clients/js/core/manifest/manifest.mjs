@@ -49,6 +49,9 @@ const DEFAULTS_OF_CLICKS = { pooling: "target", tied_output: false };
  * @property {{ name: string }[]} numbers
  * @property {{ name: string, num_categories: number }[]} candidate_features
  * @property {"absent" | "row"} unknown_items
+ * @property {string} candidate_vectors
+ * @property {string} longer_histories
+ * @property {string[]} head_activations
  * @property {{ name: string }[]} item_features
  * @property {{ name: string }[]} item_numbers
  * @property {string} places

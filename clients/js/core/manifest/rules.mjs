@@ -4,24 +4,13 @@
 import { CATEGORIES, GROUPS, namesOf, vocabulariesOf } from "../groups.mjs";
 import { PROBABILITIES } from "../tensors.mjs";
 import { pythonic } from "../text.mjs";
+import { model } from "./model_rules.mjs";
+import { IDENTIFIER, repeated } from "./names.mjs";
 
 /** @import { Manifest, Signature, TensorSpec, VocabularyFacts } from "./manifest.mjs" */
 
 const ITSELF = "manifest.json";
-const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const PROVE_THE_OUTPUT_LAYER = ["encode_user", "all_scores"];
-/** The settings of the seed notebook. */
-const OF_COUNTED_PADDING = /** @type {const} */ ([
-  ["pooling", "mean"],
-  ["event_times", "none"],
-  ["mask", "causal"],
-  ["places", "newest"],
-]);
-/** What models of a task never have. */
-const NEVER = {
-  next_item: { pooling: "target" },
-  click: { pooling: "last", tied_output: true, padding: "counted" },
-};
 const FLOAT_BYTES = 4;
 const MAX_TOLERANCE = 1e-5; // of the largest score; a manifest may be stricter, never laxer
 
@@ -138,27 +127,6 @@ function vocabularies(manifest) {
 }
 
 /** @param {Manifest} manifest */
-function model({ model: sizes }) {
-  const { dim, num_heads: heads, head_widths: widths, padding, task, tied_output: tied } = sizes;
-  const names = GROUPS.flatMap((group) => namesOf(group, sizes));
-  const ofItems = [...sizes.item_features, ...sizes.item_numbers].map(({ name }) => name);
-  const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names), ...repeated(ofItems)];
-  const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
-  if (Number(dim) % Number(heads)) offences.push(`dim=${dim} does not divide into num_heads=${heads}`);
-  for (const [name, value] of Object.entries(NEVER[task])) {
-    if (Reflect.get(sizes, name) === value) offences.push(`${name}=${value} with task='${task}'`);
-  }
-  if (task === "next_item" && !widths.length && !tied) offences.push("head_widths=[] needs tied_output=true");
-  for (const name of /** @type {const} */ (["feature_dim", "place_dim"])) {
-    if (sizes[name] !== null) offences.push(`${name}=${sizes[name]}, and fields of a bundle are added`);
-  }
-  for (const [name, fitting] of padding === "counted" ? OF_COUNTED_PADDING : []) {
-    if (sizes[name] !== fitting) offences.push(`padding='counted' with ${name}='${sizes[name]}'`);
-  }
-  return offences;
-}
-
-/** @param {Manifest} manifest */
 function outputLayer({
   output_layer: layer,
   model: { task, num_items: items, dim, head_widths: widths, tied_output: tied },
@@ -192,9 +160,4 @@ function outputLayer({
 function tolerance({ tolerance: bound }) {
   if (bound > 0 && bound <= MAX_TOLERANCE) return [];
   return [`tolerance=${bound} is not above 0 and at most ${pythonic(MAX_TOLERANCE, 0)}`];
-}
-
-/** @param {string[]} names */
-function repeated(names) {
-  return [...new Set(names.filter((name, place) => names.indexOf(name) !== place))];
 }

@@ -6,6 +6,7 @@
 
 #include "../manifest.hpp"
 #include "files.hpp"
+#include "model_rules.hpp"
 
 namespace bst::detail {
 
@@ -124,25 +125,6 @@ inline void judge_vocabularies(const Field& root, Texts& offences) {
       offences.push_back("a vocabulary of " + facts.at("dtype").text() + " is padded with " +
                          facts.at("padding").json().dump());
   }
-}
-
-inline void judge_model(const Field& model, Texts& offences) {
-  if (model.at("dim").integer() % model.at("num_heads").integer())
-    offences.push_back("model.num_heads does not divide model.dim");
-  const auto is = [&](const char* name, const char* value) { return model.at(name).text() == value; };
-  const bool tied = model.at("tied_output").flag(), clicks = is("task", "click");
-  if (model.at("head_widths").array().empty() && !tied && !clicks)
-    offences.push_back("a model without head_widths needs tied_output");
-  if (clicks && (tied || is("pooling", "last") || is("padding", "counted")))
-    offences.push_back("a click model pools by target, mean or sum, ignores padding, and has no tied_output");
-  if (!clicks && is("pooling", "target"))
-    offences.push_back("pooling is target, and only a click model has a target inside");
-  if (is("padding", "counted") &&
-      !(is("pooling", "mean") && is("places", "newest") && is("event_times", "none") && is("mask", "causal")))
-    offences.push_back(
-        "a model that counts padding is causal, pools by mean, counts places from the newest, and reads no times");
-  for (const auto* name : {"feature_dim", "place_dim"})
-    if (!model.at(name).null()) offences.push_back(std::string(name) + " is not null, and fields of a bundle are added");
 }
 
 // The output layer is mapped as it is stated: of this model, and within its file.
