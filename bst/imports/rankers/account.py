@@ -101,7 +101,7 @@ def _problem(tensor: Tensor, shape: Shape) -> str | None:
     if not fits:
         expected = ", ".join("any" if size is None else str(size) for size in shape)
         return f"is {list(tensor.shape)}, and [{expected}] fits the rest"
-    if tensor.dtype not in (torch.float32, torch.int64):
+    if tensor.dtype != torch.float32:
         return f"is {tensor.dtype}, not float32"
     if not is_whole(tensor):
         return "does not hold all its numbers"
