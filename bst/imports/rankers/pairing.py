@@ -17,7 +17,7 @@ def pair_fields(
     """Pair each history field with the target field that has the same meaning.
 
     Fields of one table belong together. The others have vocabularies of their own: they are paired so that most ids are
-    in both, and by their places where that decides nothing.
+    in both, and by their places where that decides nothing; fields without a common id are no pair.
 
     Args:
         history, target: the table of each field, by its name, in the order of their columns.
@@ -33,7 +33,7 @@ def pair_fields(
     if max(len(rest), len(free)) > MOST:
         account.offences.append(f"{len(rest)} history fields ({', '.join(rest)}) share no table; at most {MOST} may")
         return partners
-    chosen = _best(rest, free, ids)
+    chosen = [pair for pair in _best(rest, free, ids) if ids[pair[0]].keys() & ids[pair[1]].keys()]
     for name, other in chosen:
         account.remark(
             f"`{name}` has a table of its own and is taken for the history of `{other}`: "
