@@ -31,8 +31,7 @@ def as_id(value: Any, numeric: bool) -> Id | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     if numeric:
-        number = int(value) if isinstance(value, int) or is_whole_number(value) else None
-        return number if number in INT64 else None
+        return int(value) if is_whole_number(str(value)) else None
     return str(value)
 
 

@@ -16,6 +16,7 @@ from bst import load_run
 from bst.errors import InputError
 from bst.imports import import_fuxictr
 from bst.imports.fuxictr.vocabulary import read_tokens
+from bst.imports.rankers.ids import as_id
 from tests.bst.imports.fuxi_folder import Case, write_folder
 
 CASE = Case({"fields": ["item", "cate"], "context": ["city"], "numbers": ["price"]})
@@ -250,3 +251,10 @@ def test_ids_are_numbers_where_all_tokens_are_written_as_numbers(
     rows = {"__PAD__": 0, **{token: row for row, token in enumerate(tokens, 1)}, "__OOV__": 3}
     (tmp_path / "feature_vocab.json").write_text(json.dumps({"item": rows}))
     assert read_tokens(tmp_path / "feature_vocab.json")["item"].numeric is numeric
+
+
+@pytest.mark.parametrize(
+    ("value", "numeric", "expected"), [("x", True, None), ("12", True, 12), (2**63, True, None), (3, False, "3")]
+)
+def test_a_value_is_an_id_of_the_kind_of_its_vocabulary(value: Any, numeric: bool, expected: Any) -> None:
+    assert as_id(value, numeric) == expected

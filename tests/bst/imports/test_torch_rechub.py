@@ -279,6 +279,7 @@ def test_a_vocabulary_that_does_not_fit_its_table_is_refused(folder: Path, ids: 
         ({"cate": ["shoes"]}, "has 1 values of cate for 8 items"),
         ({"cate": ["boots"] * 8}, "8 values of cate that are not in its vocabulary, such as 'boots'"),
         ({"item": ITEMS}, "has 'item', which is no target field besides the item"),
+        ({"city": [1] * 8}, "has 'city', which is no target field"),
         ({"cate": [1.5] * 8}, "has 1.5 as cate of 103; give text"),
         ([], "is no table of lists by target field"),
     ],
