@@ -73,7 +73,7 @@ class BSTConfig(Architecture):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         check_names(tuple(feature.name for feature in self.context))
-        require_different("input", tuple(name for group in self.inputs for name in group.names(self)))
+        require_different("input", tuple(name for group in INPUT_GROUPS for name in group.names(self)))
         of_items = [*(feature.name for feature in self.item_features), *(number.name for number in self.item_numbers)]
         require_different("item feature", tuple(of_items))
         return self
@@ -112,9 +112,14 @@ class BSTConfig(Architecture):
         return self
 
     @property
+    def unknown_row(self) -> int:
+        """The row of unknown items in a table of items: that of padding where they have none of their own."""
+        return self.num_items + 1 if self.unknown_items == "row" else 0
+
+    @property
     def item_rows(self) -> int:
-        """The number of rows of a table of items: padding, the items, and what stands for unknown ones."""
-        return self.num_items + 1 + (self.unknown_items == "row")
+        """The number of rows of a table of items."""
+        return max(self.num_items, self.unknown_row) + 1
 
     @property
     def num_fields(self) -> int:
@@ -136,8 +141,13 @@ class BSTConfig(Architecture):
 
     @property
     def inputs(self) -> tuple[InputGroup, ...]:
-        """The inputs beside the items, in the order in which a signature takes them."""
-        return tuple(group for group in INPUT_GROUPS if group.names(self))
+        """The inputs of a user beside the items, in the order in which a signature takes them."""
+        return tuple(group for group in INPUT_GROUPS if group.names(self) and not group.per_candidate)
+
+    @property
+    def candidate_inputs(self) -> tuple[InputGroup, ...]:
+        """The inputs of candidates beside their items; a signature takes them behind the candidates."""
+        return tuple(group for group in INPUT_GROUPS if group.names(self) and group.per_candidate)
 
     @property
     def user_width(self) -> int:

@@ -17,6 +17,7 @@ from bst.errors import InputError
 
 Index = NDArray[np.int64]
 INT64_MIN = int(np.iinfo(np.int64).min)
+OPTIONAL = ("item_features", "events", "candidate_features")  # vocabularies that not every model has
 
 
 @dataclass(frozen=True)
@@ -147,28 +148,29 @@ def _names(values: Any, count: int) -> pl.Series:
 
 @dataclass(frozen=True)
 class Vocabularies:
-    """The vocabulary of items and, in the model's order, of each context feature, each feature of the items and each of
-    the events.
+    """The vocabulary of items and, in the model's order, of each context feature, each feature of the items, of the
+    events and of the candidates.
     """
 
     items: Vocabulary
     context: dict[str, Vocabulary]
     item_features: dict[str, Vocabulary] = field(default_factory=dict)
     events: dict[str, Vocabulary] = field(default_factory=dict)
+    candidate_features: dict[str, Vocabulary] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[Vocabulary, ...]:
         """The vocabularies of all ids that go into a call."""
-        return self.items, *self.context.values(), *self.events.values()
+        return self.items, *self.context.values(), *self.events.values(), *self.candidate_features.values()
 
     def of(self, group: InputGroup) -> dict[str, Vocabulary]:
         """Return those of the inputs of a group, by name; none where it holds no categories."""
-        return {"context": self.context, "events": self.events}.get(group.name, {})
+        categories = {"context": self.context, "events": self.events, "candidate_features": self.candidate_features}
+        return categories.get(group.name, {})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give them as JSON has them; `item_features` and `events` are there only where a model has some."""
-        optional = {"item_features": self.item_features, "events": self.events}
-        features = {name: _to_dicts(vocabularies) for name, vocabularies in optional.items() if vocabularies}
+        """Give them as JSON has them; those in `OPTIONAL` are there only where a model has some."""
+        features = {name: _to_dicts(getattr(self, name)) for name in OPTIONAL if getattr(self, name)}
         return {"items": self.items.to_dict(), "context": _to_dicts(self.context), **features}
 
     @classmethod
@@ -180,7 +182,7 @@ class Vocabularies:
         """
         if not isinstance(values, Mapping) or not {"items", "context"} <= set(values):
             raise InputError("there are no vocabularies `items` and `context` in it")
-        parts = (_from_dicts(values.get(name, {}), name) for name in ("context", "item_features", "events"))
+        parts = (_from_dicts(values.get(name, {}), name) for name in ("context", *OPTIONAL))
         return cls(Vocabulary.from_dict(values["items"]), *parts)
 
 

@@ -4,7 +4,6 @@ Shape letters: B batch, L length, D dim, H heads.
 """
 
 import math
-from collections.abc import Callable
 from typing import Final, Tuple  # noqa: UP035  the words that TorchScript knows
 
 import torch
@@ -12,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bst.config import BSTConfig
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU}
+from bst.model.activations import ACTIVATIONS
 
 
 class SelfAttention(nn.Module):
@@ -81,7 +79,7 @@ class EncoderCell(nn.Module):
         self.attention = SelfAttention(config)
         self.norm_1 = _norm(config)
         self.ff_1 = nn.Linear(config.dim, config.ff_width)
-        self.activation = ACTIVATIONS[config.activation]()
+        self.activation = ACTIVATIONS[config.activation](config.ff_width)
         self.ff_2 = nn.Linear(config.ff_width, config.dim)
         self.norm_2 = _norm(config)
         self.dropout = nn.Dropout(config.dropout)

@@ -15,7 +15,7 @@ from typing import Dict, List, Tuple  # noqa: UP035  the words that TorchScript 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bst.config import BSTConfig
 from bst.model.items import Items
@@ -28,7 +28,7 @@ class ClickBST(BST):
     """A model that gives a logit for each candidate of each row of a batch."""
 
     # By name, not as annotations: TorchScript reads those of the last class alone, and those of `BST` would be lost.
-    __constants__ = (*Items.__constants__, "history_once", "target_pooling", "width_beside")
+    __constants__ = (*Items.__constants__, "history_once", "target_pooling", "width_beside", "has_own_table")
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__(config)
@@ -36,10 +36,22 @@ class ClickBST(BST):
         self.target_pooling = config.pooling == "target"
         self.trains_prefixes = config.trains_prefixes
         self.width_beside = config.width_beside
+        self.has_own_table = config.candidate_vectors == "own"
+        if self.has_own_table:
+            self.candidate_embedding = nn.Embedding(config.item_rows, config.dim, padding_idx=0)
+        # One table for all of them, as `event_embedding`.
+        rows = [feature.num_categories + 1 for feature in config.candidate_features]
+        self.candidate_feature_embedding = nn.Embedding(sum(rows), config.dim) if rows else None
         # What `placed_in_history` takes of a candidate: the place behind all others, and nothing known of its event,
-        # but that it is at the time of its request.
-        columns = [0] * len(config.event_features) + [NO_GAP] * config.reads_times
-        for name, values in (("target_place", [config.max_length]), ("target_columns", [columns])):
+        # but that it is at the time of its request. Features of candidates stand in the place of those of events.
+        unknown = self.event_rows.tolist()[: len(config.event_features)] if not rows else []
+        columns = unknown + [row + NO_GAP for row in self.event_rows.tolist()[len(config.event_features) :]]
+        self.target_has_columns = bool(columns)
+        for name, values in (
+            ("target_place", [config.max_length]),
+            ("target_columns", [columns]),
+            ("candidate_rows", [sum(rows[:field]) for field in range(len(rows))]),
+        ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64, device="cpu"), persistent=False)
 
     def forward(  # type: ignore[override]
@@ -55,7 +67,8 @@ class ClickBST(BST):
         """Score candidates: float32 `[batch, n]`, the logits of their probabilities.
 
         Args:
-            candidates: int64 `[batch, n]`, item indices from 1; 0 gives the logit of an item without a vector.
+            candidates: int64 `[batch, n]`, item indices from 1; 0 gives the logit of an item without a vector. Of a
+                model with features of candidates `[batch, n, 1 + num_candidate_features]`, the item before them.
 
         The others are those of `BST.forward`.
         """
@@ -79,14 +92,32 @@ class ClickBST(BST):
         return self._read_by_candidates(x, real, for_head)
 
     def candidate_logits(self, user: List[Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
-        """Give the logits of candidates int64 `[B, N]`, of the users that `encode_user` gave: float32 `[B, N]`."""
-        targets = self.item_vectors(candidates) * self.embedding_scale
+        """Give the logits of candidates, of the users that `encode_user` gave: float32 `[B, N]`.
+
+        `candidates` are int64 `[B, N]`, or `[B, N, 1 + any]` with features, as in `forward`.
+        """
+        targets = self.candidate_vectors(candidates)
         x = self.dropout(self.placed_target(targets))
         if not self.history_once:
             return self.logits(self._tiled(x, user[0], user[1]), targets, user[2])
         for block, cell in enumerate(self.cells):
             x = cell.read(x, user[4 + 2 * block], user[5 + 2 * block], user[0])  # type: ignore[operator]
         return self.logits(self._pooled(x, user[2], user[3]), targets, user[1])
+
+    def candidate_vectors(self, candidates: Tensor) -> Tensor:
+        """Embed candidates int64 `[...]`, or `[..., 1 + any]` with features: float32 `[..., D]`, without a place."""
+        if self.candidate_feature_embedding is not None:
+            first_rows: Tensor = self.candidate_rows  # type: ignore[assignment]
+            known = self.candidate_feature_embedding(candidates[..., 1:] + first_rows).sum(dim=-2)
+            return self._vectors_of(candidates[..., 0]) + known
+        else:  # TorchScript compiles only the branch that the constant chooses
+            return self._vectors_of(candidates)
+
+    def _vectors_of(self, items: Tensor) -> Tensor:
+        if self.has_own_table:
+            return self.candidate_embedding(items) * self.embedding_scale
+        else:
+            return self.item_vectors(items) * self.embedding_scale
 
     def tiled(self) -> "ClickBST":
         """Return a model of the same weights that makes a sequence for each candidate, as the definition has it."""
@@ -112,8 +143,8 @@ class ClickBST(BST):
         x = self.embed(items, self.places(real), self.event_columns(real, inputs))
         hidden = self.hidden(real, x, causal=True)  # [B, 1, L, L]
         for_head = self._for_head(inputs, x)  # [B, L, any]
-        number = candidates.size(-1)
-        targets = self.item_vectors(candidates) * self.embedding_scale  # [B, L, N, D]
+        number = candidates.size(2)
+        targets = self.candidate_vectors(candidates)  # [B, L, N, D]
         rows = self.dropout(self.placed_target(targets)).flatten(1, 2)  # [B, L * N, D]
         hidden_of_rows = hidden.repeat_interleave(number, dim=2)
         for block, cell in enumerate(self.cells):
@@ -133,7 +164,7 @@ class ClickBST(BST):
         nothing = targets.new_zeros((1, self.dim))
         place: Tensor = self.target_place  # type: ignore[assignment]
         columns: Tensor = self.target_columns  # type: ignore[assignment]
-        return targets + self.placed_in_history(nothing, place, columns)
+        return targets + self.placed_in_history(nothing, place, columns if self.target_has_columns else None)
 
     def logits(self, states: Tensor, targets: Tensor, for_head: Tensor) -> Tensor:
         """Apply the head to states and candidates `[..., N, D]`, and what `encode_user` has for it: `[..., N]`."""

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bst.config import NUM_GAPS, NUMBER_BOUND, BSTConfig
+from bst.config import NUM_GAPS, BSTConfig
+from bst.model.activations import ACTIVATIONS
 from bst.model.cells import EncoderCell
 from bst.model.gaps import Gaps
 from bst.model.initialisation import initialise, sinusoidal_positions
@@ -36,7 +37,6 @@ class BST(Items):
     # Logit of a slot that must not be seen. Finite and within float16, so a query that sees nothing is free of NaN;
     # exp(-30000) is 0 in every float type, so beside anything visible it has no weight at all.
     hidden_logit: Final[float] = -30000.0
-    number_bound: Final[float] = NUMBER_BOUND
     largest_number: Final[float] = float(torch.finfo(torch.float32).max)
     last_pooling: Final[bool]
     mean_pooling: Final[bool]
@@ -54,6 +54,7 @@ class BST(Items):
     event_rows: Tensor
     number_means: Tensor
     number_deviations: Tensor
+    number_bounds: Tensor
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class BST(Items):
         self.num_numbers = len(config.numbers)
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
-        self.item_embedding = nn.Embedding(config.num_items + 1, config.id_dim, padding_idx=0)
+        self.item_embedding = nn.Embedding(config.item_rows, config.id_dim, padding_idx=0)
         self.item_features = None
         if config.item_features or config.item_numbers:
             self.item_features = ItemFeatures(config)
@@ -107,6 +108,7 @@ class BST(Items):
         for name, values in (
             ("number_means", [number.mean for number in config.numbers]),
             ("number_deviations", [number.deviation for number in config.numbers]),
+            ("number_bounds", [number.bound for number in config.numbers]),
         ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32, device="cpu"), persistent=False)
         positions = sinusoidal_positions(room, config.place_dim or config.dim)
@@ -198,7 +200,7 @@ class BST(Items):
         return x
 
     def event_columns(self, real: Tensor, inputs: Dict[str, Tensor]) -> Tensor | None:  # noqa: UP006
-        """Join what `embed` takes of each event: its categories, and the row of the table of times between events.
+        """Join the rows of `event_embedding` that `embed` takes of each event: of its categories, and of its time.
 
         `real` is bool `[B, L]`, `inputs` are those of `user_vectors`. Returns int64 `[B, L, any]`, None where there is
         nothing.
@@ -210,7 +212,7 @@ class BST(Items):
             times = self._input("event_time", inputs), self._input("request_time", inputs)
             gaps = self.gaps(real, self._later(real), times[0], times[1])
             columns.append(gaps.unsqueeze(-1))
-        return torch.cat(columns, dim=-1) if columns else None
+        return torch.cat(columns, dim=-1) + self.event_rows if columns else None
 
     def _input(self, name: str, inputs: Dict[str, Tensor]) -> Tensor:  # noqa: UP006
         if name not in inputs:
@@ -226,9 +228,8 @@ class BST(Items):
 
     def placed_in_history(self, x: Tensor, places: Tensor, columns: Tensor | None) -> Tensor:
         """Add to vectors of items `[..., D]` what is known of their events, and their places; see `embed`."""
-        if self.event_embedding is not None:
-            assert columns is not None
-            rows = self.event_embedding(columns + self.event_rows)  # [..., any, width]
+        if self.event_embedding is not None and columns is not None:
+            rows = self.event_embedding(columns)  # [..., any, width]
             if self.events_beside:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
                 x = x + placed(rows.flatten(-2), self.events_at, self.dim)
             else:
@@ -286,15 +287,16 @@ class BST(Items):
         numbers = numbers.to(self.number_means.dtype)
         finite = numbers.abs() <= self.largest_number  # false for NaN
         deviations = (torch.where(finite, numbers, self.number_means) - self.number_means) / self.number_deviations
-        bounded = deviations.clamp(-self.number_bound, self.number_bound)
+        bounded = deviations.clamp(-self.number_bounds, self.number_bounds)
         return torch.cat((bounded, (~finite).to(bounded.dtype)), dim=-1)
 
 
 def _head(config: BSTConfig) -> nn.Sequential:
     width = config.head_sizes[0]
     layers: list[nn.Module] = []
-    for next_width in config.head_widths:
-        layers += [nn.Linear(width, next_width), nn.LeakyReLU()]
+    names = config.head_activations * (len(config.head_widths) if len(config.head_activations) == 1 else 1)
+    for next_width, name in zip(config.head_widths, names, strict=True):
+        layers += [nn.Linear(width, next_width), ACTIVATIONS[name](next_width)]
         width = next_width
     if config.tied_output:  # into the space of the item embeddings, where both signs are needed
         layers.append(nn.Linear(width, config.dim))

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from bst import __version__
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
-from bst.data.vocabulary import Vocabularies
+from bst.data.vocabulary import OPTIONAL, Vocabularies
 from bst.errors import InputError
 from bst.model import BST, make_model
 from bst.model.folding import fold_fields
@@ -238,11 +238,11 @@ def write_vocabularies(folder: Path, vocabularies: Vocabularies) -> None:
 
 def _read_vocabularies(path: Path, config: BSTConfig) -> Vocabularies:
     vocabularies = read_vocabularies(path, WHAT)
-    read = (vocabularies.context, vocabularies.item_features, vocabularies.events)
-    sizes = [(name, len(vocabulary)) for part in read for name, vocabulary in part.items()]
-    expected = [(feature.name, feature.num_categories) for feature in config.context]
-    expected += [(feature.name, feature.num_categories) for feature in config.item_features]
-    expected += [(feature.name, feature.num_categories) for feature in config.event_features]
+    names = ("context", *OPTIONAL)
+    sizes = [(name, len(ids)) for part in names for name, ids in getattr(vocabularies, part).items()]
+    of_config = {"events": "event_features"}  # a part of another name there
+    features = [feature for part in names for feature in getattr(config, of_config.get(part, part))]
+    expected = [(feature.name, feature.num_categories) for feature in features]
     if len(vocabularies.items) != config.num_items or sizes != expected:
         raise InputError(
             f"{path}: vocabulary.json holds {len(vocabularies.items)} items and {dict(sizes)}, "

@@ -135,8 +135,10 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         "settings": settings,
         "model": config,
         "items": VocabularyFacts.of(vocabularies.items),
-        "context": {name: VocabularyFacts.of(vocabulary) for name, vocabulary in vocabularies.context.items()},
-        "events": {name: VocabularyFacts.of(vocabulary) for name, vocabulary in vocabularies.events.items()},
+        **{
+            part: {name: VocabularyFacts.of(vocabulary) for name, vocabulary in getattr(vocabularies, part).items()}
+            for part in ("context", "events", "candidate_features")
+        },
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }

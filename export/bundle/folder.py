@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,6 @@ from export.proof.golden import GoldenCall, read_golden
 from export.sessions.candidate_scorer import CandidateScorer
 from export.sessions.recommender import Recommender
 from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -154,13 +152,9 @@ def open_bundle(path: Path | str) -> Bundle:
     manifest = read_manifest(path)
     require_files(path, manifest)
     vocabularies = read_vocabularies(path, WHAT)
-    expected = {
-        name: (vocabulary.dtype, vocabulary.count, vocabulary.padding)
-        for name, vocabulary in _named(manifest.items, manifest.context, manifest.events)
-    }
+    expected = {name: (vocabulary.dtype, vocabulary.count, vocabulary.padding) for name, vocabulary in _named(manifest)}
     actual = {
-        name: (vocabulary.dtype, len(vocabulary), vocabulary.padding)
-        for name, vocabulary in _named(vocabularies.items, vocabularies.context, vocabularies.events)
+        name: (vocabulary.dtype, len(vocabulary), vocabulary.padding) for name, vocabulary in _named(vocabularies)
     }
     if actual != expected:
         raise InputError(
@@ -176,8 +170,10 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(path, manifest, vocabularies)
 
 
-def _named(items: T, context: Mapping[str, T], events: Mapping[str, T]) -> list[tuple[str, T]]:
-    return [("items", items), *context.items(), *events.items()]
+def _named(holder: Manifest | Vocabularies) -> list[tuple[str, Any]]:
+    """List what `holder` has of the ids of every input, by name."""
+    groups = (holder.context, holder.events, holder.candidate_features)
+    return [("items", holder.items), *(pair for group in groups for pair in group.items())]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bst.config import BSTConfig
+from bst.config import INPUT_GROUPS, BSTConfig
 from bst.errors import InputError
 from bst.run.folder import Run
 from export.contract.manifest import Manifest
@@ -20,7 +20,7 @@ def require_likeness(run: Run, like: Manifest) -> None:
     triples = ((name, size, old_sizes[name]) for name, size in new_sizes.items())
     differing = [f"{name} is {here}, in the bundle {there}" for name, here, there in triples if here != there]
     vocabularies = {"item": (run.vocabularies.items, like.items)}
-    for group in run.config.model.inputs:
+    for group in INPUT_GROUPS:
         old_ones = like.vocabularies_of(group)
         of_group = run.vocabularies.of(group).items()
         vocabularies |= {name: (new, old_ones[name]) for name, new in of_group if name in old_ones}
@@ -38,4 +38,5 @@ def _architecture(config: BSTConfig) -> dict[str, Any]:
     values["context"] = [(feature.name, feature.dim) for feature in config.context]
     values["event_features"] = [feature.name for feature in config.event_features]
     values["numbers"] = [number.name for number in config.numbers]
+    values["candidate_features"] = [feature.name for feature in config.candidate_features]
     return values

@@ -15,7 +15,7 @@ from export.contract.quality import ClickQuality, Quality
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import SIGNATURES, Ids, Signature, require_signatures
 
-SCHEMA_VERSION = "4.5"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.6"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"
@@ -183,7 +183,8 @@ class Description(Frozen):
         settings: those of the export. A format that cannot hold text ids is at index level all the same.
         signatures: all of them at the level of `settings.ids`, then again at index level if a format is at that level.
         formats: the entries of each, and its needs.
-        items, context, events: the vocabularies of the items, of the context features, and of the features of events.
+        items, context, events, candidate_features: the vocabularies of the items, of the context features, and of the
+            features of events and of candidates.
         weights: the file of the model's plain weights, as safetensors: the eager backend reads them.
         output_layer: its place in the ONNX weights; None without them, or without the signatures that prove it.
         shortlist: the compact copies that `top_k` in ONNX reads first; None if it reads the whole output layer.
@@ -202,6 +203,7 @@ class Description(Frozen):
     items: VocabularyFacts
     context: dict[str, VocabularyFacts]
     events: dict[str, VocabularyFacts] = Field(default_factory=dict)
+    candidate_features: dict[str, VocabularyFacts] = Field(default_factory=dict)
     weights: str
     output_layer: OutputLayer | None
     shortlist: ShortlistRecord | None
@@ -225,7 +227,8 @@ class Description(Frozen):
 
     def vocabularies_of(self, group: InputGroup) -> dict[str, VocabularyFacts]:
         """Return those of the inputs of a group, by name; none where it holds no categories."""
-        return {"context": self.context, "events": self.events}.get(group.name, {})
+        categories = {"context": self.context, "events": self.events, "candidate_features": self.candidate_features}
+        return categories.get(group.name, {})
 
     @property
     def format_names(self) -> tuple[str, ...]:

@@ -233,8 +233,13 @@ def build_signatures(
     """
     item_dtype: Dtype = vocabularies.items.dtype if ids == "raw" else "int64"
     first = TensorSpec(name="history" if ids == "raw" else "items", dtype=item_dtype, shape=("batch", "length"))
-    user = (first, *(spec for group in config.inputs for spec in _specs(group, config, vocabularies, ids)))
+
+    def specs(groups: Sequence[InputGroup]) -> Iterator[TensorSpec]:
+        return (spec for group in groups for spec in _specs(group, config, vocabularies, ids))
+
+    user = (first, *specs(config.inputs))
     candidates = TensorSpec(name="candidates", dtype=item_dtype, shape=("batch", "n"))
+    of_candidates = (candidates, *specs(config.candidate_inputs))
     count = TensorSpec(name="k", dtype="int64", shape=(1,))
     sizes = Sizes(config.num_items, config.user_width, top_k, gives_probabilities=not config.scores_catalogue)
 
@@ -243,7 +248,7 @@ def build_signatures(
         return Signature(
             name=kind.name,
             ids=ids,
-            inputs=(*user, *((candidates,) if kind.takes_candidates else ()), *((count,) if asks else ())),
+            inputs=(*user, *(of_candidates if kind.takes_candidates else ()), *((count,) if asks else ())),
             outputs=kind.outputs(sizes, ids, item_dtype),
             max_k=top_k.limit if asks else None,
         )

@@ -52,7 +52,7 @@ def method_source(signature: Signature, config: BSTConfig) -> str:
     results = [_type_of(spec) for spec in signature.outputs]
     call_arguments = ["bst_vectors"]
     if kind.takes_candidates:
-        call_arguments.append(_items(signature, "candidates", first.dtype))
+        call_arguments.append(_candidates(signature, config))
     if kind.picks:
         call_arguments.append("bst_seen")
     lines = [
@@ -89,6 +89,13 @@ def _items(signature: Signature, name: str, dtype: str) -> str:
     if signature.ids == "index":
         return f"self.scorer.guard_items({name})"
     return f"self.item_ids.rows({name})" if dtype == "string" else f"self.item_ids({name})"
+
+
+def _candidates(signature: Signature, config: BSTConfig) -> str:
+    """Write the argument `candidates` of `Scorer.score_candidates`: items, and the features of each behind its item."""
+    items = _items(signature, "candidates", signature.inputs[0].dtype)
+    features = [_tensor(group, signature, config) for group in config.candidate_inputs]
+    return f"torch.cat([{', '.join([f'{items}.unsqueeze(-1)', *features])}], dim=-1)" if features else items
 
 
 def _by_index(signature: Signature, config: BSTConfig) -> str:

@@ -39,11 +39,11 @@ TEXT, BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"'), re.compile(r"[(\[{\n)\]}]")
 OPERATORS = frozenset(
     """
     add sub mul div floordiv neg matmul linear sum cumsum softmax sigmoid layer_norm relu relu_ leaky_relu
-    leaky_relu_ gelu dropout dropout_ embedding searchsorted topk scatter_reduce scatter_add gather where
+    leaky_relu_ gelu dropout dropout_ embedding searchsorted tanh sqrt mean topk scatter_reduce scatter_add gather where
     masked_fill abs full_like new_zeros zeros zeros_like ones ones_like arange tensor eq ne lt le gt ge logical_not
     bitwise_not __and__ __or__ __not__ __isnot__ __is__ __contains__ clamp stack cat chunk split slice select index
     index_select narrow pad squeeze unsqueeze transpose flatten unflatten expand reshape view contiguous clone
-    detach alias to tolist item size sym_size len append get copy _set_item keys values items format warn real dtype
+    detach alias to tolist item size sym_size len append get copy _set_item keys values items format warn real dtype dim
     device RaiseException _assert_tensor_metadata _assert_scalar sym_constrain_range_for_size
     """.split()  # noqa: SIM905  a hundred words in quotes are hard to read
 )

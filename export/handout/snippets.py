@@ -86,7 +86,7 @@ def example(signature: Signature, vocabularies: Vocabularies, config: BSTConfig,
     """Make the inputs of one user whose history is the first items of the vocabulary."""
     count = min(EXAMPLE_LENGTH, len(vocabularies.items))
     values: dict[str, list[Any]] = {"items": [1, 2][:count], "history": vocabularies.items.ids[:2].to_list(), "k": [k]}
-    for group in config.inputs:
+    for group in (*config.inputs, *config.candidate_inputs):
         for name in group.names(config):
             values[name] = _example_values(name, group, vocabularies, config, count)
         if signature.ids == "index" and group.stacked:
@@ -102,7 +102,7 @@ def _example_values(
     name: str, group: InputGroup, vocabularies: Vocabularies, config: BSTConfig, count: int
 ) -> list[Any]:
     if group.holds == "categories":
-        return vocabularies.of(group)[name].ids[:1].to_list() * (count if group.per_event else 1)
+        return vocabularies.of(group)[name].ids[:1].to_list() * (1 if group.of == "request" else count)
     if group.holds == "seconds":
         hours = [EXAMPLE_TIME + 3600 * place for place in range(count)]
         return hours if group.per_event else [EXAMPLE_TIME + 86_400]

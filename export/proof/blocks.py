@@ -51,12 +51,14 @@ def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, ca
     scorer = Guards(run.config.model)
     inputs = {name: torch.from_numpy(array) for name, array in case.by_index.items()}
     if not run.config.model.scores_catalogue:
-        inputs["candidates"] = scorer.guard_items(torch.from_numpy(case.candidates))
+        groups = run.config.model.candidate_inputs
+        parts = [scorer.guard_items(torch.from_numpy(case.candidates)).unsqueeze(-1)]
+        parts += [scorer.guard_candidate_features(inputs.pop(group.name)) for group in groups]
+        inputs["candidates"] = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0].squeeze(-1)
     for name in ("items", "context", "events"):
         if name in inputs:
             inputs[name] = getattr(scorer, f"guard_{name}")(inputs[name])
-    per_event = ("items", *(group.name for group in run.config.model.inputs if group.per_event))
-    inputs |= {name: scorer.newest(inputs[name]) for name in per_event}
+    inputs = scorer.cut(inputs)
     question = Question(inputs, case.inputs(signature, run.vocabularies))
     blocks = FORMATS.find(record.name).look(bundle / record.entries[signature.name].path, signature, question)
     if isinstance(blocks, str):

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from bst.config import INPUT_GROUPS, BSTConfig
+from bst.config import INPUT_GROUPS, BSTConfig, InputGroup
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.run.heldout import Heldout
@@ -92,6 +92,12 @@ class Call:
         beside = {name: pad(array, 1) if name in per_event else array for name, array in self.beside.items()}
         return replace(self, items=pad(self.items, 0), beside=beside)
 
+    def of_candidates(self, chosen: slice) -> Call:
+        """Return some candidates of each row, with what is known of them."""
+        per_candidate = {group.name for group in INPUT_GROUPS if group.per_candidate}
+        beside = {name: array[:, chosen] if name in per_candidate else array for name, array in self.beside.items()}
+        return replace(self, candidates=self.candidates[:, chosen], beside=beside)
+
     def rows(self, chosen: slice) -> Call:
         """Return some rows of the batch."""
         beside = {name: array[chosen] for name, array in self.beside.items()}
@@ -133,6 +139,8 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
         k = top_k.limit if len(calls) % 2 else max(1, top_k.limit // 2)
         if beside is None:
             beside = edge_values(config, items.shape, beside_rng)
+        for group in config.candidate_inputs:
+            beside = {**beside, group.name: _edge_categories(group, config, candidates.shape, beside_rng)}
         calls.append(Call(name, items, context, candidates, k, beside))
 
     edges = _edge_rows(real, config.max_length)
@@ -178,10 +186,14 @@ def edge_values(config: BSTConfig, shape: tuple[int, ...], rng: np.random.Genera
             odd = rng.random(numbers.shape) < 2 * ODD_SHARE
             values[group.name] = np.where(odd, rng.choice(ODD_NUMBERS, numbers.shape), numbers)
         elif group.name != "context":
-            categories = np.stack([rng.integers(0, count + 1, sizes) for count in group.counts(config)], axis=-1)
-            odd = rng.random(categories.shape) < ODD_SHARE
-            values[group.name] = np.where(odd, rng.choice([OUT_OF_RANGE, -1], categories.shape), categories)
+            values[group.name] = _edge_categories(group, config, sizes, rng)
     return values
+
+
+def _edge_categories(group: InputGroup, config: BSTConfig, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:
+    categories = np.stack([rng.integers(0, count + 1, sizes) for count in group.counts(config)], axis=-1)
+    odd = rng.random(categories.shape) < ODD_SHARE
+    return np.where(odd, rng.choice([OUT_OF_RANGE, -1], categories.shape), categories)
 
 
 def write_golden(folder: Path, signature: Signature, golden: list[GoldenCall], *, onnx_layout: bool) -> None:

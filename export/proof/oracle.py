@@ -20,13 +20,17 @@ ROWS = 8192  # of the output layer at a time
 def in_float64(model: BST) -> BST:
     """Copy `model` so that it computes in float64; its large tables are shared, not copied."""
     is_click = isinstance(model, ClickBST)
-    tables = [model.item_embedding.weight, *(() if is_click else model.output_layer_parameters())]
+    embeddings = ["item_embedding", *(["candidate_embedding"] if is_click and model.has_own_table else [])]
+    tables: list[Tensor] = [model.get_parameter(f"{name}.weight") for name in embeddings]
+    if not is_click:
+        tables += model.output_layer_parameters()
     oracle = copy.deepcopy(model, {id(table): table for table in tables})
     shared = {id(table) for table in tables}
     for tensor in (*oracle.parameters(), *oracle.buffers()):
         if id(tensor) not in shared and tensor.is_floating_point():
             tensor.data = tensor.data.double()
-    oracle.item_embedding.__class__ = _WideEmbedding
+    for name in embeddings:
+        oracle.get_submodule(name).__class__ = _WideEmbedding
     if not is_click:
         oracle.__class__ = _Oracle
     return oracle

@@ -6,7 +6,7 @@ Eager answers all cases first, so that the model can be freed before the formats
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -75,10 +75,7 @@ def answer(
         tables = vocabularies if signature.ids == "raw" else None
         served = ServedModel(make_scorer(exact_model.tiled(), config, settings.top_k), tables, config)
         session = eager_session(served, signature)
-        beginnings = [
-            replace(case.rows(slice(DEFINED_ROWS)), candidates=case.candidates[:DEFINED_ROWS, :DEFINED_CANDIDATES])
-            for case in cases
-        ]
+        beginnings = [case.rows(slice(DEFINED_ROWS)).of_candidates(slice(DEFINED_CANDIDATES)) for case in cases]
         return [session(call.inputs(signature, vocabularies))[signature.output_names[-1]] for call in beginnings]
 
     if not config.scores_catalogue:
@@ -221,7 +218,7 @@ def _variations(
     yield varied("more_padding", case.padded(MORE_PADDING), whole)
     if signature.takes("candidates"):
         turned = {**whole, **{name: whole[name][:, ::-1] for name in signature.output_names}}
-        yield varied("permuted", replace(case, candidates=case.candidates[:, ::-1]), turned)
+        yield varied("permuted", case.of_candidates(slice(None, None, -1)), turned)
 
 
 def _batches(cases: Sequence[Call], max_length: int) -> list[int]:

@@ -49,7 +49,7 @@ def blocks_of_model(model: Any, inputs: Mapping[str, Tensor]) -> Blocks:
 def _walk_click(model: Any, inputs: Mapping[str, Tensor], blocks: Blocks) -> None:
     """Walk through the cells of a click model as a candidate does: the states of the candidates behind each."""
     user = model.encode_user({name: values for name, values in inputs.items() if name != "candidates"})
-    x = model.placed_target(model.item_vectors(inputs["candidates"]) * model.embedding_scale)
+    x = model.placed_target(model.candidate_vectors(inputs["candidates"]))
     blocks["candidates"] = x.numpy()
     for number, cell in enumerate(model.cells.children() if model.history_once else ()):
         x = cell.read(x, user[4 + 2 * number], user[5 + 2 * number], user[0])

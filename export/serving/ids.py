@@ -11,18 +11,23 @@ from bst.data.vocabulary import Vocabulary
 class IntegerIds(nn.Module):
     """A sorted table between raw int64 ids and indices."""
 
+    __constants__ = ("has_unknown",)
     ids: Tensor
     padding: int
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, unknown: int = 0) -> None:
         super().__init__()
         self.register_buffer("ids", torch.from_numpy(vocabulary.ids.to_numpy(writable=True)))
         self.padding = int(vocabulary.padding)
+        self.unknown, self.has_unknown = unknown, unknown > 0
 
     def forward(self, raw: Tensor) -> Tensor:
-        """Look up int64 ids of any shape; 0 for an id that the table does not hold."""
+        """Look up int64 ids of any shape; `unknown` for an id that the table does not hold, 0 for padding."""
         places = torch.searchsorted(self.ids, raw).clamp(max=self.ids.size(0) - 1)
-        return torch.where(self.ids[places] == raw, places + 1, 0)
+        indices = torch.where(self.ids[places] == raw, places + 1, self.unknown)
+        if self.has_unknown:
+            indices = torch.where(raw == self.padding, 0, indices)
+        return indices
 
     def raw(self, indices: Tensor) -> Tensor:
         """Return the ids of `indices`, the padding id for 0."""
@@ -36,18 +41,19 @@ class TextIds(nn.Module):
     index: Dict[str, int]  # noqa: UP006
     place: Tensor
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, unknown: int = 0) -> None:
         super().__init__()
         # Empty; it moves with the module, so its device is that of the indices.
         self.register_buffer("place", torch.empty(0), persistent=False)
         self.ids = [str(vocabulary.padding), *vocabulary.ids.to_list()]
-        self.index = {text: place for place, text in enumerate(self.ids) if place}
+        self.index = {text: place for place, text in enumerate(self.ids)}
+        self.unknown = unknown
 
     def forward(self, raw: List[str]) -> Tensor:  # noqa: UP006
-        """Look up a list of texts: int64 `[len(raw)]`, 0 for one that the dictionary does not hold."""
+        """Look up a list of texts: int64 `[len(raw)]`, `unknown` for one that the dictionary does not hold."""
         indices: List[int] = []  # noqa: UP006
         for text in raw:
-            indices.append(self.index.get(text, 0))  # noqa: PERF401  TorchScript
+            indices.append(self.index.get(text, self.unknown))  # noqa: PERF401  TorchScript
         return torch.tensor(indices, dtype=torch.int64, device=self.place.device)
 
     def rows(self, raw: List[List[str]]) -> Tensor:  # noqa: UP006
@@ -66,6 +72,6 @@ class TextIds(nn.Module):
         return texts
 
 
-def id_table(vocabulary: Vocabulary) -> IntegerIds | TextIds:
-    """Make the table of a vocabulary."""
-    return IntegerIds(vocabulary) if vocabulary.dtype == "int64" else TextIds(vocabulary)
+def id_table(vocabulary: Vocabulary, unknown: int = 0) -> IntegerIds | TextIds:
+    """Make the table of a vocabulary; `unknown` is the index of an id that it does not hold."""
+    return IntegerIds(vocabulary, unknown) if vocabulary.dtype == "int64" else TextIds(vocabulary, unknown)

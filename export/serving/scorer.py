@@ -33,8 +33,11 @@ class Guards(nn.Module):
     """
 
     per_event: Final[bool]
+    keeps_oldest: Final[bool]
+    unknown_row: Final[int]
     num_categories: Tensor
     num_event_categories: Tensor
+    num_candidate_categories: Tensor
 
     def __init__(self, config: BSTConfig, *, one_length: bool = False) -> None:
         super().__init__()
@@ -42,14 +45,19 @@ class Guards(nn.Module):
         self.one_length = one_length
         self.num_items = config.num_items
         self.per_event = any(group.per_event for group in config.inputs)
-        for name, features in (("num_categories", config.context), ("num_event_categories", config.event_features)):
-            counts = torch.tensor([feature.num_categories for feature in features], dtype=torch.int64)
-            self.register_buffer(name, counts, persistent=False)
+        self.keeps_oldest = config.longer_histories == "oldest"
+        self.unknown_row = config.unknown_row
+        for name, counts in (
+            ("num_categories", [feature.num_categories for feature in config.context]),
+            ("num_event_categories", [feature.num_categories for feature in config.event_features]),
+            ("num_candidate_categories", [feature.num_categories for feature in config.candidate_features]),
+        ):
+            self.register_buffer(name, torch.tensor(counts, dtype=torch.int64), persistent=False)
 
     def cut(self, inputs: Dict[str, Tensor]) -> Dict[str, Tensor]:  # noqa: UP006
-        """Cut histories of any length, and what stands beside their events, to the newest `max_length` slots."""
+        """Cut histories of any length, and what stands beside their events, to the events that the model reads."""
         cut = inputs.copy()
-        if not self.per_event:
+        if not self.per_event and not self.keeps_oldest:
             cut["items"] = self.newest(inputs["items"])
             return cut
         # Cut as one: two cuts have two lengths to torch.export.
@@ -58,7 +66,11 @@ class Guards(nn.Module):
             columns.append(inputs["events"])
         if "event_time" in inputs:
             columns.append(inputs["event_time"].unsqueeze(-1))
-        rows = self.newest(torch.cat(columns, dim=-1))
+        joined = torch.cat(columns, dim=-1)
+        if self.keeps_oldest:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
+            rows = self.oldest(joined)
+        else:
+            rows = self.newest(joined)
         cut["items"] = rows[:, :, 0]
         if "events" in inputs:
             cut["events"] = rows[:, :, 1 : 1 + inputs["events"].size(-1)]
@@ -86,9 +98,24 @@ class Guards(nn.Module):
         torch._check(length <= longest)
         return padded.narrow(1, longest - length, length)
 
+    def oldest(self, rows: Tensor) -> Tensor:
+        """Gather the oldest `max_length` events of `[batch, length, any]`, whose first column holds items, with padding
+        behind them and none between: `[batch, max_length, any]`.
+        """
+        counted = (rows[:, :, 0] > 0).to(torch.float32).cumsum(dim=1)  # [B, length]; as floats, exactly: see `Gaps`
+        places = torch.arange(1, self.max_length + 1, device=rows.device).unsqueeze(1)  # [max_length, 1]
+        # The slot of the n-th event is the number of slots with fewer events up to them; behind all, where it is not.
+        slots = (counted.unsqueeze(1) < places).to(torch.float32).sum(dim=-1).to(torch.int64)  # [B, max_length]
+        padded = F.pad(rows, (0, 0, 0, 1))
+        return padded.gather(1, slots.unsqueeze(-1).expand(-1, -1, rows.size(-1)))
+
     def guard_items(self, items: Tensor) -> Tensor:
-        """Turn every index that is no item into padding."""
-        return torch.where((items > 0) & (items <= self.num_items), items, 0)
+        """Turn every index that is no item into padding, or into the row for unknown items where there is one."""
+        inside = (items > 0) & (items <= self.num_items)
+        if self.unknown_row > 0:
+            return torch.where(inside | (items == 0), items, self.unknown_row)
+        else:
+            return torch.where(inside, items, 0)
 
     def guard_context(self, context: Tensor) -> Tensor:
         """Turn every index that is no category into 0, the unknown one."""
@@ -97,6 +124,10 @@ class Guards(nn.Module):
     def guard_events(self, events: Tensor) -> Tensor:
         """Turn every index that is no category of an event into 0, the unknown one."""
         return torch.where((events > 0) & (events <= self.num_event_categories), events, 0)
+
+    def guard_candidate_features(self, features: Tensor) -> Tensor:
+        """Turn every index that is no category of a candidate into 0, the unknown one."""
+        return torch.where((features > 0) & (features <= self.num_candidate_categories), features, 0)
 
 
 class Scorer(Guards):
@@ -199,9 +230,8 @@ class ClickScorer(Guards):
         return self.model.encode_user(inputs)
 
     def score_candidates(self, user: List[Tensor], candidates: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
-        """Give the probabilities of `candidates`, int64 `[batch, n]`, and their logits, float32 `[batch, n]` both.
-
-        Of index 0 they are 0 and -inf.
+        """Give the probabilities of `candidates` and their logits, float32 `[batch, n]` both; of index 0 they are 0 and
+        -inf. Candidates are those of `ClickBST.candidate_logits`.
         """
         if is_scripting():
             if candidates.size(0) != user[0].size(0):  # other formats refuse it by themselves
@@ -215,7 +245,8 @@ class ClickScorer(Guards):
             scores = torch.cat(parts, dim=1)
         else:
             scores = self.model.candidate_logits(user, candidates)
-        scores = scores.masked_fill(candidates < 1, -math.inf)
+        items = candidates[:, :, 0] if candidates.dim() == 3 else candidates
+        scores = scores.masked_fill(items < 1, -math.inf)
         return torch.sigmoid(scores), scores
 
 
@@ -249,8 +280,8 @@ class ServedModel(nn.Module):
         self.scorer = scorer
         self.config = config
         if vocabularies is not None:
-            self.item_ids = id_table(vocabularies.items)
-            for group in config.inputs:
+            self.item_ids = id_table(vocabularies.items, config.unknown_row)
+            for group in (*config.inputs, *config.candidate_inputs):
                 for name, vocabulary in vocabularies.of(group).items():
                     setattr(self, f"{name}_ids", id_table(vocabulary))
 
@@ -273,7 +304,9 @@ class ServedModel(nn.Module):
         by_index |= {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
         arguments: list[Any] = [scorer.vectors(by_index)]
         if kind.takes_candidates:
-            arguments.append(self._items(signature, inputs["candidates"]))
+            parts = [self._items(signature, inputs["candidates"]).unsqueeze(-1)]
+            parts += [self._beside(group, signature, inputs) for group in self.config.candidate_inputs]
+            arguments.append(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0].squeeze(-1))
         if not kind.picks:
             return getattr(scorer, kind.name)(*arguments)
         assert isinstance(scorer, Scorer)

@@ -13,7 +13,7 @@ from bst.errors import InputError
 from export.contract.manifest import Manifest
 from export.contract.signatures import PROBABILITIES
 from export.sessions.session import Session
-from export.sessions.users import Id, Value, array_of, inputs_of_users, list_of
+from export.sessions.users import Id, Value, inputs_of_candidates, inputs_of_users
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class CandidateScorer:
         context: Mapping[str, Sequence[Value]] | None = None,
         *,
         events: Mapping[str, Sequence[Iterable[Value] | None]] | None = None,
+        candidate_features: Mapping[str, Sequence[Iterable[Value] | None]] | None = None,
     ) -> CandidateScores:
         """Score candidates of each user, in one call of the runtime.
 
@@ -59,20 +60,19 @@ class CandidateScorer:
                 `request_time` in seconds since 1970. What is left out, None, or not known is the unknown one.
             events: values of the events by name, for each user a list with one for each of the history, or None: of
                 event features, and `event_time`. Likewise.
+            candidate_features: values of the candidates by name, for each user a list with one for each of its
+                candidates, or None.
 
         Raises:
             InputError: there are no users or no candidates, lists for more or fewer users, an id of another kind than
                 those of the bundle, or a feature that is not of the model.
             CheckError: the runtime refuses the call.
         """
-        rows = [list_of("candidates", row) for row in candidates]
-        if len(rows) != len(histories):
-            raise InputError(f"{len(histories)} histories and {len(rows)} lists of candidates; give one of each a user")
-        width = max(map(len, rows), default=0)
+        inputs = inputs_of_candidates(self.manifest, candidates, candidate_features or {})
+        number, width = inputs["candidates"].shape if inputs["candidates"].ndim == 2 else (0, 0)
+        if number != len(histories):
+            raise InputError(f"{len(histories)} histories and {number} lists of candidates; give one of each a user")
         if not width:
             raise InputError("there is no user, or no candidate; give at least one id to score")
-        items = self.manifest.items
-        filled = [row + [items.padding] * (width - len(row)) for row in rows]
-        inputs = inputs_of_users(self.manifest, histories, context or {}, events or {})
-        answer = self.session({**inputs, "candidates": array_of(filled, items.dtype)})
+        answer = self.session({**inputs, **inputs_of_users(self.manifest, histories, context or {}, events or {})})
         return CandidateScores(answer["scores"], answer.get(PROBABILITIES))

@@ -193,8 +193,9 @@ class LookedUp(Session):
     def __init__(self, signature: Signature, inner: Session, vocabularies: Vocabularies, config: BSTConfig) -> None:
         super().__init__(signature)
         self.inner, self.config = inner, config
-        self.items = Lookup(vocabularies.items)
-        of_inputs = [vocabularies.of(group).items() for group in config.inputs]
+        self.items = Lookup(vocabularies.items, config.unknown_row)
+        self.groups = (*config.inputs, *config.candidate_inputs)
+        of_inputs = [vocabularies.of(group).items() for group in self.groups]
         self.lookups = {name: Lookup(vocabulary) for pairs in of_inputs for name, vocabulary in pairs}
 
     def prepare(self, inputs: Mapping[str, Array]) -> Any:
@@ -202,7 +203,9 @@ class LookedUp(Session):
         for raw, name in (("history", "items"), ("candidates", "candidates")):
             if raw in inputs:
                 indices[name] = self.items.indices(inputs[raw])
-        for group in self.config.inputs:
+        for group in self.groups:
+            if group.per_candidate and "candidates" not in inputs:
+                continue
             columns = [inputs[name] for name in group.names(self.config)]
             if group.holds == "categories":
                 columns = [self.lookups[name].indices(inputs[name]) for name in group.names(self.config)]

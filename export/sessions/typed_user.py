@@ -40,8 +40,9 @@ def typed_user(
     items = [_id(text, manifest.items, "--history") for text in split_list(history)]
     user = TypedUser(items, {}, {}, [str(item) for item in items if not vocabularies.items.indices([item])[0]])
     parted = [part for option in context for part in option.split(",")]
-    for option, pairs, per_event in (("--context", parted, False), ("--event", events, True)):
-        texts = _texts(option, pairs, named_inputs(manifest, per_event=per_event))
+    for option, pairs, of in (("--context", parted, "request"), ("--event", events, "event")):
+        per_event = of == "event"
+        texts = _texts(option, pairs, named_inputs(manifest, of))
         for name, (group, text) in texts.items():
             facts, vocabulary = manifest.vocabularies_of(group).get(name), vocabularies.of(group).get(name)
             parts = text.split(",") if per_event else [text]

@@ -40,7 +40,8 @@ def inputs_of_users(
     context: Mapping[str, Sequence[Value]],
     events: Mapping[str, Sequence[Iterable[Value] | None]],
 ) -> Arrays:
-    """Make the inputs of a batch at raw level, but for `candidates` and `k`. Shorter histories are padded in front.
+    """Make the inputs of a batch at raw level, but for those of candidates and `k`. Shorter histories are padded in
+    front.
 
     Args:
         context: values of the request by name, one for each user.
@@ -54,8 +55,8 @@ def inputs_of_users(
     length = max([1, *map(len, rows)])
     if manifest.model.padding == "counted" and len({len(row) for row in rows}) > 1:
         raise InputError("histories are of several lengths, and this model counts padding; call it for each length")
-    _require_names("context", context, manifest, len(rows), per_event=False)
-    _require_names("events", events, manifest, len(rows), per_event=True)
+    _require_names("context", context, manifest, len(rows), "request")
+    _require_names("events", events, manifest, len(rows), "event")
     slots = [_padded(row, length, manifest.items.padding) for row in rows]
     inputs = {"history": array_of(slots, manifest.items.dtype)}
     nothing = [None] * len(rows)
@@ -66,14 +67,44 @@ def inputs_of_users(
             values: list[Any] = [unknown if value is None else value for value in context.get(name, nothing)]
             if group.per_event:
                 lists = zip(events.get(name, nothing), rows, strict=True)
-                values = [_padded(_row(name, row, len(items), unknown), length, unknown) for row, items in lists]
+                full = [_row(f"events {name!r}", row, "the history", len(items), unknown) for row, items in lists]
+                values = [_padded(row, length, unknown) for row in full]
             inputs[name] = array_of(values, facts.dtype if facts else "int64")
     return inputs
 
 
-def named_inputs(manifest: Description, *, per_event: bool) -> dict[str, InputGroup]:
-    """Return the inputs of a request, or those of its events, by name."""
-    groups = [group for group in manifest.model.inputs if group.per_event == per_event]
+def inputs_of_candidates(
+    manifest: Description,
+    candidates: Iterable[Iterable[Id]],
+    features: Mapping[str, Sequence[Iterable[Value] | None]],
+) -> Arrays:
+    """Make the inputs of a batch that candidates have. Shorter lists are filled behind with the padding id.
+
+    Args:
+        features: values of the candidates by name, for each user one for each of its candidates, or None.
+
+    Raises:
+        InputError: a list is text, a name is none of the model, or there are values for more or fewer candidates.
+    """
+    rows = [list_of("candidates", row) for row in candidates]
+    _require_names("candidate_features", features, manifest, len(rows), "candidate")
+    width = max(map(len, rows), default=0)
+    filled = [row + [manifest.items.padding] * (width - len(row)) for row in rows]
+    inputs = {"candidates": array_of(filled, manifest.items.dtype)}
+    nothing = [None] * len(rows)
+    for group in manifest.model.candidate_inputs:
+        for name, facts in manifest.vocabularies_of(group).items():
+            lists = zip(features.get(name, nothing), rows, strict=True)
+            what = f"candidate_features {name!r}"
+            full = [_row(what, row, "the candidates", len(items), facts.padding) for row, items in lists]
+            values = [row + [facts.padding] * (width - len(row)) for row in full]
+            inputs[name] = array_of(values, facts.dtype)
+    return inputs
+
+
+def named_inputs(manifest: Description, of: str) -> dict[str, InputGroup]:
+    """Return the inputs of a request, of its events or of its candidates by name: `of` as in `InputGroup`."""
+    groups = [group for group in (*manifest.model.inputs, *manifest.model.candidate_inputs) if group.of == of]
     return {name: group for group in groups for name in group.names(manifest.model)}
 
 
@@ -95,9 +126,9 @@ def array_of(values: list[Any], dtype: Dtype) -> Array:
 
 
 def _require_names(
-    argument: str, columns: Mapping[str, Sequence[Any]], manifest: Description, users: int, *, per_event: bool
+    argument: str, columns: Mapping[str, Sequence[Any]], manifest: Description, users: int, of: str
 ) -> None:
-    names = named_inputs(manifest, per_event=per_event)
+    names = named_inputs(manifest, of)
     if strangers := [name for name in columns if name not in names]:
         raise InputError(
             f"{argument} {', '.join(map(repr, strangers))} is no feature of the model; known: "
@@ -108,10 +139,10 @@ def _require_names(
             raise InputError(f"{argument} {name!r} is {column!r}, and there are {users} users; give one for each")
 
 
-def _row(name: str, values: Iterable[Value] | None, length: int, unknown: Any) -> list[Any]:
+def _row(what: str, values: Iterable[Value] | None, beside: str, length: int, unknown: Any) -> list[Any]:
     row = [unknown] * length if values is None else [unknown if value is None else value for value in values]
     if len(row) != length:
-        raise InputError(f"events {name!r} has {len(row)} values, and the history {length}; give one for each item")
+        raise InputError(f"{what} has {len(row)} values, and {beside} {length}; give one for each item")
     return row
 
 

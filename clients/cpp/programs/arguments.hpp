@@ -10,7 +10,7 @@ struct Arguments {
   std::string command;
   fs::path bundle;
   Texts history, candidates;  // ids as they were typed
-  Texts context, events;      // NAME=VALUE, likewise
+  Texts context, events, candidate_features;  // NAME=VALUE, likewise
   std::optional<int64_t> k;
   std::string format, golden_case = "full";
   int64_t calls = 2000;
@@ -18,10 +18,10 @@ struct Arguments {
 
 inline const std::string kUsage =
     "use: recommend|score|verify|bench BUNDLE [--history ID,..] [--context NAME=VALUE,..] "
-    "[--event NAME=VALUE,..] [--candidates ID,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
+    "[--event NAME=VALUE,..] [--candidates ID,..] [--candidate-feature NAME=VALUE,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
 inline const std::map<std::string, std::set<std::string>> kOptions{
     {"recommend", {"--history", "--context", "--event", "--k", "--format"}},
-    {"score", {"--history", "--context", "--event", "--candidates", "--format"}},
+    {"score", {"--history", "--context", "--event", "--candidates", "--candidate-feature", "--format"}},
     {"verify", {"--format"}},
     {"bench", {"--case", "--calls", "--format"}}};
 
@@ -60,6 +60,7 @@ inline void set_option(Arguments& arguments, const std::string& option, const st
   if (option == "--history") arguments.history = split_ids(value);
   if (option == "--candidates") arguments.candidates = split_ids(value);
   if (option == "--event") arguments.events.push_back(value);
+  if (option == "--candidate-feature") arguments.candidate_features.push_back(value);
   if (option == "--context")
     for (const auto& pair : split(value)) arguments.context.push_back(pair);
   if (option == "--k") arguments.k = whole_number(option, value, 0);
@@ -127,7 +128,7 @@ inline std::optional<double> typed_number(const std::string& text) {
 // A value of an input. What is empty is not known, but for a category that is text, where it is padding.
 inline Value typed_value(const std::string& typed, const Input& input, const std::string& option) {
   if (input.kind == Input::category) {
-    if (typed.empty() && input.per_event && input.facts.dtype != "string") return {};
+    if (typed.empty() && input.of != Input::request && input.facts.dtype != "string") return {};
     return std::visit([](const auto& id) { return Value(id); }, typed_id(typed, input.facts, option));
   }
   const auto text = trimmed(typed);
@@ -146,16 +147,16 @@ inline Value typed_value(const std::string& typed, const Input& input, const std
 inline std::vector<std::pair<const Input*, std::string>> typed_pairs(const std::string& option,
                                                                      const Texts& pairs,
                                                                      const Manifest& manifest,
-                                                                     bool per_event) {
+                                                                     Input::Of of) {
   std::vector<std::pair<const Input*, std::string>> texts;
   std::set<std::string> seen;
   for (const auto& pair : pairs) {
     const auto equals = pair.find('=');
-    const auto* input = manifest.input(pair.substr(0, equals), per_event);
+    const auto* input = manifest.input(pair.substr(0, equals), of);
     if (equals == std::string::npos || !input || !seen.insert(input->name).second)
       throw InputError(option + " '" + pair +
                        "' is not one of NAME=VALUE with a feature of the model, once: " +
-                       manifest.input_names(per_event));
+                       manifest.input_names(of));
     texts.emplace_back(input, pair.substr(equals + 1));
   }
   return texts;
@@ -166,11 +167,15 @@ inline Request to_request(const Arguments& arguments, const Manifest& manifest) 
   request.history = typed_ids(arguments.history, manifest.items, "--history");
   request.candidates = typed_ids(arguments.candidates, manifest.items, "--candidates");
   request.k = arguments.k;
-  for (const auto& [input, text] : typed_pairs("--context", arguments.context, manifest, false))
+  for (const auto& [input, text] : typed_pairs("--context", arguments.context, manifest, Input::request))
     request.context[input->name] = typed_value(text, *input, "--context " + input->name);
-  for (const auto& [input, text] : typed_pairs("--event", arguments.events, manifest, true))
-    for (const auto& part : split(text))
-      request.events[input->name].push_back(typed_value(part, *input, "--event " + input->name));
+  const auto add_lists = [&](const std::string& option, const Texts& pairs, Input::Of of, auto& lists) {
+    for (const auto& [input, text] : typed_pairs(option, pairs, manifest, of))
+      for (const auto& part : split(text))
+        lists[input->name].push_back(typed_value(part, *input, option + " " + input->name));
+  };
+  add_lists("--event", arguments.events, Input::event, request.events);
+  add_lists("--candidate-feature", arguments.candidate_features, Input::candidate, request.candidate_features);
   return request;
 }
 

@@ -34,15 +34,19 @@ inline Request to_request(const Bundle& bundle, const Signature& signature, cons
                      : history.id(place));
   std::map<std::string, size_t> columns;  // by index: so many of each tensor are taken
   for (const auto& input : bundle.manifest.inputs) {
+    if (input.of == Input::candidate && !signature.input("candidates")) continue;
     const auto& tensor = golden.inputs.at(vocabularies ? input.group : input.name);
-    const size_t width = tensor.size() / (input.per_event ? history.size() : 1);
+    const size_t rows = input.of == Input::request ? 1
+                        : input.of == Input::event ? history.size()
+                                                   : golden.inputs.at("candidates").size();
+    const size_t width = tensor.size() / rows;
     auto& taken = columns[input.group];
     for (size_t place = vocabularies ? taken++ : 0; place < tensor.size(); place += width) {
       const auto value = recorded_value(tensor, place, input, vocabularies.get());
-      if (input.per_event)
-        request.events[input.name].push_back(value);
-      else
+      if (input.of == Input::request)
         request.context[input.name] = value;
+      else
+        (input.of == Input::event ? request.events : request.candidate_features)[input.name].push_back(value);
     }
   }
   if (signature.max_k) request.k = golden.inputs.at("k").ints()[0];

@@ -22,7 +22,8 @@ const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
  * @typedef {object} Group  by index one tensor; as a caller gives them, each input is one of its own
  * @property {string} name  of the tensor
  * @property {Kind} kind
- * @property {boolean} perEvent  an input has a value for each item of the history, else one
+ * @property {"request" | "event" | "candidate"} of  what an input has a value for: one, each item of the history, or each
+ *   candidate
  * @property {boolean} stacked  the tensor has a last axis, with a column an input; else it is the one input
  * @property {(model: Model) => { name: string, num_categories?: number }[]} features  in the order of the columns
  */
@@ -79,21 +80,28 @@ const timed = (name) => (model) => (model.event_times === "none" ? [] : [{ name 
 
 /** @type {Group[]} */
 export const GROUPS = [
-  { name: "events", kind: CATEGORIES, perEvent: true, stacked: true, features: (model) => model.event_features },
-  { name: "event_time", kind: SECONDS, perEvent: true, stacked: false, features: timed("event_time") },
-  { name: "request_time", kind: SECONDS, perEvent: false, stacked: false, features: timed("request_time") },
-  { name: "context", kind: CATEGORIES, perEvent: false, stacked: true, features: (model) => model.context },
-  { name: "numbers", kind: NUMBERS, perEvent: false, stacked: true, features: (model) => model.numbers },
+  { name: "events", kind: CATEGORIES, of: "event", stacked: true, features: (model) => model.event_features },
+  { name: "event_time", kind: SECONDS, of: "event", stacked: false, features: timed("event_time") },
+  { name: "request_time", kind: SECONDS, of: "request", stacked: false, features: timed("request_time") },
+  { name: "context", kind: CATEGORIES, of: "request", stacked: true, features: (model) => model.context },
+  { name: "numbers", kind: NUMBERS, of: "request", stacked: true, features: (model) => model.numbers },
+  {
+    name: "candidate_features",
+    kind: CATEGORIES,
+    of: "candidate",
+    stacked: true,
+    features: (model) => model.candidate_features,
+  },
 ];
 
 /**
- * The inputs of a request, or those of its events, by name.
+ * The inputs of a request, of its events or of its candidates, by name.
  * @param {Model} model
- * @param {boolean} perEvent
+ * @param {Group["of"]} of
  * @returns {Map<string, Group>}
  */
-export function namedInputs(model, perEvent) {
-  const groups = GROUPS.filter((group) => group.perEvent === perEvent);
+export function namedInputs(model, of) {
+  const groups = GROUPS.filter((group) => group.of === of);
   return new Map(groups.flatMap((group) => namesOf(group, model).map((name) => /** @type {const} */ ([name, group]))));
 }
 
@@ -109,9 +117,9 @@ export function namesOf({ features }, model) {
  * The vocabularies of a group, or facts of them, by name; none where it holds no categories.
  * @template T
  * @param {Group} group
- * @param {{ context: Record<string, T>, events: Record<string, T> }} holder
+ * @param {{ context: Record<string, T>, events: Record<string, T>, candidate_features: Record<string, T> }} holder
  * @returns {Record<string, T>}
  */
-export function vocabulariesOf({ name }, { context, events }) {
-  return { context, events }[name] ?? {};
+export function vocabulariesOf({ name }, { context, events, candidate_features }) {
+  return { context, events, candidate_features }[name] ?? {};
 }

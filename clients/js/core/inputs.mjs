@@ -20,12 +20,17 @@ import { DATA_OF, rowsOf } from "./tensors.mjs";
  * @property {Record<string, Iterable<Value> | null> | null} [events]  values of the events by name, one for each item of
  *   the history: of event features, and `event_time`
  * @property {Iterable<Id>} [candidates]  of `score`
+ * @property {Record<string, Iterable<Value> | null> | null} [candidateFeatures]  values of the candidates by name, one
+ *   for each of them
  *
  * @typedef {{ item_ids: Id[], scores: number[], names?: (string | null)[] }} Ranking  best first; names where the
  *   bundle has some
  * @typedef {{ manifest: Manifest, vocabularies: Vocabularies | null }} Known  vocabularies, if ids are looked up here
  * @typedef {{ dims: number[], values: (bigint | number | string)[] }} Shaped
  */
+
+// The arguments of a call by what their values are of.
+const ARGUMENTS = { request: "context", event: "events", candidate: "candidateFeatures" };
 
 /**
  * Return the number of items that `top_k` is to return: by default its fixed k; where k is an input, 10 or its largest.
@@ -57,16 +62,23 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
   const raw = signature.ids === "raw";
   const rows = users.map((user) => readUser(model, user));
   const [batch, length] = [rows.length, Math.max(1, ...rows.map(({ history }) => history.length))];
+  const sizes = { request: 1, event: length, candidate: rows[0]?.candidates.length ?? 0 };
   /** @type {(id: bigint | number | string, vocabulary?: Vocabulary) => bigint | number | string} */
   const atLevel = (id, vocabulary) => (raw ? id : BigInt(vocabulary?.index(String(id)) ?? 0));
+  const hasUnknownRow = !raw && model.unknown_items === "row";
   const itemsOf = (/** @type {Id[]} */ ids, /** @type {string} */ place) =>
-    ids.map((id) => atLevel(idOf(id, items, place), vocabularies?.items));
+    ids.map((id) => {
+      const index = atLevel(idOf(id, items, place), vocabularies?.items);
+      // One out of range is that of an item that the model does not know.
+      return hasUnknownRow && !index && id !== items.padding ? -1n : index;
+    });
   /** @type {(group: Group, name: string) => Shaped["values"]} */
   const columnOf = (group, name) => {
     const facts = vocabulariesOf(group, manifest)[name];
     const vocabulary = vocabularies && facts ? vocabulariesOf(group, vocabularies)[name] : undefined;
-    const place = `${group.perEvent ? "events" : "context"} ${name}`;
-    const lists = rows.flatMap(({ values }) => padded(values.get(name) ?? [], group.perEvent ? length : 1, null));
+    const place = `${ARGUMENTS[group.of]} ${name}`;
+    const size = sizes[group.of];
+    const lists = rows.flatMap(({ values }) => padded(values.get(name) ?? [], size, null));
     const read = lists.map((value) => group.kind.read(value ?? group.kind.unknown(facts), place, facts));
     return facts ? read.map((value) => atLevel(value, vocabulary)) : read;
   };
@@ -80,7 +92,7 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
   ]);
   for (const group of GROUPS) {
     const names = namesOf(group, model);
-    const dims = group.perEvent ? [batch, length] : [batch];
+    const dims = group.of === "request" ? [batch] : [batch, sizes[group.of]];
     const columns = names.map((name) => columnOf(group, name));
     if (raw || !group.stacked) names.forEach((name, column) => tensors.set(name, { dims, values: columns[column] }));
     else if (names.length) {
@@ -101,30 +113,36 @@ function readUser(model, user) {
   const history = listOf(user.history, "history");
   /** @type {Map<string, Value[]>} */
   const values = new Map();
-  for (const [name, value] of entriesOf("context", user.context, model, false)) values.set(name, [value]);
-  for (const [name, list] of entriesOf("events", user.events, model, true)) {
-    const row = listOf(list ?? Array(history.length).fill(null), `events ${name}`);
-    if (row.length !== history.length) {
-      const counts = `has ${row.length} values, and the history ${history.length}`;
-      throw new InputError(`events '${name}' ${counts}; give one for each item`);
+  const candidates = listOf(user.candidates, "candidates");
+  for (const [name, value] of entriesOf(user.context, model, "request")) values.set(name, [value]);
+  const addLists = (/** @type {User["events"]} */ lists, /** @type {"event" | "candidate"} */ of) => {
+    const [items, beside] = of === "event" ? [history, "history"] : [candidates, "candidates"];
+    for (const [name, list] of entriesOf(lists, model, of)) {
+      const row = listOf(list ?? Array(items.length).fill(null), `${ARGUMENTS[of]} ${name}`);
+      if (row.length !== items.length) {
+        const counts = `has ${row.length} values, and the ${beside} ${items.length}`;
+        throw new InputError(`${ARGUMENTS[of]} '${name}' ${counts}; give one for each item`);
+      }
+      values.set(name, row);
     }
-    values.set(name, row);
-  }
-  return { history, candidates: listOf(user.candidates, "candidates"), values };
+  };
+  addLists(user.events, "event");
+  addLists(user.candidateFeatures, "candidate");
+  return { history, candidates, values };
 }
 
 /**
  * @template T
- * @param {string} argument
  * @param {Record<string, T> | null | undefined} values
  * @param {Model} model
- * @param {boolean} perEvent
+ * @param {Group["of"]} of
  */
-function entriesOf(argument, values, model, perEvent) {
+function entriesOf(values, model, of) {
+  const argument = ARGUMENTS[of];
   if (values && (typeof values !== "object" || Symbol.iterator in values)) {
     throw new InputError(`${argument} is no object; give values by name, such as { name: value }`);
   }
-  const names = namedInputs(model, perEvent);
+  const names = namedInputs(model, of);
   const strangers = Object.keys(values ?? {}).filter((name) => !names.has(name));
   if (!strangers.length) return Object.entries(values ?? {});
   const listed = strangers.map((name) => `'${name}'`).join(", ");

@@ -6,7 +6,8 @@ import { readJson } from "./contents.mjs";
 /** @import { Source } from "./contents.mjs" */
 
 /**
- * @typedef {{ items: Vocabulary, context: Record<string, Vocabulary>, events: Record<string, Vocabulary> }} Vocabularies
+ * @typedef {{ items: Vocabulary, context: Record<string, Vocabulary>, events: Record<string, Vocabulary>,
+ *   candidate_features: Record<string, Vocabulary> }} Vocabularies
  */
 
 export const VOCABULARY = "vocabulary.json";
@@ -49,8 +50,14 @@ export class Vocabulary {
  * @returns {Promise<Vocabularies>}
  */
 export async function readVocabularies(source) {
-  const { items, context, events = {} } = await readJson(source, VOCABULARY); // before 4.4 there were no events
+  const values = await readJson(source, VOCABULARY);
+  const { items, context, events = {}, candidate_features = {} } = values; // the last two are not in every bundle
   const tables = (/** @type {Record<string, any>} */ group) =>
     Object.fromEntries(Object.entries(group).map(([name, values]) => [name, new Vocabulary(values)]));
-  return { items: new Vocabulary(items), context: tables(context), events: tables(events) };
+  return {
+    items: new Vocabulary(items),
+    context: tables(context),
+    events: tables(events),
+    candidate_features: tables(candidate_features),
+  };
 }

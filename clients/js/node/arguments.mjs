@@ -10,22 +10,25 @@ import { InputError, idOf, messageOf, namedInputs, vocabulariesOf } from "@bst/c
 export const USAGE = `node client.mjs recommend BUNDLE [--history ID,ID,...] [--context NAME=VALUE,NAME=VALUE]
                                  [--event NAME=VALUE,VALUE,...] [--k N]
 node client.mjs score     BUNDLE --candidates ID,ID,... [--history ...] [--context ...] [--event ...]
+                                 [--candidate-feature NAME=VALUE,VALUE,...]
 node client.mjs verify    BUNDLE
 node client.mjs bench     BUNDLE [--case NAME] [--calls N]
 
 --context takes features, numbers and request_time. --event is repeatable; it takes a value for each item of the history,
-of an event feature or event_time, and nothing between two commas where a value is not known.`;
-const REPEATABLE = ["context", "event"];
+of an event feature or event_time, and nothing between two commas where a value is not known; --candidate-feature likewise
+takes a value for each candidate.`;
+const REPEATABLE = ["context", "event", "candidate-feature"];
 const TAKES = {
   recommend: ["history", "context", "event", "k"],
-  score: ["history", "context", "event", "candidates"],
+  score: ["history", "context", "event", "candidates", "candidate-feature"],
   verify: [],
   bench: ["case", "calls"],
 };
 
 /**
  * The options as text.
- * @typedef {{ history?: string, context?: string[], event?: string[], k?: string, candidates?: string }} UserOptions
+ * @typedef {{ history?: string, context?: string[], event?: string[], k?: string, candidates?: string,
+ *   "candidate-feature"?: string[] }} UserOptions
  * @typedef {UserOptions & { case?: string, calls?: string }} Options
  */
 
@@ -78,13 +81,15 @@ export function wholeNumber(text, option) {
  * @param {Manifest} manifest
  * @param {Options} options
  */
-export function userOf(manifest, { history, context = [], event = [] }) {
-  const ofRequest = textsOf(manifest, "--context", context.flatMap((one) => one.split(",")), false);
-  const ofEvents = textsOf(manifest, "--event", event, true);
+export function userOf(manifest, { history, context = [], event = [], "candidate-feature": features = [] }) {
+  const ofRequest = textsOf(manifest, "--context", context.flatMap((one) => one.split(",")), "request");
+  const listsOf = (/** @type {ReturnType<typeof textsOf>} */ texts) =>
+    Object.fromEntries(texts.map(({ name, text, read }) => [name, text.split(",").map(read)]));
   return {
     history: idsOf(manifest, history, "--history"),
     context: Object.fromEntries(ofRequest.map(({ name, text, read }) => [name, read(text)])),
-    events: Object.fromEntries(ofEvents.map(({ name, text, read }) => [name, text.split(",").map(read)])),
+    events: listsOf(textsOf(manifest, "--event", event, "event")),
+    candidateFeatures: listsOf(textsOf(manifest, "--candidate-feature", features, "candidate")),
   };
 }
 
@@ -102,10 +107,10 @@ export function idsOf({ items }, text, option) {
  * @param {Manifest} manifest
  * @param {string} option
  * @param {string[]} pairs  `NAME=VALUE`
- * @param {boolean} perEvent
+ * @param {Group["of"]} of
  */
-function textsOf(manifest, option, pairs, perEvent) {
-  const inputs = namedInputs(manifest.model, perEvent);
+function textsOf(manifest, option, pairs, of) {
+  const inputs = namedInputs(manifest.model, of);
   return pairs.map((pair, place) => {
     const [name, ...text] = pair.split("=");
     const group = inputs.get(name);
@@ -129,7 +134,7 @@ function textsOf(manifest, option, pairs, perEvent) {
  * @returns {Value}
  */
 function valueOf(text, group, facts, place) {
-  if (facts && (text || facts.dtype === "string" || !group.perEvent)) return idOf(text, facts, place);
+  if (facts && (text || facts.dtype === "string" || group.of === "request")) return idOf(text, facts, place);
   if (!text) return null;
   const value = group.kind.parse(text.trim());
   if (value !== null) return value;

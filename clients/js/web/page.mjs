@@ -21,12 +21,15 @@ export class Page {
     this.model = model;
     this.manifest = model.bundle.manifest;
     this.catalogue = new Catalogue(model.vocabularies.items, this.manifest.items);
-    this.ofRequest = namedInputs(this.manifest.model, false);
-    this.ofEvents = namedInputs(this.manifest.model, true);
+    this.ofRequest = namedInputs(this.manifest.model, "request");
+    this.ofEvents = namedInputs(this.manifest.model, "event");
+    this.ofCandidates = namedInputs(this.manifest.model, "candidate");
     /** @type {Picked[]} */
     this.history = [];
     /** @type {Record<string, Value>} */
     this.context = {}; // what is known
+    /** @type {Record<string, Value>} */
+    this.asked = {}; // likewise, of all candidates
     /** @type {number | undefined} */
     this.k = undefined;
     /** @type {string[]} */
@@ -62,6 +65,9 @@ export class Page {
       history: this.history.map(({ id }) => id),
       context: { ...this.context, ...timeOf("request_time", this.ofRequest) },
       events: Object.fromEntries([...this.ofEvents.keys()].map((name) => [name, valuesOf(name)])),
+      candidateFeatures: Object.fromEntries(
+        [...this.ofCandidates.keys()].map((name) => [name, this.candidates.map(() => this.asked[name] ?? null)]),
+      ),
       k: this.k,
     };
   }
@@ -89,10 +95,11 @@ export class Page {
 
   addContext() {
     const { vocabularies } = this.model;
-    for (const [name, group] of this.ofRequest) {
+    for (const [name, group] of [...this.ofRequest, ...this.ofCandidates]) {
+      const known = group.of === "request" ? this.context : this.asked;
       const onChange = (/** @type {Value} */ value) => {
-        if (value === null) delete this.context[name];
-        else this.context[name] = value;
+        if (value === null) delete known[name];
+        else known[name] = value;
         this.update();
       };
       const field = FIELDS.get(group.kind)?.(name, vocabulariesOf(group, vocabularies)[name], onChange);

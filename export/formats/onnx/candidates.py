@@ -15,8 +15,8 @@ PREFIX = "candidates"
 
 
 def put_in_blocks(model: ir.Model, block: int) -> None:
-    """Move all that depends on the input `candidates`, `[batch, n]`, into a Loop over blocks of about `block` rows of
-    all users together. Blocks are of one size: n divided by their number, rounded up.
+    """Move all that depends on the input `candidates`, `[batch, n]` or `[batch, n, any]`, into a Loop over blocks of
+    about `block` rows of all users together. Blocks are of one size: n divided by their number, rounded up.
 
     The outputs, `[batch, n]` all, keep their order.
     """
@@ -32,7 +32,9 @@ def put_in_blocks(model: ir.Model, block: int) -> None:
     blocks = add("Min", _divided(nodes, add("Mul", number, batch), per_block, unit), number)
     size = _divided(nodes, number, blocks, unit)
     missing = add("Sub", add("Mul", size, blocks), number)
-    padded = add("Pad", candidates, add("Concat", constant("no_padding", [0, 0, 0]), missing, axis=0))
+    others = [0] * (len(candidates.shape or ()) - 2)  # axes behind that of candidates
+    before, behind = constant("no_padding", [0, 0, *others, 0]), [constant("none_behind", others)] if others else []
+    padded = add("Pad", candidates, add("Concat", before, missing, *behind, axis=0))
 
     def body(place: ir.Value) -> list[ir.Value]:
         start = add("Mul", add("Reshape", place, unit), size)

@@ -66,42 +66,54 @@ class _Frame:
         """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
         history, candidates = outer["history"], outer.get("candidates")
         if candidates is None:
-            self.ready["items"] = self._encode(history, self.vocabularies.items)
+            self.ready["items"] = self._encode(history, self.vocabularies.items, self.config.unknown_row)
         else:
             length = self.nodes.add("Shape", history, start=1, end=2)
             joined = self.nodes.add("Concat", history, candidates, axis=1)
-            encoded = self._encode(joined, self.vocabularies.items)
+            encoded = self._encode(joined, self.vocabularies.items, self.config.unknown_row)
             items = self.nodes.add("Slice", encoded, self.nodes.constant("start", [0]), length, self.axis)
             candidate_indices = self.nodes.add("Slice", encoded, length, self.end, self.axis)
             items.shape, candidate_indices.shape = history.shape, candidates.shape
             items.type = candidate_indices.type = ir.TensorType(ir.DataType.INT64)
             self.ready.update(items=items, candidates=candidate_indices)
-        for group in self.config.inputs:
+        for group in (*self.config.inputs, *(self.config.candidate_inputs if candidates is not None else ())):
             if not group.stacked:
                 self.ready[group.name] = outer[group.name]
                 continue
             names, vocabularies = group.names(self.config), self.vocabularies.of(group)
             columns = [self._encode(outer[name], vocabularies[name]) if vocabularies else outer[name] for name in names]
-            last_axis = self.nodes.constant(f"axis_{len(group.input_axes)}", [len(group.input_axes)])
-            wide = [self.nodes.add("Unsqueeze", column, last_axis) for column in columns]
-            self.ready[group.name] = self.nodes.add("Concat", *wide, axis=len(group.input_axes))
+            axis = len(group.input_axes)
+            wide = [self._column(value, axis) for value in columns]
+            self.ready[group.name] = self.nodes.add("Concat", *wide, axis=axis)
+
+    def _column(self, value: ir.Value, axis: int) -> ir.Value:
+        return self.nodes.add("Unsqueeze", value, self.nodes.constant(f"axis_{axis}", [axis]))
 
     def feed(self, *, trimmed: bool) -> None:
         """Connect the inner inputs: `items`, and what stands beside them, behind the cut to the newest slots."""
-        whole, start = self.ready["items"], self.nodes.constant("newest", [-self.config.max_length])
-        items = self.nodes.add("Slice", whole, start, self.end, self.axis)
-        first_real = self._first_real(items) if trimmed else None
-        per_event = {"items", *(group.name for group in self.config.inputs if group.per_event)}
+        whole = self.ready["items"]
+        for group in self.config.candidate_inputs if "candidates" in self.ready else ():
+            beside = self._column(self.ready["candidates"], 2), self.ready[group.name]
+            self.ready["candidates"] = self.nodes.add("Concat", *beside, axis=2)
+        if self.config.longer_histories == "newest":
+            self._cut_to_newest(trimmed=trimmed)
         for inner in self.graph.inputs:
             name = str(inner.name)
             value = whole if name == "seen" else self.ready[name]
-            if name in per_event:
-                value = items if name == "items" else self.nodes.add("Slice", value, start, self.end, self.axis)
-                if first_real is not None:
-                    value = self.nodes.add("Slice", value, first_real, self.end, self.axis)
+            if value.shape is None:
                 value.shape, value.type = inner.shape, inner.type
             ir.convenience.replace_all_uses_with(inner, value)
         self.graph.insert_before(self.graph[0], self.nodes.take())
+
+    def _cut_to_newest(self, *, trimmed: bool) -> None:
+        """Cut the inputs of events. A model that reads the oldest picks them out by itself."""
+        start = self.nodes.constant("newest", [-self.config.max_length])
+        names = ("items", *(group.name for group in self.config.inputs if group.per_event))
+        cut = {name: self.nodes.add("Slice", self.ready[name], start, self.end, self.axis) for name in names}
+        if trimmed:
+            first_real = self._first_real(cut["items"])
+            cut = {name: self.nodes.add("Slice", value, first_real, self.end, self.axis) for name, value in cut.items()}
+        self.ready |= cut
 
     def _first_real(self, items: ir.Value) -> ir.Value:
         """Return the first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
@@ -133,10 +145,12 @@ class _Frame:
             self.graph.outputs[place] = outer
         self.graph.extend(self.nodes.take())
 
-    def _encode(self, value: ir.Value, vocabulary: Vocabulary) -> ir.Value:
+    def _encode(self, value: ir.Value, vocabulary: Vocabulary, unknown: int = 0) -> ir.Value:
         keys = {"int64": "keys_int64s", "string": "keys_strings"}[vocabulary.dtype]
-        indices = list(range(1, len(vocabulary) + 1))
-        attributes = {keys: vocabulary.ids.to_list(), "values_int64s": indices, "default_int64": 0}
+        ids, indices = vocabulary.ids.to_list(), list(range(1, len(vocabulary) + 1))
+        if unknown:  # padding is none of the others then
+            ids, indices = [vocabulary.padding, *ids], [0, *indices]
+        attributes = {keys: ids, "values_int64s": indices, "default_int64": unknown}
         return self.nodes.add("LabelEncoder", value, domain="ai.onnx.ml", **attributes)
 
     def _raw_table(self) -> ir.TensorProtocol:

@@ -119,13 +119,13 @@ class _Whole(nn.Module):
         request_time: Tensor | None = None,
         numbers: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        """Run everything. `items` are cut to the newest already, and so is what stands beside them; `seen` are all of
-        them, where that matters.
+        """Run everything. `items` are cut to the newest already, and so is what stands beside them, unless the model
+        reads the oldest; `seen` are all of them, where that matters.
         """
         scorer = self.scorer
         if self.guard:
             items = scorer.guard_items(items)
-            candidates = None if candidates is None else scorer.guard_items(candidates)
+            candidates = None if candidates is None else _guarded(scorer, candidates)
             context = None if context is None else scorer.guard_context(context)
             events = None if events is None else scorer.guard_events(events)
             seen = None if seen is None else scorer.guard_items(seen)
@@ -133,7 +133,8 @@ class _Whole(nn.Module):
             context = items.new_zeros((items.size(0), 0))
         named = {"context": context, "events": events, "event_time": event_time, "request_time": request_time}
         named |= {"items": items, "numbers": numbers}
-        vectors = scorer.encode({name: tensor for name, tensor in named.items() if tensor is not None})
+        inputs = {name: tensor for name, tensor in named.items() if tensor is not None}
+        vectors = scorer.vectors(inputs) if scorer.keeps_oldest else scorer.encode(inputs)
         outputs: list[Tensor] = []
         for kind in self.kinds:
             arguments = [vectors, *([candidates] if kind.takes_candidates else [])]
@@ -141,6 +142,14 @@ class _Whole(nn.Module):
             answer = getattr(scorer, kind.name)(*arguments)
             outputs += answer if isinstance(answer, tuple) else (answer,)
         return tuple(outputs)
+
+
+def _guarded(scorer: Scorer | ClickScorer, candidates: Tensor) -> Tensor:
+    """Bring candidates `[batch, n]`, or with their features `[batch, n, any]`, into range."""
+    if candidates.dim() == 2:
+        return scorer.guard_items(candidates)
+    items = scorer.guard_items(candidates[:, :, :1])
+    return torch.cat((items, scorer.guard_candidate_features(candidates[:, :, 1:])), dim=-1)
 
 
 def _export_whole(
@@ -152,10 +161,13 @@ def _export_whole(
     # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
     batch = torch.export.Dim("batch", min=1)
     axes = {"items": {0: batch}}
-    if scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
+    if scorer.keeps_oldest:
+        axes["items"][1] = torch.export.Dim("length", min=1)
+    elif scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
         axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
     if any(kind.takes_candidates for kind in kinds):
-        example["candidates"] = torch.ones(3, 5, dtype=torch.int64)
+        columns = [1 + len(group.names(config)) for group in config.candidate_inputs]
+        example["candidates"] = torch.ones(3, 5, *columns, dtype=torch.int64)
         axes["candidates"] = {0: batch, 1: torch.export.Dim("n", min=1)}
     for group in config.inputs:
         shape = [sizes[axis] if isinstance(axis, str) else axis for axis in group.axes(config)]

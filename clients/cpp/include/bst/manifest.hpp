@@ -23,11 +23,12 @@ struct VocabularyFacts {
 // An input of the model beside the history, by the name that a caller gives it.
 struct Input {
   enum Kind { category, seconds, number };
+  enum Of { request, event, candidate };
 
   std::string name;
   std::string group;      // the tensor at index level: a column an input, or the input itself if it is a time
   Kind kind;
-  bool per_event;         // a value for each event of the history; else one for the request
+  Of of;                  // what it has a value for: the request, each event of the history, each candidate
   VocabularyFacts facts;  // of the categories; a time is int64, and 0 where it is not known
 };
 
@@ -64,6 +65,7 @@ struct Manifest {
   std::vector<FileRecord> files;
   VocabularyFacts items;
   std::vector<Input> inputs;  // in the order of the model
+  bool unknown_items = false;  // an item that the model does not know has a row of its own
   SessionOptions tuning;
   double tolerance;  // of the largest score of a call
   std::string task;  // of the model: "next_item" or "click"
@@ -92,17 +94,17 @@ struct Manifest {
       if (signature.ids == ids) known.push_back(signature.name);
     throw InputError("signature '" + name + "' is not in the bundle; known: " + join(known, ", "));
   }
-  // The input of that name, of the events or of the request, or null.
-  const Input* input(const std::string& name, bool per_event) const {
+  // The input of that name, of the request, the events or the candidates, or null.
+  const Input* input(const std::string& name, Input::Of of) const {
     for (const auto& input : inputs)
-      if (input.name == name && input.per_event == per_event) return &input;
+      if (input.name == name && input.of == of) return &input;
     return nullptr;
   }
-  // The names of all inputs of the events or of the request, as people read them.
-  std::string input_names(bool per_event) const {
+  // The names of all inputs of the request, the events or the candidates, as people read them.
+  std::string input_names(Input::Of of) const {
     Texts names;
     for (const auto& input : inputs)
-      if (input.per_event == per_event) names.push_back(input.name);
+      if (input.of == of) names.push_back(input.name);
     return names.empty() ? "none" : join(names, ", ");
   }
 };

@@ -17,12 +17,16 @@ using Context = std::map<std::string, Value>;
 // `event_time`. Likewise.
 using Events = std::map<std::string, std::vector<Value>>;
 
+// Values of the candidates by the name of their input, one for each of them. Likewise.
+using CandidateFeatures = std::map<std::string, std::vector<Value>>;
+
 struct Request {
   Ids history;  // oldest first
   Context context;
   Events events;
   Ids candidates;
   std::optional<int64_t> k;
+  CandidateFeatures candidate_features;
 };
 
 // A value as a person reads it, quoted if it is text.
@@ -51,10 +55,11 @@ class Translator {
   }
 
   // The inputs of the signature, one row. Throws InputError for values of another kind, names that are not of
-  // the model, and events that are not as many as the history.
+  // the model, and values that are not as many as the history or the candidates.
   Tensors inputs(const Request& request) const {
-    refuse_strangers("context", request.context, false);
-    refuse_strangers("events", request.events, true);
+    refuse_strangers("context", request.context, Input::request);
+    refuse_strangers("events", request.events, Input::event);
+    refuse_strangers("candidate_features", request.candidate_features, Input::candidate);
     const Ids padding{items().padding};
     const auto& history = request.history.empty() ? padding : request.history;
     Tensors inputs;
@@ -105,7 +110,11 @@ class Translator {
     for (const auto& id : ids) {
       if (id.index() != items().padding.index())
         throw InputError(where + ": " + to_text(id) + not_an_id(items()));
-      append(id, by_index_ ? &vocabularies_->items : nullptr, tensor);
+      // An index out of range is that of an item that the model does not know.
+      if (by_index_ && manifest_.unknown_items && id != items().padding && !vocabularies_->items.index(id))
+        std::get<Ints>(tensor.values).push_back(-1);
+      else
+        append(id, by_index_ ? &vocabularies_->items : nullptr, tensor);
     }
     return tensor;
   }
@@ -115,7 +124,7 @@ class Translator {
     std::vector<std::vector<Value>> values;
     for (const auto* input : columns) values.push_back(values_of(*input, request));
     Tensor tensor{{1}, Ints()};
-    if (columns[0]->per_event) tensor.shape.push_back(int64_t(values[0].size()));
+    if (columns[0]->of != Input::request) tensor.shape.push_back(int64_t(values[0].size()));
     if (spec.shape.size() > tensor.shape.size()) tensor.shape.push_back(int64_t(columns.size()));
     if (columns[0]->kind == Input::number)
       tensor.values = Floats();
@@ -127,19 +136,22 @@ class Translator {
     return tensor;
   }
 
-  // One value, or one for each slot of the history.
+  // One value, or one for each slot of the history, or for each candidate.
   static std::vector<Value> values_of(const Input& input, const Request& request) {
-    if (!input.per_event) {
+    if (input.of == Input::request) {
       const auto found = request.context.find(input.name);
       return {found == request.context.end() ? Value() : found->second};
     }
-    const auto found = request.events.find(input.name);
-    const auto length = request.history.size();
-    if (found != request.events.end() && found->second.size() != length)
-      throw InputError("events '" + input.name + "' has " + std::to_string(found->second.size()) +
-                       " values, and the history " + std::to_string(length) + "; give one for each item");
-    return found == request.events.end() || length == 0 ? std::vector<Value>(std::max<size_t>(length, 1))
-                                                        : found->second;
+    const bool per_event = input.of == Input::event;
+    const auto& values = per_event ? request.events : request.candidate_features;
+    const auto found = values.find(input.name);
+    const auto length = (per_event ? request.history : request.candidates).size();
+    if (found != values.end() && found->second.size() != length)
+      throw InputError((per_event ? "events '" : "candidate_features '") + input.name + "' has " +
+                       std::to_string(found->second.size()) + " values, and the " +
+                       (per_event ? "history " : "candidates ") + std::to_string(length) +
+                       "; give one for each item");
+    return found == values.end() || length == 0 ? std::vector<Value>(std::max<size_t>(length, 1)) : found->second;
   }
 
   void append(const Value& value, const Input& input, Tensor& tensor) const {
@@ -180,13 +192,13 @@ class Translator {
   }
 
   template <typename Values>
-  void refuse_strangers(const std::string& argument, const Values& values, bool per_event) const {
+  void refuse_strangers(const std::string& argument, const Values& values, Input::Of of) const {
     Texts strangers;
     for (const auto& [name, value] : values)
-      if (!manifest_.input(name, per_event)) strangers.push_back("'" + name + "'");
+      if (!manifest_.input(name, of)) strangers.push_back("'" + name + "'");
     if (!strangers.empty())
       throw InputError(argument + " " + join(strangers, ", ") + " is no feature of the model; known: " +
-                       manifest_.input_names(per_event));
+                       manifest_.input_names(of));
   }
 
   const Signature signature_;

@@ -47,6 +47,8 @@ const DEFAULTS_OF_CLICKS = { pooling: "target", tied_output: false };
  * @property {{ name: string, num_categories: number }[]} event_features
  * @property {"none" | "to_next" | "to_request"} event_times
  * @property {{ name: string }[]} numbers
+ * @property {{ name: string, num_categories: number }[]} candidate_features
+ * @property {"absent" | "row"} unknown_items
  * @property {{ name: string }[]} item_features
  * @property {{ name: string }[]} item_numbers
  * @property {string} places
@@ -64,6 +66,7 @@ const DEFAULTS_OF_CLICKS = { pooling: "target", tied_output: false };
  * @property {VocabularyFacts} items
  * @property {Record<string, VocabularyFacts>} context
  * @property {Record<string, VocabularyFacts>} events
+ * @property {Record<string, VocabularyFacts>} candidate_features
  * @property {string} weights
  * @property {{ weights: TensorPlace, biases: TensorPlace, first_row: number } | null} output_layer
  * @property {{ options: SessionOptions } | null} tuning

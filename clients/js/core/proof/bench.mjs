@@ -74,24 +74,26 @@ function usersOf({ manifest, vocabularies }, { inputs }) {
   const valuesOf = (group, row) => {
     const names = namesOf(group, model);
     const tables = vocabularies ? vocabulariesOf(group, vocabularies) : {};
-    const size = group.perEvent ? length : 1;
+    const size = { request: 1, event: length, candidate: inputs.candidates?.dims[1] ?? 0 }[group.of];
+    if (group.of === "candidate" && !inputs.candidates) return [];
     return names.map((name, column) => {
       const [input, first, step] = raw || !group.stacked ? [name, 0, 1] : [group.name, column, names.length];
       const { data } = inputs[input];
       const values = Array.from({ length: size }, (_, at) => rawOf(data[(row * size + at) * step + first], tables[name]));
-      return [name, group.perEvent ? values : values[0]];
+      return [name, group.of === "request" ? values[0] : values];
     });
   };
   const candidatesOf = (/** @type {number} */ row) => {
     const { dims: [, count] = [0, 0], data = [] } = inputs.candidates ?? {};
     return [...data.slice(row * count, (row + 1) * count)].map((id) => rawOf(id, vocabularies?.items));
   };
-  const ofRow = (/** @type {number} */ row, /** @type {boolean} */ perEvent) =>
-    Object.fromEntries(GROUPS.filter((group) => group.perEvent === perEvent).flatMap((group) => valuesOf(group, row)));
+  const ofRow = (/** @type {number} */ row, /** @type {Group["of"]} */ of) =>
+    Object.fromEntries(GROUPS.filter((group) => group.of === of).flatMap((group) => valuesOf(group, row)));
   return Array.from({ length: batch }, (_, row) => ({
     history: [...history.data.slice(row * length, (row + 1) * length)].map((id) => rawOf(id, vocabularies?.items)),
-    context: ofRow(row, false),
-    events: ofRow(row, true),
+    context: ofRow(row, "request"),
+    events: ofRow(row, "event"),
+    candidateFeatures: ofRow(row, "candidate"),
     candidates: candidatesOf(row),
   }));
 }

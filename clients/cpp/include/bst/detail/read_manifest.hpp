@@ -61,18 +61,20 @@ inline std::vector<Input> read_inputs(const Field& root) {
   const bool timed = model.at("event_times").text() != "none";
   const VocabularyFacts no_vocabulary{"int64", 0, int64_t{0}, false};
   std::vector<Input> inputs;
-  const auto add_categories = [&](const std::string& group, bool per_event) {
+  const auto add_categories = [&](const std::string& group, Input::Of of) {
     const auto vocabularies = root.at(group);
     for (const auto& name : vocabularies.keys())
-      inputs.push_back({name, group, Input::category, per_event, read_facts(vocabularies.at(name))});
+      inputs.push_back({name, group, Input::category, of, read_facts(vocabularies.at(name))});
   };
-  add_categories("events", true);
+  add_categories("events", Input::event);
   if (timed)
-    for (const auto& [name, per_event] : {std::pair("event_time", true), std::pair("request_time", false)})
-      inputs.push_back({name, name, Input::seconds, per_event, no_vocabulary});
-  add_categories("context", false);
+    for (const auto& [name, of] :
+         {std::pair("event_time", Input::event), std::pair("request_time", Input::request)})
+      inputs.push_back({name, name, Input::seconds, of, no_vocabulary});
+  add_categories("context", Input::request);
   for (const auto& number : model.at("numbers").list())
-    inputs.push_back({number.at("name").text(), "numbers", Input::number, false, no_vocabulary});
+    inputs.push_back({number.at("name").text(), "numbers", Input::number, Input::request, no_vocabulary});
+  add_categories("candidate_features", Input::candidate);
   return inputs;
 }
 
@@ -94,6 +96,7 @@ inline Manifest read_fields(const Field& root) {
                     read_tuning(root.at("tuning")),
                     root.at("tolerance").number(),
                     root.at("model").at("task").text()};
+  manifest.unknown_items = root.at("model").at("unknown_items").text() == "row";
   for (const auto& one : root.at("signatures").list()) manifest.signatures.push_back(read_signature(one));
   for (const auto& one : root.at("formats").list()) manifest.formats.push_back(read_format(one));
   for (const auto& one : root.at("files").list())

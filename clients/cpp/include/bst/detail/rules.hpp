@@ -105,7 +105,8 @@ inline void judge_vocabularies(const Field& root, Texts& offences) {
   const auto model = root.at("model");
   std::vector<std::pair<Field, int64_t>> counted{{root.at("items"), model.at("num_items").integer()}};
   for (const auto& [group, features] :
-       {std::pair("context", "context"), std::pair("events", "event_features")}) {
+       {std::pair("context", "context"), std::pair("events", "event_features"),
+        std::pair("candidate_features", "candidate_features")}) {
     const auto vocabularies = root.at(group);
     Texts names;
     for (const auto& feature : model.at(features).list())
