@@ -1,4 +1,4 @@
-"""`bst train`, `bst evaluate`, `bst add-items` and `bst import-notebook`."""
+"""`bst train`, `bst evaluate`, `bst add-items` and `bst import`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from bst.config import PRESETS, DataConfig, Settings, TrainConfig, with_preset
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
-from bst.imports.notebook import import_notebook as import_from_notebook
+from bst.imports import IMPORTERS, ImportOptions
 from bst.options import ITEM_OPTIONS, TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
 from bst.run.dataset import Dataset
 from bst.run.folder import Run, load_run, save_run
@@ -222,26 +222,31 @@ def add_items(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-def import_notebook(
-    weights: Annotated[
-        Path, typer.Argument(metavar="WEIGHTS", help="What torch.save(model.state_dict(), path) wrote.")
+def import_run(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What trained the model: {', '.join(IMPORTERS.names)}.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE...", help="The folder of the model; of a notebook WEIGHTS CONFIG.")
     ],
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The notebook's config, as JSON or the .py file.")],
     out: Annotated[Path, typer.Option(help="The run to write; must not exist.")],
+    experiment: Annotated[
+        str, typer.Option(help="Of FuxiCTR: the experiment in model_config.yaml.  [default: the name of the weights]")
+    ] = "",
+    normaliser: Annotated[
+        list[str] | None,
+        typer.Option(help="Of FuxiCTR: NAME=MEAN:SCALE of a number that has a normalizer; may be given again."),
+    ] = None,
     context: Annotated[
-        str, typer.Option(help="Names of the context features, in order.  [default: context_0,...]")
+        str, typer.Option(help="Of a notebook: names of the context features, in order.  [default: context_0,...]")
     ] = "",
 ) -> None:
-    """Turn a model of the seed notebook into a run.
+    """Turn a model that was trained elsewhere into a run.
 
-    It scores as the notebook does.
+    It gives the scores that it gave there. Nothing in the files is run. The run of a ranker has a report, import.md.
     """
     require_new(out, "the run")
-    run = import_from_notebook(weights, config, out, tuple(split_list(context)))
-    model = run.config.model
-    print(
-        f"{model.num_items:,} items, dim {model.dim}, {model.num_blocks} blocks, {len(model.context)} context features"
-    )
+    options = ImportOptions(experiment or None, tuple(normaliser or ()), tuple(split_list(context)))
+    for line in IMPORTERS.find(kind).read(sources, out, options).lines:
+        print(line)
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 

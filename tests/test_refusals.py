@@ -104,6 +104,6 @@ def test_a_notebook_checkpoint_that_does_not_fit_is_one_line(bst_command: Comman
     trans = {"input_size": 4, "hidden_size": 4, "n_layers": 1, "n_heads": 2}
     config = {"item_embed": table, "trans": trans, "context_features": [], "max_seq_len": 3}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    result = bst_command("import-notebook", tmp_path / "best", tmp_path / "config.json", "--out", tmp_path / "run")
+    result = bst_command("import", "notebook", tmp_path / "best", tmp_path / "config.json", "--out", tmp_path / "run")
     refused(result, "item_embed.weight is [3, 4], the config says [5, 4]", "mlp.2.bias is missing")
     assert not (tmp_path / "run").exists()

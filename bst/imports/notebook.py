@@ -21,6 +21,7 @@ from torch import Tensor
 from bst.config import BSTConfig, DataConfig, Frozen, TrainConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
+from bst.imports.rankers.account import is_whole
 from bst.model import BST
 from bst.run.folder import SCHEMA_VERSION, Run, RunConfig, library_versions, save_run
 from bst.run.heldout import made_up
@@ -186,8 +187,7 @@ def converted(weights: dict[str, Tensor], notebook: NotebookConfig, path: Path) 
     offences += [
         f"{name} is {tensor.dtype}, not float32" for name, tensor in weights.items() if tensor.dtype != torch.float32
     ]
-    # A tensor that repeats one number takes its full size only when it is read.
-    offences += [f"{name} does not hold all its numbers" for name, tensor in weights.items() if not _is_whole(tensor)]
+    offences += [f"{name} does not hold all its numbers" for name, tensor in weights.items() if not is_whole(tensor)]
     if not offences:
         finite = {name: bool(torch.isfinite(tensor).all()) for name, tensor in weights.items()}
         offences += [f"{name} holds NaN or inf" for name, whole in finite.items() if not whole]
@@ -252,11 +252,6 @@ def _expected_shapes(notebook: NotebookConfig) -> dict[str, tuple[int, ...]]:
     wide = dim + sum(feature.embedding_dim for feature in notebook.context_features)
     shapes |= {"mlp.0.weight": (HEAD_WIDTH, wide), "mlp.0.bias": (HEAD_WIDTH,)}
     return shapes | {"mlp.2.weight": (items, HEAD_WIDTH), "mlp.2.bias": (items,)}
-
-
-def _is_whole(tensor: Tensor) -> bool:
-    here = tensor.layout == torch.strided and tensor.device.type == "cpu"
-    return here and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _python_config(source: str) -> Any:

@@ -7,6 +7,7 @@ heldout.safetensors   histories and contexts of some held-out users, for golden 
 test.safetensors      whole histories of test users with the next item, for the quality of a bundle
 metrics.jsonl         a line an epoch; at the end one of the test, with its baselines
 training.safetensors  the state for `--resume` (see `bst/run/state_file.py`)
+import.md             of an imported ranker: where each tensor and setting came from
 learning_curve.svg    loss and validation metrics by epoch, when training has ended
 tensorboard/          on request
 """

@@ -49,7 +49,7 @@ def test_no_command_begins_what_it_cannot_write(
         ("export", small_run, "--out", new),
         ("export", small_run, "--into", read_only / "bundle"),
         ("export", bundle_path, "--triton", new),
-        ("import-notebook", weights, config, "--out", new),
+        ("import", "notebook", weights, config, "--out", new),
     ):
         refused(bst_command(*arguments), str(read_only), "writable")
     for option in ("--json", "--html"):

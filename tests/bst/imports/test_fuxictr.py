@@ -1,0 +1,129 @@
+"""A model of FuxiCTR becomes a run with its logits, from the raw ids of its vocabularies."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bst import load_run
+from bst.imports import import_fuxictr
+from tests.bst.imports.asking import logits
+from tests.bst.imports.fuxi_folder import LENGTH, Case, write_folder
+from tests.bst.imports.libraries import Dice
+
+UNITS = {"units": [6, 5], "activations": [nn.ReLU, nn.ReLU], "names": "relu"}
+
+
+def relu(_: int) -> nn.Module:
+    return nn.ReLU()
+
+
+CASES: dict[str, Case] = {
+    "item alone, padding right": Case(),
+    "padding left, causal, mean, BatchNorm": Case(
+        {"padding": "pre", "causal": True, "pooling": "mean", "batch_norm": True, "blocks": 2, "context": ["city"]}
+    ),
+    "sum without positions, norm and residual, dice": Case(
+        {
+            **{"pooling": "sum", "positions": False, "norm": False, "residual": False, "names": "Dice"},
+            **{"activations": [Dice, Dice], "fields": ["item", "cate", "kind"], "dropout": True},
+        }
+    ),
+    "dice behind a BatchNorm, padding left": Case(
+        {"names": "dice", "activations": [Dice, Dice], "batch_norm": True, "padding": "pre", "dropout": True}
+    ),
+    "prelu, then nothing": Case(
+        {"names": ["PReLU", None], "activations": [lambda width: nn.PReLU(width, init=0.1), None], "norm": False}
+    ),
+    "numbers between features, a normaliser": Case(
+        {"fields": ["item", "cate"], "numbers": ["price", "hour"], "context": ["city"], "normaliser": True}
+    ),
+    "columns that cross": Case({"fields": ["item", "cate", "kind"], "crossed": True, "context": ["city"]}),
+    "tables of their own": Case({"fields": ["item", "cate"], "sequences_first": True}),
+    "a doubled vocabulary": Case({"doubled": True, "fields": ["item", "cate"]}),
+    "linear encoders": Case({"fields": ["item", "cate"], "encoders": True, "context": ["city"], "numbers": ["price"]}),
+    "no hidden layer": Case({"units": [], "activations": [], "names": "relu", "pooling": "mean"}),
+}
+
+
+def requests(case: Case, seed: int = 5) -> list[dict[str, Any]]:
+    """Requests with histories of every length, unknown items in the middle and as candidates, unknown categories."""
+    draw = random.Random(seed)
+    items, unknown = case.items, 999 if case.numeric else "no such item"
+    rows = []
+    for count in (0, 1, 3, LENGTH, LENGTH + 1, 2 * LENGTH):
+        history = [draw.choice([*items, unknown]) for _ in range(count)]
+        rows.append(
+            {
+                "history": history,
+                "kinds": [draw.choice(["view", "buy", "odd"]) for _ in history],
+                "candidates": [*draw.sample(items, 3), unknown],
+                "candidate_kinds": [draw.choice(["view", "buy", "odd"]) for _ in range(4)],
+                "city": draw.choice(["Oslo", "Rome", "Atlantis"]),
+                "price": 2.5,
+                "hour": -0.75,
+            }
+        )
+    return rows
+
+
+def expected(case: Case, model: Any, request: dict[str, Any]) -> Tensor:
+    """Ask the library's arithmetic, as its user does: tokens, unknown ones in the last row, cut on the padded side."""
+    count = len(request["candidates"])
+    before = case.settings["padding"] == "pre"
+    x: dict[str, Tensor] = {}
+    for name, spec in model.features.items():
+        if spec["type"] == "numeric":
+            x[name] = torch.full((count,), case.scaled(name, request[name]), dtype=torch.float64)
+        elif spec["type"] == "sequence":
+            row = [case.row(name, value) for value in case.history_values(name, request)]
+            row = row[-LENGTH:] if before else row[:LENGTH]
+            zeros = [0] * (LENGTH - len(row))
+            x[name] = torch.tensor([zeros + row if before else row + zeros] * count)
+        elif name in model.settings["targets"]:
+            x[name] = torch.tensor([case.row(name, value) for value in case.candidate_values(name, request)])
+        else:
+            x[name] = torch.tensor([case.row(name, request[name])] * count)
+    with torch.inference_mode():
+        return model(x)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_imported_model_gives_the_logits_of_the_library(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    model = write_folder(tmp_path / "dir", case)
+    normalisers = {"price": (1.5, 4.0)} if case.settings["normaliser"] else None
+    import_fuxictr(tmp_path / "dir", tmp_path / "run", normalisers=normalisers)
+    run = load_run(tmp_path / "run")
+    assert run.vocabularies.items.dtype == ("int64" if case.numeric else "string")
+    for request in requests(case):
+        raw = {
+            "history": {"item_history": request["history"], "kind_history": request["kinds"]},
+            "context": {"city": request["city"]},
+            "dense": {"price": request["price"], "hour": request["hour"]},
+            "candidates": request["candidates"],
+            "candidate_fields": {"kind": request["candidate_kinds"]},
+        }
+        wanted = expected(case, model, request)
+        difference = (logits(run, raw) - wanted).abs().max()
+        assert difference <= 5e-6 * max(1, wanted.abs().max()), request
+
+
+def test_a_number_that_is_missing_is_what_the_library_reads_of_an_empty_field(tmp_path: Path) -> None:
+    case = CASES["numbers between features, a normaliser"]
+    write_folder(tmp_path / "dir", case)
+    import_fuxictr(tmp_path / "dir", tmp_path / "run", normalisers={"price": (1.5, 4.0)})
+    run = load_run(tmp_path / "run")
+    request = {
+        "history": {"item_history": case.items[:2]},
+        "context": {"city": "Oslo"},
+        "dense": {"price": 0.0, "hour": 1.0},
+        "candidates": case.items[:3],
+    }
+    missing = {**request, "dense": {"price": float("nan"), "hour": 1.0}}
+    assert torch.allclose(logits(run, request), logits(run, missing), atol=1e-6)
