@@ -17,7 +17,7 @@ from bst.imports.rankers.names import input_names
 from bst.imports.rankers.ranker import Field, Id, Ranker, first_columns
 from bst.system.validation import validated
 
-UNBOUNDED = 3e38  # deviations: no library clamps a number
+UNBOUNDED = 1e15  # deviations: no library clamps a number, and much larger ones overflow in float32
 
 
 def fold(ranker: Ranker, account: Account) -> tuple[BSTConfig, dict[str, Tensor], Vocabularies]:
