@@ -17,6 +17,7 @@ from bst.options import ITEM_OPTIONS, TABLE_OPTIONS, TRAINING_OPTIONS, Changes, 
 from bst.run.dataset import Dataset
 from bst.run.folder import Run, load_run, save_run
 from bst.run.new_items import add_items as with_new_items
+from bst.run.pipeline import require_label_fits
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
 from bst.run.quality import ClickQuality, Quality
@@ -113,6 +114,7 @@ def train(
         },
         data={"context": tuple(split_list(context)) or None, **data},
     )
+    require_label_fits(settings.model, settings.data, settings.training, chosen_negatives=negatives)
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         table = read_interactions(interactions, settings.data, users, times=settings.model.reads_times)
@@ -121,7 +123,7 @@ def train(
             dataset = dataset.with_items(items, settings.data)
         for line in about_training(dataset, settings):
             say(line)
-        if world.is_first:
+        if world.is_first and dataset.split.requests is None:
             dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
         say(epoch_head(settings.model.task))
         result = train_dataset(
@@ -166,6 +168,7 @@ def evaluate(
     loaded = load_run(run)
     loaded.config.model.require_memory(0, SCORE_BYTES)
     evaluated = changed(loaded.config.data, data)
+    require_label_fits(loaded.config.model, evaluated)
     # Items are text here too where they are text in the run, also those that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
     times = loaded.config.model.reads_times
