@@ -15,6 +15,7 @@ from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
 from bst.options import ITEM_OPTIONS, TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
 from bst.run.dataset import Dataset
+from bst.run.figures import draw_calibration, require_svg, save_figure
 from bst.run.folder import Run, load_run, save_run
 from bst.run.new_items import add_items as with_new_items
 from bst.run.pipeline import require_label_fits
@@ -154,6 +155,7 @@ def evaluate(
         Path | None,
         _of(OUTPUT, "Parquet to write: each user's target and its place; must not exist."),
     ] = None,
+    calibration: Annotated[Path | None, _of(OUTPUT, "SVG to write: calibration on the test; must not exist.")] = None,
     device: Device = "cpu",
     json_output: Annotated[bool, _of(OUTPUT, "Print the metrics as JSON.", "--json")] = False,
 ) -> None:
@@ -163,9 +165,8 @@ def evaluate(
     """
     require_device(device)
     ks = _ks(k)
-    if places is not None:
-        require_places(places)
     loaded = load_run(run)
+    _require_of_task(loaded.config.model.scores_catalogue, filter_seen, k, places, calibration)
     loaded.config.model.require_memory(0, SCORE_BYTES)
     evaluated = changed(loaded.config.data, data)
     require_label_fits(loaded.config.model, evaluated)
@@ -180,9 +181,8 @@ def evaluate(
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
     _warn_of_another_split(evaluated, loaded.config.data)
     if not loaded.config.model.scores_catalogue:
-        _require_of_clicks(filter_seen, k, places)
         lines = (*about_table(dataset), *unknown_lines(dataset, table))
-        _evaluate_clicks(loaded, dataset, lines, device, json_output=json_output)
+        _evaluate_clicks(loaded, dataset, lines, device, calibration, json_output=json_output)
         return
     chosen = loaded.config.training.filter_seen if filter_seen is None else filter_seen
     filtered, filter_line = filter_by(chosen, dataset.split.validation)
@@ -248,15 +248,25 @@ def import_notebook(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-def _require_of_clicks(filter_seen: bool | None, k: str, places: Path | None) -> None:
-    """Refuse options of rankings for a click model."""
+def _require_of_task(
+    next_item: bool, filter_seen: bool | None, k: str, places: Path | None, calibration: Path | None
+) -> None:
+    """Refuse options of another task, and files that cannot be written."""
+    if next_item and calibration is not None:
+        raise InputError("--calibration is of probabilities, and a next-item model ranks; leave it out")
     options = {"--filter-seen": filter_seen is not None, "--k": k != ALL_KS, "--places": places is not None}
-    for option in (option for option, is_there in options.items() if is_there):
+    for option in (option for option, is_there in options.items() if is_there and not next_item):
         raise InputError(f"{option} is of rankings, and a click model scores candidates; leave it out")
+    if places is not None:
+        require_places(places)
+    if calibration is not None:
+        require_svg(calibration)
 
 
-def _evaluate_clicks(run: Run, dataset: Dataset, lines: Iterable[str], device: str, *, json_output: bool) -> None:
-    """Measure a click model on the held-out targets of a dataset, and print its quality after `lines`."""
+def _evaluate_clicks(
+    run: Run, dataset: Dataset, lines: Iterable[str], device: str, figure: Path | None, *, json_output: bool
+) -> None:
+    """Measure a click model on the held-out targets of a dataset, print its quality after `lines`, draw `figure`."""
     model, world = run.model.to(device), World(device=device)
     training, max_length = run.config.training, run.config.model.max_length
     qualities = {
@@ -265,6 +275,10 @@ def _evaluate_clicks(run: Run, dataset: Dataset, lines: Iterable[str], device: s
         if len(examples)
     }
     _print_qualities(qualities, lines, json_output=json_output)
+    if figure is not None:
+        save_figure(figure, lambda: draw_calibration(qualities["test"].model.calibration, "test"))
+        if not json_output:
+            print(f"wrote {figure}")
 
 
 def _print_qualities(

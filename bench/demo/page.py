@@ -9,7 +9,7 @@ from bench.report.page import cards, figure, page, paragraph, preformatted, sect
 from bench.report.report import bench_sections
 from bench.report.tables import crossings, headline
 from bst.run.dataset import Dataset
-from bst.run.learning_curve import draw_learning_curve
+from bst.run.figures import draw_learning_curve
 from bst.run.pipeline import TrainingResult
 from bst.training.trainer import EpochReport
 from export import Manifest

@@ -8,6 +8,7 @@ test.safetensors      whole histories of test users with the next item, for the 
 metrics.jsonl         a line an epoch; at the end one of the test, with its baselines
 training.safetensors  the state for `--resume` (see `bst/run/state_file.py`)
 learning_curve.svg    loss and validation metrics by epoch, when training has ended
+calibration.svg       of a click model: the share clicked by probability, on the test
 tensorboard/          on request
 """
 

@@ -29,9 +29,9 @@ from bst.data.impressions import Impressions
 from bst.errors import InputError
 from bst.model import BST, make_model
 from bst.run.dataset import Dataset
+from bst.run.figures import require_tensorboard
 from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
 from bst.run.heldout import draw_heldout
-from bst.run.learning_curve import require_tensorboard
 from bst.run.log import RunLog
 from bst.run.quality import ClickQuality, Quality
 from bst.system.files import require_new
