@@ -61,7 +61,7 @@ def read_events(
     if by_place:
         del roles[TIME]
     with problems.collected():
-        _require_roles(table, roles)
+        _require_roles(table, roles, config)
     with problems.collected():
         _require_label(config, table)
     with problems.collected():
@@ -166,15 +166,15 @@ def _remarks_on_order(table: Table, config: DataConfig, by_place: bool) -> list[
     return [f"there is no column {config.time_column!r}: the order in the lists is taken for that of time"]
 
 
-def _require_roles(table: Table, roles: dict[Role, str]) -> None:
+def _require_roles(table: Table, roles: dict[Role, str], config: DataConfig) -> None:
     missing = [role for role, name in roles.items() if name not in table.columns]
     if not missing:
         return
     if table.first.advice and (USER in missing or ITEM in missing):
         raise InputError(f"{table.paths[0]}: {table.first.advice}")
     names = ", ".join(repr(roles[role]) for role in missing)
-    in_use = set(roles.values())
-    remedy = say_columns(missing, [name for name in table.columns if name not in in_use])
+    free = [name for name in table.columns if name not in {*roles.values(), config.label}]
+    remedy = say_columns(missing, free, in_order=config.label is None)
     if table.first.is_text and table.first.uneven and not any(role.likely(table.columns) for role in ROLES):
         remedy += "; without a header, say --columns user_id,item_id,timestamp"
     raise InputError(f"{table.path} has no column {names}; it has {', '.join(table.columns)}; {remedy}")

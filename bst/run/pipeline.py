@@ -25,6 +25,7 @@ from bst.config import (
     Settings,
     TrainConfig,
 )
+from bst.data.batches import Examples
 from bst.data.impressions import Impressions
 from bst.errors import InputError
 from bst.model import BST, make_model
@@ -111,7 +112,7 @@ def train(
     windows = dataset.windows(max_length)
     validation = dataset.split.validation
     if training.validation_users is not None:
-        validation = validation.subset(training.validation_users, training.seed)
+        validation = _subset(validation, training.validation_users, training.seed)
     trainer = Trainer(model, windows, validation, training, world=world, progress=progress)
     log = RunLog(out, _origin(dataset, world), writes=world.is_first, tensorboard=tensorboard)
     if not resuming:
@@ -198,6 +199,16 @@ def _require_test(dataset: Dataset) -> None:
             f"no user has a test target ({dataset.split.rule}, with an event before it); training needs users with "
             "three events or more, or another --split-at"
         )
+
+
+def _subset(validation: Examples, count: int, seed: int) -> Examples:
+    some = validation.subset(count, seed)
+    if isinstance(some, Impressions) and not some.can_be_compared:
+        raise InputError(
+            f"validation_users={count}: none of these users has both a clicked impression and another, so there is no "
+            "AUC by user; give more"
+        )
+    return some
 
 
 def _require_item_features(dataset: Dataset, config: DataConfig) -> None:

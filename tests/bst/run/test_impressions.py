@@ -92,6 +92,8 @@ def test_a_run_of_drawn_negatives_is_measured_on_a_log(log: Path, tmp_path: Path
             "negatives='uniform' is of drawn negatives, and label='clicked'",
         ),
         (["--task", "click", "--file-order"], "--file-order takes no times from the table"),
+        (["--task", "click", "--time-column", "when"], "clicked; say --time-column timestamp"),
+        (["--task", "click", "--epochs", "1", "--validation-users", "1"], "no AUC by user; give more"),
         (["--task", "click", "--where", "clicked=1"], "column 'clicked' are 1, a log without negatives"),
     ],
 )
