@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench import BenchRecord
-from bench.demo.page import Household
+from bench.demo.households import Household
 from bench.report.page import cards, figure, page, preformatted
 from bench.report.report import bench_sections, html_page
 from bst.run.figures import draw_learning_curve
