@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bst.config import PRESETS, DataConfig, Settings, TrainConfig, with_preset
+from bst.config import PRESETS, Settings, TrainConfig, with_preset
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports.notebook import import_notebook as import_from_notebook
@@ -22,7 +21,15 @@ from bst.run.pipeline import require_label_fits
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
 from bst.run.quality import ClickQuality, Quality
-from bst.run.summary import about_table, about_training, epoch_head, epoch_line, quality_lines, unknown_lines
+from bst.run.summary import (
+    about_table,
+    about_training,
+    epoch_head,
+    epoch_line,
+    quality_lines,
+    unknown_lines,
+    warn_of_another_split,
+)
 from bst.settings_file import read_settings
 from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import progress_bar
@@ -179,7 +186,7 @@ def evaluate(
         raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
-    _warn_of_another_split(evaluated, loaded.config.data)
+    warn_of_another_split(evaluated, loaded.config.data)
     if not loaded.config.model.scores_catalogue:
         lines = (*about_table(dataset), *unknown_lines(dataset, table))
         _evaluate_clicks(loaded, dataset, lines, device, calibration, json_output=json_output)
@@ -293,15 +300,6 @@ def _print_qualities(
     for name, quality in qualities.items():
         for line in quality_lines(quality, name, NEVER):
             print(line)
-
-
-def _warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
-    """Warn, also beside --json, where the run was split otherwise."""
-    if evaluated.split_at != trained.split_at:
-        warnings.warn(
-            f"--split-at {evaluated.split_at} is not how the run was split: the targets here may have been trained on",
-            stacklevel=2,
-        )
 
 
 def _ks(text: str) -> tuple[int, ...]:

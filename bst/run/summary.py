@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
-from bst.config import Settings
+from bst.config import DataConfig, Settings
 from bst.data.impressions import Impressions
 from bst.data.interactions import Interactions
 from bst.run.dataset import Dataset
@@ -94,6 +95,15 @@ def unknown_lines(dataset: Dataset, interactions: Interactions) -> Iterator[str]
         strangers = values.filter(vocabulary.indices(values.cast(vocabulary.ids.dtype, strict=False)) == 0)
         if len(strangers):
             yield f"{name}: {len(strangers):,} values such as {strangers[0]!r} are not known to the run"
+
+
+def warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
+    """Warn, also beside --json, where the run was split otherwise."""
+    if evaluated.split_at != trained.split_at:
+        warnings.warn(
+            f"--split-at {evaluated.split_at} is not how the run was split: the targets here may have been trained on",
+            stacklevel=2,
+        )
 
 
 def quality_lines(
