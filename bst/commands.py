@@ -102,10 +102,7 @@ def train(
     filter_seen: FilterSeen = None,
     validation_users: Annotated[int | None, _of(MODEL, VALIDATION_HELP)] = None,
     resume: Annotated[bool, _of(MODEL, "Go on from the last checkpoint, if the run is there.", "--resume")] = False,
-    tensorboard: Annotated[
-        bool,
-        _of(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard"),
-    ] = False,
+    tensorboard: Annotated[bool, _of(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard")] = False,
 ) -> None:
     """Train a model on a table of interactions and write a run.
 
@@ -159,8 +156,7 @@ def evaluate(
     filter_seen: FilterSeen = None,
     k: Annotated[str, _of(OUTPUT, "The k of the metrics, separated by commas.")] = ALL_KS,
     places: Annotated[
-        Path | None,
-        _of(OUTPUT, "Parquet to write: each user's target and its place; must not exist."),
+        Path | None, _of(OUTPUT, "Parquet to write: each user's target, its place; must not exist.")
     ] = None,
     calibration: Annotated[Path | None, _of(OUTPUT, "SVG to write: calibration on the test; must not exist.")] = None,
     device: Device = "cpu",
