@@ -16,6 +16,7 @@ import typer
 
 from bench.contestants.backends import BACKENDS
 from bench.demo.demo import DEFAULT_OUT, run_demo
+from bench.demo.kinds import KINDS
 from bench.demo.serve import require_demo, serve_demo
 from bench.models.random_model import RandomModel, parse_model
 from bench.modes.measure import check_config, measure_bundle, measure_random
@@ -143,6 +144,9 @@ def demo(
     out: Annotated[
         Path, output_option(help="The folder to write; must not exist, but for --serve, which takes a finished demo.")
     ] = DEFAULT_OUT,
+    task: Annotated[
+        str, typer.Option(help=f"What the model learns: {' or '.join(KINDS.names)}.", rich_help_panel=MODEL)
+    ] = "next_item",
     seed: Annotated[
         int, typer.Option(help="Fixes every random choice.", min=0, max=2**63 - 1, rich_help_panel=MODEL)
     ] = 0,
@@ -156,17 +160,18 @@ def demo(
 
     Train, export, prove and measure a model of openly licensed purchases, and show the results on a page.
     """
+    kind = KINDS.find(task)
     if not serve:
         if port is not None:
             raise InputError(f"--port {port} is where --serve answers; give that too")
-        run_demo(out, seed)
+        run_demo(out, seed, kind)
         return
     port = PORT if port is None else port
     require_server(port=port)
     if out.exists():
         require_demo(out)
     else:
-        run_demo(out, seed)
+        run_demo(out, seed, kind)
     if code := serve_demo(out, port, browser=not no_browser):
         raise typer.Exit(code)
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from bst.config import PRESETS, DataConfig, Settings, TrainConfig, with_preset
+from bst.config import PRESETS, Settings, TrainConfig, with_preset
 from bst.data.interactions import read_interactions
 from bst.errors import InputError
 from bst.imports import IMPORTERS, ImportOptions
 from bst.options import ITEM_OPTIONS, TABLE_OPTIONS, TRAINING_OPTIONS, Changes, changed, with_options
 from bst.run.dataset import Dataset
+from bst.run.figures import draw_calibration, require_svg, save_figure
 from bst.run.folder import Run, load_run, save_run
 from bst.run.new_items import add_items as with_new_items
+from bst.run.pipeline import require_label_fits
 from bst.run.pipeline import train as train_dataset
 from bst.run.places import require_places, write_places
 from bst.run.quality import ClickQuality, Quality
-from bst.run.summary import about_table, about_training, epoch_head, epoch_line, quality_lines, unknown_lines
+from bst.run.summary import (
+    about_table,
+    about_training,
+    epoch_head,
+    epoch_line,
+    quality_lines,
+    unknown_lines,
+    warn_of_another_split,
+)
 from bst.settings_file import read_settings
 from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import progress_bar
@@ -93,10 +102,7 @@ def train(
     filter_seen: FilterSeen = None,
     validation_users: Annotated[int | None, _of(MODEL, VALIDATION_HELP)] = None,
     resume: Annotated[bool, _of(MODEL, "Go on from the last checkpoint, if the run is there.", "--resume")] = False,
-    tensorboard: Annotated[
-        bool,
-        _of(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard"),
-    ] = False,
+    tensorboard: Annotated[bool, _of(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard")] = False,
 ) -> None:
     """Train a model on a table of interactions and write a run.
 
@@ -113,6 +119,7 @@ def train(
         },
         data={"context": tuple(split_list(context)) or None, **data},
     )
+    require_label_fits(settings.model, settings.data, settings.training, chosen_negatives=negatives)
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         table = read_interactions(interactions, settings.data, users, times=settings.model.reads_times)
@@ -121,7 +128,7 @@ def train(
             dataset = dataset.with_items(items, settings.data)
         for line in about_training(dataset, settings):
             say(line)
-        if world.is_first:
+        if world.is_first and dataset.split.requests is None:
             dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
         say(epoch_head(settings.model.task))
         result = train_dataset(
@@ -149,9 +156,9 @@ def evaluate(
     filter_seen: FilterSeen = None,
     k: Annotated[str, _of(OUTPUT, "The k of the metrics, separated by commas.")] = ALL_KS,
     places: Annotated[
-        Path | None,
-        _of(OUTPUT, "Parquet to write: each user's target and its place; must not exist."),
+        Path | None, _of(OUTPUT, "Parquet to write: each user's target, its place; must not exist.")
     ] = None,
+    calibration: Annotated[Path | None, _of(OUTPUT, "SVG to write: calibration on the test; must not exist.")] = None,
     device: Device = "cpu",
     json_output: Annotated[bool, _of(OUTPUT, "Print the metrics as JSON.", "--json")] = False,
 ) -> None:
@@ -161,11 +168,11 @@ def evaluate(
     """
     require_device(device)
     ks = _ks(k)
-    if places is not None:
-        require_places(places)
     loaded = load_run(run)
+    _require_of_task(loaded.config.model.scores_catalogue, filter_seen, k, places, calibration)
     loaded.config.model.require_memory(0, SCORE_BYTES)
     evaluated = changed(loaded.config.data, data)
+    require_label_fits(loaded.config.model, evaluated)
     # Items are text here too where they are text in the run, also those that look like numbers.
     text_items = loaded.vocabularies.items.dtype == "string"
     times = loaded.config.model.reads_times
@@ -175,11 +182,10 @@ def evaluate(
         raise InputError(f"no user of {interactions} has a test target, {dataset.split.rule}; give more events")
     if not dataset.sequences.items.any():
         raise InputError(f"{run} knows no item of {interactions}; give events of the items that it was trained on")
-    _warn_of_another_split(evaluated, loaded.config.data)
+    warn_of_another_split(evaluated, loaded.config.data)
     if not loaded.config.model.scores_catalogue:
-        _require_of_clicks(filter_seen, k, places)
         lines = (*about_table(dataset), *unknown_lines(dataset, table))
-        _evaluate_clicks(loaded, dataset, lines, device, json_output=json_output)
+        _evaluate_clicks(loaded, dataset, lines, device, calibration, json_output=json_output)
         return
     chosen = loaded.config.training.filter_seen if filter_seen is None else filter_seen
     filtered, filter_line = filter_by(chosen, dataset.split.validation)
@@ -250,15 +256,25 @@ def import_run(
     print(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
-def _require_of_clicks(filter_seen: bool | None, k: str, places: Path | None) -> None:
-    """Refuse options of rankings for a click model."""
+def _require_of_task(
+    next_item: bool, filter_seen: bool | None, k: str, places: Path | None, calibration: Path | None
+) -> None:
+    """Refuse options of another task, and files that cannot be written."""
+    if next_item and calibration is not None:
+        raise InputError("--calibration is of probabilities, and a next-item model ranks; leave it out")
     options = {"--filter-seen": filter_seen is not None, "--k": k != ALL_KS, "--places": places is not None}
-    for option in (option for option, is_there in options.items() if is_there):
+    for option in (option for option, is_there in options.items() if is_there and not next_item):
         raise InputError(f"{option} is of rankings, and a click model scores candidates; leave it out")
+    if places is not None:
+        require_places(places)
+    if calibration is not None:
+        require_svg(calibration)
 
 
-def _evaluate_clicks(run: Run, dataset: Dataset, lines: Iterable[str], device: str, *, json_output: bool) -> None:
-    """Measure a click model on the held-out targets of a dataset, and print its quality after `lines`."""
+def _evaluate_clicks(
+    run: Run, dataset: Dataset, lines: Iterable[str], device: str, figure: Path | None, *, json_output: bool
+) -> None:
+    """Measure a click model on the held-out targets of a dataset, print its quality after `lines`, draw `figure`."""
     model, world = run.model.to(device), World(device=device)
     training, max_length = run.config.training, run.config.model.max_length
     qualities = {
@@ -267,6 +283,10 @@ def _evaluate_clicks(run: Run, dataset: Dataset, lines: Iterable[str], device: s
         if len(examples)
     }
     _print_qualities(qualities, lines, json_output=json_output)
+    if figure is not None:
+        save_figure(figure, lambda: draw_calibration(qualities["test"].model.calibration, "test"))
+        if not json_output:
+            print(f"wrote {figure}")
 
 
 def _print_qualities(
@@ -281,15 +301,6 @@ def _print_qualities(
     for name, quality in qualities.items():
         for line in quality_lines(quality, name, NEVER):
             print(line)
-
-
-def _warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
-    """Warn, also beside --json, where the run was split otherwise."""
-    if evaluated.split_at != trained.split_at:
-        warnings.warn(
-            f"--split-at {evaluated.split_at} is not how the run was split: the targets here may have been trained on",
-            stacklevel=2,
-        )
 
 
 def _ks(text: str) -> tuple[int, ...]:

@@ -62,6 +62,7 @@ TABLE_OPTIONS = (
     TableOption("user_column", "Column of users.", default=DEFAULTS.user_column),
     TableOption("item_column", "Column of items.", default=DEFAULTS.item_column),
     TableOption("time_column", "Column of times.", default=DEFAULTS.time_column),
+    TableOption("label", "Column of labels of an impression log: 1 clicked, 0 shown and not clicked."),
     TableOption("time_format", "Format of times, such as %d/%m/%Y %H:%M; numbers and year-first dates need none."),
     TableOption(
         "file_order",

@@ -192,7 +192,7 @@ def test_tensorboard_shows_every_epoch(
 def test_without_tensorboard_the_option_names_the_package(
     bst_command: Command, tables: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bst.run.learning_curve.find_spec", lambda name: None)
+    monkeypatch.setattr("bst.run.figures.find_spec", lambda name: None)
     result = bst_command("train", tables[0], "--out", tmp_path / "run", "--tensorboard")
     refused(result, "needs the package tensorboard", "pip install tensorboard")
     assert not (tmp_path / "run").exists()

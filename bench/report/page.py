@@ -76,7 +76,7 @@ def figures(drawn: Iterable[Markup]) -> Markup:
 
 
 def cards(households: Iterable[Any]) -> Markup:
-    """Write each household's purchases and recommendations; see `bench.demo.page.Household`."""
+    """Write each household's purchases and recommendations; see `bench.demo.households.Household`."""
     return _part(PARTS.cards(households))
 
 

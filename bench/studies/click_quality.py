@@ -31,6 +31,7 @@ from bench.record.environment import describe
 from bench.studies.rechub_ranker import Trained, train_rechub
 from bst import Dataset, Settings, Trainer, read_interactions
 from bst.data.batches import Examples, TrainingWindows
+from bst.data.impressions import Impressions
 from bst.errors import InputError
 from bst.model import ClickBST
 from bst.run.pipeline import model_config
@@ -120,7 +121,8 @@ def fit(kind: type[ClickBST], dataset: Dataset, settings: Settings, seed: int) -
     best = next(report.epoch for report in reversed(trainer.reports) if report.best)
 
     def score(examples: Examples, candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-        return candidate_scores(model, examples, candidates, config.max_length)
+        shown = Impressions.drawn(examples, candidates)
+        return candidate_scores(model, shown, config.max_length).reshape(candidates.shape)
 
     return Trained(score, seconds, len(trainer.reports), best)
 
@@ -131,11 +133,12 @@ def measured(name: str, dataset: Dataset, settings: Settings, seed: int, trained
     counts, test = windows.item_counts(len(dataset.vocabularies.items)), dataset.split.test
     for rule in RULES:
         candidates = Negatives(counts, rule).beside(test, settings.training.negatives_per_event, TEST_SEED)
-        scored = {name: trained.score(test, candidates)}
+        shown = Impressions.drawn(test, candidates)
+        scored = {name: trained.score(test, candidates).ravel()}
         if name == FORM:
-            scored |= dataset.baselines.candidate_scores(test, candidates)
+            scored |= dataset.baselines.candidate_scores(shown)
         for contestant, scores in scored.items():
-            metrics = metrics_of(scores, test, logits=contestant == name)
+            metrics = metrics_of(scores, shown, logits=contestant == name)
             speed = trained.epochs * windows.num_examples / trained.seconds if contestant == name else None
             yield {
                 **{"contestant": contestant, "seed": seed, "negatives": rule, "best_epoch": trained.best},

@@ -26,6 +26,9 @@ class DataConfig(Table):
     numbers: tuple[str, ...] = ()
     """Names of columns that are numbers of the request, such as an age; where one changes from event to event, as for
     `context`."""
+    label: Annotated[str | None, Field(examples=["clicked"])] = None
+    """The column of labels of an impression log: 1 where an item was shown and clicked, 0 where it was shown and not
+    clicked. A click model then learns from what was shown; the clicks are the histories."""
     text_ids: bool = False
     """Keep ids as text, also where they are numbers."""
     time_format: Annotated[str | None, Field(examples=["%d/%m/%Y %H:%M"])] = None
@@ -91,18 +94,33 @@ class DataConfig(Table):
         return self
 
     @model_validator(mode="after")
+    def _a_log_has_requests(self) -> Self:
+        reasons = {
+            "file_order": "takes no times from the table, and impressions of one request share a time",
+            "ragged": "takes no times from the table, and impressions of one request share a time",
+            "drop_repeats": "leaves out repeats of events, and each impression of a log counts",
+        }
+        for name in (name for name in reasons if self.label is not None and getattr(self, name)):
+            raise ValueError(f"--{name.replace('_', '-')} {reasons[name]}: leave it or --label {self.label} out")
+        return self
+
+    @model_validator(mode="after")
     def _context_is_beside_the_events(self) -> Self:
         inputs = {"context feature": self.context, "event feature": self.event_features, "number": self.numbers}
         for what, names in inputs.items():
             check_names(names, what)
         require_different("input", tuple(name for names in inputs.values() for name in names))
-        named = (self.user_column, self.item_column, self.time_column)
+        named: tuple[str, ...] = (self.user_column, self.item_column, self.time_column)
         if len(set(named)) < len(named):
             raise ValueError(f"users, items and times are in the columns {', '.join(named)}; name three different ones")
+        if self.label in named:
+            raise ValueError(f"label {self.label!r} is the column of users, items or times; name the column of labels")
         require_different("item feature", (*self.item_features, *self.item_numbers))
         if self.value_separator == "":
             raise ValueError("value_separator is empty; give the text between two values, such as '|'")
         for what, names in inputs.items():
             if shared := set(named) & set(names):
                 raise ValueError(f"{what} {shared.pop()!r} is a column of the events themselves; leave it out")
+            if self.label in names:
+                raise ValueError(f"{what} {self.label!r} is the label, which is to be predicted; leave it out")
         return self

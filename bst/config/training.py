@@ -20,7 +20,7 @@ class TrainConfig(Table):
     epochs: Positive = 16
     """Passes over the data."""
     batch_size: Positive = 32
-    """Windows of at most `max_length` events a step, over all processes together."""
+    """Windows of at most `max_length` events a step, or requests of an impression log; over all processes together."""
     loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
     """`full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
     `num_negatives` others that a batch shares; `auto` is the full one up to 50,000 items."""
@@ -28,7 +28,8 @@ class TrainConfig(Table):
     """Items that `sampled_softmax` draws a step."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """How the negatives of a click model are drawn from the items that are trained on: all alike, or each as often as
-    it comes in the training events. The target is never a negative of its own."""
+    it comes in the training events. The target is never a negative of its own. Of an impression log
+    nothing is drawn."""
     negatives_per_event: Positive = 1
     """Negatives that a click model is trained and measured with, beside each event."""
     learning_rate: Above0 = 1e-3

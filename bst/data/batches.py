@@ -27,25 +27,34 @@ class Batch:
     Attributes:
         items: int64 `[batch, length]`, padded on the left with 0.
         context: int64 `[batch, num_context]`; `[batch, length, num_context]` in training, one for each prefix.
-        targets: int64 `[batch]`; `[batch, length]` in training, 0 where `items` is padding.
+        targets: int64 `[batch]`; `[batch, length]` in training, 0 where `items` is padding; of impressions `[batch,
+            n]`, what was shown in each request, 0 where that is less than in another.
         beside: what else a model reads, by the names of `INPUT_GROUPS`; in training `numbers` are those of each prefix.
+        labels: of impressions, float32 as `targets`: 1 where it was clicked.
     """
 
     items: Tensor
     context: Tensor
     targets: Tensor
     beside: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Tensor | None = None
 
     @property
     def inputs(self) -> dict[str, Tensor]:
         """The arguments of the model by name."""
         return {"items": self.items, "context": self.context, **self.beside}
 
+    @property
+    def examples(self) -> dict[str, Tensor]:
+        """The arguments of the loss by name."""
+        return {**self.inputs, "targets": self.targets, **({} if self.labels is None else {"labels": self.labels})}
+
     def share(self, device: str, rank: int = 0, size: int = 1) -> Batch:
         """Return every `size`-th row, from `rank` on, on a device."""
         beside = {name: part[rank::size].to(device) for name, part in self.beside.items()}
         items, context, targets = (part[rank::size].to(device) for part in (self.items, self.context, self.targets))
-        return Batch(items, context, targets, beside)
+        labels = None if self.labels is None else self.labels[rank::size].to(device)
+        return Batch(items, context, targets, beside, labels)
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,13 @@ class Examples:
         """Cut `rows` as a batch, each history left-padded and cut to the newest `max_length` items."""
         users, targets = self.users[rows], self.targets[rows]
         starts = self.sequences.offsets[users]
-        slots, real = _slots(np.maximum(starts, targets - max_length), targets)
+        slots, real = slots_of(np.maximum(starts, targets - max_length), targets)
         items = np.where(real, self.sequences.items[slots], 0)
         return Batch(
-            _int64(items),
-            _int64(self.sequences.context_of(users, targets)),
-            _int64(self.sequences.items[targets]),
-            _tensors(self.sequences.beside_rows(slots, real, users, targets)),
+            int64(items),
+            int64(self.sequences.context_of(users, targets)),
+            int64(self.sequences.items[targets]),
+            tensors(self.sequences.beside_rows(slots, real, users, targets)),
         )
 
     def seen(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
@@ -81,7 +90,7 @@ class Examples:
         lengths = stops - starts
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         events = np.repeat(starts, lengths) + within
-        return _int64(np.repeat(np.arange(len(lengths)), lengths)), _int64(self.sequences.items[events])
+        return int64(np.repeat(np.arange(len(lengths)), lengths)), int64(self.sequences.items[events])
 
     def seen_to_leave_out(self, rows: slice | Index) -> tuple[Tensor, Tensor]:
         """List the items that a filter of seen items leaves out of the ranking of `rows`, as `seen` does.
@@ -152,12 +161,12 @@ class TrainingWindows:
         high = inputs[users] + shift[users] - nth * length
         starts = self.sequences.offsets[users]
         first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[users])
-        order = _alike(last - first, batch_size, rng)
+        order = alike(last - first, batch_size, rng)
         return users[order], first[order], last[order]
 
     def batch(self, users: Index, first: Index, last: Index) -> Batch:
         """Cut windows `[first, last)` of `users` as a batch of inputs and, one event later, targets."""
-        slots, real = _slots(first, last)
+        slots, real = slots_of(first, last)
         items, following = self.sequences.items, np.minimum(slots + 1, len(self.sequences.items) - 1)
         context = self.sequences.context_of(users[:, None], following)
         context = np.broadcast_to(context, (*slots.shape, context.shape[-1]))
@@ -166,10 +175,10 @@ class TrainingWindows:
             numbers = self.sequences.numbers_of(users[:, None], following)
             beside["numbers"] = np.broadcast_to(numbers, (*slots.shape, numbers.shape[-1])).copy()
         return Batch(
-            _int64(np.where(real, items[slots], 0)),
-            _int64(context),
-            _int64(np.where(real, items[following], 0)),
-            _tensors(beside),
+            int64(np.where(real, items[slots], 0)),
+            int64(context),
+            int64(np.where(real, items[following], 0)),
+            tensors(beside),
         )
 
     def _windows(self) -> Index:
@@ -213,7 +222,7 @@ def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def _alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
+def alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
     """Draw a random order in which runs of `batch_size` are alike in length, sorted within pieces of up to `MIXED`
     runs.
 
@@ -231,7 +240,7 @@ def _alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
     return np.concatenate([whole, order[runs * batch_size :]])
 
 
-def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
+def slots_of(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
     """Return the positions `[first, last)` of each row, right-aligned in a rectangle, and a mask of its real cells."""
     width = int((last - first).max(initial=1))
     slots = last[:, None] - np.arange(width, 0, -1)
@@ -239,12 +248,12 @@ def _slots(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
     return np.where(real, slots, 0), real
 
 
-def _tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+def tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     return {
-        name: torch.from_numpy(np.ascontiguousarray(array)) if array.dtype.kind == "f" else _int64(array)
+        name: torch.from_numpy(np.ascontiguousarray(array)) if array.dtype.kind == "f" else int64(array)
         for name, array in arrays.items()
     }
 
 
-def _int64(values: NDArray[Any]) -> Tensor:
+def int64(values: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64))

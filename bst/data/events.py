@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from bst.config import DataConfig
-from bst.data.problems import Problems
 from bst.data.selection import Condition, conditions, rows_where
-from bst.data.tables.columns import WHOLE, categories, ids, numbers
+from bst.data.tables.columns import WHOLE, categories, ids, labels, numbers
 from bst.data.tables.names import ITEM, ROLES, TIME, USER, Role, say_columns
+from bst.data.tables.problems import Problems
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
 from bst.data.tables.times import read_times
@@ -28,16 +28,18 @@ class Events:
         times: values with an order, of the same length; the place of an event, where the table has no times.
         by_place: whether `times` are places.
         remarks: guesses and omissions.
+        clicked: Boolean, of the same length, where the table has labels.
     """
 
     columns: dict[str, pl.Series]
     times: pl.Series
     by_place: bool
     remarks: tuple[str, ...]
+    clicked: pl.Series | None = None
 
 
 def layout_of(config: DataConfig) -> Layout:
-    inputs = (*config.context, *config.event_features, *config.numbers)
+    inputs = (*config.context, *config.event_features, *config.numbers, *_label(config))
     named = (config.user_column, config.item_column, config.time_column, *inputs)
     wheres = tuple(condition.column for condition in conditions(config.where))
     return Layout(
@@ -55,17 +57,19 @@ def read_events(
     """
     path, where, problems = table.path, conditions(config.where), Problems(table.path)
     roles = {USER: config.user_column, ITEM: config.item_column, TIME: config.time_column}
-    by_place = config.file_order or config.ragged or _is_in_lists(table, roles)
+    by_place = config.label is None and (config.file_order or config.ragged or _is_in_lists(table, roles))
     if by_place:
         del roles[TIME]
     with problems.collected():
-        _require_roles(table, roles)
+        _require_roles(table, roles, config)
+    with problems.collected():
+        _require_label(config, table)
     with problems.collected():
         _require_context(per_event, table, users_table)
     with problems.collected():
         _require_conditions(table, [condition.column for condition in where])
     present = {role: name for role, name in roles.items() if name in table.columns}
-    context = [name for name in per_event if name in table.columns]
+    context = [name for name in (*per_event, *_label(config)) if name in table.columns]
     if not present or any(condition.column not in table.columns for condition in where):
         problems.tell()
     raw, where_remarks = _read_rows(table, present, context, where, problems)
@@ -80,12 +84,16 @@ def read_events(
     if TIME in present:
         with problems.collected():
             times = read_times(raw[roles[TIME]], path, config.time_format)
+    clicked = None
     for name in context:
         with problems.collected():
-            columns[name] = read_input(raw[name], path, config)
+            if name == config.label:
+                clicked = labels(raw[name], path)
+            else:
+                columns[name] = read_input(raw[name], path, config)
     problems.tell()
     guesses = _remarks_on_users(columns["user"], config) + _remarks_on_order(table, config, by_place)
-    return Events(columns, times, by_place, (*table.remarks, *where_remarks, *guesses))
+    return Events(columns, times, by_place, (*table.remarks, *where_remarks, *guesses), clicked)
 
 
 def read_input(values: pl.Series, path: Path, config: DataConfig) -> pl.Series:
@@ -158,15 +166,15 @@ def _remarks_on_order(table: Table, config: DataConfig, by_place: bool) -> list[
     return [f"there is no column {config.time_column!r}: the order in the lists is taken for that of time"]
 
 
-def _require_roles(table: Table, roles: dict[Role, str]) -> None:
+def _require_roles(table: Table, roles: dict[Role, str], config: DataConfig) -> None:
     missing = [role for role, name in roles.items() if name not in table.columns]
     if not missing:
         return
     if table.first.advice and (USER in missing or ITEM in missing):
         raise InputError(f"{table.paths[0]}: {table.first.advice}")
     names = ", ".join(repr(roles[role]) for role in missing)
-    in_use = set(roles.values())
-    remedy = say_columns(missing, [name for name in table.columns if name not in in_use])
+    free = [name for name in table.columns if name not in {*roles.values(), config.label}]
+    remedy = say_columns(missing, free, in_order=config.label is None)
     if table.first.is_text and table.first.uneven and not any(role.likely(table.columns) for role in ROLES):
         remedy += "; without a header, say --columns user_id,item_id,timestamp"
     raise InputError(f"{table.path} has no column {names}; it has {', '.join(table.columns)}; {remedy}")
@@ -179,6 +187,18 @@ def _require_context(names: Sequence[str], table: Table, users: Table | None) ->
         columns = "; ".join(f"{source.path} has {', '.join(source.columns)}" for source in tables)
         remedy = "" if users else "; a users' table is given with --users"
         raise InputError(f"no column {', '.join(map(repr, missing))} for an input; {columns}{remedy}")
+
+
+def _label(config: DataConfig) -> tuple[str, ...]:
+    return () if config.label is None else (config.label,)
+
+
+def _require_label(config: DataConfig, table: Table) -> None:
+    if config.label is not None and config.label not in table.columns:
+        raise InputError(
+            f"{table.path} has no column {config.label!r} of labels; it has {', '.join(table.columns)}; name the "
+            "column of 0 and 1 with --label"
+        )
 
 
 def _require_conditions(table: Table, names: Sequence[str]) -> None:

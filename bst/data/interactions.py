@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,35 @@ class Earlier:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What makes a table of events a log of impressions.
+
+    Attributes:
+        clicked: bool `[num_events]`.
+        moments: int64 `[num_events]`, the place of the event's time among the different times of the table, from 0.
+        times: those times, ascending.
+    """
+
+    clicked: NDArray[np.bool_]
+    moments: NDArray[np.int64]
+    times: pl.Series
+
+
+@dataclass(frozen=True)
 class Interactions:
     """Events of users, each user's together and in order of time.
 
     Attributes:
         events: columns `user` and `item` (Int64 or String), and one an event feature, and a context feature or number
-            that changes from event to event; sorted by user, then time; rows that tie keep the order of the file.
+            that changes from event to event; sorted by user, then time; rows that tie keep the order of the file, those
+            of a log are sorted by all that they hold.
         users: column `user` (each user once, in the order of `events`) and one a context feature or number that belongs
             to the user; null where it is not known.
         context, event_features, numbers: their names, in the order asked for.
         facts: counts of the table.
         earlier: the numbers of events before `DataConfig.split_at`; None if that is not set.
         times: Int64, seconds since 1970, as long as `events`; None where nobody asked for them.
+        labels: of a log of impressions, whose events are the impressions; None of a table of events.
     """
 
     events: pl.DataFrame
@@ -55,6 +73,7 @@ class Interactions:
     event_features: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     times: pl.Series | None = None
+    labels: Labels | None = None
 
     @property
     def event_context(self) -> tuple[str, ...]:
@@ -83,7 +102,7 @@ def read_interactions(
     may mix both, and are text then. Times are numbers, or dates that begin with the year (`bst.data.tables.times`). A
     context feature of the events is taken from the event that is to be predicted, so it must be known before that. With
     `text_items`, ids of items are text anyhow. With `times`, the times of events are kept as seconds, for a model that
-    reads them (`event_times` of its settings).
+    reads them (`event_times` of its settings). With `DataConfig.label` the table is a log of impressions.
 
     Raises:
         InputError: a file cannot be read or is empty, a column is missing, ids are missing or mixed, a time is missing
@@ -108,11 +127,15 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
     per_user = [name for name in of_requests if users_table and name in users_table.columns]
     per_event = [name for name in (*of_requests, *config.event_features) if name not in per_user]
     read = read_events(table, users_table, config, per_event, text_items=text_items)
-    columns, order = read.columns, _chronological(read.columns["user"], read.times)
+    columns, clicked = read.columns, read.clicked
+    # The rows of a log have no order of their own within a request.
+    ties = () if clicked is None else (clicked, *(values for name, values in columns.items() if name != "user"))
+    order = _chronological(columns["user"], read.times, ties)
     for name in columns:  # one after the other, so that at most one column is held twice
         columns[name] = columns[name].gather(order)
     times, events = read.times.gather(order), pl.DataFrame(columns)
-    repeats, tied = mark_repeats(events, times)
+    clicked = None if clicked is None else clicked.gather(order)
+    repeats, tied = mark_repeats(events, times) if clicked is None else (pl.Series([False]), pl.Series([False]))
     num_events, reach = len(events), "in the order of the file" if read.by_place else span(times)
     remarks = list(read.remarks)
     if config.drop_repeats:
@@ -120,6 +143,7 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
     if config.min_count:
         stays, remark = frequent(events, config.min_count, table.path)
         events, times = events.filter(stays), times.filter(stays)
+        clicked = None if clicked is None else clicked.filter(stays)
         remarks.append(remark)
     users = events["user"].rle().struct.field("value").alias("user").to_frame()
     if users_table:
@@ -129,7 +153,8 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
     earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
     kept_times = None if read.by_place else times
     interactions = Interactions(
-        events, users, config.context, facts, earlier, config.event_features, config.numbers, kept_times
+        *(events, users, config.context, facts, earlier, config.event_features, config.numbers, kept_times),
+        None if clicked is None else _labels(clicked, times),
     )
     _require_values(interactions, table.path)
     return interactions
@@ -161,12 +186,17 @@ def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str
     return Earlier(split_at, counts.to_numpy())
 
 
-def _chronological(users: pl.Series, times: pl.Series) -> NDArray[np.int64]:
-    """Return the order of the rows by user, then time; rows that tie keep the order they have."""
-    return np.lexsort((_sortable(times), _sortable(users)))
+def _labels(clicked: pl.Series, times: pl.Series) -> Labels:
+    moments = times.rank("dense").cast(pl.Int64).to_numpy() - 1
+    return Labels(clicked.to_numpy(), moments, times.unique().sort())
+
+
+def _chronological(users: pl.Series, times: pl.Series, ties: Sequence[pl.Series] = ()) -> NDArray[np.int64]:
+    """Return the order of the rows by user, then time, then `ties`; rows that tie then keep the order they have."""
+    return np.lexsort((*map(_sortable, ties[::-1]), _sortable(times), _sortable(users)))
 
 
 def _sortable(values: pl.Series) -> NDArray[Any]:
-    if values.dtype in (pl.String, pl.Int128, pl.UInt128):  # what numpy does not know, or not well
+    if values.dtype in (pl.String, pl.Int128, pl.UInt128) or values.null_count():  # what numpy does not know well
         values = values.rank("dense")
     return values.to_physical().to_numpy()

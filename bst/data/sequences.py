@@ -90,13 +90,20 @@ class Sequences:
             By the names of `INPUT_GROUPS`: `events`, `event_time` (0 where a slot is not real), `request_time`,
             `numbers`.
         """
+        rows = self.beside_events(slots, real)
+        if (times := self.beside.get(EVENT_TIME)) is not None:
+            rows[REQUEST_TIME] = times[targets]
+        if (numbers := self.beside.get("numbers")) is not None:
+            rows["numbers"] = self._of_request(numbers, users, targets)
+        return rows
+
+    def beside_events(self, slots: Index, real: NDArray[np.bool_]) -> dict[str, Array]:
+        """Cut what stands beside the events alone: `events` and `event_time`, as `beside_rows`."""
         rows: dict[str, Array] = {}
         if (events := self.beside.get("events")) is not None:
             rows["events"] = np.where(real[..., None], events[slots], 0)
         if (times := self.beside.get(EVENT_TIME)) is not None:
-            rows[EVENT_TIME], rows[REQUEST_TIME] = np.where(real, times[slots], 0), times[targets]
-        if (numbers := self.beside.get("numbers")) is not None:
-            rows["numbers"] = self._of_request(numbers, users, targets)
+            rows[EVENT_TIME] = np.where(real, times[slots], 0)
         return rows
 
     def numbers_of(self, users: Index, events: Index) -> Array:

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from bst.config import DataConfig, Number
-from bst.data.batches import trained_on
+from bst.data.batches import TrainingWindows, trained_on
 from bst.data.facts import TableFacts
+from bst.data.impressions import ImpressionWindows, Windows
 from bst.data.interactions import Interactions
 from bst.data.items import ItemFeatureValues, ItemNumberValues, mean_and_deviation, read_items
 from bst.data.leaks import require_no_item_columns
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
-from bst.data.split import Split, leave_one_out, split_at
+from bst.data.split import Split, leave_one_out, split_at, split_log
 from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.run.quality import Baselines
@@ -27,6 +29,7 @@ class Dataset:
     """The interactions as indices, their split, and the vocabularies of their raw ids.
 
     Attributes:
+        sequences: the histories; of a log of impressions those of the clicks.
         facts: counts of the table, where there was one.
         event_context: the context features that change from event to event.
         item_features: of every item, by name.
@@ -54,10 +57,12 @@ class Dataset:
             require_no_item_columns(interactions)
             vocabularies = fit_vocabularies(interactions)
         sequences = to_sequences(interactions, vocabularies)
-        earlier = interactions.earlier
-        split = leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
+        split = _split(sequences, interactions)
         numbers = _numbers(interactions.numbers, sequences, split)
-        return cls(sequences, split, vocabularies, interactions.facts, interactions.event_context, numbers=numbers)
+        return cls(
+            *(split.test.sequences, split, vocabularies, interactions.facts, interactions.event_context),
+            numbers=numbers,
+        )
 
     def with_items(self, items: Path | str | DataFrame, config: DataConfig) -> Dataset:
         """Return the dataset with names and features of its items from a table, which travel with the model; see
@@ -81,17 +86,32 @@ class Dataset:
         features = [torch.from_numpy(feature.values) for feature in self.item_features.values()]
         return features, torch.stack(numbers, dim=1) if numbers else None
 
+    def windows(self, max_length: int) -> Windows:
+        """Return the training examples, with histories of at most `max_length` events."""
+        if self.split.requests is not None:
+            return ImpressionWindows(self.split.requests, max_length)
+        return TrainingWindows(self.sequences, self.split.train_stops, max_length)
+
     @property
     def baselines(self) -> Baselines:
         return Baselines(self.sequences, self.split, len(self.vocabularies.items))
 
 
+def _split(sequences: Sequences, interactions: Interactions) -> Split:
+    earlier = interactions.earlier
+    if interactions.labels is not None:
+        return split_log(sequences, interactions.labels, earlier)
+    return leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
+
+
 def _numbers(names: Sequence[str], sequences: Sequences, split: Split) -> tuple[Number, ...]:
-    """Measure the mean and the deviation of each number over the training events."""
+    """Measure the mean and the deviation of each number over the training events, or the training impressions."""
     if not names:
         return ()
     values = sequences.beside["numbers"]
-    if len(values) == len(sequences.items):
+    if split.requests is not None:
+        values = np.repeat(split.requests.beside["numbers"], split.requests.counts, axis=0)
+    elif len(values) == len(sequences.items):
         values = values[trained_on(sequences, split.train_stops)]
     return tuple(
         Number(name=name, mean=mean, deviation=deviation)

@@ -9,6 +9,7 @@ metrics.jsonl         a line an epoch; at the end one of the test, with its base
 training.safetensors  the state for `--resume` (see `bst/run/state_file.py`)
 import.md             of an imported ranker: where each tensor and setting came from
 learning_curve.svg    loss and validation metrics by epoch, when training has ended
+calibration.svg       of a click model: the share clicked by probability, on the test
 tensorboard/          on request
 """
 

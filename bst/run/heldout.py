@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bst.config import EVENT_TIME, INPUT_GROUPS, BSTConfig, InputGroup
 from bst.data.batches import Examples
+from bst.data.impressions import Impressions
 from bst.data.sequences import Sequences
 from bst.errors import InputError
 from bst.run.tensors import read_tensors
@@ -45,14 +46,21 @@ class Heldout:
 
 
 def draw_heldout(examples: Examples, max_length: int, seed: int) -> Heldout:
-    """Draw rows and test users by chance, up to `HELDOUT_ROWS` and `TEST_USERS`."""
-    rows = np.random.default_rng(seed).permutation(len(examples))[:HELDOUT_ROWS]
+    """Draw rows and test users by chance, up to `HELDOUT_ROWS` and `TEST_USERS`; of impressions, rows alone, those with
+    a history first.
+    """
+    rows = np.random.default_rng(seed).permutation(len(examples))
+    is_log = isinstance(examples, Impressions)
+    if isinstance(examples, Impressions):
+        rows = rows[np.argsort(examples.lengths[rows] == 0, kind="stable")]
+    rows = rows[:HELDOUT_ROWS]
     batch = examples.batch(rows, max_length)
     missing = max_length - batch.items.size(1)
     per_event = {"items"} | {group.name for group in INPUT_GROUPS if group.per_event}
     padded = {name: _left_padded(part, missing) if name in per_event else part for name, part in batch.inputs.items()}
     items, context = padded.pop("items"), padded.pop("context")
-    return Heldout(items, context, _alone(examples.subset(TEST_USERS, seed)), padded)
+    test = None if is_log else _alone(examples.subset(TEST_USERS, seed))
+    return Heldout(items, context, test, padded)
 
 
 def made_up(config: BSTConfig) -> Heldout:

@@ -12,6 +12,15 @@ from typing import Any
 from bst.data.vocabulary import Vocabularies
 from bst.errors import InputError, reason
 from bst.model import BST
+from bst.run.figures import (
+    CALIBRATION_FILE,
+    LEARNING_CURVE_FILE,
+    draw_calibration,
+    draw_learning_curve,
+    log_epoch,
+    open_tensorboard,
+    save_figure,
+)
 from bst.run.folder import (
     STATE_FILE,
     RunConfig,
@@ -22,7 +31,6 @@ from bst.run.folder import (
     staged_run,
 )
 from bst.run.heldout import Heldout
-from bst.run.learning_curve import log_epoch, open_tensorboard, save_learning_curve
 from bst.run.quality import ClickQuality, Quality
 from bst.run.state_file import load_state, save_state
 from bst.system.files import alone_in, remove_leftovers
@@ -109,10 +117,13 @@ class RunLog:
             log_epoch(self.scalars, moment)
 
     def end(self, reports: Sequence[EpochReport], quality: Quality | ClickQuality) -> None:
-        """Write the test metrics, and draw the learning curve."""
+        """Write the test metrics, and draw the learning curve, and the calibration of a click model."""
         if self.writes:
             save_metrics(self.path, (*(report.to_dict() for report in reports), {"test": quality.to_dict()}))
-            save_learning_curve(self.path, reports)
+            save_figure(self.path / LEARNING_CURVE_FILE, lambda: draw_learning_curve(reports))
+            if isinstance(quality, ClickQuality):
+                calibration = quality.model.calibration
+                save_figure(self.path / CALIBRATION_FILE, lambda: draw_calibration(calibration, "test"))
         if self.scalars:
             self.scalars.close()
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bst.config import (
     EVENT_TIME,
+    Architecture,
     BSTConfig,
     ContextFeature,
     DataConfig,
@@ -22,14 +23,16 @@ from bst.config import (
     ItemFeature,
     ItemNumber,
     Settings,
+    TrainConfig,
 )
-from bst.data.batches import TrainingWindows
+from bst.data.batches import Examples
+from bst.data.impressions import Impressions
 from bst.errors import InputError
 from bst.model import BST, make_model
 from bst.run.dataset import Dataset
+from bst.run.figures import require_tensorboard
 from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
 from bst.run.heldout import draw_heldout
-from bst.run.learning_curve import require_tensorboard
 from bst.run.log import RunLog
 from bst.run.quality import ClickQuality, Quality
 from bst.system.files import require_new
@@ -37,6 +40,7 @@ from bst.training.metrics import SCORE_BYTES, filter_by, rank
 from bst.training.trainer import EpochReport, Progress, Trainer
 from bst.training.world import World
 
+TRAINING = TrainConfig()
 TRAINING_COPIES = 4  # weights, gradients and two moments
 
 
@@ -85,6 +89,7 @@ def train(
         require_new(out, "the run")
     if tensorboard:
         require_tensorboard()
+    require_label_fits(settings.model, settings.data, settings.training)
     _require_test(dataset)
     _require_item_features(dataset, settings.data)
     _require_inputs(dataset, settings)
@@ -104,10 +109,10 @@ def train(
     model, max_length = make_model(config.model), config.model.max_length
     if model.item_features is not None:
         model.item_features.set_values(*dataset.item_values())
-    windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
+    windows = dataset.windows(max_length)
     validation = dataset.split.validation
     if training.validation_users is not None:
-        validation = validation.subset(training.validation_users, training.seed)
+        validation = _subset(validation, training.validation_users, training.seed)
     trainer = Trainer(model, windows, validation, training, world=world, progress=progress)
     log = RunLog(out, _origin(dataset, world), writes=world.is_first, tensorboard=tensorboard)
     if not resuming:
@@ -164,12 +169,46 @@ def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
     )
 
 
+def require_label_fits(
+    model: Architecture, data: DataConfig, training: TrainConfig = TRAINING, *, chosen_negatives: str | None = None
+) -> None:
+    """Refuse a log of impressions for a model of another task than click, or beside settings of drawn negatives.
+
+    Args:
+        chosen_negatives: what the user chose as `negatives`, also where it is the default.
+    """
+    if data.label is None:
+        return
+    if model.scores_catalogue:
+        raise InputError(
+            f"label={data.label!r} is of click models, and a model of task {model.task!r} ranks the catalogue; say "
+            "--task click"
+        )
+    drawing = {name: getattr(training, name) for name in ("negatives", "negatives_per_event")}
+    for name, value in drawing.items():
+        if value != getattr(TRAINING, name) or (name == "negatives" and chosen_negatives is not None):
+            raise InputError(
+                f"{name}={value!r} is of drawn negatives, and label={data.label!r} says what was not clicked; leave "
+                "one of them out"
+            )
+
+
 def _require_test(dataset: Dataset) -> None:
     if not len(dataset.split.test):
         raise InputError(
             f"no user has a test target ({dataset.split.rule}, with an event before it); training needs users with "
             "three events or more, or another --split-at"
         )
+
+
+def _subset(validation: Examples, count: int, seed: int) -> Examples:
+    some = validation.subset(count, seed)
+    if isinstance(some, Impressions) and not some.can_be_compared:
+        raise InputError(
+            f"validation_users={count}: none of these users has both a clicked impression and another, so there is no "
+            "AUC by user; give more"
+        )
+    return some
 
 
 def _require_item_features(dataset: Dataset, config: DataConfig) -> None:
@@ -216,6 +255,11 @@ def _require_inputs(dataset: Dataset, settings: Settings) -> None:
             f"{'with' if EVENT_TIME in dataset.sequences.beside else 'without'} times; give "
             "read_interactions(..., times=True) for a model of event times, and for no other"
         )
+    if (settings.data.label is None) != (dataset.split.requests is None):
+        raise InputError(
+            f"label={settings.data.label!r}, and the table was read {'as' if dataset.split.requests else 'not as'} a "
+            "log of impressions; read it with the same settings"
+        )
     had = (tuple(dataset.vocabularies.events), tuple(number.name for number in dataset.numbers))
     if had != (named := (settings.data.event_features, settings.data.numbers)):
         raise InputError(
@@ -239,6 +283,9 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
     features: list[NDArray[Any]] = [feature.values for feature in dataset.item_features.values()]
     features += [number.values for number in dataset.item_numbers.values()]
     beside = [sequences.beside[name] for name in sorted(sequences.beside)]
+    if (requests := dataset.split.requests) is not None:
+        for part in (requests, *dataset.split.targets.values()):
+            beside += part.arrays if isinstance(part, Impressions) else []
     return {
         "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context, *beside, *features),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from bst.config import TrainConfig
 from bst.data.batches import Examples, TrainingWindows, trained_on
+from bst.data.impressions import Impressions
 from bst.data.sequences import Sequences
 from bst.data.split import Split
 from bst.errors import InputError
 from bst.model import BST
-from bst.training.baselines import Counts, markov, newest_items, popularity
+from bst.training.baselines import Counts, Rates, markov, newest_items, popularity
 from bst.training.click_metrics import ClickMetrics, candidate_scores, metrics_of
 from bst.training.metrics import KS, RankingMetrics
-from bst.training.task import negatives_of
+from bst.training.task import shown_beside
 from bst.training.world import World
 
 # A context is suspicious if its value alone puts the target among the first ten this many times as often as popularity
@@ -28,6 +29,7 @@ from bst.training.world import World
 TELLING, TELLING_USERS = 3.0, 20
 # How negatives are drawn, in words.
 DRAWN = {"uniform": "drawn uniformly", "popularity": "drawn by popularity"}
+LOGGED = "what was shown and not clicked"
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class ClickQuality:
-    """Metrics of a click model over test targets and the negatives beside them.
+    """Metrics of a click model over test targets and the negatives beside them, or over the impressions of a log.
 
     Attributes:
         model: those of the model.
-        baselines: `popularity` and `markov` (first order), counted in the training events; they give no probabilities.
+        baselines: `popularity` and `markov` (first order), counted in the training events: they give no probabilities.
+            Of a log they are click rates of the training impressions, of an item and of an item after the last click.
         base_rate_log_loss: that of the share of positives as the probability of everything, in nats.
-        unseen: share of targets whose item is not trained on.
-        negatives: how many stand beside each target, and how they are drawn.
-        unknown: targets that are left out, because the model does not know their item.
+        unseen: share of targets (impressions) whose item is not trained on.
+        negatives: how many stand beside each target, and how they are drawn; `LOGGED` of a log.
+        unknown: targets (impressions) that are left out, because the model does not know their item.
         rule: which event of a user is the target.
     """
 
@@ -80,6 +83,10 @@ class ClickQuality:
     negatives: str
     unknown: int
     rule: str
+
+    @property
+    def is_of_log(self) -> bool:
+        return self.negatives == LOGGED
 
     def to_dict(self) -> dict[str, Any]:
         """Return the value of `test` in the last line of `metrics.jsonl`."""
@@ -119,7 +126,11 @@ class Baselines:
         }
 
     def unseen(self, examples: Examples) -> float:
-        """Compute the share of the targets that were never trained on."""
+        """Compute the share of the targets, or of the impressions, whose item was never trained on."""
+        if isinstance(examples, Impressions):
+            assert self.split.requests is not None
+            trained_items = self.split.requests.shown
+            return float(np.mean((examples.shown == 0) | ~np.isin(examples.shown, trained_items)))
         targets = examples.sequences.items[examples.targets]
         return float(np.mean((targets == 0) | (self.popularity.popularity[np.maximum(targets, 1) - 1] == 0)))
 
@@ -136,44 +147,68 @@ class Baselines:
             self.split.rule,
         )
 
-    def candidate_scores(self, examples: Examples, candidates: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Score `candidates`, int64 `[len(examples), n]`, by the name of the baseline: float64 of the same shape."""
-        before = newest_items(examples)
+    def candidate_scores(self, shown: Impressions) -> dict[str, NDArray[np.float64]]:
+        """Score all that was shown, by the name of the baseline: float64 `[num_impressions]`."""
+        groups = np.repeat(newest_items(shown), shown.counts)
+        none = np.zeros_like(groups)
+        requests = self.split.requests
+        if requests is None:
+            return {
+                "popularity": self.popularity.scores(shown.shown, none),
+                "markov": self.markov.scores(shown.shown, groups),
+            }
         return {
-            "popularity": self.popularity.scores(candidates, np.zeros(len(examples), np.int32)),
-            "markov": self.markov.scores(candidates, before),
+            "popularity": Rates.fit(requests, self.num_items).scores(shown.shown, none),
+            "markov": Rates.fit(requests, self.num_items, newest_items(requests)).scores(shown.shown, groups),
         }
 
     def compare_clicks(
         self, model: BST, examples: Examples, training: TrainConfig, max_length: int, world: World
     ) -> ClickQuality:
-        """Measure a click model on `examples` and drawn negatives, and put it beside the baselines.
+        """Measure a click model on impressions, or on `examples` and drawn negatives, and put it beside the baselines.
 
         Raises:
-            InputError: the model knows no item of the targets.
+            InputError: the model knows no item of the targets; of a log, those it knows have no user with both labels.
         """
-        known_rows = np.flatnonzero(examples.sequences.items[examples.targets] > 0)
-        if not len(known_rows):
+        is_log = isinstance(examples, Impressions)
+        targets = examples.shown if isinstance(examples, Impressions) else examples.sequences.items[examples.targets]
+        known_targets = targets > 0
+        if not known_targets.any():
             raise InputError(
-                f"the model knows none of the {len(examples):,} targets; give events of items that it was trained on"
+                f"the model knows none of the {len(targets):,} targets; give events of items that it was trained on"
             )
-        unknown = len(examples) - len(known_rows)
-        examples = Examples(examples.sequences, examples.users[known_rows], examples.targets[known_rows])
-        windows = TrainingWindows(self.sequences, self.split.train_stops, max_length)
-        number = training.negatives_per_event
-        candidates = negatives_of(model, windows, training).beside(examples, number, training.seed)
-        scores = candidate_scores(model, examples, candidates, max_length, world=world)
-        others = self.candidate_scores(examples, candidates)
-        share = 1 / (1 + number)
+        shown = self._shown(examples, known_targets, model, training, max_length)
+        if not shown.can_be_compared:
+            raise InputError(
+                f"the model knows {len(shown.shown):,} of the {len(targets):,} impressions, and of no user a clicked "
+                "one and another; give impressions of items that it was trained on"
+            )
+        scores = candidate_scores(model, shown, max_length, world=world)
+        share = shown.clicked.mean()
         return ClickQuality(
-            metrics_of(scores, examples, logits=True),
-            {name: metrics_of(values, examples, logits=False) for name, values in others.items()},
+            metrics_of(scores, shown, logits=True),
+            {name: metrics_of(values, shown, logits=is_log) for name, values in self.candidate_scores(shown).items()},
             float(-share * np.log(share) - (1 - share) * np.log(1 - share)),
             self.unseen(examples),
-            f"{number} {DRAWN[training.negatives]}",
-            unknown,
+            LOGGED if is_log else f"{training.negatives_per_event} {DRAWN[training.negatives]}",
+            int((~known_targets).sum()),
             self.split.rule,
         )
+
+    def _shown(
+        self,
+        examples: Examples,
+        known_targets: NDArray[np.bool_],
+        model: BST,
+        training: TrainConfig,
+        max_length: int,
+    ) -> Impressions:
+        """Return the impressions to be measured, those of targets that the model knows."""
+        if isinstance(examples, Impressions):
+            return examples.where(known_targets)
+        kept = Examples(examples.sequences, examples.users[known_targets], examples.targets[known_targets])
+        windows = TrainingWindows(self.sequences, self.split.train_stops, max_length)
+        return shown_beside(model, kept, windows, training)
 
     def warn_of_telling_context(self, names: Sequence[str], of_events: Sequence[str]) -> None:
         """Warn of context `of_events` whose value alone predicts the item far better than popularity does.

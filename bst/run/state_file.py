@@ -16,6 +16,8 @@ from bst.run.folder import STATE_FILE
 from bst.system.files import parse_json, require_plain_file, write_atomically
 from bst.training.state import TrainingState
 
+# Those of weights and moments, of random states, and of the features of items.
+DTYPES = (torch.float32, torch.float64, torch.uint8, torch.int32, torch.bool)
 NO_CLIPPING = ('"clip_value": Infinity', '"clip_value": null')  # as it was written once, and as JSON can say it
 
 
@@ -49,7 +51,7 @@ def _require_sound(values: Any, tensors: dict[str, Tensor]) -> None:
     if not isinstance(values, dict):
         raise TypeError("its values are no table")
     for name, tensor in tensors.items():
-        if tensor.dtype not in (torch.float32, torch.float64, torch.uint8):
+        if tensor.dtype not in DTYPES:
             raise TypeError(f"{name} is {tensor.dtype}")
         if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
             raise ValueError(f"{name} holds NaN or inf")

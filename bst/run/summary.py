@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
-from bst.config import Settings
+from bst.config import DataConfig, Settings
+from bst.data.impressions import Impressions
 from bst.data.interactions import Interactions
 from bst.run.dataset import Dataset
 from bst.run.quality import DRAWN, ClickQuality, Quality
@@ -25,12 +27,30 @@ def about_table(dataset: Dataset) -> Iterator[str]:
     """Say what the table holds and what is predicted; each line decides what the metrics mean."""
     sequences, split, facts = dataset.sequences, dataset.split, dataset.facts
     reach = f", {facts.span}" if facts else ""
+    if split.requests is not None:
+        yield from _about_log(dataset, split.requests, reach)
+        yield from facts.lines() if facts else ()
+        return
     yield (
         f"{len(sequences.items):,} events of {sequences.num_users:,} users, {len(dataset.vocabularies.items):,} items"
         f"{reach}"
     )
     yield f"to be predicted: {split.rule}, for {len(split.test):,} users; {split.too_short:,} have no target"
     yield from facts.lines() if facts else ()
+
+
+def _about_log(dataset: Dataset, training: Impressions, reach: str) -> Iterator[str]:
+    clicks, split = dataset.sequences, dataset.split
+    parts = {"training": training, **split.targets}
+    sizes = {name: len(part.shown) for name, part in parts.items() if isinstance(part, Impressions)}
+    yield (
+        f"{sum(sizes.values()):,} impressions of {clicks.num_users:,} users, {len(clicks.items):,} of them clicked, "
+        f"{len(dataset.vocabularies.items):,} items{reach}"
+    )
+    yield "a history is what its user clicked at earlier times; impressions of one time are one request"
+    yield f"to be predicted: {split.rule}; impressions: " + ", ".join(
+        f"{size:,} {name}" for name, size in sizes.items()
+    )
 
 
 def about_training(dataset: Dataset, settings: Settings) -> Iterator[str]:
@@ -41,6 +61,8 @@ def about_training(dataset: Dataset, settings: Settings) -> Iterator[str]:
         yield f"{names}: the value of the event that is to be predicted, which must be known before that event"
     training = settings.training
     if not settings.model.scores_catalogue:
+        if settings.data.label is not None:
+            return
         yield (
             f"clicks: every event against {training.negatives_per_event:,} negatives, {DRAWN[training.negatives]} from "
             "the items that are trained on"
@@ -75,6 +97,15 @@ def unknown_lines(dataset: Dataset, interactions: Interactions) -> Iterator[str]
             yield f"{name}: {len(strangers):,} values such as {strangers[0]!r} are not known to the run"
 
 
+def warn_of_another_split(evaluated: DataConfig, trained: DataConfig) -> None:
+    """Warn, also beside --json, where the run was split otherwise."""
+    if evaluated.split_at != trained.split_at:
+        warnings.warn(
+            f"--split-at {evaluated.split_at} is not how the run was split: the targets here may have been trained on",
+            stacklevel=2,
+        )
+
+
 def quality_lines(
     quality: Quality | ClickQuality, split: str, never: str = "are items that training never saw"
 ) -> Iterator[str]:
@@ -94,18 +125,22 @@ def quality_lines(
 def _click_lines(quality: ClickQuality, split: str, never: str) -> Iterator[str]:
     columns = ("AUC", "GAUC", "log loss")
     yield f"{split:<12}" + "".join(f"{column:>9}" for column in columns)
-    losses = {"this model": quality.model.log_loss, "base rate": quality.base_rate_log_loss}
     for name, metrics in {"this model": quality.model, **quality.baselines}.items():
-        loss = f"{losses[name]:9.4f}" if name in losses else ""
+        loss = "" if metrics.log_loss is None else f"{metrics.log_loss:9.4f}"
         yield f"  {name:<10}{metrics.auc:9.4f}{metrics.grouped_auc:9.4f}{loss}"
-    yield f"  {'base rate':<10}{0.5:9.4f}{0.5:9.4f}{losses['base rate']:9.4f}"
+    yield f"  {'base rate':<10}{0.5:9.4f}{0.5:9.4f}{quality.base_rate_log_loss:9.4f}"
     gaps = [abs(mean - share) for mean, share, _ in quality.model.calibration]
     yield (
         f"  calibration, ten buckets: probabilities are off by {max(gaps):.3f} at most, by {sum(gaps) / len(gaps):.3f} "
         "in the mean"
     )
-    unknown = f"; {quality.unknown:,} targets are not known to the model" if quality.unknown else ""
+    what = "impressions" if quality.is_of_log else "targets"
+    unknown = f"; {quality.unknown:,} {what} are not known to the model" if quality.unknown else ""
+    beside = (
+        f"{quality.model.num_candidates:,} impressions"
+        if quality.is_of_log
+        else f"beside each target {quality.negatives}"
+    )
     yield (
-        f"  {quality.model.num_users:,} users, beside each target {quality.negatives}; "
-        f"{100 * quality.unseen:.1f} % of the targets {never}{unknown}"
+        f"  {quality.model.num_users:,} users, {beside}; {100 * quality.unseen:.1f} % of the {what} {never}{unknown}"
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bst.data.batches import PIECE, Examples, trained_on
+from bst.data.impressions import Impressions
 from bst.data.sequences import Sequences
 from bst.data.vocabulary import Index
 from bst.training.metrics import NOWHERE
+
+PRIOR = 10.0  # impressions that a click rate is drawn towards a wider one by
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,9 @@ class Counts:
                 places[part] -= self._left_out(examples, part, groups[part], own[part])
         return np.where(targets > 0, places, NOWHERE)
 
-    def scores(self, items: Index, groups: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Score `items`, int64 `[n, any]` from 1, each row of which has a group, `[n]`: float64 of the same shape."""
-        by_row = np.repeat(groups, items.shape[1])
-        return self._scores(by_row, items.ravel()).reshape(items.shape).astype(np.float64)
+    def scores(self, items: NDArray[np.int32], groups: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Score `items` from 1, each of a group, both `[n]`: float64 `[n]`."""
+        return self._scores(groups, items.astype(np.int64)).astype(np.float64)
 
     def _scores(self, groups: NDArray[np.int32], items: Index) -> Index:
         """Score pairs by how often the pair came, and among equals by how often the item came."""
@@ -99,6 +102,54 @@ class Counts:
         row, item = pairs // width, pairs % width
         counted = self._scores(groups[row], item) >= own[row]
         return np.bincount(row[counted], minlength=len(own))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Click rates of items, in all or by a group, as the logits of probabilities.
+
+    A rate is drawn towards a wider one, as by `PRIOR` impressions: that of an item in a group towards that of the item,
+    and that of an item towards that of all impressions.
+
+    Attributes:
+        logits: float64 `[num_items + 1]`, entry 0 is an item that is not known.
+        pairs: int64 `[num_pairs]`, ascending: group * (num_items + 1) + item index, each that was shown.
+        logits_of_pairs: float64 `[num_pairs]`.
+    """
+
+    logits: NDArray[np.float64]
+    pairs: Index
+    logits_of_pairs: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, shown: Impressions, num_items: int, groups: NDArray[np.int32] | None = None) -> Rates:
+        """Count what was shown and clicked, by the `groups` of the requests, `[num_requests]`, if given."""
+        overall = shown.clicked.mean()
+        counts = np.bincount(shown.shown, minlength=num_items + 1)
+        clicks = np.bincount(shown.shown, shown.clicked, minlength=num_items + 1)
+        rates = np.where(np.arange(num_items + 1) > 0, _rates(clicks, counts, overall), overall)
+        if groups is None:
+            return cls(_logits(rates), np.zeros(0, np.int64), np.zeros(0))
+        keys = np.repeat(groups.astype(np.int64), shown.counts) * (num_items + 1) + shown.shown
+        pairs, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        clicks = np.bincount(places, shown.clicked, minlength=len(pairs))
+        return cls(_logits(rates), pairs, _logits(_rates(clicks, counts, rates[pairs % (num_items + 1)])))
+
+    def scores(self, items: NDArray[np.int32], groups: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Score `items`, each of a group, both `[n]`: logits, float64 `[n]`."""
+        if not len(self.pairs):
+            return self.logits[items]
+        keys = groups.astype(np.int64) * len(self.logits) + items
+        at = np.searchsorted(self.pairs, keys).clip(max=len(self.pairs) - 1)
+        return np.where(self.pairs[at] == keys, self.logits_of_pairs[at], self.logits[items])
+
+
+def _rates(clicks: Any, counts: Any, prior: Any) -> NDArray[np.float64]:
+    return np.asarray((clicks + PRIOR * prior) / (counts + PRIOR), dtype=np.float64)
+
+
+def _logits(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.log(rates / (1 - rates))
 
 
 def popularity(sequences: Sequences, train_stops: Index, num_items: int) -> Counts:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bst.data.batches import Examples
+from bst.data.impressions import Impressions
 from bst.model import BST, ClickBST
 from bst.training.world import World
 
@@ -127,15 +127,9 @@ def _calibration(chances: Floats, labels: NDArray[np.bool_]) -> tuple[tuple[floa
 
 @torch.inference_mode()
 def candidate_scores(
-    model: BST,
-    examples: Examples,
-    candidates: NDArray[np.int64],
-    max_length: int,
-    *,
-    world: World | None = None,
-    batch_size: int = 512,
+    model: BST, shown: Impressions, max_length: int, *, world: World | None = None, batch_size: int = 512
 ) -> Floats:
-    """Score `candidates`, int64 `[len(examples), n]`, for every example: logits, float64 of the same shape.
+    """Score all that was shown: logits, float64 `[num_impressions]`.
 
     The model is put in evaluation mode for the time being and back afterwards. The processes of `world` share the work,
     and each gets all scores.
@@ -144,19 +138,17 @@ def candidate_scores(
     world = world or World()
     was_training = model.training
     model.eval()
-    scores = torch.zeros(candidates.shape, dtype=torch.float64, device=world.device)
-    for start in range(world.rank * batch_size, len(examples), world.size * batch_size):
+    scores = torch.zeros(len(shown.shown), dtype=torch.float64, device=world.device)
+    for start in range(world.rank * batch_size, len(shown), world.size * batch_size):
         rows = slice(start, start + batch_size)
-        inputs = examples.batch(rows, max_length).share(world.device).inputs
-        chosen = torch.from_numpy(candidates[rows]).to(world.device)
-        scores[rows] = model(candidates=chosen, **inputs).double()
+        batch = shown.batch(rows, max_length).share(world.device)
+        places, is_shown = (torch.from_numpy(part).to(world.device) for part in shown.rectangle(rows))
+        logits = model(candidates=batch.targets, **batch.inputs)
+        scores[places[is_shown]] = logits.double()[is_shown]
     model.train(was_training)
     return world.sum(scores).cpu().numpy()
 
 
-def metrics_of(scores: Floats, examples: Examples, *, logits: bool) -> ClickMetrics:
-    """Compute the metrics of the scores `[len(examples), n]` of candidates of which the first is the target."""
-    labels = np.zeros(scores.shape, dtype=np.bool_)
-    labels[:, 0] = True
-    users = np.repeat(examples.users.astype(np.int64), scores.shape[1])
-    return ClickMetrics.measure(scores.ravel(), labels.ravel(), users, logits=logits)
+def metrics_of(scores: Floats, shown: Impressions, *, logits: bool) -> ClickMetrics:
+    """Compute the metrics of the scores of all that was shown, `[num_impressions]`."""
+    return ClickMetrics.measure(scores, shown.clicked, shown.users_of_shown, logits=logits)

@@ -74,14 +74,33 @@ class ClickLoss(nn.Module):
         real = targets > 0
         # Of a real event the target is real too, and the other way round: both are parts of one history.
         inputs = {"items": items.masked_fill(~real, 0), "context": context, **beside}
-        logits = self.model.prefix_logits(inputs, candidates).float()
+        logits = self.model.prefix_logits(inputs, candidates)
         candidates = candidates[real]
         labels = torch.zeros_like(logits)
         labels[:, 0] = 1
         counted = candidates != candidates[:, :1]
         counted[:, 0] = True
-        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none") * counted
-        return (losses.sum(dim=1) / counted.sum(dim=1)).sum()
+        return _cross_entropy(logits, labels, counted / counted.sum(dim=1, keepdim=True))
+
+
+class ImpressionLoss(nn.Module):
+    """The binary cross-entropy of what was shown, with the labels of a log."""
+
+    def __init__(self, model: ClickBST) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, targets: Tensor, labels: Tensor, **inputs: Tensor) -> Tensor:
+        """Sum, in nats, over the impressions of a batch of requests (see `Batch`); a target of 0 does not count.
+
+        Returns a float32 scalar.
+        """
+        return _cross_entropy(self.model(candidates=targets, **inputs), labels, targets > 0)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Sum the binary cross-entropy of logits with labels of 0 and 1, each times its weight; all of one shape."""
+    return (F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none") * weights).sum()
 
 
 class NegativeSampler:

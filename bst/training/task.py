@@ -10,10 +10,11 @@ from torch import nn
 
 from bst.config import TrainConfig
 from bst.data.batches import Examples, TrainingWindows
+from bst.data.impressions import Impressions, ImpressionWindows, Windows
 from bst.model import BST, ClickBST
 from bst.system.registry import Registry
 from bst.training.click_metrics import ClickMetrics, candidate_scores, metrics_of
-from bst.training.loss import ClickLoss, NegativeSampler, PrefixLoss
+from bst.training.loss import ClickLoss, ImpressionLoss, NegativeSampler, PrefixLoss
 from bst.training.metrics import RankingMetrics, evaluate, filter_by
 from bst.training.negatives import Negatives
 from bst.training.world import World
@@ -47,42 +48,49 @@ class Task:
     """
 
     name: str
-    loss: Callable[[BST, TrainingWindows, TrainConfig, str], nn.Module]
-    evaluate: Callable[[BST, Examples, TrainingWindows, TrainConfig, World], Metrics]
+    loss: Callable[[BST, Windows, TrainConfig, str], nn.Module]
+    evaluate: Callable[[BST, Examples, Windows, TrainConfig, World], Metrics]
     metrics: Callable[[Mapping[str, Any]], Metrics]
     columns: tuple[str, ...]
 
 
-def _prefix_loss(model: BST, windows: TrainingWindows, config: TrainConfig, device: str) -> nn.Module:
+def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> nn.Module:
+    assert isinstance(windows, TrainingWindows)
     num_items = model.item_embedding.num_embeddings - 1
     if not config.samples_negatives(num_items):
         return PrefixLoss(model)
     return PrefixLoss(model, NegativeSampler(windows.item_counts(num_items), config.num_negatives, device))
 
 
-def _ranking(
-    model: BST, examples: Examples, windows: TrainingWindows, config: TrainConfig, world: World
-) -> RankingMetrics:
+def _ranking(model: BST, examples: Examples, windows: Windows, config: TrainConfig, world: World) -> RankingMetrics:
     filter_seen = filter_by(None, examples)[0] if config.filter_seen is None else config.filter_seen
     return evaluate(model, examples, windows.max_length, filter_seen=filter_seen, world=world)
 
 
-def negatives_of(model: BST, windows: TrainingWindows, config: TrainConfig, device: str = "cpu") -> Negatives:
+def negatives_of(model: BST, windows: Windows, config: TrainConfig, device: str = "cpu") -> Negatives:
     """Return the negatives of a click model: items of its training events, by the rule of `config`."""
+    assert isinstance(windows, TrainingWindows)
     return Negatives(windows.item_counts(model.item_embedding.num_embeddings - 1), config.negatives, device)
 
 
-def _click_loss(model: BST, windows: TrainingWindows, config: TrainConfig, device: str) -> nn.Module:
+def _click_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> nn.Module:
     assert isinstance(model, ClickBST)
+    if isinstance(windows, ImpressionWindows):
+        return ImpressionLoss(model)
     return ClickLoss(model, negatives_of(model, windows, config, device), config.negatives_per_event)
 
 
-def _clicks(
-    model: BST, examples: Examples, windows: TrainingWindows, config: TrainConfig, world: World
-) -> ClickMetrics:
-    drawn = negatives_of(model, windows, config).beside(examples, config.negatives_per_event, config.seed)
-    scores = candidate_scores(model, examples, drawn, windows.max_length, world=world)
-    return metrics_of(scores, examples, logits=True)
+def shown_beside(model: BST, examples: Examples, windows: Windows, config: TrainConfig) -> Impressions:
+    """Return the impressions that a click model is measured on: those of a log, or examples with drawn negatives."""
+    if isinstance(examples, Impressions):
+        return examples
+    negatives = negatives_of(model, windows, config)
+    return Impressions.drawn(examples, negatives.beside(examples, config.negatives_per_event, config.seed))
+
+
+def _clicks(model: BST, examples: Examples, windows: Windows, config: TrainConfig, world: World) -> ClickMetrics:
+    shown = shown_beside(model, examples, windows, config)
+    return metrics_of(candidate_scores(model, shown, windows.max_length, world=world), shown, logits=True)
 
 
 TASKS = Registry(

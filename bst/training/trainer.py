@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bst.config import TrainConfig
-from bst.data.batches import Batch, Examples, TrainingWindows
+from bst.data.batches import Batch, Examples
+from bst.data.impressions import Windows
 from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.training.optimization import GradientClipper, learning_rate, parameter_groups
@@ -105,7 +106,7 @@ class Trainer:
     def __init__(
         self,
         model: BST,
-        windows: TrainingWindows,
+        windows: Windows,
         validation: Examples,
         config: TrainConfig,
         *,
@@ -234,7 +235,7 @@ class Trainer:
         count = int((batch.targets > 0).sum())
         share = batch.share(device, rank, size)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            loss = self.loss(share.items, share.context, share.targets, **share.beside)
+            loss = self.loss(**share.examples)
         self.optimizer.zero_grad()
         # By the mean size of a batch, not its own: every example weighs the same, in batches of short windows too. And
         # the gradients of several processes will be averaged.
@@ -293,7 +294,7 @@ class Trainer:
         return DistributedDataParallel(loss, device_ids=devices)
 
 
-def _require_trainable(windows: TrainingWindows, validation: Examples, config: TrainConfig, world: World) -> None:
+def _require_trainable(windows: Windows, validation: Examples, config: TrainConfig, world: World) -> None:
     if not windows.num_examples or not len(validation):
         raise InputError(
             f"{windows.num_examples} training examples and {len(validation)} users to validate on; "

@@ -121,6 +121,34 @@ def numbers(values: pl.Series, path: Path) -> pl.Series:
     return values.set(~values.is_finite(), None)
 
 
+def labels(values: pl.Series, path: Path) -> pl.Series:
+    """Read a column of labels: Boolean, from 0 and 1, or from false and true.
+
+    Raises:
+        InputError: a value is missing or is no label, or all are the same.
+    """
+    name, values = values.name, plain_numbers(values)
+    require_values(values, path, "has no label", "write 1 where the item was clicked, 0 where not, or drop those rows")
+    texts = values.cast(pl.String) if values.dtype != pl.String else values.str.strip_chars()
+    is_clicked, is_not = (texts.str.contains(form) for form in (r"(?i)^(1(\.0*)?|true)$", r"(?i)^(0(\.0*)?|false)$"))
+    if len(others := texts.filter(~(is_clicked | is_not))):
+        raise InputError(
+            f"{path}: column {name!r} holds {others[0]!r} in {len(others):,} rows, which is no label; write 1 where "
+            "the item was clicked, 0 where not, or drop those rows"
+        )
+    if is_clicked.all():
+        raise InputError(
+            f"{path}: all {len(values):,} labels of column {name!r} are 1, a log without negatives; give what was "
+            "shown and not clicked too, with label 0, or leave out --label: negatives are drawn then"
+        )
+    if is_not.all():
+        raise InputError(
+            f"{path}: all {len(values):,} labels of column {name!r} are 0, a log without clicks; give what was clicked "
+            "too, with label 1"
+        )
+    return is_clicked
+
+
 def missing(values: pl.Series) -> pl.Series:
     """Mark the texts that stand for a missing value; null where the value is null."""
     return values.str.strip_chars().str.to_lowercase().is_in(MISSING)

@@ -67,13 +67,19 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def say_columns(missing: Sequence[Role], columns: Sequence[str]) -> str:
-    """Say how to name the columns of `missing` roles, as options to copy; `columns` are those that are free."""
+def say_columns(missing: Sequence[Role], columns: Sequence[str], *, in_order: bool = True) -> str:
+    """Say how to name the columns of `missing` roles, as options to copy; `columns` are those that are free, `in_order`
+    whether the order of the rows may stand for times.
+    """
     likely = {role: role.likely(columns) for role in missing}
     options = " ".join(f"{role.option} {shlex.quote(name)}" for role, name in likely.items() if name)
     unknown = ", ".join(role.option for role, name in likely.items() if not name)
     remedies = [*([f"say {options}"] if options else []), *([f"name yours with {unknown}"] if unknown else [])]
-    order = ", or --file-order instead of times, where the rows stand in their order" if TIME in missing else ""
+    order = (
+        ", or --file-order instead of times, where the rows stand in their order"
+        if in_order and TIME in missing
+        else ""
+    )
     return " and ".join(remedies) + order
 
 

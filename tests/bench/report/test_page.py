@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from bench import BenchRecord
-from bench.demo.page import Household
+from bench.demo.households import Household
 from bench.report.page import cards, figure, page, preformatted
 from bench.report.report import bench_sections, html_page
-from bst.run.learning_curve import draw_learning_curve
+from bst.run.figures import draw_learning_curve
 from bst.training.metrics import RankingMetrics
 from bst.training.trainer import EpochReport
 from tests.bench.report.crowded import crowded

@@ -51,8 +51,11 @@ def test_a_click_model_learns_which_item_follows(events: Path, bst_command: Comm
     assert test["model"]["auc"] > 0.95 > test["popularity"]["auc"]
     assert test["model"]["log_loss"] < test["base_rate_log_loss"]
     assert (run / "learning_curve.svg").exists()
-    code, out, _ = bst_command("evaluate", run, events, "--json")
+    code, out, _ = bst_command("evaluate", run, events, "--json", "--calibration", events.parent / "new.svg")
     assert (code, json.loads(out)["test"]) == (0, test)
+    drawn = (events.parent / "new.svg").read_bytes()
+    assert b"<svg" in drawn
+    assert drawn == (run / "calibration.svg").read_bytes()
 
 
 def test_the_paper_is_a_preset_and_reads_the_time_to_the_request(events: Path, bst_command: Command) -> None:

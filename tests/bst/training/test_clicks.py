@@ -8,10 +8,12 @@ import torch
 
 from bst import BSTConfig, Sequences, leave_one_out
 from bst.data.batches import TrainingWindows
+from bst.data.impressions import Impressions
 from bst.errors import InputError
 from bst.model import ClickBST, make_model
+from bst.training.baselines import Rates
 from bst.training.click_metrics import ClickMetrics, grouped_auc
-from bst.training.loss import ClickLoss
+from bst.training.loss import ClickLoss, ImpressionLoss
 from bst.training.negatives import Negatives
 
 COUNTS = np.array([5, 0, 1, 4, 0])
@@ -65,6 +67,43 @@ def test_no_target_is_its_own_negative_and_the_seed_decides() -> None:
     assert set(np.unique(drawn[:, 1:])) == {3, 4}
     assert (drawn == negatives.beside(examples, 3, seed=1)).all()
     assert (drawn != negatives.beside(examples, 3, seed=2)).any()
+
+
+def shown(requests: list[list[int]], clicked: list[list[int]], histories: list[list[int]]) -> Impressions:
+    """Requests of a user each, with a history and what was shown."""
+    sequences = Sequences.from_histories(histories)
+    counts = [len(request) for request in requests]
+    users = np.repeat(np.arange(len(requests)), counts)
+    return Impressions.gather(
+        *(sequences, users, sequences.offsets[1:][users], np.zeros((len(users), 0), np.int32), {}),
+        *(np.concatenate(requests).astype(np.int32), np.concatenate(clicked).astype(np.bool_)),
+    )
+
+
+def test_the_loss_of_a_log_is_the_cross_entropy_of_each_impression() -> None:
+    torch.manual_seed(0)
+    values = {"task": "click", "num_items": 5, "dim": 8, "num_heads": 2, "max_length": 4, "head_widths": (6,)}
+    model = make_model(BSTConfig.model_validate({**values, "dropout": 0.0}))
+    assert isinstance(model, ClickBST)
+    impressions = shown([[2, 4, 5], [1]], [[0, 1, 0], [1]], [[1, 3, 4], [5]])
+    total = ImpressionLoss(model)(**impressions.batch(slice(None), 4).examples)
+    expected = torch.zeros(())
+    for history, items, labels in (([1, 3, 4], [2, 4, 5], [0.0, 1.0, 0.0]), ([5], [1], [1.0])):
+        logits = model(torch.tensor([history]), torch.zeros(1, 0, dtype=torch.int64), torch.tensor([items]))
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits[0], torch.tensor(labels), reduction="sum")
+        expected = expected + losses
+    assert total.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_click_rates_are_drawn_towards_those_of_the_item_and_of_all() -> None:
+    impressions = shown([[1] * 30 + [2] * 10, [1] * 10], [[1] * 15 + [0] * 25, [1] * 10], [[4], [3]])
+    overall, known = 25 / 50, np.array([0, 1, 2, 3])
+    expected = [overall, (25 + 10 * overall) / (40 + 10), (10 * overall) / (10 + 10), overall]
+    rates = Rates.fit(impressions, 5)
+    assert rates.scores(known, np.zeros(4, np.int32)) == pytest.approx(np.log(expected) - np.log1p(-np.array(expected)))
+    after = Rates.fit(impressions, 5, np.array([4, 3], np.int32))
+    chances = 1 / (1 + np.exp(-after.scores(np.array([1, 1, 2]), np.array([4, 3, 3], np.int32))))
+    assert chances == pytest.approx([(15 + 10 * expected[1]) / 40, (10 + 10 * expected[1]) / 20, expected[2]])
 
 
 def test_negatives_of_a_single_item_are_refused() -> None:

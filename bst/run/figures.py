@@ -1,15 +1,15 @@
-"""The learning curve: a figure in the run folder, and TensorBoard's scalars on request."""
+"""Figures of a run: its learning curve and the calibration of a click model; and TensorBoard's scalars on request."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bst.errors import InputError
-from bst.system.files import write_atomically
+from bst.system.files import require_new, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,17 +17,48 @@ if TYPE_CHECKING:
 
     from bst.training.trainer import EpochReport
 
-FIGURE_FILE = "learning_curve.svg"
+LEARNING_CURVE_FILE, CALIBRATION_FILE = "learning_curve.svg", "calibration.svg"
 
 
-def save_learning_curve(run: Path, reports: Sequence[EpochReport]) -> None:
-    """Draw `learning_curve.svg` in the folder `run`; the same reports give the same bytes."""
+def save_figure(path: Path, draw: Callable[[], Figure]) -> None:
+    """Write what `draw` draws as SVG; the same figure gives the same bytes."""
     from matplotlib import rc_context
 
     drawn = io.BytesIO()
     with rc_context({"svg.hashsalt": "bst"}):
-        draw_learning_curve(reports).savefig(drawn, format="svg", metadata={"Date": None})
-    write_atomically(run / FIGURE_FILE, drawn.getvalue())
+        draw().savefig(drawn, format="svg", metadata={"Date": None})
+    write_atomically(path, drawn.getvalue())
+
+
+def require_svg(path: Path) -> None:
+    """Refuse a path that cannot be written as a figure.
+
+    Raises:
+        InputError: it exists or is no .svg.
+    """
+    if path.suffix != ".svg":
+        raise InputError(f"--calibration {path}: figures are written as SVG; give a name that ends in .svg")
+    require_new(path, "the figure", "--calibration")
+
+
+def draw_calibration(calibration: Sequence[tuple[float, float, int]], words: str) -> Figure:
+    """Draw the buckets of `ClickMetrics.calibration`: the share that was clicked over the mean probability.
+
+    Args:
+        words: what was measured.
+    """
+    from matplotlib.figure import Figure
+
+    means, shares, counts = zip(*calibration, strict=True)
+    end = 1.05 * max(*means, *shares)
+    figure = Figure(figsize=(4.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot((0, end), (0, end), color="grey", linewidth=0.8, linestyle=":", label="true probabilities")
+    axes.plot(means, shares, marker=".", label=f"buckets of {max(counts):,}")
+    axes.set(xlabel="mean probability", ylabel="share clicked", title=f"calibration, {words}")
+    axes.set(xlim=(0, end), ylim=(0, end))
+    axes.legend(loc="upper left", frameon=False)
+    return figure
 
 
 def draw_learning_curve(
