@@ -55,7 +55,8 @@ def run_demo(out: Path, seed: int = 0, kind: Kind | None = None) -> None:
         result, reports = _train(dataset, stage / "run", kind.settings, seed)
         print("3/5  export: ONNX and TorchScript with raw ids in and out, torch.export beside them")
         manifest = _export(stage)
-        print("4/5  verify and bench: the golden vectors again, then the same calls in " + ", ".join(kind.bench.backends))
+        backends = ", ".join(kind.bench.backends)
+        print(f"4/5  verify and bench: the golden vectors again, then the same calls in {backends}")
         bench = _measure(stage / "bundle", kind.bench)
         print("5/5  page")
         households = kind.households(stage / "bundle", dataset)
@@ -71,8 +72,10 @@ def run_demo(out: Path, seed: int = 0, kind: Kind | None = None) -> None:
 
 
 def _read(folder: Path, settings: Settings) -> Dataset:
-    tables, times = (folder / "purchases.parquet", settings.data, folder / "households.parquet"), settings.model.reads_times
-    dataset = Dataset.build(read_interactions(*tables, times=times)).with_items(folder / "products.csv", settings.data)
+    tables = folder / "purchases.parquet", settings.data, folder / "households.parquet"
+    dataset = Dataset.build(read_interactions(*tables, times=settings.model.reads_times)).with_items(
+        folder / "products.csv", settings.data
+    )
     for line in about_training(dataset, settings):
         print(f"     {line}")
     return dataset

@@ -89,7 +89,8 @@ def print_households(households: list[Household]) -> None:
         print(f"\n     household: {household.about}")
         print(f"       bought last:  {'; '.join(household.history[-3:])}")
         print(f"       {household.heading.lower()}:  {'; '.join(name for name, _ in household.recommended[:3])}")
-        print(f"       bought next:  {household.bought_next}{f' ({household.verdicts[0]})' if household.is_hit else ''}")
+        verdict = f" ({household.verdicts[0]})" if household.is_hit else ""
+        print(f"       bought next:  {household.bought_next}{verdict}")
 
 
 def _requests(dataset: Dataset, max_length: int) -> tuple[Examples, Batch, dict[str, Any]]:
