@@ -74,6 +74,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
     "clicks": {"task": "click", "pooling": "target", "context": ("gender",), "beside": ("kind",)},
 }
+# A model of another library, with all that only such models have.
+IMPORTED = {"fields": ["item", "cate", "kind"], "context": ["city"], "numbers": ["price"], "sequences_first": True}
 ASKED = TopK(limit=8, k_is_input=True, exclude_history=True)
 VARIANTS = {
     "text_ids": ("text_ids", exporting(formats=("onnx", "torchscript"))),
@@ -99,6 +101,11 @@ VARIANTS = {
     "score_candidates_program": ("shared", exporting(formats=("pt2",), signatures=("score_candidates",))),
     "onnx_top_k": ("shared", exporting(3, formats=("onnx",), signatures=("top_k",), golden="full")),
     "clicks": ("clicks", exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",))),
+    "imported": ("imported", exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",))),
+    "imported_index": (
+        "imported",
+        exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",), ids="index"),
+    ),
     "script_top_k": ("shared", exporting(3, formats=("torchscript",), signatures=("top_k",))),
 }
 
@@ -339,14 +346,24 @@ class OnDemand(dict[str, Path]):
 
 
 @pytest.fixture(scope="session")
-def run_of(make_run: Callable[..., Path], text_run: Path) -> Callable[[str], Path]:
+def run_of(make_run: Callable[..., Path], text_run: Path, builds: Builds) -> Callable[[str], Path]:
     """The run that a variant is exported from."""
 
     @cache
     def run(name: str) -> Path:
+        if name == "imported":
+            return builds.get("run-imported", _import_run) / "run"
         return text_run if name == "text_ids" else make_run(name, **RUNS.get(name, {}))
 
     return run
+
+
+def _import_run(folder: Path) -> None:
+    from bst.imports import import_fuxictr
+    from tests.bst.imports.fuxi_folder import Case, write_folder
+
+    write_folder(folder / "fuxictr", Case(IMPORTED))
+    import_fuxictr(folder / "fuxictr", folder / "run")
 
 
 @pytest.fixture(scope="session")

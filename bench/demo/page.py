@@ -137,7 +137,7 @@ def click_story(demo: Demo) -> Story:
         ],
         Markup("").join((curve, calibration)),
         f"Test: AUC {model.auc:.4f}, by household {model.grouped_auc:.4f}, log loss {model.log_loss:.4f} (the base "
-        f"rate has {quality.base_rate_log_loss:.4f}), for {model.num_users:,} households (last purchase held out, beside it "
-        f"{quality.negatives}); what most often follows the last has AUC {markov:.4f}. The model reads categories and "
-        "makers of products, and the times between purchases.",
+        f"rate has {quality.base_rate_log_loss:.4f}), for {model.num_users:,} households (last purchase held out, "
+        f"beside it {quality.negatives}); what most often follows the last has AUC {markov:.4f}. The model reads "
+        "categories and makers of products, and the times between purchases.",
     )
