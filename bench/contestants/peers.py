@@ -123,7 +123,7 @@ def whole_inputs(inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 # The parameters of the plain modules.
-OF_FORWARD = ("items", "context", "candidates", "events", "event_time", "request_time", "numbers")
+OF_FORWARD = ("items", "context", "candidates", "events", "event_time", "request_time", "numbers", "candidate_features")
 
 
 class _PlainTorch(TorchSession):
@@ -156,7 +156,9 @@ def _export(bundle: Bundle, name: str, path: Path, source: Path | None, *, dynam
     shapes: dict[str, tuple[str | int, ...]] = {"items": ("batch", "length"), "context": ("batch", len(config.context))}
     if signature.kind.takes_candidates:
         shapes["candidates"] = ("batch", "n")
+        shapes |= {group.name: group.axes(config) for group in config.candidate_inputs}
     shapes |= {group.name: group.axes(config) for group in config.inputs}
+    shapes = {name: shapes[name] for name in OF_FORWARD if name in shapes}  # the older exporter names them by place
     floats = {group.name for group in config.inputs if group.holds == "numbers"}
     example = {
         name: torch.ones(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Dict, Final  # noqa: UP035  the words that TorchScript knows
 
+import torch
 from torch import Tensor, nn
 
 from bst.errors import InputError
@@ -84,10 +85,13 @@ class Plain(nn.Module):
         event_time: Tensor | None = None,
         request_time: Tensor | None = None,
         numbers: Tensor | None = None,
+        candidate_features: Tensor | None = None,
     ) -> Any:  # TorchScript takes no type that depends on the function
         inputs = by_name(items, context, events, event_time, request_time, numbers)
         if candidates is not None:
             inputs["candidates"] = candidates
+            if candidate_features is not None:
+                inputs["candidates"] = torch.cat((candidates.unsqueeze(-1), candidate_features), dim=-1)
         return self.function(inputs)
 
 

@@ -40,8 +40,8 @@ def draw_calls(bundle: Bundle, case: Case, seed: int = 0, most: int = MAX_POOL) 
     A row is a part of the history of a held-out user of the bundle's golden vectors, with the user's context, because
     random items would give other answers, and maybe other costs. An eighth of the part is left out, so that rows
     differ. Lengths, where the case does not fix them, are those of such histories; a history that is too short is
-    repeated. Candidates follow a Zipf law with exponent 1 over the catalogue in random order. Rows
-    are padded on the left to the longest of their call, as a caller would.
+    repeated. Candidates follow a Zipf law with exponent 1 over the catalogue in random order; what is known of them is
+    random. Rows are padded on the left to the longest of their call, as a caller would.
     """
     rng = np.random.default_rng([seed, case.batch_size, case.length, case.candidates])
     manifest, batch = bundle.manifest, case.batch_size
@@ -66,6 +66,9 @@ def draw_calls(bundle: Bundle, case: Case, seed: int = 0, most: int = MAX_POOL) 
                 beside[name][row, width - length :] = values[user].take(places, axis=0, mode="wrap")
         places = np.searchsorted(shares, rng.random((batch, max(case.candidates, 1))) * shares[-1])
         candidates = popular[np.minimum(places, len(popular) - 1)]
+        for group in manifest.model.candidate_inputs:
+            columns = [rng.integers(1, count + 1, candidates.shape) for count in group.counts(manifest.model)]
+            beside[group.name] = np.stack(columns, axis=-1)
         limit = manifest.settings.top_k.limit
         calls.append(Call(f"drawn_{number}", items, beside.pop("context"), candidates, limit, beside))
     return calls

@@ -52,6 +52,7 @@ def test_javascript_judges_every_manifest_as_its_folder_says() -> None:
 
 
 NAMES = {
+    "CandidateFeature": "candidate_feature",
     "ExportSettings": "settings",
     "TopK": "top_k",
     "Signature": "signature",

@@ -42,6 +42,16 @@ def clicks(manifest: Values) -> None:
     manifest["history"] = {"once": True, "reason": "the mask is causal"}
 
 
+def imported(manifest: Values) -> None:
+    """Give it all that models of other libraries have."""
+    manifest["schema_version"] = "4.6"
+    facts = {"dtype": "string", "count": 2, "padding": "", "named": False}
+    names = [{"name": name, "num_categories": 2} for name in ("kind", "seen_as")]
+    manifest["model"] |= {"event_features": names[:1], "candidate_features": names[1:], "head_activations": ["dice"]}
+    manifest["model"] |= {"candidate_vectors": "own", "unknown_items": "row", "longer_histories": "oldest"}
+    manifest |= {"events": {"kind": {**facts}}, "candidate_features": {"seen_as": {**facts}}}
+
+
 def of_clicks(*changes: Change) -> Change:
     return together(clicks, *changes)
 
@@ -63,6 +73,10 @@ SOUND_CLICKS: dict[str, Change] = {
     "clicks-without-a-layer-in-the-head": of_clicks(put("model.head_widths", [])),
     "clicks-with-the-defaults-of-their-task": of_clicks(drop("model.pooling"), drop("model.tied_output")),
     "clicks-without-quality": of_clicks(put("click_quality", None), drop("history")),
+    "clicks-of-another-library": of_clicks(imported),
+    "clicks-with-an-activation-a-layer": of_clicks(
+        put("model.head_widths", [8, 4]), put("model.head_activations", ["prelu", "dice"])
+    ),
     "next-items-that-say-so": put("model.task", "next_item"),
 }
 
@@ -82,5 +96,22 @@ SPOILT_CLICKS: dict[str, Change] = {
     "7-clicks-with-counted-padding": of_clicks(put("model.padding", "counted"), put("model.pooling", "mean")),
     "7-next-items-by-the-target": put("model.pooling", "target"),
     "7-next-items-by-the-target-that-say-so": together(put("model.task", "next_item"), put("model.pooling", "target")),
+    "7-a-candidate-feature-without-an-event-feature": of_clicks(
+        imported, put("model.event_features", []), put("events", {})
+    ),
+    "7-a-vocabulary-without-a-candidate-feature": of_clicks(imported, put("model.candidate_features", [])),
+    "7-a-candidate-feature-of-another-count": of_clicks(imported, put("candidate_features.seen_as.count", 9)),
+    "7-candidate-features-of-next-items": imported,
+    "7-vectors-of-candidates-of-next-items": put("model.candidate_vectors", "own"),
+    "7-the-oldest-events-of-next-items": put("model.longer_histories", "oldest"),
+    "7-two-activations-for-one-layer": of_clicks(put("model.head_activations", ["relu", "relu"])),
+    "7-unknown-items-beside-item-features": of_clicks(
+        put("model.unknown_items", "row"), put("model.item_features", [{"name": "brand", "num_categories": 3}])
+    ),
+    "3-an-activation-of-no-name": of_clicks(put("model.head_activations", ["swish"])),
+    "3-unknown-items-of-another-kind": of_clicks(put("model.unknown_items", "rows")),
+    "3-a-number-without-a-bound-above-0": of_clicks(
+        put("model.numbers", [{"name": "n", "mean": 0, "deviation": 1, "bound": 0}])
+    ),
     "8-an-output-layer-of-clicks": together(put("model.task", "click"), put("model.pooling", "target")),
 }
