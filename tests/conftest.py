@@ -37,6 +37,7 @@ from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.proof.edges import edge_values
 from export.proof.golden import Call
 from tests.browser import CHROMIUM, QUIET
+from tests.bst.imports.fuxi_folder import import_whole
 from tests.builds import Builds
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "length_one": {"num_blocks": 2, "max_length": 1, "context": ()},
     "clicks": {"task": "click", "pooling": "target", "context": ("gender",), "beside": ("kind",)},
 }
-# A model of another library, with all that only such models have.
-IMPORTED = {"fields": ["item", "cate", "kind"], "context": ["city"], "numbers": ["price"], "sequences_first": True}
+SCORING: dict[str, Any] = {"formats": ("onnx", "torchscript"), "signatures": ("score_candidates",)}
 ASKED = TopK(limit=8, k_is_input=True, exclude_history=True)
 VARIANTS = {
     "text_ids": ("text_ids", exporting(formats=("onnx", "torchscript"))),
@@ -94,18 +94,12 @@ VARIANTS = {
     "numbers_whole": ("tied_mean", ExportSettings(top_k=ASKED)),  # for slow tests
     "length_one": ("length_one", exporting(formats=("onnx", "torchscript"), signatures=("top_k",))),
     "length_one_program": ("length_one", exporting(formats=("pt2",), signatures=("top_k",))),  # for slow tests
-    "score_candidates": (
-        "shared",
-        exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",), golden="full"),
-    ),
+    "score_candidates": ("shared", exporting(**SCORING, golden="full")),
     "score_candidates_program": ("shared", exporting(formats=("pt2",), signatures=("score_candidates",))),
     "onnx_top_k": ("shared", exporting(3, formats=("onnx",), signatures=("top_k",), golden="full")),
-    "clicks": ("clicks", exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",))),
-    "imported": ("imported", exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",))),
-    "imported_index": (
-        "imported",
-        exporting(formats=("onnx", "torchscript"), signatures=("score_candidates",), ids="index"),
-    ),
+    "clicks": ("clicks", exporting(**SCORING)),
+    "imported": ("imported", exporting(**SCORING)),
+    "imported_index": ("imported", exporting(**SCORING, ids="index")),
     "script_top_k": ("shared", exporting(3, formats=("torchscript",), signatures=("top_k",))),
 }
 
@@ -352,18 +346,10 @@ def run_of(make_run: Callable[..., Path], text_run: Path, builds: Builds) -> Cal
     @cache
     def run(name: str) -> Path:
         if name == "imported":
-            return builds.get("run-imported", _import_run) / "run"
+            return builds.get("run-imported", import_whole) / "run"
         return text_run if name == "text_ids" else make_run(name, **RUNS.get(name, {}))
 
     return run
-
-
-def _import_run(folder: Path) -> None:
-    from bst.imports import import_fuxictr
-    from tests.bst.imports.fuxi_folder import Case, write_folder
-
-    write_folder(folder / "fuxictr", Case(IMPORTED))
-    import_fuxictr(folder / "fuxictr", folder / "run")
 
 
 @pytest.fixture(scope="session")

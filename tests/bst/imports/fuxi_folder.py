@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bst.imports import import_fuxictr
 from tests.bst.imports.libraries import Fuxi, randomised
 
 LENGTH, WIDTH = 5, 4
@@ -186,3 +187,10 @@ def dataset_config(case: Case) -> str:
             column["normalizer"] = "StandardScaler"
         columns.append(column)
     return f"clicks:\n  min_categr_count: 1\n  feature_cols: {json.dumps(columns)}\n"
+
+
+def import_whole(folder: Path) -> None:
+    """Import a model with all that only models of other libraries have: `folder / "run"`."""
+    changes = {"fields": ["item", "cate", "kind"], "context": ["city"], "numbers": ["price"], "sequences_first": True}
+    write_folder(folder / "fuxictr", Case(changes))
+    import_fuxictr(folder / "fuxictr", folder / "run")
