@@ -13,6 +13,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def main() -> None:
         options.intra_op_num_threads = 1
         theirs = onnxruntime.InferenceSession(str(place / "model.onnx"), options, providers=["CPUExecutionProvider"])
         fed = {node.name: rows[node.name] for node in theirs.get_inputs()}
-        calls = {
+        calls: dict[str, tuple[Callable[[], Any], int]] = {
             "bundle in ONNX Runtime": (lambda: session.run(inputs), 10),
             "torch-rechub": (lambda: model(tensors), 1),
             "torch-rechub's ONNX": (lambda: theirs.run(None, fed), 1),

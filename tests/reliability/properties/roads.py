@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from bst.config import (
     BSTConfig,
+    CandidateFeature,
     ContextFeature,
     DataConfig,
     EventFeature,
+    HeadActivation,
     ItemFeature,
     ItemNumber,
     Number,
@@ -28,7 +30,7 @@ from bst.run.folder import SCHEMA_VERSION, Heldout, Run, RunConfig, library_vers
 from bst.run.heldout import made_up
 from export.contract.settings import OPSETS, ExportSettings
 from export.contract.signatures import TopK
-from export.proof.edges import OUT_OF_RANGE, edge_values
+from export.proof.edges import OUT_OF_RANGE, edge_categories, edge_values
 from export.proof.golden import Call
 
 IDS = ("dense", "sparse", "extreme", "text")
@@ -90,6 +92,23 @@ def inputs(draw: st.DrawFn, *, counted: bool) -> dict[str, Any]:
 
 
 @st.composite
+def of_other_libraries(draw: st.DrawFn, beside: dict[str, Any]) -> dict[str, Any]:
+    """Draw what only click models of other libraries have; their tables are folded."""
+    if beside["item_features"] or beside["item_numbers"] or beside["feature_dim"] or beside["place_dim"]:
+        return {}
+    features = draw(st.sampled_from((0, len(beside["event_features"]))))
+    return {
+        "candidate_features": tuple(
+            CandidateFeature(name=f"of_candidate_{place}", num_categories=1 + place) for place in range(features)
+        ),
+        "candidate_vectors": draw(st.sampled_from(("shared", "own"))),
+        "unknown_items": draw(st.sampled_from(("absent", "row"))),
+        "longer_histories": draw(st.sampled_from(("newest", "oldest"))),
+        "head_activations": (draw(st.sampled_from(get_args(HeadActivation))),),
+    }
+
+
+@st.composite
 def roads(draw: st.DrawFn) -> Road:
     """Draw an example. Sizes of one, odd sizes and sizes beyond a batch or a page are among them."""
     num_heads = draw(st.integers(1, 8), label="num_heads")
@@ -107,6 +126,7 @@ def roads(draw: st.DrawFn) -> Road:
     head_dim = draw(st.integers(taken // num_heads + 1, max(96, 2 * taken) // num_heads + 1), label="head_dim")
     config = BSTConfig(
         **beside,
+        **(draw(of_other_libraries(beside)) if click else {}),
         task="click" if click else "next_item",
         num_items=num_items,
         dim=num_heads * head_dim,
@@ -138,7 +158,8 @@ def roads(draw: st.DrawFn) -> Road:
         opset=draw(st.sampled_from(OPSETS)),
         shortlist=draw(st.booleans()),
     )
-    kinds = tuple(draw(st.sampled_from(IDS)) for _ in (*config.context, *config.event_features))
+    categories = (*config.context, *config.event_features, *config.candidate_features)
+    kinds = tuple(draw(st.sampled_from(IDS)) for _ in categories)
     return Road(config, settings, draw(st.sampled_from(IDS)), kinds, draw(st.integers(0, 2**32 - 1), label="seed"))
 
 
@@ -155,17 +176,13 @@ def write_run(road: Road, folder: Path) -> Run:
             for place, feature in enumerate(road.config.item_features):
                 values = model.item_features.get_buffer(f"values_{place}")
                 values.copy_(torch.randint(0, feature.num_categories + 1, values.shape))
-    features = (*road.config.context, *road.config.event_features)
-    categories = [
-        (feature.name, vocabulary(kind, feature.num_categories, rng))
-        for feature, kind in zip(features, road.category_ids, strict=True)
-    ]
-    count = len(road.config.context)
-    vocabularies = Vocabularies(
-        vocabulary(road.item_ids, road.config.num_items, rng),
-        dict(categories[:count]),
-        events=dict(categories[count:]),
+    kinds = iter(road.category_ids)
+    context, events, of_candidates = (
+        {feature.name: vocabulary(next(kinds), feature.num_categories, rng) for feature in features}
+        for features in (road.config.context, road.config.event_features, road.config.candidate_features)
     )
+    items = vocabulary(road.item_ids, road.config.num_items, rng)
+    vocabularies = Vocabularies(items, context, events=events, candidate_features=of_candidates)
     heldout = Heldout(
         torch.from_numpy(histories(road.config, 16, road.config.max_length, rng, strangers=False)),
         torch.from_numpy(contexts(road.config, 16, rng, strangers=False)),
@@ -221,6 +238,8 @@ def calls(road: Road) -> list[Call]:
         context = contexts(road.config, batch, rng, strangers=True)
         k = int(rng.integers(1, limit + 1))
         beside = edge_values(road.config, items.shape, rng)
+        for group in road.config.candidate_inputs:
+            beside[group.name] = edge_categories(group, road.config, candidates.shape, rng)
         made.append(Call(f"random_{number}", items, context, candidates, k, beside))
     return made
 
