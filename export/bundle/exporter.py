@@ -102,7 +102,8 @@ def refresh_bundle(run_path: Path, bundle: Path, *, tell: Tell = lambda step: No
         manifest = _build(stage, run_path, old.settings, tell, like=old)
         for _ in verify_bundle(stage, tell):
             pass
-        for line in keep_what_is_not_ours(bundle, old, stage):
+        # As it is now: somebody else may have refreshed it meanwhile, which is no edit.
+        for line in keep_what_is_not_ours(bundle, read_manifest(bundle), stage):
             warnings.warn(line, stacklevel=2)
     return manifest
 

@@ -33,7 +33,7 @@ def test_every_part_runs_on_a_cpu_and_what_is_missing_is_named(tmp_path: Path, m
     assert backends == {"eager", "torchscript", "onnxruntime", "eager-bf16"}
     assert {row["backend"] for row in report["parts"]["compiled"]["rows"]} == {"eager", "compile"}
     assert report["parts"]["aotinductor"]["missing"] == {"aotinductor-cuda": "device cpu has nothing like it"}
-    assert "gloo was asked in its place" in report["parts"]["collectives"]["missing"]["nccl"]
+    assert "gloo was used in its place" in report["parts"]["collectives"]["missing"]["nccl"]
     page = (tmp_path / "gpu" / "gpu.html").read_text()
     assert all(word in page for word in ("eager-bf16", "bfloat16", "missing: nccl", "Training", "passed"))
 

@@ -48,7 +48,7 @@ class OwnRuntime : public bst::Runtime {
   bst::Texts formats() const override { return {"onnx"}; }
   std::unique_ptr<bst::Session> open(const bst::Bundle& bundle, const bst::Format&,
                                      const bst::Signature& signature, int) override {
-    if (bundle.manifest.input("event_time", true)) return std::make_unique<Printer>(signature);
+    if (bundle.manifest.input("channel", bst::Input::event)) return std::make_unique<Printer>(signature);
     return std::make_unique<LastTwo>();
   }
 };

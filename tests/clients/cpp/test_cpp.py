@@ -92,7 +92,7 @@ def test_a_project_with_the_library_in_a_folder_brings_its_own_runtime(
     answers, *refusals = run(own_runtime, bundle, last).splitlines()
     assert answers.split() == [f"'{last}'", f"'{before}'"] * 4
     assert refusals == [
-        "context 'colour' is no feature of the model; known: gender, region",
+        "context 'colour' is no feature of the model; known: request_time, gender, region, age, spent",
         "gender: 1 is not an id of this model; its ids are text",
     ]
 

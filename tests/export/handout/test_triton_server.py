@@ -27,6 +27,7 @@ import tritonclient.grpc
 import tritonclient.http
 
 from export import Signature, compare, open_bundle
+from export.contract.inputs import DTYPES
 from export.handout.triton import KSERVE_TYPES
 from export.proof.golden import GoldenCall, read_golden
 from tests.conftest import held_by
@@ -227,8 +228,10 @@ def test_calls_of_one_length_are_merged_and_others_are_not(server: Server) -> No
                 break
         assert runs < 200
 
-        history = stated.inputs[0].name
-        lengths = [{**one.inputs, history: one.inputs[history][:, -length:]} for length in range(1, 13)]
+        per_event = [spec.name for spec in stated.inputs if spec.shape[1:2] == ("length",)]
+        lengths = [
+            {**one.inputs, **{event: one.inputs[event][:, -length:] for event in per_event}} for length in range(1, 13)
+        ]
         before = counts(client, name)
         ask_at_once(client, stated, lengths)
         assert counted(client, name, before, 12) == 12
@@ -243,9 +246,7 @@ def test_the_example_in_the_readme_gets_an_answer(server: Server) -> None:
     given = {one["name"]: one["data"] for one in json.loads(body)["inputs"]}
     stated = server.signature("top_k")
     inputs = {
-        spec.name: np.array(given[spec.name], dtype=object if spec.dtype == "string" else np.int64).reshape(
-            (1, -1) if len(spec.shape) == 2 else -1
-        )
+        spec.name: np.array(given[spec.name], dtype=DTYPES[spec.dtype]).reshape((1, -1) if len(spec.shape) == 2 else -1)
         for spec in stated.inputs
     }
     want = open_bundle(server.bundle).session("onnxruntime", "top_k")(inputs)
