@@ -86,7 +86,7 @@ def request(folder: Path, description: dict[str, Any], count: int) -> tuple[Rows
         rows[name] = np.tile(rows[name], (count, 1))
     for name in description["context"]:
         rows[name] = np.repeat(rows[name], count)
-    wide = {name: np.repeat(values, count) for name, values in numbers.items()}
+    wide = {name: np.repeat(values, count)[:, None] for name, values in numbers.items()}
     return {**rows, **wide}, {**raw, **numbers, "history": raw[item_history], "candidates": raw[description["item_id"]]}
 
 

@@ -119,14 +119,21 @@ class Impressions(Examples):
         users_of_labels = np.unique(np.stack([self.users_of_shown, self.clicked]), axis=1)[0]
         return len(np.unique(users_of_labels)) < len(users_of_labels)
 
-    def batch(self, rows: slice | Index, max_length: int) -> Batch:
-        """Cut `rows` as a batch, each history left-padded and cut to the newest `max_length` items."""
+    def batch(self, rows: slice | Index, max_length: int, *, keeps_oldest: bool = False, unknown: int = 0) -> Batch:
+        """Cut `rows` as a batch, each history left-padded and cut to the newest `max_length` items, or the oldest.
+
+        `unknown` is the index of an event whose item has none; by default it is padding.
+        """
         users, stops = self.users[rows], self.targets[rows]
-        slots, real = slots_of(np.maximum(self.sequences.offsets[users], stops - max_length), stops)
+        starts = self.sequences.offsets[users]
+        if keeps_oldest:
+            stops = np.minimum(stops, starts + max_length)
+        slots, real = slots_of(np.maximum(starts, stops - max_length), stops)
+        items = self.sequences.items[slots]
         shown, is_shown = self.rectangle(rows)
         beside = self.sequences.beside_events(slots, real)
         return Batch(
-            int64(np.where(real, self.sequences.items[slots], 0)),
+            int64(np.where(real, np.where(items > 0, items, unknown), 0)),
             int64(self.context[rows]),
             int64(np.where(is_shown, self.shown[shown], 0)),
             tensors(beside | {name: values[rows] for name, values in self.beside.items()}),

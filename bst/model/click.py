@@ -28,14 +28,24 @@ class ClickBST(BST):
     """A model that gives a logit for each candidate of each row of a batch."""
 
     # By name, not as annotations: TorchScript reads those of the last class alone, and those of `BST` would be lost.
-    __constants__ = (*Items.__constants__, "history_once", "target_pooling", "width_beside", "has_own_table")
+    __constants__ = (
+        *Items.__constants__,
+        "history_once",
+        "target_pooling",
+        "width_beside",
+        "has_own_table",
+        "reads_target_alone",
+    )
 
     def __init__(self, config: BSTConfig) -> None:
         super().__init__(config)
         self.history_once = config.history_once
         self.target_pooling = config.pooling == "target"
+        self.reads_target_alone = self.target_pooling  # of the last block, where each candidate has its own sequence
         self.trains_prefixes = config.trains_prefixes
         self.width_beside = config.width_beside
+        self.keeps_oldest = config.longer_histories == "oldest"
+        self.unknown_row = config.unknown_row
         self.has_own_table = config.candidate_vectors == "own"
         if self.has_own_table:
             self.candidate_embedding = nn.Embedding(config.item_rows, config.dim, padding_idx=0)
@@ -120,9 +130,11 @@ class ClickBST(BST):
             return self.item_vectors(items) * self.embedding_scale
 
     def tiled(self) -> "ClickBST":
-        """Return a model of the same weights that makes a sequence for each candidate, as the definition has it."""
+        """Return a model of the same weights that makes a whole sequence for each candidate, as the definition has it,
+        and computes states that nothing reads.
+        """
         plain = copy.copy(self)
-        plain.history_once = False
+        plain.history_once = plain.reads_target_alone = False
         return plain
 
     def prefix_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
@@ -222,8 +234,12 @@ class ClickBST(BST):
         if not self.full_mask:
             visible = visible & (places.unsqueeze(1) >= places)
         hidden = (~visible).to(x.dtype).unsqueeze(1) * self.hidden_logit
-        for cell in self.cells:
-            x = cell(x, hidden)
+        for block, cell in enumerate(self.cells):
+            if self.reads_target_alone and block + 1 == len(self.cells):
+                keys, values = cell.keys_and_values(x[:, :-1])  # type: ignore[operator]
+                x = cell.read(x[:, -1:], keys, values, hidden[:, :, -1:, :-1])  # type: ignore[operator]
+            else:
+                x = cell(x, hidden)
         if self.target_pooling:
             pooled = x[:, -1]
         else:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from bst.data.impressions import Impressions
+from bst.errors import InputError
 from bst.model import BST, ClickBST
 from bst.training.world import World
 
@@ -133,15 +134,24 @@ def candidate_scores(
 
     The model is put in evaluation mode for the time being and back afterwards. The processes of `world` share the work,
     and each gets all scores.
+
+    Raises:
+        InputError: the model reads features of candidates, of which impressions say nothing.
     """
     assert isinstance(model, ClickBST)
+    if model.candidate_feature_embedding is not None:
+        raise InputError(
+            "the model reads a feature of each candidate, of which a table of events says nothing; export the run, and "
+            "score candidates with open_bundle(BUNDLE).scorer()"
+        )
     world = world or World()
     was_training = model.training
     model.eval()
     scores = torch.zeros(len(shown.shown), dtype=torch.float64, device=world.device)
     for start in range(world.rank * batch_size, len(shown), world.size * batch_size):
         rows = slice(start, start + batch_size)
-        batch = shown.batch(rows, max_length).share(world.device)
+        batch = shown.batch(rows, max_length, keeps_oldest=model.keeps_oldest, unknown=model.unknown_row)
+        batch = batch.share(world.device)
         places, is_shown = (torch.from_numpy(part).to(world.device) for part in shown.rectangle(rows))
         logits = model(candidates=batch.targets, **batch.inputs)
         scores[places[is_shown]] = logits.double()[is_shown]
