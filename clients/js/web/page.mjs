@@ -41,7 +41,8 @@ export class Page {
     this.listen();
     this.addContext();
     const [first] = this.model.vocabularies.items.ids;
-    await this.model.answer(this.user, [first]); // the first call of a session is slow, so its answer is not drawn
+    // The first call of a session is slow, so its answer is not drawn.
+    await this.model.answer({ ...this.user, candidateFeatures: {} }, [first]);
     await this.update();
   }
 

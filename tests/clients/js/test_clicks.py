@@ -120,3 +120,25 @@ def test_the_page_shows_the_probability_of_each_picked_candidate_the_largest_fir
     assert shown[0] == f"{float(f'{100 * probabilities[0]:.3g}'):g} %"
     assert (measured["signature"], verdict["ok"]) == ("score_candidates", True)
     assert watched.told == []
+
+
+@pytest.mark.slow
+@NEEDS_CHROMIUM
+@pytest.mark.skipif(not PAGE_RUNTIME.exists(), reason="no onnxruntime-web: no npm")
+def test_a_feature_of_candidates_is_chosen_for_all_of_them(variants: OnDemand, browser: Any) -> None:
+    watched = Watched(browser.new_page())
+    with served(variants["imported"]) as site:
+        watched.load(site.url)
+        for text in ("sku-1", "sku-4"):
+            watched.pick(text, "#ask-input")
+        watched.page.wait_for_selector("#scored li:nth-child(2)")
+        unknown = watched.ranking("scored")
+        before = watched.page.locator("#scored .score").first.inner_text()
+        watched.page.locator("#context select[name=kind]").select_option("buy")
+        watched.page.wait_for_function(f"document.querySelector('#scored .score').textContent != {before!r}")
+        ids, probabilities = watched.ranking("scored")
+    scorer = open_bundle(variants["imported"]).scorer()
+    expected = scorer.score([[]], [ids], candidate_features={"kind": [["buy", "buy"]]})
+    assert expected.probabilities is not None
+    assert probabilities == pytest.approx(expected.probabilities[0].tolist(), abs=1e-5)
+    assert probabilities != pytest.approx(unknown[1], abs=1e-4)
