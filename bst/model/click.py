@@ -82,6 +82,8 @@ class ClickBST(BST):
 
         The others are those of `BST.forward`.
         """
+        if self.candidate_feature_embedding is not None and candidates.dim() != 3:
+            raise ValueError("this model reads features of candidates: give them behind the items, [batch, n, 1 + any]")
         inputs = by_name(items, context, events, event_time, request_time, numbers)
         return self.candidate_logits(self.encode_user(inputs), candidates)
 

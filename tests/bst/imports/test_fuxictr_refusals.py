@@ -1,4 +1,4 @@
-"""What a folder of FuxiCTR lacks, or has and cannot be carried, is refused by name; layouts of others are read."""
+"""Refusals by name of what a folder of FuxiCTR lacks or cannot carry; layouts of others are read."""
 
 from __future__ import annotations
 
