@@ -249,7 +249,7 @@ def make_run(builds: Builds) -> Callable[..., Path]:
             times = {"event_times": "to_next"} if beside else {}
             settings = Settings(
                 model=TINY.model_copy(update={**sizes, **times}),
-                training=TrainConfig(epochs=1, batch_size=16),
+                training=TrainConfig(epochs=1, batch_events=150),
                 data=data,
             )
             interactions = read_interactions(events, settings.data, users, times=bool(beside))

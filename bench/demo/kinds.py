@@ -61,7 +61,7 @@ KINDS = Registry(
                 model=Architecture(dim=48, num_blocks=1, ff_width=96, head_widths=(), dropout=0.1),
                 training=TrainConfig(
                     epochs=2,
-                    batch_size=32,
+                    batch_events=1000,
                     loss="sampled_softmax",
                     num_negatives=512,
                     learning_rate=6e-3,
@@ -88,7 +88,7 @@ KINDS = Registry(
                     event_times="to_next",
                     dropout=0.1,
                 ),
-                training=TrainConfig(epochs=2, batch_size=32, learning_rate=4e-3),
+                training=TrainConfig(epochs=2, batch_events=1000, learning_rate=4e-3),
                 data=DATA.model_copy(update={"item_features": ("category", "brand")}),
             ),
             BENCH.model_copy(update={"signature": "score_candidates"}),

@@ -128,7 +128,7 @@ def training(job: Job) -> dict[str, Any]:
     kinds |= {f"{job.device} {precision}": (job.device, precision) for precision in ("float32", "bfloat16")}
     runs: dict[str, Any] = {}
     for name, (device, precision) in kinds.items():
-        config = TrainConfig(epochs=1 if job.small else 3, batch_size=64, precision=precision)  # type: ignore[arg-type]
+        config = TrainConfig(epochs=1 if job.small else 3, batch_events=1200, precision=precision)  # type: ignore[arg-type]
         out = job.folder / f"trained-{device}-{precision}"
         train(dataset, Settings(model=model, training=config), out, world=World(device=device))
         epochs = load_run(out).epochs

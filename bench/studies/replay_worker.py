@@ -16,6 +16,7 @@ from replay.nn.sequential import SasRec
 windows, threads = np.load(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(threads)
 sizes, num_items = json.loads(str(windows["sizes"])), int(windows["num_items"])
+counts = windows["counts"].tolist()
 # Its ids count from 0, and padding comes after the last.
 items, targets = (
     torch.from_numpy(np.where(windows[name] > 0, windows[name] - 1, num_items)) for name in ("items", "targets")
@@ -49,7 +50,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 def epoch() -> float:
     """Train on every window once, in batches as they come, cut to their longest window."""
     started = time.perf_counter()
-    batches = list(zip(items.split(sizes["batch_size"]), targets.split(sizes["batch_size"]), strict=True))
+    batches = list(zip(items.split(counts), targets.split(counts), strict=True))
     for place in torch.randperm(len(batches)).tolist():
         length = int((batches[place][0] != num_items).sum(dim=1).max())
         inputs, following = (part[:, -length:].contiguous() for part in batches[place])

@@ -174,16 +174,20 @@ def _start(name: str, arguments: argparse.Namespace, folder: Path) -> subprocess
 
 
 def _save_windows(path: Path, dataset: Dataset, max_length: int) -> None:
-    """Write one epoch's windows, batch after batch: items and targets int64 `[n, max_length]`, 0 is padding."""
+    """Write one epoch's windows, batch after batch: items and targets int64 `[n, max_length]`, 0 is padding; `counts`,
+    int64 `[num_batches]`, are the windows of each batch.
+    """
     windows = TrainingWindows(dataset.sequences, dataset.split.train_stops, max_length)
-    batch = windows.batch(*windows.epoch(np.random.default_rng(0), TrainConfig().batch_size))
+    batches = windows.epoch(np.random.default_rng(0), TrainConfig().batch_events)
+    batch = windows.batch(*map(np.concatenate, zip(*batches, strict=True)))
     padding = (max_length - batch.items.size(1), 0)
     np.savez(
         path,
         items=F.pad(batch.items, padding).numpy(),
         targets=F.pad(batch.targets, padding).numpy(),
         num_items=len(dataset.vocabularies.items),
-        sizes=json.dumps({**Architecture(**TIED).model_dump(), "batch_size": TrainConfig().batch_size}),
+        counts=np.array([len(users) for users, *_ in batches]),
+        sizes=json.dumps(Architecture(**TIED).model_dump()),
     )
 
 

@@ -19,8 +19,9 @@ class TrainConfig(Table):
 
     epochs: Positive = 16
     """Passes over the data."""
-    batch_size: Positive = 32
-    """Windows of at most `max_length` events a step, or requests of an impression log; over all processes together."""
+    batch_events: Positive = 1600
+    """Events that a step predicts, or impressions of a log, over all processes together: about so many, in windows of
+    at most `max_length` events, or in whole requests."""
     loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
     """`full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
     `num_negatives` others that a batch shares; `auto` is the full one up to 50,000 items."""

@@ -15,7 +15,7 @@ from bst.data.sequences import Sequences, are_indices
 from bst.data.vocabulary import Index
 from bst.errors import InputError
 
-# MovieLens-1M at length 200, batches of 10: 58 % of the cells are real in random order, 96 % with 16.
+# MovieLens-1M at length 200, batches of 10 windows: 58 % of the cells are real in random order, 96 % with 16.
 MIXED = 16
 PIECE = 4096  # examples of which whole histories are looked at together
 
@@ -139,19 +139,20 @@ class TrainingWindows:
         return int(self._inputs().sum())
 
     @property
-    def num_windows(self) -> int:
-        return int(self._windows().sum())
+    def longest(self) -> int:
+        """The events to predict of the window that has most."""
+        return min(int(self._inputs().max(initial=0)), self.max_length)
 
     def item_counts(self, num_items: int) -> Index:
         """Count how often each item occurs in the training events, int64 `[num_items]`, entry j is item j + 1."""
         items = self.sequences.items[trained_on(self.sequences, self.stops)]
         return np.bincount(items, minlength=num_items + 1)[1:]
 
-    def epoch(self, rng: np.random.Generator, batch_size: int = 1) -> tuple[Index, Index, Index]:
-        """Draw the windows of one epoch: users, first and one past the last input position.
+    def epoch(self, rng: np.random.Generator, batch_events: int) -> list[tuple[Index, Index, Index]]:
+        """Draw the batches of one epoch: of each window its user, the first and one past the last input position.
 
-        The order is random, but that each run of `batch_size` windows, from the first on, has much the same length:
-        little of the rectangle that `batch` cuts from it is padding.
+        The order is random, but windows of a batch are alike in length: little of the rectangle that `batch` cuts is
+        padding. See `alike` for how many there are.
         """
         inputs, length = self._inputs(), self.max_length
         windows = self._windows()
@@ -161,8 +162,8 @@ class TrainingWindows:
         high = inputs[users] + shift[users] - nth * length
         starts = self.sequences.offsets[users]
         first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[users])
-        order = alike(last - first, batch_size, rng)
-        return users[order], first[order], last[order]
+        batches = alike(last - first, last - first, batch_events, rng)
+        return [(users[rows], first[rows], last[rows]) for rows in batches]
 
     def batch(self, users: Index, first: Index, last: Index) -> Batch:
         """Cut windows `[first, last)` of `users` as a batch of inputs and, one event later, targets."""
@@ -222,22 +223,38 @@ def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def alike(lengths: Index, batch_size: int, rng: np.random.Generator) -> Index:
-    """Draw a random order in which runs of `batch_size` are alike in length, sorted within pieces of up to `MIXED`
-    runs.
+def batches_an_epoch(num_events: int, batch_events: int) -> int:
+    """Count the batches of `batch_events` or a little more that `num_events` are parted into, at least one."""
+    return max(num_events // batch_events, 1)
 
-    What is left at the end, fewer than `batch_size`, is any of them.
+
+def alike(lengths: Index, events: Index, batch_events: int, rng: np.random.Generator) -> list[Index]:
+    """Part rows at random into `batches_an_epoch` batches of about as many events, whose rows are alike in length.
+
+    Rows are sorted by length within pieces of up to `MIXED` batches. A batch has at least one row for each time that
+    the events of the largest row go into `batch_events`.
+
+    Args:
+        lengths: of the histories of the rows, int64 `[n]`.
+        events: what each row counts for, int64 `[n]`, from 1.
+
+    Returns:
+        the numbers of the rows of each batch.
     """
+    num_batches = batches_an_epoch(int(events.sum()), batch_events)
+    width = events.sum() / num_batches
     order = rng.permutation(len(lengths))
-    runs = len(order) // batch_size
     # At least two pieces, or the shortest would meet in every epoch.
-    piece = min(MIXED, max(runs // 2, 1)) * batch_size
-    whole = order[: runs * batch_size]
-    for start in range(0, len(whole), piece):
-        part = whole[start : start + piece]
-        whole[start : start + piece] = part[np.argsort(lengths[part], kind="stable")]
-    whole = whole.reshape(-1, batch_size)[rng.permutation(runs)].ravel()
-    return np.concatenate([whole, order[runs * batch_size :]])
+    piece = _starts(events[order]) // (min(MIXED, max(num_batches // 2, 1)) * width)
+    order = order[np.lexsort((lengths[order], piece))]
+    batch = np.minimum(_starts(events[order]) // width, num_batches - 1)
+    parts = np.split(order, np.searchsorted(batch, np.arange(1, num_batches)))
+    return [parts[place] for place in rng.permutation(num_batches)]
+
+
+def _starts(counts: Index) -> Index:
+    starts: Index = np.cumsum(counts) - counts
+    return starts
 
 
 def slots_of(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:

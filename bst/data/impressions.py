@@ -178,12 +178,14 @@ class ImpressionWindows:
         return len(self.requests.shown)
 
     @property
-    def num_windows(self) -> int:
-        return len(self.requests)
+    def longest(self) -> int:
+        """The impressions of the request that has most."""
+        return int(self.requests.counts.max(initial=0))
 
-    def epoch(self, rng: np.random.Generator, batch_size: int = 1) -> tuple[Index]:
-        """Draw the order of one epoch: random, but that the histories of each `batch_size` rows are alike in length."""
-        return (alike(np.minimum(self.requests.lengths, self.max_length), batch_size, rng),)
+    def epoch(self, rng: np.random.Generator, batch_events: int) -> list[tuple[Index]]:
+        """Draw the batches of one epoch, in random order; histories of a batch are alike in length. See `alike`."""
+        lengths = np.minimum(self.requests.lengths, self.max_length)
+        return [(rows,) for rows in alike(lengths, self.requests.counts, batch_events, rng)]
 
     def batch(self, rows: Index) -> Batch:
         """Cut `rows` as a batch."""

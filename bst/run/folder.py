@@ -49,7 +49,7 @@ from bst.system.files import (
 from bst.system.unfilled import unfilled
 from bst.system.validation import validated
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 WEIGHTS_FILE = "model.safetensors"
 VOCABULARY_FILE = "vocabulary.json"
 STATE_FILE = "training.safetensors"
@@ -157,11 +157,23 @@ def read_run_config(path: Path) -> RunConfig:
         raise InputError(f"{path} is not {WHAT}: there is no such folder")
     values = read_json(path / "config.json", WHAT)
     schema_version = values.get("schema_version") if isinstance(values, dict) else None
-    if schema_version != SCHEMA_VERSION:
+    if schema_version == 1:
+        values = _with_batches_of_events(values)
+    elif schema_version != SCHEMA_VERSION:
         raise InputError(
             f"{path}: schema_version={schema_version!r}, this version reads {SCHEMA_VERSION}; update or train again"
         )
     return validated(RunConfig, values, str(path / "config.json"))
+
+
+def _with_batches_of_events(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run of schema 1, which counted batches in windows, as those of schema 2."""
+    try:
+        training = dict(values["training"])
+        training["batch_events"] = training.pop("batch_size") * values["model"]["max_length"]
+    except (KeyError, TypeError, ValueError):
+        return values  # what is wrong is said where all values are validated
+    return {**values, "schema_version": SCHEMA_VERSION, "training": training}
 
 
 def load_weights(path: Path, config: BSTConfig) -> BST:

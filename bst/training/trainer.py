@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bst.config import TrainConfig
-from bst.data.batches import Batch, Examples
+from bst.data.batches import Batch, Examples, batches_an_epoch
 from bst.data.impressions import Windows
 from bst.errors import CheckError, InputError
 from bst.model import BST
@@ -122,7 +122,7 @@ class Trainer:
         self.loss = self._wrapped(self.task.loss(self.model, windows, config, self.world.device))
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
         self.clipper = GradientClipper(config)
-        self.steps_per_epoch = -(-windows.num_windows // config.batch_size)
+        self.steps_per_epoch = batches_an_epoch(windows.num_examples, config.batch_events)
         self.rows_per_step = windows.num_examples / self.steps_per_epoch
         self.reports: list[EpochReport] = []
         self.best = self._weights()
@@ -180,12 +180,11 @@ class Trainer:
     def _epoch(self) -> Generator[TrainingState, None, EpochReport]:
         self.model.train()
         self.rng.bit_generator.state = self.epoch_rng  # an epoch that was interrupted may have drawn from it
-        drawn = self.windows.epoch(self.rng, self.config.batch_size)
+        batches = self.windows.epoch(self.rng, self.config.batch_events)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
-            chosen = slice(step * self.config.batch_size, (step + 1) * self.config.batch_size)
             due = time.perf_counter() - saved >= self.config.checkpoint_seconds
-            due = self._step(self.windows.batch(*(part[chosen] for part in drawn)), step, due)
+            due = self._step(self.windows.batch(*batches[step]), step, due)
             now = time.perf_counter()
             self.tally.seconds, started = self.tally.seconds + now - started, now
             if due and step + 1 < self.steps_per_epoch:
@@ -300,9 +299,11 @@ def _require_trainable(windows: Windows, validation: Examples, config: TrainConf
             f"{windows.num_examples} training examples and {len(validation)} users to validate on; "
             "training needs users with three events or more"
         )
-    if config.batch_size % world.size:
-        fitting = max(config.batch_size // world.size, 1) * world.size
+    # Of a smaller batch a process might get nothing. Where all events are one batch, each window is in it.
+    fitting = windows.longest * world.size
+    if config.batch_events < fitting:
+        of_each = f", one for each of {world.size} processes" if world.size > 1 else ""
         raise InputError(
-            f"batch_size={config.batch_size} does not divide among {world.size} processes; "
-            f"try batch_size={fitting} or {fitting + world.size}"
+            f"batch_events={config.batch_events} is less than a step needs: the longest row has {windows.longest} "
+            f"events to predict{of_each}; give {fitting} or more"
         )

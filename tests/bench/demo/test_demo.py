@@ -43,10 +43,10 @@ def write_source(folder: Path) -> Path:
 
 BRIEF = {"launches": 2, "rounds": 1, "round_seconds": 0.01, **LIMITS}
 SETTINGS = {
-    "next_item": (TINY, TrainConfig(epochs=1, batch_size=16, filter_seen=False)),
+    "next_item": (TINY, TrainConfig(epochs=1, batch_events=150, filter_seen=False)),
     "click": (
         TINY.model_copy(update={"task": "click", "pooling": "target", "event_times": "to_next", "places": "none"}),
-        TrainConfig(epochs=1, batch_size=16),
+        TrainConfig(epochs=1, batch_events=150),
     ),
 }
 

@@ -3,8 +3,14 @@ import pytest
 import torch
 
 from bst import InputError, leave_one_out
-from bst.data.batches import TrainingWindows, left_pad
+from bst.data.batches import TrainingWindows, batches_an_epoch, left_pad
+from bst.data.vocabulary import Index
 from tests.bst.data.test_sequences import SMALL, sequences
+
+
+def together(batches: list[tuple[Index, Index, Index]]) -> list[Index]:
+    """Join the windows of an epoch's batches."""
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def test_histories_are_cut_to_the_newest() -> None:
@@ -14,7 +20,7 @@ def test_histories_are_cut_to_the_newest() -> None:
 def test_training_never_touches_what_is_predicted() -> None:
     split = leave_one_out(SMALL)
     windows = TrainingWindows(SMALL, split.train_stops, max_length=10)
-    users, first, last = windows.epoch(np.random.default_rng(0))
+    users, first, last = together(windows.epoch(np.random.default_rng(0), 3))
     batch = windows.batch(users, first, last)
     pairs = {
         (user, item, target)
@@ -33,7 +39,7 @@ def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) ->
     windows = TrainingWindows(data, data.offsets[1:], max_length)
     seen: list[list[int]] = []
     for _ in range(3):  # the cuts move; the examples stay
-        users, first, last = windows.epoch(rng, batch_size=4)
+        users, first, last = together(windows.epoch(rng, 60))
         assert (last - first).max() <= max_length
         assert (last > first).all()
         batch = windows.batch(users, first, last)
@@ -52,7 +58,7 @@ def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) ->
         assert found == expected
         assert windows.num_examples == len(expected)
         seen.append(sorted(first.tolist()))
-    assert {len(one) for one in seen} == {windows.num_windows}
+    assert len({len(starts) for starts in seen}) == 1
     if 1 < max_length < 29:
         assert seen[0] != seen[1]
 
@@ -62,39 +68,42 @@ def test_batches_hold_little_padding_and_come_in_random_order() -> None:
     data = sequences(*([1] * length for length in rng.integers(2, 100, 4000)))
     windows = TrainingWindows(data, data.offsets[1:], 200)
 
-    def real_share(batch_size: int) -> tuple[float, float]:
-        users, first, last = windows.epoch(np.random.default_rng(1), batch_size)
-        assert sorted(users) == list(range(4000))
-        lengths = (last - first)[: 4000 // 32 * 32].reshape(-1, 32)
-        trend = np.corrcoef(lengths.mean(axis=1), np.arange(len(lengths)))[0, 1]
-        return lengths.sum() / (lengths.max(axis=1) * 32).sum(), abs(trend)
-
-    apart, alike = real_share(1), real_share(32)
-    assert apart[0] < 0.6
-    assert alike[0] > 0.9
-    assert alike[1] < 0.3  # short windows do not come first
+    batches = windows.epoch(np.random.default_rng(1), 1600)
+    assert sorted(np.concatenate([users for users, *_ in batches])) == list(range(4000))
+    lengths = [last - first for _, first, last in batches]
+    cells = sum(len(batch) * batch.max() for batch in lengths)
+    assert windows.num_examples > 0.9 * cells  # in random order it is less than 0.6
+    trend = np.corrcoef([batch.mean() for batch in lengths], np.arange(len(lengths)))[0, 1]
+    assert abs(trend) < 0.3  # short windows do not come first
 
 
-@pytest.mark.parametrize("users", [69, 336])
-def test_what_is_left_for_the_last_batch_is_not_always_the_same(users: int) -> None:
+@pytest.mark.parametrize(("longest", "batch_events"), [(12, 12), (12, 100), (40, 1600), (12, 10**6)])
+def test_every_batch_holds_about_as_many_events(longest: int, batch_events: int) -> None:
     rng = np.random.default_rng(0)
-    data = sequences(*([1] * length for length in rng.integers(2, 100, users)))
+    data = sequences(*([1] * length for length in rng.integers(2, longest + 2, 500)))
     windows = TrainingWindows(data, data.offsets[1:], 200)
-    left = users % 32
-    lasts, firsts = set(), set()
-    for _ in range(20):
-        drawn, *_ = windows.epoch(rng, 32)
-        assert sorted(drawn) == list(range(users))
-        lasts.add(tuple(sorted(drawn[-left:])))
-        firsts.add(tuple(sorted(drawn[:32])))
-    assert len(lasts) == 20
-    assert len(firsts) == 20
+    batches = windows.epoch(rng, batch_events)
+    assert len(batches) == batches_an_epoch(windows.num_examples, batch_events)
+    events = np.array([(last - first).sum() for _, first, last in batches])
+    assert abs(events - windows.num_examples / len(batches)).max() <= longest
+    assert events.min() > 0
+    for size in (2, 3):  # so that each of several processes gets a window of every batch
+        if batch_events >= size * longest:
+            assert min(len(users) for users, *_ in batches) >= size
+
+
+def test_no_batch_is_the_same_from_epoch_to_epoch() -> None:
+    rng = np.random.default_rng(0)
+    data = sequences(*([1] * length for length in rng.integers(2, 100, 336)))
+    windows = TrainingWindows(data, data.offsets[1:], 200)
+    drawn = [tuple(sorted(users)) for _ in range(20) for users, *_ in windows.epoch(rng, 1600)]
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
     data = sequences([5, 2, 9], [7, 8, 6], context=[[1], [2], [3], [4], [5], [6]])
     windows = TrainingWindows(data, data.offsets[1:], max_length=5)
-    users, first, last = windows.epoch(np.random.default_rng(0))
+    users, first, last = together(windows.epoch(np.random.default_rng(0), 4))
     batch = windows.batch(users, first, last)
     by_user = dict(zip(users.tolist(), batch.context[..., 0].tolist(), strict=True))
     assert by_user == {0: [2, 3], 1: [5, 6]}

@@ -42,8 +42,16 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_run_of_a_later_schema_is_refused(copied: Path) -> None:
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps({**config, "schema_version": 7}))
-    with pytest.raises(InputError, match="schema_version=7, this version reads 1"):
+    with pytest.raises(InputError, match="schema_version=7, this version reads 2"):
         load_run(copied)
+
+
+def test_a_run_that_counted_its_batches_in_windows_is_read(copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    del config["training"]["batch_events"]
+    old = {**config, "schema_version": 1, "training": {**config["training"], "batch_size": 7}}
+    (copied / "config.json").write_text(json.dumps(old))
+    assert load_run(copied).config.training.batch_events == 7 * config["model"]["max_length"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ SETTINGS = Settings(
     model=Architecture(
         dim=8, num_heads=2, num_blocks=1, ff_width=8, max_length=6, head_widths=(8,), event_times="to_next"
     ),
-    training=TrainConfig(epochs=1, batch_size=8),
+    training=TrainConfig(epochs=1, batch_events=80),
     data=DATA,
 )
 
@@ -81,7 +81,7 @@ def test_kinds_that_tell_the_next_item_are_learnt(tmp_path: Path) -> None:
         model=Architecture(
             dim=16, num_heads=2, num_blocks=1, ff_width=16, max_length=8, head_widths=(16,), dropout=0.0
         ),
-        training=TrainConfig(epochs=12, batch_size=16, filter_seen=False),
+        training=TrainConfig(epochs=12, batch_events=80, filter_seen=False),
         data=data,
     )
     result = train(Dataset.build(read_interactions(events, data)), settings, tmp_path / "run")

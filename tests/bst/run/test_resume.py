@@ -22,7 +22,7 @@ from bst.training.state import TrainingState, restore_optimizer
 from bst.training.trainer import EpochReport
 from tests.conftest import TINY, fill, same_but_for_speed, write_events
 
-TRAINING = TrainConfig(epochs=3, batch_size=8, clipping="adaptive_epoch", loss="sampled_softmax", num_negatives=16)
+TRAINING = TrainConfig(epochs=3, batch_events=60, clipping="adaptive_epoch", loss="sampled_softmax", num_negatives=16)
 SETTINGS = Settings(model=TINY, training=TRAINING)
 
 
@@ -247,7 +247,7 @@ def test_kill_9_at_any_moment_and_resume(tmp_path: Path, bst_command: Callable[.
     events, settings = write_events(tmp_path / "events.csv", users=300), tmp_path / "train.toml"
     settings.write_text(
         "[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\nhead_widths = [24]\n"
-        "[training]\nepochs = 4\nbatch_size = 4\ncheckpoint_seconds = 0.0\n"
+        "[training]\nepochs = 4\nbatch_events = 40\ncheckpoint_seconds = 0.0\n"
     )
     arguments = ["train", str(events), "--config", str(settings), "--resume", "--out"]
     assert bst_command(*arguments, tmp_path / "whole")[0] == 0

@@ -123,7 +123,7 @@ def test_the_loss_is_the_cross_entropy_of_each_prefix_with_its_candidates(places
     model = make_model(config)
     assert isinstance(model, ClickBST)
     windows = TrainingWindows(Sequences.from_histories([[1, 3, 4], [3, 1]]), np.array([3, 5]), 4)
-    batch = windows.batch(*windows.epoch(np.random.default_rng(0), 2))
+    batch = windows.batch(*windows.epoch(np.random.default_rng(0), 10**6)[0])
     loss = ClickLoss(model, Negatives(COUNTS, "uniform"), 2)
     torch.manual_seed(7)
     total = loss(batch.items, batch.context, batch.targets)

@@ -46,7 +46,7 @@ def trained(data: Sequences, epochs: int, **sizes: object) -> tuple[Trainer, flo
     architecture = Architecture(dim=16, num_heads=2, ff_width=32, max_length=16, head_widths=(32,), dropout=0.0)
     model = BST(BSTConfig(**{**architecture.model_dump(), **sizes}, num_items=NUM_ITEMS))
     split = leave_one_out(data)
-    config = TrainConfig(epochs=epochs, batch_size=32, learning_rate=5e-3, warmup_steps=10, filter_seen=False)
+    config = TrainConfig(epochs=epochs, batch_events=500, learning_rate=5e-3, warmup_steps=10, filter_seen=False)
     windows = TrainingWindows(data, split.train_stops, 16)
     trainer = Trainer(model, windows, split.validation, config)
     trainer.fit()
@@ -87,10 +87,9 @@ def test_the_reported_loss_is_the_mean_over_all_examples() -> None:
     torch.manual_seed(0)
     model = BST(SMALL.model_copy(update={"dropout": 0.0}))
     windows = TrainingWindows(data, split.train_stops, 30)
-    config = TrainConfig(epochs=1, batch_size=7, learning_rate=1e-12, weight_decay=0.0, warmup_steps=0)
+    config = TrainConfig(epochs=1, batch_events=161, learning_rate=1e-12, weight_decay=0.0, warmup_steps=0)
     trainer = Trainer(model, windows, split.validation, config)
-    users, first, last = windows.epoch(np.random.default_rng(0))
-    batch = windows.batch(users, first, last)
+    batch = windows.batch(*windows.epoch(np.random.default_rng(0), windows.num_examples)[0])
     count = int((batch.targets > 0).sum())
     expected = PrefixLoss(model)(batch.items, batch.context, batch.targets) / count
     report = trainer.epoch()
@@ -104,7 +103,7 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(monkeypatch: pytest.M
     split = leave_one_out(data)
     model = BST(SMALL)
     trainer = Trainer(
-        model, TrainingWindows(data, split.train_stops, 30), split.validation, TrainConfig(epochs=3, batch_size=8)
+        model, TrainingWindows(data, split.train_stops, 30), split.validation, TrainConfig(epochs=3, batch_events=184)
     )
     kept = [
         (moment, model.output.weight.detach().clone())
@@ -155,8 +154,12 @@ def test_an_epoch_that_was_broken_off_goes_on_with_the_examples_that_are_left(mo
 
 def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
     trainer = small_trainer(epochs=1)
-    config = trainer.config.model_copy(update={"batch_size": 33})
-    with pytest.raises(InputError, match="batch_size=33 does not divide among 2 processes; try batch_size=32 or 34"):
+    config = trainer.config.model_copy(update={"batch_events": 33})
+    refusal = (
+        "batch_events=33 is less than a step needs: the longest row has 23 events to predict, one for each of 2 "
+        "processes; give 46 or more"
+    )
+    with pytest.raises(InputError, match=refusal):
         Trainer(trainer.model, trainer.windows, trainer.validation, config, world=World(size=2))
 
 
@@ -164,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_best_weights() -> None:
     data = markov_chain(FOLLOWS, users=30)
     split = leave_one_out(data)
     model = BST(SMALL)
-    config = TrainConfig(epochs=3, batch_size=8)
+    config = TrainConfig(epochs=3, batch_events=184)
     trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
     good = []
 
@@ -186,7 +189,7 @@ def small_trainer(users: int = 30, **training: object) -> Trainer:
     split = leave_one_out(data)
     torch.manual_seed(0)
     model = BST(SMALL)
-    config = TrainConfig(**{"epochs": 4, "batch_size": 8, "warmup_steps": 2, "filter_seen": False, **training})
+    config = TrainConfig(**{"epochs": 4, "batch_events": 184, "warmup_steps": 2, "filter_seen": False, **training})
     return Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
 
 

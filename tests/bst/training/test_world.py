@@ -29,7 +29,7 @@ head_widths = [24]
 dropout = 0.0
 [training]
 epochs = 2
-batch_size = {batch_size}
+batch_events = {batch_events}
 """
 
 
@@ -37,7 +37,7 @@ batch_size = {batch_size}
 def given(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("given")
     events, users = write_events(folder / "events.csv"), write_users(folder / "users.csv")
-    (folder / "train.toml").write_text(SETTINGS.format(batch_size=12))
+    (folder / "train.toml").write_text(SETTINGS.format(batch_events=108))
     return [str(events), "--users", str(users), "--context", "gender", "--config", str(folder / "train.toml")]
 
 
@@ -90,7 +90,7 @@ def test_two_processes_learn_what_one_learns(
 
 @pytest.mark.slow
 def test_two_processes_that_were_killed_resume_to_the_bit(given: list[str], tmp_path: Path) -> None:
-    settings = SETTINGS.format(batch_size=2).replace("dropout = 0.0", "dropout = 0.3") + "checkpoint_seconds = 0.0\n"
+    settings = SETTINGS.format(batch_events=38).replace("dropout = 0.0", "dropout = 0.3") + "checkpoint_seconds = 0.0\n"
     (tmp_path / "train.toml").write_text(settings)
     arguments = ["train", *given[:-1], str(tmp_path / "train.toml"), "--resume", "--out"]
     assert torchrun(*arguments, tmp_path / "whole").returncode == 0
@@ -108,10 +108,13 @@ def test_two_processes_that_were_killed_resume_to_the_bit(given: list[str], tmp_
 
 @pytest.mark.slow
 def test_a_batch_that_the_processes_cannot_share_is_one_line(given: list[str], tmp_path: Path) -> None:
-    (tmp_path / "train.toml").write_text(SETTINGS.format(batch_size=33))
+    (tmp_path / "train.toml").write_text(SETTINGS.format(batch_events=20))
     refused = torchrun("train", *given[:-1], tmp_path / "train.toml", "--out", tmp_path / "run")
     lines = [line for line in refused.stderr.splitlines() if line.startswith("error:")]
-    assert lines == ["error: batch_size=33 does not divide among 2 processes; try batch_size=32 or 34"]
+    assert lines == [
+        "error: batch_events=20 is less than a step needs: the longest row has 12 events to predict, one for each of 2 "
+        "processes; give 24 or more"
+    ]
     assert refused.returncode != 0
     assert not (tmp_path / "run").exists()
 

@@ -28,7 +28,7 @@ max_length = 12
 head_widths = [24]
 [training]
 epochs = 3
-batch_size = 8
+batch_events = 80
 checkpoint_seconds = 0.0
 """
 

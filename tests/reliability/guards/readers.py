@@ -40,7 +40,7 @@ from tests.conftest import TINY, write_events, write_users
 SIZES = {"dim": 4, "num_blocks": 1, "ff_width": 4, "max_length": 3, "head_widths": (4,), "context_dim": 2}
 SETTINGS = Settings(
     model=TINY.model_copy(update=SIZES),
-    training=TrainConfig(epochs=2, batch_size=16),
+    training=TrainConfig(epochs=2, batch_events=150),
     data=DataConfig(context=("gender", "region")),
 )
 TOP_K = TopK(limit=5)
@@ -109,7 +109,7 @@ def make_files(folder: Path) -> None:
 
 
 def _make_run_and_bundle(folder: Path, events: Path, users: Path) -> None:
-    once = SETTINGS.model_copy(update={"training": TrainConfig(epochs=1, batch_size=16)})
+    once = SETTINGS.model_copy(update={"training": TrainConfig(epochs=1, batch_events=150)})
     train(Dataset.build(read_interactions(events, SETTINGS.data, users)), once, folder / "run")
     config = (folder / "run" / "config.json").read_text()
     (folder / "run" / "config.json").write_text(config.replace('"epochs": 1', '"epochs": 2'))  # half-way

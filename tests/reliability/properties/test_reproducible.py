@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_same_seed_trains_the_same_bytes(tmp_path: Path) -> None:
     """But for how fast it went, which metrics and state tell."""
     events = write_events(tmp_path / "events.csv")
-    settings = Settings(model=TINY, training=TrainConfig(epochs=2, batch_size=16))
+    settings = Settings(model=TINY, training=TrainConfig(epochs=2, batch_events=150))
     for name in ("one", "two"):
         train(Dataset.build(read_interactions(events, settings.data)), settings, tmp_path / name)
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
