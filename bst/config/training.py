@@ -35,6 +35,9 @@ class TrainConfig(Table):
     """Negatives that a click model is trained and measured with, beside each event."""
     learning_rate: Above0 = 1e-3
     """The highest step size of AdamW."""
+    item_learning_rate: Above0 = 1e-2
+    """The highest step size of the item vectors under `sampled_softmax`, where a step moves only the rows that it
+    reads."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     """Of matrices only: embeddings, norms and biases do not decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200

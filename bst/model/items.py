@@ -67,7 +67,7 @@ class Items(nn.Module):
         if self.tied_output:
             return self.item_vectors(items), self.output_bias[items]
         else:
-            rows = F.embedding(items - 1, self.output.weight)
+            rows = F.embedding(items - 1, self.output.weight, sparse=self.item_embedding.sparse)
             if self.item_features is not None:
                 rows = self._drop_ids(rows) + self.item_features.output_rows(items)
             return rows, self.output.bias[items - 1]

@@ -16,8 +16,17 @@ from bst.training.negatives import Negatives
 COUNT_POWER = 0.75
 
 
-class PrefixLoss(nn.Module):
-    """The loss as a module around `model`, so that what wraps modules (several processes, a compiler) can wrap it.
+class Loss(nn.Module):
+    """A loss as a module around a model, so that what wraps modules (several processes, a compiler) can wrap it."""
+
+    @property
+    def by_row(self) -> list[nn.Parameter]:
+        """The tables of which a batch reads some rows alone, and that are trained by row."""
+        return []
+
+
+class PrefixLoss(Loss):
+    """The cross-entropy of the item that follows each prefix.
 
     Without `sampler` it is the cross-entropy of the full softmax. With it, the softmax runs over the target and the
     items drawn, which all examples of a batch share. A drawn item's score is lowered by the logarithm of how often it
@@ -30,6 +39,15 @@ class PrefixLoss(nn.Module):
         super().__init__()
         self.model = model
         self.sampler = sampler
+
+    @property
+    def by_row(self) -> list[nn.Parameter]:
+        if self.sampler is None:
+            return []
+        tables: list[nn.Module] = [self.model.item_embedding]
+        if not self.model.tied_output:
+            tables.append(self.model.output)
+        return [table.get_parameter("weight") for table in tables]
 
     def forward(self, items: Tensor, context: Tensor, targets: Tensor, **beside: Tensor) -> Tensor:
         """Sum, in nats, over the prefixes of a training batch (see `Batch`); slots whose target is 0 do not count.
@@ -48,12 +66,17 @@ class PrefixLoss(nn.Module):
         assert self.sampler is not None
         weight, bias = self.model.output_rows(targets)
         own = (vectors * weight).sum(dim=1).float() + bias  # [N]
-        others = F.linear(vectors, *self.model.output_rows(drawn)).float() - self.sampler.log_expected[drawn - 1]
-        others = others.masked_fill(targets.unsqueeze(1) == drawn, -math.inf)  # [N, num_negatives]
+        # An item that is drawn twice is scored once, and counts twice.
+        drawn, times = drawn.unique(return_counts=True)
+        weight, bias = self.model.output_rows(drawn)
+        others = F.linear(vectors, weight, bias + times.log() - self.sampler.log_expected[drawn - 1]).float()
+        place = torch.searchsorted(drawn, targets).clamp(max=len(drawn) - 1)
+        hits = (drawn[place] == targets).nonzero().squeeze(1)
+        others = others.index_put((hits, place[hits]), others.new_tensor(-math.inf))  # [N, at most num_negatives]
         return (torch.logaddexp(own, others.logsumexp(dim=1)) - own).sum()
 
 
-class ClickLoss(nn.Module):
+class ClickLoss(Loss):
     """The binary cross-entropy of the target and of drawn negatives, of every prefix of every window.
 
     Of each prefix it is the mean over its candidates. A draw that hits the target is left out.
@@ -83,7 +106,7 @@ class ClickLoss(nn.Module):
         return _cross_entropy(logits, labels, counted / counted.sum(dim=1, keepdim=True))
 
 
-class ImpressionLoss(nn.Module):
+class ImpressionLoss(Loss):
     """The binary cross-entropy of what was shown, with the labels of a log."""
 
     def __init__(self, model: ClickBST) -> None:

@@ -14,7 +14,7 @@ class TrainingState:
     """A moment between two steps of training.
 
     Attributes:
-        tensors: weights (`model.`), optimiser (`optimizer.`), random numbers of each process (`random.`), and
+        tensors: weights (`model.`), optimisers (`optimizer.`, `rows.`), random numbers of each process (`random.`), and
             `gradient_norms`, float64 `[steps]`, of every step so far.
         values: plain values: the counters of the current epoch, the reports of those before, the random state that
             draws its windows.
@@ -32,7 +32,14 @@ class TrainingState:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Flatten the moments of an optimiser, `<number of the parameter>.<name>`."""
     state = optimizer.state_dict()["state"]
-    return {f"{number}.{name}": tensor for number, moments in state.items() for name, tensor in moments.items()}
+    return {
+        f"{number}.{name}": _as_tensor(value) for number, moments in state.items() for name, value in moments.items()
+    }
+
+
+def _as_tensor(value: Tensor | float) -> Tensor:
+    """Return the number of steps, which some optimisers hold as a number, as others hold it: exact up to 2^24."""
+    return value if isinstance(value, Tensor) else torch.tensor(float(value))
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], begun: bool) -> None:
@@ -41,7 +48,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     Raises:
         ValueError: a moment is not of the shape of its parameter, or missing.
     """
-    state: dict[int, dict[str, Tensor]] = {}
+    state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         number, _, key = name.partition(".")
         state.setdefault(int(number), {})[key] = tensor
@@ -53,6 +60,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         shape = parameters[place].shape
         if moments != {"exp_avg": shape, "exp_avg_sq": shape} or values["step"].numel() != 1:
             raise ValueError(f"the moments of parameter {place} do not fit it")
+        if isinstance(optimizer, torch.optim.SparseAdam):
+            values["step"] = int(values["step"].item())  # of a tensor it would compute in float32
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

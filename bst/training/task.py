@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
-
 from bst.config import TrainConfig
 from bst.data.batches import Examples, TrainingWindows
 from bst.data.impressions import Impressions, ImpressionWindows, Windows
 from bst.model import BST, ClickBST
 from bst.system.registry import Registry
 from bst.training.click_metrics import ClickMetrics, candidate_scores, metrics_of
-from bst.training.loss import ClickLoss, ImpressionLoss, NegativeSampler, PrefixLoss
+from bst.training.loss import ClickLoss, ImpressionLoss, Loss, NegativeSampler, PrefixLoss
 from bst.training.metrics import RankingMetrics, evaluate, filter_by
 from bst.training.negatives import Negatives
 from bst.training.world import World
@@ -48,13 +46,13 @@ class Task:
     """
 
     name: str
-    loss: Callable[[BST, Windows, TrainConfig, str], nn.Module]
+    loss: Callable[[BST, Windows, TrainConfig, str], Loss]
     evaluate: Callable[[BST, Examples, Windows, TrainConfig, World], Metrics]
     metrics: Callable[[Mapping[str, Any]], Metrics]
     columns: tuple[str, ...]
 
 
-def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> nn.Module:
+def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> Loss:
     assert isinstance(windows, TrainingWindows)
     num_items = model.item_embedding.num_embeddings - 1
     if not config.samples_negatives(num_items):
@@ -73,7 +71,7 @@ def negatives_of(model: BST, windows: Windows, config: TrainConfig, device: str 
     return Negatives(windows.item_counts(model.item_embedding.num_embeddings - 1), config.negatives, device)
 
 
-def _click_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> nn.Module:
+def _click_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> Loss:
     assert isinstance(model, ClickBST)
     if isinstance(windows, ImpressionWindows):
         return ImpressionLoss(model)

@@ -20,7 +20,7 @@ from bst.data.batches import Batch, Examples, batches_an_epoch
 from bst.data.impressions import Windows
 from bst.errors import CheckError, InputError
 from bst.model import BST
-from bst.training.optimization import GradientClipper, learning_rate, parameter_groups
+from bst.training.optimization import GradientClipper, optimizers_of, rate_of_step, take_rows
 from bst.training.state import (
     TrainingState,
     optimizer_tensors,
@@ -119,8 +119,12 @@ class Trainer:
         self.windows, self.validation, self.config = windows, validation, config
         self.task = TASKS.find(model.task)
         self.progress: Progress = progress or (lambda steps, total: steps)
-        self.loss = self._wrapped(self.task.loss(self.model, windows, config, self.world.device))
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), fused=True)
+        loss = self.task.loss(self.model, windows, config, self.world.device)
+        self.by_row = loss.by_row
+        # Dense gradients cost little on CUDA, and several processes average them.
+        self.model.item_embedding.sparse = bool(self.by_row) and self.world.size == 1 and self.world.device == "cpu"
+        self.loss = self._wrapped(loss)
+        self.optimizers = optimizers_of(model, config, self.by_row)
         self.clipper = GradientClipper(config)
         self.steps_per_epoch = batches_an_epoch(windows.num_examples, config.batch_events)
         self.rows_per_step = windows.num_examples / self.steps_per_epoch
@@ -164,6 +168,7 @@ class Trainer:
                 yield (yield from self._epoch())
                 yield self.state()
         finally:
+            self.model.item_embedding.sparse = False
             self.model.load_state_dict(self.best)
             self.model.eval()
 
@@ -195,7 +200,8 @@ class Trainer:
     def state(self) -> TrainingState:
         """Return the state of this moment; all processes call it together, and each gets the whole."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(self.optimizer).items()}
+        for part, optimizer in self.optimizers.items():
+            tensors |= {f"{part}.{name}": tensor for name, tensor in optimizer_tensors(optimizer).items()}
         for kind, random in random_states(self.world.device).items():
             tensors |= {
                 f"random.{kind}.{rank}": random_state for rank, random_state in enumerate(self.world.gather(random))
@@ -213,7 +219,8 @@ class Trainer:
         """Restore the moment of `state`, taken from a trainer of the same settings; `best` are its best weights."""
         self.model.load_state_dict(state.part("model"))
         begun = state.tensors["gradient_norms"].numel() > 0
-        restore_optimizer(self.optimizer, state.part("optimizer"), begun)
+        for part, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, state.part(part), begun)
         self.best = best if best is not None else self.best
         for kind in random_states(self.world.device):
             mine = state.tensors.get(f"random.{kind}.{self.world.rank}")  # none where processes or device are others
@@ -235,10 +242,13 @@ class Trainer:
         share = batch.share(device, rank, size)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
             loss = self.loss(**share.examples)
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
         # By the mean size of a batch, not its own: every example weighs the same, in batches of short windows too. And
         # the gradients of several processes will be averaged.
         (loss * (size / self.rows_per_step)).backward()
+        for table in self.by_row:
+            take_rows(table)
         norm = self.clipper.clip(self.model.parameters())
         sums = self.world.sum(torch.stack((loss.detach(), loss.new_tensor(float(due and self.world.is_first)))))
         total, due = sums[0].item(), bool(sums[1].item())
@@ -248,9 +258,11 @@ class Trainer:
                 f"{len(self.reports) + 1}; the best weights before are kept; "
                 f"lower learning_rate={self.config.learning_rate}"
             )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(step)
-        self.optimizer.step()
+        rate = self._rate(step)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["initial_lr"]
+            optimizer.step()
         self.tally.steps += 1
         self.tally.rows += count
         self.tally.loss += total
@@ -267,7 +279,7 @@ class Trainer:
             gradient_norm=float(np.mean(norms)),
             gradient_norm_std=float(np.std(norms)),
             clip_norm=None if self.config.clipping == "off" else self.clipper.value,
-            learning_rate=self._learning_rate(self.steps_per_epoch - 1),
+            learning_rate=self._rate(self.steps_per_epoch - 1) * self.config.learning_rate,
             validation=metrics,
             best=all(metrics.headline > earlier.validation.headline for earlier in self.reports),
         )
@@ -278,8 +290,8 @@ class Trainer:
             self.best = self._weights()
         return report
 
-    def _learning_rate(self, step: int) -> float:
-        return learning_rate(self.config, len(self.reports) * self.steps_per_epoch + step, self.steps_per_epoch)
+    def _rate(self, step: int) -> float:
+        return rate_of_step(self.config, len(self.reports) * self.steps_per_epoch + step, self.steps_per_epoch)
 
     def _weights(self) -> Weights:
         return copy.deepcopy(self.model.state_dict())

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from bst import BST, BSTConfig, ContextFeature, TrainConfig
-from bst.training.optimization import GradientClipper, learning_rate, parameter_groups
+from bst.training.optimization import GradientClipper, parameter_groups, rate_of_step
 
 STEPS = 10
 
 
 def rates(config: TrainConfig) -> list[float]:
-    return [learning_rate(config, step, STEPS) for step in range(config.epochs * STEPS)]
+    return [config.learning_rate * rate_of_step(config, step, STEPS) for step in range(config.epochs * STEPS)]
 
 
 def torch_rates(scheduler: type, config: TrainConfig, **options: object) -> list[float]:

@@ -138,7 +138,7 @@ def test_an_epoch_that_was_broken_off_goes_on_with_the_examples_that_are_left(mo
     batch = TrainingWindows.batch
 
     def counted(self: TrainingWindows, users: Index, first: Index, last: Index) -> Batch:
-        if len(cut) == 24:
+        if len(cut) >= 24 and -1 not in cut:
             cut.append(-1)
             raise KeyboardInterrupt
         cut.extend(users.tolist())
@@ -196,7 +196,7 @@ def small_trainer(users: int = 30, **training: object) -> Trainer:
 def test_the_reported_learning_rate_is_the_one_of_the_last_step() -> None:
     trainer = small_trainer(schedule="multistep", milestones=(2,), learning_rate=1e-3)
     used = [
-        {group["lr"] for group in trainer.optimizer.param_groups}
+        {group["lr"] for group in trainer.optimizers["optimizer"].param_groups}
         for moment in trainer.moments()
         if isinstance(moment, EpochReport)
     ]
@@ -228,7 +228,8 @@ def test_without_patience_every_epoch_is_trained() -> None:
 @pytest.mark.parametrize("changed", [{"precision": "bfloat16"}, {"loss": "sampled_softmax", "num_negatives": 200}])
 def test_quicker_ways_to_train_learn_the_same(changed: dict[str, object]) -> None:
     """Within what bfloat16 and a sample cost: the weights stay float32 and the loss comes down as far."""
-    plain, quick = (small_trainer(users=200, learning_rate=5e-3, **options) for options in ({}, changed))
+    rates = {"learning_rate": 5e-3, "item_learning_rate": 5e-3}
+    plain, quick = (small_trainer(users=200, **rates, **options) for options in ({}, changed))
     for trainer in (plain, quick):
         trainer.fit()
     assert quick.model.output.weight.dtype == torch.float32
@@ -260,3 +261,40 @@ def test_data_without_anything_to_predict_is_refused() -> None:
             split.validation,
             TrainConfig(),
         )
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_step_of_the_sampled_softmax_moves_only_the_rows_that_it_read(tied: bool) -> None:
+    torch.manual_seed(0)
+    sizes = {"num_items": 500, "dim": 8, "num_heads": 1, "max_length": 30, "head_widths": (8,), "tied_output": tied}
+    model = BST(BSTConfig.model_validate(sizes))
+    data = markov_chain(FOLLOWS, users=30)
+    split = leave_one_out(data)
+    config = TrainConfig(epochs=1, batch_events=10**6, loss="sampled_softmax", num_negatives=20, warmup_steps=0)
+    trainer = Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
+    drawn: list[torch.Tensor] = []
+    draw = trainer.loss.sampler.draw
+    trainer.loss.sampler.draw = lambda: drawn.append(draw()) or drawn[-1]
+    before = [table.detach().clone() for table in trainer.by_row]
+    trainer.epoch()
+    read = set(range(1, NUM_ITEMS + 1)) | set(drawn[0].tolist())
+    assert len(drawn) == 1
+    assert len(read) < 60
+    in_history = (1, read if tied else set(range(1, NUM_ITEMS + 1)))  # the last item of a user is only a target
+    for (first, rows), table, was in zip((in_history, (0, read)), trainer.by_row, before, strict=not tied):
+        moved = (table != was).any(dim=1).nonzero().squeeze(1).tolist()
+        assert set(moved) <= {row - 1 + first for row in rows}
+        assert len(moved) > NUM_ITEMS - 3
+
+
+def test_rows_of_a_dense_gradient_move_as_those_of_a_sparse_one() -> None:
+    sparse = small_trainer(loss="sampled_softmax", num_negatives=7)
+    sparse.fit()
+    dense = small_trainer(loss="sampled_softmax", num_negatives=7)
+    dense.model.item_embedding.sparse = False  # as of several processes
+    dense.fit()
+    assert [report.gradient_norm for report in dense.reports] == pytest.approx(
+        [report.gradient_norm for report in sparse.reports], rel=1e-5
+    )
+    for name, weight in sparse.model.state_dict().items():
+        assert torch.allclose(weight, dense.model.state_dict()[name], atol=1e-6), name
