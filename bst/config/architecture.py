@@ -14,6 +14,16 @@ TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "next_item": {},
     "click": {"pooling": "target", "tied_output": False},
 }
+# What an output layer of its own, and the logit of a click model, have below them where nothing else is said.
+OWN_OUTPUT_HEAD = (256,)
+
+
+def defaults_beside(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that other `values` decide where they are not given themselves."""
+    defaults = dict(TASK_DEFAULTS.get(str(values.get("task")), {}))
+    if not {**defaults, **values}.get("tied_output", True):
+        defaults["head_widths"] = OWN_OUTPUT_HEAD
+    return defaults
 
 
 class Architecture(Table):
@@ -36,8 +46,9 @@ class Architecture(Table):
     """Width of the feed-forward layer in each block."""
     max_length: Positive = 50
     """The number of newest events of a history that are read."""
-    head_widths: tuple[Positive, ...] = (256,)
-    """Widths of the layers between the pooled history and the output layer."""
+    head_widths: tuple[Positive, ...] = ()
+    """Widths of the layers between the pooled history and the output layer. Without any, a tied output is read through
+    one matrix that starts as the identity. Where the output is not tied, it is (256,) if nothing else is said."""
     feature_dim: Annotated[Positive | None, Field(examples=[16])] = None
     """Width of the columns that each item feature, event feature and event time has to itself; without it, they are
     added to the vector of the item."""
@@ -62,8 +73,8 @@ class Architecture(Table):
     places: Literal["newest", "oldest", "none"] = "newest"
     """Places in a history count from its newest event or from the oldest one that is read; `none` leaves them out. A
     candidate has a place of its own."""
-    place_vectors: Literal["sinusoidal", "learned"] = "sinusoidal"
-    """The vectors of places stay sinusoids, or are learned from there on."""
+    place_vectors: Literal["sinusoidal", "learned"] = "learned"
+    """The vectors of places stay sinusoids, or are learned, from small random ones on."""
     event_times: Literal["none", "to_next", "to_request"] = "none"
     """The model reads the time from each event to the next one, or to the request. The last event has no next one: the
     request stands for it. `to_request` is for click models alone to be trained on: a next-item model learns from all
@@ -88,7 +99,9 @@ class Architecture(Table):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_task(cls, values: Any) -> Any:
-        return {**TASK_DEFAULTS.get(str(values.get("task")), {}), **values} if isinstance(values, dict) else values
+        if not isinstance(values, dict):
+            return values
+        return {**defaults_beside(values), **values}
 
     @model_validator(mode="after")
     def _the_task_fits(self) -> Self:
@@ -130,6 +143,11 @@ class Architecture(Table):
     def has_output_rows(self) -> bool:
         """Whether the output layer has weights of its own."""
         return self.scores_catalogue and not self.tied_output
+
+    @property
+    def learns_places(self) -> bool:
+        """Whether the vectors of places are trained."""
+        return self.place_vectors == "learned" and self.places != "none"
 
     @property
     def history_once(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bst.config.architecture import TASK_DEFAULTS, Architecture
+from bst.config.architecture import Architecture, defaults_beside
 from bst.errors import InputError
 from bst.system.registry import Registry
 
@@ -23,7 +23,13 @@ PRESETS = Registry(
     "preset",
     [
         # The model of the notebook that this project began with.
-        Preset("notebook", {"head_widths": (1024,), "pooling": "mean", "padding": "counted", "tied_output": False}),
+        Preset(
+            "notebook",
+            {
+                **{"head_widths": (1024,), "pooling": "mean", "padding": "counted", "tied_output": False},
+                "place_vectors": "sinusoidal",
+            },
+        ),
         # Chen et al., "Behavior Sequence Transformer for E-commerce Recommendation in Alibaba" (2019), section 2 and
         # table 2. Their place is the time from an event to the request.
         Preset(
@@ -45,7 +51,7 @@ def with_preset(model: Architecture, name: str) -> Architecture:
         InputError: there is no such preset, or `model` was given another value for one of its settings.
     """
     preset = PRESETS.find(name)
-    defaults = TASK_DEFAULTS[model.task]
+    defaults = defaults_beside(model.model_dump())
     chosen = {key: getattr(model, key) for key in model.model_fields_set}
     chosen = {key: value for key, value in chosen.items() if key == "task" or defaults.get(key) != value}
     contradictions = [

@@ -10,8 +10,13 @@ from bst.config.values import Above0, Positive, Table
 
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
+# With fewer training events an item than this, most rows of the catalogue have no event in a step.
+SPARSE_EVENTS = 30
 # Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03
+
+
+Softmax = Literal["full_softmax", "sampled_softmax"]
 
 
 class TrainConfig(Table):
@@ -24,7 +29,9 @@ class TrainConfig(Table):
     at most `max_length` events, or in whole requests."""
     loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"
     """`full_softmax` scores the whole catalogue for every example; `sampled_softmax` scores the target and
-    `num_negatives` others that a batch shares; `auto` is the full one up to 50,000 items."""
+    `num_negatives` others that a batch shares, and moves the vectors of those items alone. `auto` is the sampled one
+    for more than 50,000 items or fewer than 30 training events an item, unless there are no more than
+    `num_negatives` items."""
     num_negatives: Positive = 4096
     """Items that `sampled_softmax` draws a step."""
     negatives: Literal["uniform", "popularity"] = "uniform"
@@ -78,5 +85,15 @@ class TrainConfig(Table):
             )
         return self
 
-    def samples_negatives(self, num_items: int) -> bool:
-        return self.loss == "sampled_softmax" or (self.loss == "auto" and num_items > FULL_SOFTMAX_ITEMS)
+    def loss_of(self, num_items: int, num_events: int) -> tuple[Softmax, str]:
+        """Choose the loss of a next-item model of so many items for so many events to predict, and say why."""
+        if self.loss != "auto":
+            return self.loss, "as set"
+        if num_items <= self.num_negatives:
+            return "full_softmax", f"{num_items:,} items are no more than num_negatives={self.num_negatives:,}"
+        if num_items > FULL_SOFTMAX_ITEMS:
+            return "sampled_softmax", f"{num_items:,} items are more than {FULL_SOFTMAX_ITEMS:,}"
+        an_item = f"{num_events / num_items:,.1f} training events an item"
+        if num_events < SPARSE_EVENTS * num_items:
+            return "sampled_softmax", f"{an_item} are fewer than {SPARSE_EVENTS}"
+        return "full_softmax", f"{an_item} are {SPARSE_EVENTS} or more"

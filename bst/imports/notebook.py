@@ -160,6 +160,7 @@ def bst_config(notebook: NotebookConfig, names: tuple[str, ...]) -> BSTConfig:
         "max_length": notebook.max_seq_len,
         "head_widths": (HEAD_WIDTH,),
         "tied_output": False,
+        "place_vectors": "sinusoidal",
         "pooling": "mean",
         "padding": "counted",
         "context": [

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from bst.config import BSTConfig
 from bst.model.cells import EncoderCell, SelfAttention
 from bst.model.item_features import ItemFeatures
 
 
-def initialise(model: nn.Module, method: str) -> None:
-    """Draw the weights of a `BST`; `method` is `BSTConfig.init_method`."""
-    fill = nn.init.xavier_uniform_ if method == "xavier" else nn.init.kaiming_uniform_
+def initialise(model: nn.Module, config: BSTConfig) -> None:
+    """Draw the weights of a `BST`."""
+    fill = nn.init.xavier_uniform_ if config.init_method == "xavier" else nn.init.kaiming_uniform_
     for module in model.modules():
         if isinstance(module, SelfAttention):
             for part in module.query_key_value.weight.chunk(3):
@@ -28,6 +29,13 @@ def initialise(model: nn.Module, method: str) -> None:
             module.start_at_zero()
         elif isinstance(module, EncoderCell):
             fill(module.attention.dense.weight)
+    if config.tied_output and not config.head_widths:
+        # The state of an event starts as the vector that its next item is scored by, so that items that follow one
+        # another draw near from the first step on.
+        with torch.no_grad():
+            nn.init.eye_(model.get_parameter("head.0.weight")[:, : config.dim])
+    if config.learns_places:  # as large as those of items, they would drown rare ones
+        nn.init.normal_(model.get_parameter("positions"), std=0.02)
     if model.event_embedding is not None:  # as `ItemFeatures.start_at_zero`
         nn.init.zeros_(model.get_parameter("event_embedding.weight"))
 

@@ -111,11 +111,11 @@ class BST(Items):
             )
             self.register_buffer(f"number_{fact}s", values, persistent=False)
         positions = sinusoidal_positions(room, config.place_dim or config.dim)
-        if config.place_vectors == "learned":
+        if config.learns_places:
             self.positions = nn.Parameter(positions)
         else:
             self.register_buffer("positions", positions)
-        initialise(self, config.init_method)
+        initialise(self, config)
 
     def forward(
         self,

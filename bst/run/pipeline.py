@@ -97,7 +97,9 @@ def train(
     training = settings.training
     if settings.model.scores_catalogue:
         filter_seen, _ = filter_by(training.filter_seen, dataset.split.validation)
-        training = training.model_copy(update={"filter_seen": filter_seen})
+        num_events = dataset.windows(settings.model.max_length).num_examples
+        loss, _ = training.loss_of(len(dataset.vocabularies.items), num_events)
+        training = training.model_copy(update={"filter_seen": filter_seen, "loss": loss})
     config = RunConfig(
         schema_version=SCHEMA_VERSION,
         model=model_config(settings, dataset),

@@ -72,8 +72,11 @@ def about_training(dataset: Dataset, settings: Settings) -> Iterator[str]:
         return
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
     num_items = len(dataset.vocabularies.items)
-    if training.samples_negatives(num_items):
-        yield f"sampled softmax: every target against {training.num_negatives:,} items drawn a step"
+    loss, reason = training.loss_of(num_items, dataset.windows(settings.model.max_length).num_examples)
+    against = "all items"
+    if loss == "sampled_softmax":
+        against = f"{training.num_negatives:,} items drawn a step, and their vectors alone move"
+    yield f"{loss.replace('_', ' ')}: every target against {against} ({reason})"
 
 
 def epoch_line(report: EpochReport, epochs: int) -> str:

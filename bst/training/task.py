@@ -55,7 +55,7 @@ class Task:
 def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> Loss:
     assert isinstance(windows, TrainingWindows)
     num_items = model.item_embedding.num_embeddings - 1
-    if not config.samples_negatives(num_items):
+    if config.loss_of(num_items, windows.num_examples)[0] == "full_softmax":
         return PrefixLoss(model)
     return PrefixLoss(model, NegativeSampler(windows.item_counts(num_items), config.num_negatives, device))
 

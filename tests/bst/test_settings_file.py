@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bst import Architecture, DataConfig, Settings, TrainConfig, load_run, read_settings
-from bst.config import FULL_SOFTMAX_ITEMS, RETURNING, Table
+from bst.config import FULL_SOFTMAX_ITEMS, RETURNING, SPARSE_EVENTS, Table
 from bst.settings_file import WIDTH, settings_toml
 from tests.conftest import Command, refused
 
@@ -58,7 +58,7 @@ def test_settings_without_a_value_are_comments_that_hold_when_the_mark_goes(tmp_
 
 def test_the_numbers_in_the_meanings_are_those_of_the_code() -> None:
     meanings = {name: field.description or "" for name, field in TrainConfig.model_fields.items()}
-    assert f"up to {FULL_SOFTMAX_ITEMS:,} items" in meanings["loss"]
+    assert f"more than {FULL_SOFTMAX_ITEMS:,} items or fewer than {SPARSE_EVENTS} training events" in meanings["loss"]
     assert f"more than {RETURNING:.0%}".replace("%", " %") in meanings["filter_seen"]
 
 

@@ -181,3 +181,17 @@ def test_embeddings_start_at_unit_scale_whatever_the_size_of_the_catalogue(metho
     model = BST(BSTConfig(num_items=5000, init_method=method))
     scaled = model.item_embedding.weight[1:] * model.embedding_scale
     assert scaled.std().item() == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_tied_output_without_hidden_layers_starts_by_reading_the_state_itself() -> None:
+    context = (ContextFeature(name="gender", num_categories=2, dim=3),)
+    model = BST(BSTConfig(num_items=50, dim=16, head_widths=(), context=context)).eval()
+    states = torch.randn(4, 16)
+    head = model.head(torch.cat((states, torch.zeros(4, 3)), dim=-1))
+    assert torch.equal(head, states)
+
+
+def test_learned_places_start_smaller_than_items() -> None:
+    model = BST(BSTConfig(num_items=50, place_vectors="learned"))
+    assert model.positions.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not isinstance(BST(BSTConfig(num_items=50, places="none")).positions, torch.nn.Parameter)

@@ -48,7 +48,7 @@ def test_a_click_model_learns_which_item_follows(events: Path, bst_command: Comm
     assert "every event against 1 negatives, drawn uniformly from the items that are trained on" in out
     assert "AUC    GAUC  log loss" in out
     test = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["test"]
-    assert test["model"]["auc"] > 0.85 > test["popularity"]["auc"]
+    assert test["model"]["auc"] > 0.8 > test["popularity"]["auc"]
     assert test["model"]["log_loss"] < test["base_rate_log_loss"]
     assert (run / "learning_curve.svg").exists()
     code, out, _ = bst_command("evaluate", run, events, "--json", "--calibration", events.parent / "new.svg")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bst import BST, BSTConfig
+from bst import BST, BSTConfig, TrainConfig
 from bst.training.loss import NegativeSampler, PrefixLoss
 
 NUM_ITEMS = 60
@@ -90,3 +90,17 @@ def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> No
         value = loss(items, context, targets)
         assert value.item() == 0
         assert all(not gradient.any() for gradient in torch.autograd.grad(value, list(model.parameters())))
+
+
+@pytest.mark.parametrize(
+    ("num_items", "num_events", "loss", "reason"),
+    [
+        (3_416, 980_000, "full_softmax", "3,416 items are no more than num_negatives=4,096"),
+        (20_000, 600_000, "full_softmax", "30.0 training events an item are 30 or more"),
+        (20_000, 599_999, "sampled_softmax", "30.0 training events an item are fewer than 30"),
+        (50_001, 10_000_000, "sampled_softmax", "50,001 items are more than 50,000"),
+    ],
+)
+def test_the_softmax_follows_the_shape_of_the_table(num_items: int, num_events: int, loss: str, reason: str) -> None:
+    assert TrainConfig().loss_of(num_items, num_events) == (loss, reason)
+    assert TrainConfig(loss="full_softmax").loss_of(num_items, num_events) == ("full_softmax", "as set")
