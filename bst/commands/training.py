@@ -1,0 +1,131 @@
+"""`bst train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from bst.commands.arguments import Device, FilterSeen, Table, Users, of_group
+from bst.config import PRESETS, Settings, TrainConfig, with_preset
+from bst.data.interactions import read_interactions
+from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS, Changes, with_options
+from bst.run.dataset import Dataset
+from bst.run.pipeline import require_label_fits
+from bst.run.pipeline import train as train_dataset
+from bst.run.summary import (
+    about_training,
+    epoch_head,
+    epoch_line,
+    quality_lines,
+)
+from bst.settings_file import read_settings
+from bst.system.commands import INPUT, MODEL, OUTPUT
+from bst.system.console import progress_bar
+from bst.system.files import require_new
+from bst.system.text import split_list
+from bst.system.validation import validated
+from bst.training.world import joined_world
+
+TRAINING = TrainConfig()
+CONTEXT_HELP = (
+    "Context features: columns, separated by commas. Values are taken from the event to be predicted, so they must be "
+    "known before it."
+)
+VALIDATION_HELP = "Number of random users by which the best epoch is chosen.  [default: all]"
+Items = Annotated[
+    Path | None, of_group(INPUT, "Table of items, for their features and for names that people are shown.")
+]
+TaskName = Annotated[str | None, of_group(MODEL, "What to learn: next_item or click.  [default: next_item]")]
+EventTimes = Annotated[
+    str | None,
+    of_group(
+        MODEL, "Read the time from each event to the next one, or to the request: to_next, to_request.  [default: none]"
+    ),
+]
+Draw = Annotated[
+    str | None, of_group(MODEL, "How a click model's negatives are drawn: uniform or popularity.  [default: uniform]")
+]
+
+
+@with_options(*TABLE_OPTIONS, *TRAINING_OPTIONS)
+def train(
+    interactions: Table,
+    out: Annotated[Path, of_group(OUTPUT, "The run to write; must not exist.")],
+    *,
+    data: Changes,
+    users: Users = None,
+    items: Items = None,
+    context: Annotated[str, of_group(INPUT, CONTEXT_HELP)] = "",
+    config: Annotated[Path | None, of_group(MODEL, "TOML with tables [model], [training], [data].")] = None,
+    preset: Annotated[str | None, of_group(MODEL, f"Settings of a model by name: {', '.join(PRESETS.names)}.")] = None,
+    task: TaskName = None,
+    event_times: EventTimes = None,
+    negatives: Draw = None,
+    epochs: Annotated[int | None, of_group(MODEL, f"Passes over the data.  [default: {TRAINING.epochs}]")] = None,
+    seed: Annotated[int | None, of_group(MODEL, f"Fixes every random choice.  [default: {TRAINING.seed}]")] = None,
+    device: Device = "cpu",
+    filter_seen: FilterSeen = None,
+    validation_users: Annotated[int | None, of_group(MODEL, VALIDATION_HELP)] = None,
+    resume: Annotated[
+        bool, of_group(MODEL, "Go on from the last checkpoint, if the run is there.", "--resume")
+    ] = False,
+    tensorboard: Annotated[bool, of_group(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard")] = False,
+) -> None:
+    """Train a model on a table of interactions and write a run.
+
+    Several processes share the work when torchrun starts them: torchrun --nproc-per-node 2 -m bst train ...
+    """
+    if not resume:
+        require_new(out, "the run")
+    settings = _merged(
+        _chosen(config, preset),
+        model={"task": task, "event_times": event_times},
+        training={
+            **{"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
+            **{"negatives": negatives},
+        },
+        data={"context": tuple(split_list(context)) or None, **data},
+    )
+    require_label_fits(settings.model, settings.data, settings.training, chosen_negatives=negatives)
+    with joined_world(device) as world:
+        say = print if world.is_first else _silent
+        table = read_interactions(interactions, settings.data, users, times=settings.model.reads_times)
+        dataset = Dataset.build(table)
+        if items:
+            dataset = dataset.with_items(items, settings.data)
+        for line in about_training(dataset, settings):
+            say(line)
+        if world.is_first and dataset.split.requests is None:
+            dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
+        say(epoch_head(settings.model.task))
+        result = train_dataset(
+            dataset,
+            settings,
+            out,
+            world=world,
+            resume=resume,
+            tensorboard=tensorboard,
+            progress=progress_bar if world.is_first else None,
+            on_epoch=lambda report: say(epoch_line(report, settings.training.epochs), flush=True),
+        )
+        for line in quality_lines(result.test, "test"):
+            say(line)
+        say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
+
+
+def _silent(*words: object, flush: bool = False) -> None:
+    """Print nothing, in the processes other than the first."""
+
+
+def _chosen(config: Path | None, preset: str | None) -> Settings:
+    settings = read_settings(config) if config else Settings()
+    if preset is None:
+        return settings
+    return settings.model_copy(update={"model": with_preset(settings.model, preset)})
+
+
+def _merged(settings: Settings, **tables: Changes) -> Settings:
+    values = settings.model_dump(exclude_unset=True)  # the defaults of a model depend on its task
+    for table, changes in tables.items():
+        values.setdefault(table, {}).update({key: value for key, value in changes.items() if value is not None})
+    return validated(Settings, values, "the options")
