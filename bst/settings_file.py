@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from bst.config import PRESETS, Architecture, Settings, Table, with_preset
 from bst.errors import InputError
-from bst.run.folder import read_run_config
+from bst.run.folder import RunConfig, read_run_config
 from bst.system.files import read_text
 from bst.system.validation import validated
 
@@ -48,7 +48,9 @@ def config(
 
     The output can be edited and passed to `bst train`: bst config > train.toml; bst train ... --config train.toml
     """
-    settings = _settings_of(source) if source else Settings()
+    settings = Settings()
+    if source is not None:
+        settings = settings_of(read_run_config(source)) if source.is_dir() else read_settings(source)
     if preset is not None:
         settings = settings.model_copy(update={"model": with_preset(settings.model, preset)})
     print(settings_toml(settings), end="")
@@ -67,10 +69,8 @@ def settings_toml(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _settings_of(source: Path) -> Settings:
-    if not source.is_dir():
-        return read_settings(source)
-    stored = read_run_config(source)
+def settings_of(stored: RunConfig) -> Settings:
+    """Return the settings that a run was trained with."""
     sizes = {name: getattr(stored.model, name) for name in Architecture.model_fields}
     return Settings(model=Architecture(**sizes), training=stored.training, data=stored.data)
 

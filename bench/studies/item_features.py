@@ -27,7 +27,7 @@ from bench.record.environment import describe
 from bst import DataConfig, Dataset, Interactions, Settings, load_run, read_interactions, train
 from bst.data.sequences import fit_vocabularies
 from bst.errors import InputError
-from bst.run.new_items import add_items
+from bst.run.growth.new_items import add_items
 from bst.settings_file import read_settings
 from bst.system.files import to_json, write_atomically
 from bst.system.text import split_list

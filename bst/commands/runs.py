@@ -11,7 +11,7 @@ from bst.commands.arguments import of_group
 from bst.imports import IMPORTERS, ImportOptions
 from bst.options import ITEM_OPTIONS, Changes, changed, with_options
 from bst.run.folder import load_run, save_run
-from bst.run.new_items import add_items as with_new_items
+from bst.run.growth.new_items import add_items as with_new_items
 from bst.system.commands import OUTPUT
 from bst.system.files import require_new
 from bst.system.text import split_list

@@ -8,8 +8,12 @@ from typing import Annotated
 from bst.commands.arguments import Device, FilterSeen, Table, Users, of_group
 from bst.config import PRESETS, Settings, TrainConfig, with_preset
 from bst.data.interactions import read_interactions
+from bst.errors import InputError
 from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS, Changes, with_options
 from bst.run.dataset import Dataset
+from bst.run.folder import Run, load_run, run_hash
+from bst.run.growth import Start as StartedFrom
+from bst.run.growth import grown_dataset
 from bst.run.pipeline import require_label_fits
 from bst.run.pipeline import train as train_dataset
 from bst.run.summary import (
@@ -18,7 +22,7 @@ from bst.run.summary import (
     epoch_line,
     quality_lines,
 )
-from bst.settings_file import read_settings
+from bst.settings_file import read_settings, settings_of
 from bst.system.commands import INPUT, MODEL, OUTPUT
 from bst.system.console import progress_bar
 from bst.system.files import require_new
@@ -42,6 +46,13 @@ EventTimes = Annotated[
         MODEL, "Read the time from each event to the next one, or to the request: to_next, to_request.  [default: none]"
     ),
 ]
+Start = Annotated[
+    Path | None,
+    of_group(
+        MODEL, "A run to go on from: its model, settings, ids and weights. New users and items may come.", "--from"
+    ),
+]
+Resume = Annotated[bool, of_group(MODEL, "Go on from the last checkpoint, if the run is there.", "--resume")]
 Draw = Annotated[
     str | None, of_group(MODEL, "How a click model's negatives are drawn: uniform or popularity.  [default: uniform]")
 ]
@@ -57,6 +68,7 @@ def train(
     items: Items = None,
     context: Annotated[str, of_group(INPUT, CONTEXT_HELP)] = "",
     config: Annotated[Path | None, of_group(MODEL, "TOML with tables [model], [training], [data].")] = None,
+    start: Start = None,
     preset: Annotated[str | None, of_group(MODEL, f"Settings of a model by name: {', '.join(PRESETS.names)}.")] = None,
     task: TaskName = None,
     event_times: EventTimes = None,
@@ -66,9 +78,7 @@ def train(
     device: Device = "cpu",
     filter_seen: FilterSeen = None,
     validation_users: Annotated[int | None, of_group(MODEL, VALIDATION_HELP)] = None,
-    resume: Annotated[
-        bool, of_group(MODEL, "Go on from the last checkpoint, if the run is there.", "--resume")
-    ] = False,
+    resume: Resume = False,
     tensorboard: Annotated[bool, of_group(OUTPUT, "Write scalars into tensorboard/ besides.", "--tensorboard")] = False,
 ) -> None:
     """Train a model on a table of interactions and write a run.
@@ -77,8 +87,9 @@ def train(
     """
     if not resume:
         require_new(out, "the run")
+    source = None if start is None else load_run(start)
     settings = _merged(
-        _chosen(config, preset),
+        _chosen(config, preset, source),
         model={"task": task, "event_times": event_times},
         training={
             **{"epochs": epochs, "seed": seed, "filter_seen": filter_seen, "validation_users": validation_users},
@@ -89,11 +100,8 @@ def train(
     require_label_fits(settings.model, settings.data, settings.training, chosen_negatives=negatives)
     with joined_world(device) as world:
         say = print if world.is_first else _silent
-        table = read_interactions(interactions, settings.data, users, times=settings.model.reads_times)
-        dataset = Dataset.build(table)
-        if items:
-            dataset = dataset.with_items(items, settings.data)
-        for line in about_training(dataset, settings):
+        dataset = _read(interactions, settings, users, items, source)
+        for line in about_training(dataset, settings, source):
             say(line)
         if world.is_first and dataset.split.requests is None:
             dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)
@@ -102,6 +110,7 @@ def train(
             dataset,
             settings,
             out,
+            start=None if start is None or source is None else StartedFrom(source, run_hash(start)),
             world=world,
             resume=resume,
             tensorboard=tensorboard,
@@ -113,12 +122,27 @@ def train(
         say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
+def _read(
+    interactions: Path, settings: Settings, users: Path | None, items: Path | None, source: Run | None
+) -> Dataset:
+    """Read the tables of a training that begins, or that goes on from the run `source`."""
+    if source is not None:
+        return grown_dataset(source, interactions, settings.data, users, items)
+    dataset = Dataset.build(read_interactions(interactions, settings.data, users, times=settings.model.reads_times))
+    return dataset.with_items(items, settings.data) if items else dataset
+
+
 def _silent(*words: object, flush: bool = False) -> None:
     """Print nothing, in the processes other than the first."""
 
 
-def _chosen(config: Path | None, preset: str | None) -> Settings:
+def _chosen(config: Path | None, preset: str | None, source: Run | None) -> Settings:
+    """Return the settings before options: those of the run `source` or the defaults, a TOML's, a preset's."""
     settings = read_settings(config) if config else Settings()
+    if source is not None:
+        if preset is not None:
+            raise InputError(f"--preset {preset} makes a new model, and --from keeps one; leave one of them out")
+        return _merged(settings_of(source.config), **settings.model_dump(exclude_unset=True))
     if preset is None:
         return settings
     return settings.model_copy(update={"model": with_preset(settings.model, preset)})

@@ -43,6 +43,21 @@ class Vocabulary:
             raise InputError(f"ids are {values.dtype}; give Int64 or String")
         return cls(values.drop_nulls().unique().sort().rename("id"))
 
+    def joined(self, other: Vocabulary) -> Vocabulary:
+        """Return the vocabulary of the ids of both; names are those of `self`.
+
+        Raises:
+            InputError: the ids of one are numbers and those of the other are text.
+        """
+        if self.dtype != other.dtype:
+            raise InputError(f"ids such as {other.ids[0]!r} are {other.dtype}, and those before are {self.dtype}")
+        ids = pl.concat([self.ids.rename("id"), other.ids.rename("id")]).unique().sort()
+        if self.names is None:
+            return Vocabulary(ids)
+        named = pl.DataFrame({"id": self.ids, "name": self.names})
+        both = pl.DataFrame({"id": ids}).join(named, on="id", how="left", maintain_order="left")
+        return Vocabulary(ids, both["name"])
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -157,6 +172,14 @@ class Vocabularies:
     item_features: dict[str, Vocabulary] = field(default_factory=dict)
     events: dict[str, Vocabulary] = field(default_factory=dict)
     candidate_features: dict[str, Vocabulary] = field(default_factory=dict)
+
+    def joined(self, other: Vocabularies) -> Vocabularies:
+        """Return those of the ids of both, for the items and for the context and event features of `self`."""
+        return Vocabularies(
+            self.items.joined(other.items),
+            {name: vocabulary.joined(other.context[name]) for name, vocabulary in self.context.items()},
+            events={name: vocabulary.joined(other.events[name]) for name, vocabulary in self.events.items()},
+        )
 
     @property
     def all(self) -> tuple[Vocabulary, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bst.config import DataConfig, Number
+from bst.config import DataConfig, ItemNumber, Number
 from bst.data.batches import TrainingWindows, trained_on
 from bst.data.facts import TableFacts
 from bst.data.impressions import ImpressionWindows, Windows
@@ -47,8 +47,17 @@ class Dataset:
     numbers: tuple[Number, ...] = ()
 
     @classmethod
-    def build(cls, interactions: Interactions, vocabularies: Vocabularies | None = None) -> Dataset:
+    def build(
+        cls,
+        interactions: Interactions,
+        vocabularies: Vocabularies | None = None,
+        *,
+        beside: Vocabularies | None = None,
+    ) -> Dataset:
         """Index and split; the vocabularies are fitted unless those of a trained model are given.
+
+        Args:
+            beside: vocabularies whose ids are part of those that are fitted.
 
         Raises:
             InputError: a context feature of a model to be trained belongs to the item (see `bst.data.leaks`).
@@ -56,6 +65,7 @@ class Dataset:
         if vocabularies is None:
             require_no_item_columns(interactions)
             vocabularies = fit_vocabularies(interactions)
+            vocabularies = beside.joined(vocabularies) if beside is not None else vocabularies
         sequences = to_sequences(interactions, vocabularies)
         split = _split(sequences, interactions)
         numbers = _numbers(interactions.numbers, sequences, split)
@@ -64,11 +74,16 @@ class Dataset:
             numbers=numbers,
         )
 
-    def with_items(self, items: Path | str | DataFrame, config: DataConfig) -> Dataset:
+    def with_items(
+        self,
+        items: Path | str | DataFrame,
+        config: DataConfig,
+        learnt_numbers: Mapping[str, ItemNumber] | None = None,
+    ) -> Dataset:
         """Return the dataset with names and features of its items from a table, which travel with the model; see
         `bst.data.items.read_items`.
         """
-        table = read_items(self.vocabularies.items, items, config)
+        table = read_items(self.vocabularies.items, items, config, learnt_numbers=learnt_numbers)
         facts = self.facts and replace(self.facts, remarks=(*self.facts.remarks, *table.remarks))
         vocabularies = Vocabularies(
             Vocabulary(self.vocabularies.items.ids, table.names),

@@ -64,6 +64,8 @@ class RunConfig(Frozen):
     training: TrainConfig
     data: DataConfig
     versions: dict[str, str]
+    started_from: str | None = None
+    """The `run_hash` of the run whose weights the training began with."""
 
 
 @dataclass(frozen=True)

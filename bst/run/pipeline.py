@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -32,9 +31,11 @@ from bst.model import BST, make_model
 from bst.run.dataset import Dataset
 from bst.run.figures import require_tensorboard
 from bst.run.folder import SCHEMA_VERSION, RunConfig, library_versions
+from bst.run.growth.start import Start
 from bst.run.heldout import draw_heldout
 from bst.run.log import RunLog
 from bst.run.quality import ClickQuality, Quality
+from bst.run.tensors import digest
 from bst.system.files import require_new
 from bst.training.metrics import SCORE_BYTES, filter_by, rank
 from bst.training.trainer import EpochReport, Progress, Trainer
@@ -60,6 +61,7 @@ def train(
     settings: Settings,
     out: Path | str,
     *,
+    start: Start | None = None,
     world: World | None = None,
     resume: bool = False,
     tensorboard: bool = False,
@@ -74,6 +76,7 @@ def train(
     finished.
 
     Args:
+        start: a run whose weights the training begins with; `dataset` holds the ids of that run too.
         world: the processes that train together (see `joined_world`); all call this, the first one writes.
         tensorboard: write scalars into `out/tensorboard` besides.
         on_epoch: called after each epoch; after a resume, also for the epochs before it.
@@ -94,23 +97,9 @@ def train(
     _require_item_features(dataset, settings.data)
     _require_inputs(dataset, settings)
     torch.manual_seed(settings.training.seed)
-    training = settings.training
-    if settings.model.scores_catalogue:
-        filter_seen, _ = filter_by(training.filter_seen, dataset.split.validation)
-        num_events = dataset.windows(settings.model.max_length).num_examples
-        loss, _ = training.loss_of(len(dataset.vocabularies.items), num_events)
-        training = training.model_copy(update={"filter_seen": filter_seen, "loss": loss})
-    config = RunConfig(
-        schema_version=SCHEMA_VERSION,
-        model=model_config(settings, dataset),
-        training=training,
-        data=settings.data,
-        versions=library_versions("polars"),
-    )
-    config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
-    model, max_length = make_model(config.model), config.model.max_length
-    if model.item_features is not None:
-        model.item_features.set_values(*dataset.item_values())
+    config = _run_config(settings, dataset, start)
+    training, max_length = config.training, config.model.max_length
+    model = _made(config.model, dataset, start)
     windows = dataset.windows(max_length)
     validation = dataset.split.validation
     if training.validation_users is not None:
@@ -142,6 +131,42 @@ def measure_test(model: BST, dataset: Dataset, config: RunConfig, world: World) 
     filter_seen = bool(training.filter_seen)
     places = rank(model, test, max_length, filter_seen=filter_seen, world=world)
     return dataset.baselines.compare(places, test, filter_seen=filter_seen)
+
+
+def _run_config(settings: Settings, dataset: Dataset, start: Start | None) -> RunConfig:
+    """Join the settings with what the data decides: sizes, and what was left open of the training.
+
+    Raises:
+        InputError: the model does not fit into memory, or is of another form than that of `start`.
+    """
+    training = settings.training
+    if settings.model.scores_catalogue:
+        filter_seen, _ = filter_by(training.filter_seen, dataset.split.validation)
+        num_events = dataset.windows(settings.model.max_length).num_examples
+        loss, _ = training.loss_of(len(dataset.vocabularies.items), num_events)
+        training = training.model_copy(update={"filter_seen": filter_seen, "loss": loss})
+    config = RunConfig(
+        schema_version=SCHEMA_VERSION,
+        model=model_config(settings, dataset),
+        training=training,
+        data=settings.data,
+        versions=library_versions("polars"),
+        started_from=None if start is None else start.sha256,
+    )
+    if start is not None:
+        start.require_fits(config.model)
+    config.model.require_memory(TRAINING_COPIES, SCORE_BYTES)
+    return config
+
+
+def _made(config: BSTConfig, dataset: Dataset, start: Start | None) -> BST:
+    """Make the model, with what the tables say of its items, and with the weights of `start`."""
+    model = make_model(config)
+    if model.item_features is not None:
+        model.item_features.set_values(*dataset.item_values())
+    if start is not None:
+        start.fill(model, config, dataset)
+    return model
 
 
 def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
@@ -289,19 +314,10 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
         for part in (requests, *dataset.split.targets.values()):
             beside += part.arrays if isinstance(part, Impressions) else []
     return {
-        "data_sha256": _digest(sequences.items, sequences.offsets, sequences.context, *beside, *features),
+        "data_sha256": digest(sequences.items, sequences.offsets, sequences.context, *beside, *features),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
         **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,
         "threads": torch.get_num_threads(),
         "processes": world.size,
     }
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    """Compute the sha256 over arrays, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()

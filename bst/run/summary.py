@@ -9,6 +9,7 @@ from bst.config import DataConfig, Settings
 from bst.data.impressions import Impressions
 from bst.data.interactions import Interactions
 from bst.run.dataset import Dataset
+from bst.run.folder import Run
 from bst.run.quality import DRAWN, ClickQuality, Quality
 from bst.training.metrics import filter_by
 from bst.training.task import TASKS
@@ -53,9 +54,14 @@ def _about_log(dataset: Dataset, training: Impressions, reach: str) -> Iterator[
     )
 
 
-def about_training(dataset: Dataset, settings: Settings) -> Iterator[str]:
-    """Say what `about_table` says, and by which rules the model is trained and measured."""
+def about_training(dataset: Dataset, settings: Settings, source: Run | None = None) -> Iterator[str]:
+    """Say what `about_table` says, and by which rules the model is trained and measured; `source` is the run that
+    the training goes on from.
+    """
     yield from about_table(dataset)
+    if source is not None:
+        added = len(dataset.vocabularies.items) - len(source.vocabularies.items)
+        yield f"goes on from the weights of a run; {added:,} items are new to it"
     if dataset.event_context:
         names = ", ".join(dataset.event_context)
         yield f"{names}: the value of the event that is to be predicted, which must be known before that event"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors.torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -30,3 +34,12 @@ def read_tensors(path: Path, what: str = WHAT, again: str = "train again") -> di
         raise InputError(f"{path.parent} is not {what}: {path.name} cannot be read ({error})") from None
     except SafetensorError as error:
         raise InputError(f"{path} is damaged or cut short ({error}); restore it or {again}") from None
+
+
+def digest(*arrays: NDArray[Any]) -> str:
+    """Compute the sha256 over arrays, as hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    for array in arrays:
+        sha256.update(f"{array.dtype}{array.shape}".encode())
+        sha256.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha256.hexdigest()

@@ -12,7 +12,7 @@ import torch
 from bst import Architecture, DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from bst.errors import InputError
 from bst.run.folder import load_run
-from bst.run.new_items import add_items
+from bst.run.growth.new_items import add_items
 from tests.conftest import Command, write_beside
 
 DATA = DataConfig(event_features=("kind",), numbers=("age", "spent"), item_numbers=("price",))

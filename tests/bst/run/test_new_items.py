@@ -10,7 +10,7 @@ import torch
 
 from bst import DataConfig, Dataset, InputError, Run, Settings, TrainConfig, load_run, read_interactions, train
 from bst.run.folder import save_run
-from bst.run.new_items import add_items
+from bst.run.growth.new_items import add_items
 from tests.conftest import TINY, write_events
 
 DATA = DataConfig(item_features=("brand", "tags"), value_separator="|")
