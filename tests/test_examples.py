@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from bst import Architecture, Settings, TrainConfig
+from bst import Architecture, InputError, Settings, TrainConfig, read_settings
 from export import ExportSettings, open_bundle
 from tests.conftest import write_events
 
@@ -162,3 +162,29 @@ def test_every_cell_of_the_notebook_runs(monkeypatch: pytest.MonkeyPatch, tmp_pa
     model, popularity, _ = names["quality"]["HR@1"]
     assert model > popularity
     assert len(names["recommender"].recommend([3, 4, 6], k=5).item_ids) == 5
+
+
+def test_a_search_that_was_cut_goes_on_and_leaves_settings_to_train_with(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna", reason="no optuna: it is of the extra `search`")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    search = example("search")
+    events = write_events(tmp_path / "events.csv")
+    trained: list[int] = []
+    quality_of = search.quality_of
+
+    def cut_short(trial: Any, dataset: Any, settings: Settings) -> float:
+        trained.append(trial.number)
+        if trial.number == 1:
+            raise KeyboardInterrupt
+        small = settings.model.model_copy(update={"dim": 16, "ff_width": 16, "max_length": 12})
+        return float(quality_of(trial, dataset, settings.model_copy(update={"model": small})))
+
+    search.quality_of = cut_short
+    with pytest.raises(KeyboardInterrupt):
+        search.search(events, tmp_path / "search", trials=3, epochs=1)
+    best = search.search(events, tmp_path / "search", trials=3, epochs=1)
+    assert trained == [0, 1, 2, 3]  # the second was cut, and another stands for it
+    chosen = read_settings(best)
+    assert chosen.training.epochs == 1
+    with pytest.raises(InputError, match=r"--epochs 2, and .* has trials of 1; give another --out"):
+        search.search(events, tmp_path / "search", trials=3, epochs=2)

@@ -43,6 +43,7 @@ READ = {
     "kiwisolver": "BSD-3-Clause",
     "mpmath": "BSD-3-Clause",
     "sympy": "BSD-3-Clause",
+    "tqdm": "MPL-2.0",  # and parts MIT
     "tritonclient": "BSD-3-Clause",
 }
 
@@ -100,7 +101,7 @@ def licence(name: str) -> str:
 
 def python_packages() -> Iterator[Package]:
     listed: set[str] = set()
-    for extra in ["", "tensorboard", "demo", "dev", "docs"]:
+    for extra in ["", "tensorboard", "demo", "search", "dev", "docs"]:
         for name in sorted(names(extra) - listed):
             version = distribution(name).version.split("+")[0]
             yield Package(name, version, licence(name), extra or "base", not extra)
