@@ -145,6 +145,11 @@ class Architecture(Table):
         return self.scores_catalogue and not self.tied_output
 
     @property
+    def reads_states(self) -> bool:
+        """Whether items are scored by their vectors, with one matrix and nothing else in between."""
+        return self.tied_output and not self.head_widths
+
+    @property
     def learns_places(self) -> bool:
         """Whether the vectors of places are trained."""
         return self.place_vectors == "learned" and self.places != "none"

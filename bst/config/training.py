@@ -24,7 +24,7 @@ class TrainConfig(Table):
 
     epochs: Positive = 16
     """Passes over the data."""
-    batch_events: Positive = 1600
+    batch_events: Positive = 1024
     """Events that a step predicts, or impressions of a log, over all processes together: about so many, in windows of
     at most `max_length` events, or in whole requests."""
     loss: Literal["auto", "full_softmax", "sampled_softmax"] = "auto"

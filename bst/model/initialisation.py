@@ -7,6 +7,10 @@ from bst.config import BSTConfig
 from bst.model.cells import EncoderCell, SelfAttention
 from bst.model.item_features import ItemFeatures
 
+# Where a tied output reads the state as it is, a cell that adds to its input adds little at first: the model begins by
+# telling items by the last one of the history, which is most of what can be learnt of rare ones.
+ADDED_AT_FIRST = 0.1
+
 
 def initialise(model: nn.Module, config: BSTConfig) -> None:
     """Draw the weights of a `BST`."""
@@ -29,7 +33,11 @@ def initialise(model: nn.Module, config: BSTConfig) -> None:
             module.start_at_zero()
         elif isinstance(module, EncoderCell):
             fill(module.attention.dense.weight)
-    if config.tied_output and not config.head_widths:
+            if module.residual and config.reads_states:
+                with torch.no_grad():
+                    module.attention.dense.weight.mul_(ADDED_AT_FIRST)
+                    module.ff_2.weight.mul_(ADDED_AT_FIRST)
+    if config.reads_states:
         # The state of an event starts as the vector that its next item is scored by, so that items that follow one
         # another draw near from the first step on.
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """What is there to be learnt is learnt, what is not is not, and the books are kept right."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,13 +58,21 @@ def trained(data: Sequences, epochs: int, **sizes: object) -> tuple[Trainer, flo
     return trainer, loss, (scores.argmax(dim=1) == batch.targets).float().mean().item()
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_a_markov_chain_is_learnt_close_to_its_entropy(tied: bool) -> None:
-    _, loss, accuracy = trained(markov_chain(FOLLOWS), 8, tied_output=tied)
+@pytest.mark.parametrize(
+    ("output", "margin"),
+    [
+        ({"tied_output": False}, 0.15),
+        ({"tied_output": True}, 0.15),
+        # 60 items with one vector of 16 columns each, for what they are and for what follows them.
+        ({"tied_output": True, "head_widths": ()}, 0.25),
+    ],
+)
+def test_a_markov_chain_is_learnt_close_to_its_entropy(output: dict[str, Any], margin: float) -> None:
+    _, loss, accuracy = trained(markov_chain(FOLLOWS), 8, **output)
     best = entropy(FOLLOWS)
     assert accuracy > 0.9 * (FOLLOWS + (1 - FOLLOWS) / NUM_ITEMS)
     # Beyond the noise of 400 targets, a loss below the entropy would be a leak.
-    assert best - 0.2 < loss < best + 0.15
+    assert best - 0.2 < loss < best + margin
 
 
 def test_mean_pooling_learns_what_a_user_is_fond_of() -> None:
