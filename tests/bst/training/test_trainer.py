@@ -63,7 +63,7 @@ def trained(data: Sequences, epochs: int, **sizes: object) -> tuple[Trainer, flo
     [
         ({"tied_output": False}, 0.15),
         ({"tied_output": True}, 0.15),
-        # 60 items with one vector of 16 columns each, for what they are and for what follows them.
+        # Its ranking is at its best some epochs before its loss is, and the weights are those of the best ranking.
         ({"tied_output": True, "head_widths": ()}, 0.25),
     ],
 )
