@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config.values import Above0, Positive, Table
+from bst.config.values import Above0, Fraction, Positive, Table
 
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
@@ -42,6 +42,9 @@ class TrainConfig(Table):
     """Negatives that a click model is trained and measured with, beside each event."""
     learning_rate: Above0 = 1e-3
     """The highest step size of AdamW."""
+    event_dropout: Fraction = 0.0
+    """Share of the events that an epoch leaves out at random, so that an event is also predicted from those further
+    back."""
     item_learning_rate: Above0 = 1e-2
     """The highest step size of the item vectors under `sampled_softmax`, where a step moves only the rows that it
     reads."""

@@ -20,6 +20,10 @@ MIXED = 16
 PIECE = 4096  # examples of which whole histories are looked at together
 
 
+# Of windows: users, first and one past the last input position, and which of all events are kept, where some are not.
+Windowed = tuple[Index, Index, Index, NDArray[np.bool_] | None]
+
+
 @dataclass(frozen=True)
 class Batch:
     """Rows for the model, on the CPU.
@@ -148,11 +152,11 @@ class TrainingWindows:
         items = self.sequences.items[trained_on(self.sequences, self.stops)]
         return np.bincount(items, minlength=num_items + 1)[1:]
 
-    def epoch(self, rng: np.random.Generator, batch_events: int) -> list[tuple[Index, Index, Index]]:
-        """Draw the batches of one epoch: of each window its user, the first and one past the last input position.
+    def epoch(self, rng: np.random.Generator, batch_events: int, event_dropout: float = 0.0) -> list[Windowed]:
+        """Draw the batches of one epoch, as arguments of `batch`.
 
         The order is random, but windows of a batch are alike in length: little of the rectangle that `batch` cuts is
-        padding. See `alike` for how many there are.
+        padding. See `alike` for how many there are. Of all events the share `event_dropout` is left out at random.
         """
         inputs, length = self._inputs(), self.max_length
         windows = self._windows()
@@ -163,15 +167,23 @@ class TrainingWindows:
         starts = self.sequences.offsets[users]
         first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[users])
         batches = alike(last - first, last - first, batch_events, rng)
-        return [(users[rows], first[rows], last[rows]) for rows in batches]
+        kept = rng.random(len(self.sequences.items)) >= event_dropout if event_dropout else None
+        return [(users[rows], first[rows], last[rows], kept) for rows in batches]
 
-    def batch(self, users: Index, first: Index, last: Index) -> Batch:
-        """Cut windows `[first, last)` of `users` as a batch of inputs and, one event later, targets."""
-        slots, real = slots_of(first, last)
-        items, following = self.sequences.items, np.minimum(slots + 1, len(self.sequences.items) - 1)
+    def batch(self, users: Index, first: Index, last: Index, kept: NDArray[np.bool_] | None = None) -> Batch:
+        """Cut windows `[first, last)` of `users` as a batch of inputs and, one event later, targets.
+
+        Args:
+            kept: bool `[num_events]`, the events that are there at all; each predicts the next one of these.
+        """
+        positions, there = slots_of(first, last + 1)  # the inputs and the last target
+        if kept is not None:
+            positions, there = _aligned(positions, there & kept[positions])
+        slots, real, following = positions[:, :-1], there[:, :-1], positions[:, 1:]
+        items = self.sequences.items
         context = self.sequences.context_of(users[:, None], following)
         context = np.broadcast_to(context, (*slots.shape, context.shape[-1]))
-        beside = self.sequences.beside_rows(slots, real, users, last)
+        beside = self.sequences.beside_rows(slots, real, users, following[:, -1])
         if "numbers" in beside:
             numbers = self.sequences.numbers_of(users[:, None], following)
             beside["numbers"] = np.broadcast_to(numbers, (*slots.shape, numbers.shape[-1])).copy()
@@ -263,6 +275,14 @@ def slots_of(first: Index, last: Index) -> tuple[Index, NDArray[np.bool_]]:
     slots = last[:, None] - np.arange(width, 0, -1)
     real = slots >= first[:, None]
     return np.where(real, slots, 0), real
+
+
+def _aligned(slots: Index, kept: NDArray[np.bool_]) -> tuple[Index, NDArray[np.bool_]]:
+    """Move the slots that are kept to the right, in their order, and cut what no row needs, to two columns at least."""
+    order = np.argsort(kept, axis=1, kind="stable")
+    width = max(int(kept.sum(axis=1).max(initial=0)), 2)
+    slots, kept = (np.take_along_axis(part, order, axis=1)[:, -width:] for part in (np.where(kept, slots, 0), kept))
+    return slots, kept
 
 
 def tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

@@ -211,6 +211,11 @@ def require_label_fits(
             f"label={data.label!r} is of click models, and a model of task {model.task!r} ranks the catalogue; say "
             "--task click"
         )
+    if training.event_dropout:
+        raise InputError(
+            f"event_dropout={training.event_dropout} is of histories, and label={data.label!r} says what was shown in "
+            "each request; leave one of them out"
+        )
     drawing = {name: getattr(training, name) for name in ("negatives", "negatives_per_event")}
     for name, value in drawing.items():
         if value != getattr(TRAINING, name) or (name == "negatives" and chosen_negatives is not None):

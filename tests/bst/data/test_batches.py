@@ -3,14 +3,15 @@ import pytest
 import torch
 
 from bst import InputError, leave_one_out
-from bst.data.batches import TrainingWindows, batches_an_epoch, left_pad
+from bst.data.batches import TrainingWindows, Windowed, batches_an_epoch, left_pad
 from bst.data.vocabulary import Index
 from tests.bst.data.test_sequences import SMALL, sequences
 
 
-def together(batches: list[tuple[Index, Index, Index]]) -> list[Index]:
+def together(batches: list[Windowed]) -> tuple[Index, Index, Index]:
     """Join the windows of an epoch's batches."""
-    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+    users, first, last = (np.concatenate([batch[place] for batch in batches]) for place in range(3))
+    return users, first, last
 
 
 def test_histories_are_cut_to_the_newest() -> None:
@@ -70,7 +71,7 @@ def test_batches_hold_little_padding_and_come_in_random_order() -> None:
 
     batches = windows.epoch(np.random.default_rng(1), 1600)
     assert sorted(np.concatenate([users for users, *_ in batches])) == list(range(4000))
-    lengths = [last - first for _, first, last in batches]
+    lengths = [last - first for _, first, last, _ in batches]
     cells = sum(len(batch) * batch.max() for batch in lengths)
     assert windows.num_examples > 0.9 * cells  # in random order it is less than 0.6
     trend = np.corrcoef([batch.mean() for batch in lengths], np.arange(len(lengths)))[0, 1]
@@ -84,7 +85,7 @@ def test_every_batch_holds_about_as_many_events(longest: int, batch_events: int)
     windows = TrainingWindows(data, data.offsets[1:], 200)
     batches = windows.epoch(rng, batch_events)
     assert len(batches) == batches_an_epoch(windows.num_examples, batch_events)
-    events = np.array([(last - first).sum() for _, first, last in batches])
+    events = np.array([(last - first).sum() for _, first, last, _ in batches])
     assert abs(events - windows.num_examples / len(batches)).max() <= longest
     assert events.min() > 0
     for size in (2, 3):  # so that each of several processes gets a window of every batch
@@ -98,6 +99,30 @@ def test_no_batch_is_the_same_from_epoch_to_epoch() -> None:
     windows = TrainingWindows(data, data.offsets[1:], 200)
     drawn = [tuple(sorted(users)) for _ in range(20) for users, *_ in windows.epoch(rng, 1600)]
     assert len(set(drawn)) == len(drawn)
+
+
+def test_events_that_are_left_out_are_stepped_over() -> None:
+    rng = np.random.default_rng(0)
+    histories = [list(range(start, start + length)) for start, length in ((1, 9), (20, 2), (30, 17), (60, 5))]
+    data = sequences(*histories, context=[[place] for place in range(33)])
+    windows = TrainingWindows(data, data.offsets[1:], max_length=6)
+    seen: set[tuple[int, int]] = set()
+    for _ in range(40):
+        batches = windows.epoch(rng, 12, event_dropout=0.4)
+        kept = batches[0][3]
+        assert kept is not None
+        alive = {item for item, is_kept in zip(data.items.tolist(), kept, strict=True) if is_kept}
+        for arguments in batches:
+            batch = windows.batch(*arguments)
+            for row, slot in (batch.targets > 0).nonzero().tolist():
+                item, target = int(batch.items[row, slot]), int(batch.targets[row, slot])
+                history = next(history for history in histories if item in history)
+                assert {item, target} <= alive <= set(data.items.tolist())
+                assert not alive & set(history[history.index(item) + 1 : history.index(target)])
+                assert batch.context[row, slot, 0] == data.items.tolist().index(target)
+                seen.add((item, target))
+    assert {(1, 2), (1, 3), (30, 33)} <= seen
+    assert all(item < target for item, target in seen)
 
 
 def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
