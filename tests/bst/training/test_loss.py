@@ -95,7 +95,7 @@ def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> No
 @pytest.mark.parametrize(
     ("num_items", "num_events", "loss", "reason"),
     [
-        (3_416, 980_000, "full_softmax", "3,416 items are no more than num_negatives=4,096"),
+        (2_048, 9_000, "full_softmax", "2,048 items are no more than num_negatives=2,048"),
         (20_000, 600_000, "full_softmax", "30.0 training events an item are 30 or more"),
         (20_000, 599_999, "sampled_softmax", "30.0 training events an item are fewer than 30"),
         (50_001, 10_000_000, "sampled_softmax", "50,001 items are more than 50,000"),
