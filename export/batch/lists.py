@@ -1,0 +1,83 @@
+"""Columns of lists as flat arrays with offsets, and rectangles that are cut from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bst.data.vocabulary import Vocabulary
+from export.contract.inputs import Array
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of several lengths, one after another: row i is `values[starts[i] : starts[i] + lengths[i]]`."""
+
+    values: Array
+    starts: Index
+    lengths: Index
+
+    @classmethod
+    def of(cls, values: Array, lengths: Index) -> Lists:
+        return cls(values, np.cumsum(lengths) - lengths, lengths)
+
+    def newest(self, length: int) -> Lists:
+        """Return the last `length` of each row."""
+        kept = np.minimum(self.lengths, length)
+        return Lists(self.values, self.starts + self.lengths - kept, kept)
+
+    def rectangle(self, rows: Index, width: int, filling: Any, *, in_front: bool) -> Array:
+        """Cut `rows` out as `[len(rows), width]`, the shorter ones filled up in front or behind."""
+        lengths = self.lengths[rows, None]
+        places = np.arange(width) - (width - lengths if in_front else 0)
+        inside = places >= 0 if in_front else places < lengths
+        if not len(self.values):
+            return np.full(inside.shape, filling, dtype=self.values.dtype)
+        return np.where(inside, self.values[np.where(inside, self.starts[rows, None] + places, 0)], filling)
+
+    def sums(self, marks: NDArray[np.bool_]) -> Index:
+        """Count the marked values of each row."""
+        counts = np.concatenate([[0], np.cumsum(marks, dtype=np.int64)])
+        return counts[self.starts + self.lengths] - counts[self.starts]
+
+
+def flat(column: pl.Series) -> tuple[pl.Series, Index]:
+    """Part a column of lists into its elements and the lengths of its rows; a null is an empty list."""
+    lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
+    return column.explode(empty_as_null=False, keep_nulls=False), lengths
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Lists of raw ids.
+
+    Attributes:
+        lists: int64, or object holding str. Texts outside the vocabulary are all one text, which costs less memory.
+        unknown: int64 `[rows]`, the number of ids of each row that the vocabulary does not hold. Nulls and the padding
+            id are not counted.
+    """
+
+    lists: Lists
+    unknown: Index
+
+
+def ids_of(column: pl.Series, vocabulary: Vocabulary) -> Ids:
+    """Read a column of lists of ids, of the vocabulary's dtype. A null among them is padding."""
+    elements, lengths = flat(column)
+    elements = elements.fill_null(vocabulary.padding)
+    indices = vocabulary.indices(elements)
+    strange = (indices == 0) & (elements != vocabulary.padding).to_numpy()
+    if vocabulary.dtype == "int64":
+        values: Array = elements.to_numpy()
+    else:
+        texts = [vocabulary.padding, *vocabulary.ids.to_list()]
+        stranger = f"{texts[-1]}?"  # behind the last one, so the vocabulary does not hold it
+        values = np.array([*texts, stranger], dtype=object)[np.where(strange, len(texts), indices)]
+    lists = Lists.of(values, lengths)
+    return Ids(lists, lists.sums(strange))
