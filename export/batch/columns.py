@@ -11,7 +11,7 @@ import polars as pl
 from bst.config import InputGroup
 from bst.data.tables.columns import EXACT
 from bst.errors import InputError
-from export.batch.lists import Lists, flat
+from export.batch.lists import Lists, as_array, flat
 from export.batch.settings import ScoreSettings
 from export.contract.inputs import Array
 from export.contract.manifest import Description, VocabularyFacts
@@ -178,11 +178,3 @@ def read_lists(values: pl.Series, column: Column, beside: Sequence[int] | Array,
     full = np.full(int(expected.sum()), column.filling, dtype=array.dtype)
     full[np.repeat(~absent, expected)] = array
     return Lists.of(full, expected)
-
-
-def as_array(values: pl.Series) -> Array:
-    """Return values as int64, float32, or object holding str. Equal texts are one object, which costs less memory."""
-    if values.dtype != pl.String:
-        return values.to_numpy()
-    texts = values.unique(maintain_order=True)
-    return np.array(texts.to_list(), dtype=object)[values.cast(pl.Enum(texts)).to_physical().to_numpy()]

@@ -87,7 +87,7 @@ def score(
     """Score all users of a shop, into Parquet: item_ids and scores, best first.
 
     A click model gives probabilities beside the scores of --candidates. unknown_ids counts the ids of a row that the
-    model does not know: they are ignored in a history, and left out of candidates.
+    model does not know: most models ignore them in a history, and leave such candidates out.
     """
     if verify is not None:
         _verify(verify, bundle, users, json_output)

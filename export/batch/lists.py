@@ -47,6 +47,14 @@ class Lists:
         return counts[self.starts + self.lengths] - counts[self.starts]
 
 
+def as_array(values: pl.Series) -> Array:
+    """Return values as int64, float32, or object holding str. Equal texts are one object, which costs less memory."""
+    if values.dtype != pl.String:
+        return values.to_numpy()
+    texts = values.unique(maintain_order=True)
+    return np.array(texts.to_list(), dtype=object)[values.cast(pl.Enum(texts)).to_physical().to_numpy()]
+
+
 def flat(column: pl.Series) -> tuple[pl.Series, Index]:
     """Part a column of lists into its elements and the lengths of its rows; a null is an empty list."""
     lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
@@ -58,7 +66,7 @@ class Ids:
     """Lists of raw ids.
 
     Attributes:
-        lists: int64, or object holding str. Texts outside the vocabulary are all one text, which costs less memory.
+        lists: int64, or object holding str.
         unknown: int64 `[rows]`, the number of ids of each row that the vocabulary does not hold. Nulls and the padding
             id are not counted.
     """
@@ -73,11 +81,5 @@ def ids_of(column: pl.Series, vocabulary: Vocabulary) -> Ids:
     elements = elements.fill_null(vocabulary.padding)
     indices = vocabulary.indices(elements)
     strange = (indices == 0) & (elements != vocabulary.padding).to_numpy()
-    if vocabulary.dtype == "int64":
-        values: Array = elements.to_numpy()
-    else:
-        texts = [vocabulary.padding, *vocabulary.ids.to_list()]
-        stranger = f"{texts[-1]}?"  # behind the last one, so the vocabulary does not hold it
-        values = np.array([*texts, stranger], dtype=object)[np.where(strange, len(texts), indices)]
-    lists = Lists.of(values, lengths)
+    lists = Lists.of(as_array(elements), lengths)
     return Ids(lists, lists.sums(strange))

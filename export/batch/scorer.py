@@ -203,7 +203,7 @@ class UserScorer:
         answer = dict(self.session(inputs))
         ids = inputs["candidates"] if users.candidates is not None else answer[ITEM_IDS]
         scores = answer[SCORES]
-        kept = np.isfinite(scores)  # -inf: nothing is left, or a candidate that the model does not know
+        kept = np.isfinite(scores)  # -inf: nothing is left, or a candidate that the model cannot score
         if users.candidates is not None:
             order = np.argsort(-scores, axis=1, kind="stable")
             ids, scores, kept = (np.take_along_axis(values, order, axis=1) for values in (ids, scores, kept))

@@ -63,7 +63,7 @@ class InputFile:
             InputError: the file is damaged, or lacks a column.
         """
         try:
-            frame = self.scan().select(dict.fromkeys(columns)).slice(start, rows).collect()
+            frame = self.scan().select(*dict.fromkeys(columns)).slice(start, rows).collect()
         except BROKEN as error:
             raise InputError(f"{self.path} cannot be read as Parquet: {reason(error)}") from None
         if len(frame) != rows:

@@ -45,7 +45,11 @@ def shop(bundle: Bundle, rows: int = 40, seed: int = 0) -> pl.DataFrame:
     columns["candidates"] = _picked(ids, candidates, rng)
     for group in (*manifest.model.inputs, *manifest.model.candidate_inputs):
         for name in group.names(manifest.model):
-            values = [None, *bundle.vocabularies.of(group)[name].ids] if group.holds == "categories" else [0, 1_600_000_000, 1_700_000_000]
+            values = (
+                [None, *bundle.vocabularies.of(group)[name].ids]
+                if group.holds == "categories"
+                else [0, 1_600_000_000, 1_700_000_000]
+            )
             beside = {"event": lengths, "candidate": candidates}.get(group.of)
             columns[name] = _picked(values, np.ones(rows, int) if beside is None else beside, rng)
             if beside is None:

@@ -31,7 +31,11 @@ def test_candidates_are_scored_best_first(variant: str, variants: OnDemand, tmp_
     path = write_parts(tmp_path / "users", users)
     scores = score_here(variants[variant], path, tmp_path / "out", candidates="candidates", k=4)
     scorer, model = bundle.scorer(threads=1), bundle.manifest.model
-    of = {group.of: [] for group in (*model.inputs, *model.candidate_inputs)} | {"request": [], "event": [], "candidate": []}
+    of = {group.of: [] for group in (*model.inputs, *model.candidate_inputs)} | {
+        "request": [],
+        "event": [],
+        "candidate": [],
+    }
     for group in (*model.inputs, *model.candidate_inputs):
         of[group.of] += group.names(model)
     for user, row in zip(users.iter_rows(named=True), scores.iter_rows(named=True), strict=True):
@@ -45,7 +49,9 @@ def test_candidates_are_scored_best_first(variant: str, variants: OnDemand, tmp_
             events={name: [user[name]] for name in of["event"]},
             candidate_features={name: [user[name]] for name in of["candidate"]},
         )
-        order = [place for place in np.argsort(-answer.scores[0], kind="stable") if np.isfinite(answer.scores[0][place])][:4]
+        order = [
+            place for place in np.argsort(-answer.scores[0], kind="stable") if np.isfinite(answer.scores[0][place])
+        ][:4]
         assert row["item_ids"] == [user["candidates"][place] for place in order]
         np.testing.assert_allclose(row["scores"], answer.scores[0][order], rtol=0, atol=1e-5)
         if answer.probabilities is not None:
@@ -64,7 +70,9 @@ def test_ids_that_the_model_does_not_know_are_counted(variant: str, variants: On
 
 def test_nulls_and_padding_in_a_history_are_left_out_and_not_counted(bundle_path: Path, tmp_path: Path) -> None:
     users = shop(opened(bundle_path), 3).with_columns(
-        history=pl.Series([[None, 11, None, 0, 18], [11, 18], None], dtype=pl.List(pl.Int32)), gender=pl.lit("F"), region=4
+        history=pl.Series([[None, 11, None, 0, 18], [11, 18], None], dtype=pl.List(pl.Int32)),
+        gender=pl.lit("F"),
+        region=4,
     )
     scores = score_here(bundle_path, write_parts(tmp_path / "users", users, 1), tmp_path / "out")
     assert scores["item_ids"][0].to_list() == scores["item_ids"][1].to_list()
@@ -74,10 +82,16 @@ def test_nulls_and_padding_in_a_history_are_left_out_and_not_counted(bundle_path
 
 def test_excluded_ids_are_never_given_and_k_are_left(variants: OnDemand, tmp_path: Path) -> None:
     bundle = opened(variants["numbers_k_input"])
-    users = shop(bundle).with_columns(history=pl.lit([], dtype=pl.List(pl.Int64)), step=pl.lit([], dtype=pl.List(pl.Int64)), event_time=pl.lit([], dtype=pl.List(pl.Int64)))
+    users = shop(bundle).with_columns(
+        history=pl.lit([], dtype=pl.List(pl.Int64)),
+        step=pl.lit([], dtype=pl.List(pl.Int64)),
+        event_time=pl.lit([], dtype=pl.List(pl.Int64)),
+    )
     best = [row["item_ids"] for row in alone(bundle, users, 8)]
-    users = users.with_columns(never=pl.Series([row[:place % 4] for place, row in enumerate(best)]))
-    scores = score_here(variants["numbers_k_input"], write_parts(tmp_path / "users", users), tmp_path / "out", exclude="never", k=5)
+    users = users.with_columns(never=pl.Series([row[: place % 4] for place, row in enumerate(best)]))
+    scores = score_here(
+        variants["numbers_k_input"], write_parts(tmp_path / "users", users), tmp_path / "out", exclude="never", k=5
+    )
     assert scores["item_ids"].to_list() == [row[place % 4 : place % 4 + 5] for place, row in enumerate(best)]
 
 
