@@ -18,9 +18,9 @@ from export.contract.inputs import Array, Arrays
 from export.contract.signatures import PROBABILITIES
 from export.sessions.users import UNKNOWN
 
-# The most of a call. More rows take no less time each, and more memory (docs/results/scoring.md).
-ROWS = 256
-SLOTS = 2**14  # of histories; of candidates too, where each is behind a history of its own
+# The most of a call: what it works on stays in the caches of a core, and more rows take no less time each.
+ROWS = 128
+SLOTS = 2**12  # of histories; of candidates too, where each is behind a history of its own
 NUMBERS = 2**22  # scores that a call computes, float32
 
 
