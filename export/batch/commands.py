@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from bst.system.files import require_new
 from bst.system.text import split_list
 from bst.system.validation import validated
 from export.batch.engines import ENGINES
-from export.batch.histories import group_events, write_users
+from export.batch.histories import group_events, written_users
 from export.batch.plan import Events
 from export.batch.scores import Summary, score_users
 from export.batch.settings import HISTORY, UNIT_ROWS, USER, ScoreSettings
@@ -44,45 +45,60 @@ Users = Annotated[
         help="A row a user: Parquet files, a folder or 'pattern'; with --from-events, a table of users' features.",
     ),
 ]
+Out = Annotated[Path | None, output_option(help="The folder to write; must not exist without --resume.")]
+K = Annotated[
+    int | None, output_option(help="Items a user [all that the bundle gives, with --max-k 10; of candidates all].")
+]
+Json = Annotated[bool, output_option("--json", help="Print the summary as JSON.")]
+UserColumn = Annotated[str, input_option(help="Column of users, copied through; no user may stand twice.")]
+History = Annotated[str, input_option(help="Column of lists of raw ids, oldest first.")]
+Candidates = Annotated[
+    str | None, input_option(help="Column of lists of raw ids to score, instead of the whole catalogue.")
+]
+Exclude = Annotated[
+    str | None,
+    input_option(help="Column of lists of raw ids never to be given; the bundle must give k and so many more."),
+]
+Unknown = Annotated[
+    str, input_option(help="Features of the model that are not known of any user, separated by commas.")
+]
+FromEvents = Annotated[
+    Path | None, input_option(help="Make the histories of this table of events, which is held in memory.")
+]
+AsOf = Annotated[str | None, input_option(help="Of the events, those before this time count.")]
+ItemColumn = Annotated[str, input_option(help="Column of items in the events.")]
+TimeColumn = Annotated[str, input_option(help="Column of times in the events.")]
+TimeFormat = Annotated[str | None, input_option(help="Format of times, such as %d/%m/%Y %H:%M.")]
+EngineName = Annotated[str, work_option(help=f"Who does the work: {', '.join(ENGINES.names)}.")]
+Workers = Annotated[int | None, work_option(help="How many at once, a core each [as many as cores].", min=1)]
+UnitRows = Annotated[int, work_option(help="Rows a shard; a worker holds so many rows and their answers.", min=1)]
+Resume = Annotated[bool, work_option("--resume", help="Go on: shards that are whole are skipped.")]
+Verify = Annotated[
+    Path | None, typer.Option(metavar="OUT", help="Check a finished output: hashes, and a sample scored again.")
+]
 
 
 def score(
     bundle: Bundle = None,
     users: Users = None,
-    out: Annotated[Path | None, output_option(help="The folder to write; must not exist without --resume.")] = None,
-    k: Annotated[
-        int | None,
-        output_option(help="Items a user [all that the bundle gives, with --max-k 10; of candidates all]."),
-    ] = None,
-    user_column: Annotated[str, input_option(help="Column of users, copied through; no user may stand twice.")] = USER,
-    history: Annotated[str, input_option(help="Column of lists of raw ids, oldest first.")] = HISTORY,
-    candidates: Annotated[
-        str | None, input_option(help="Column of lists of raw ids to score, instead of the whole catalogue.")
-    ] = None,
-    exclude: Annotated[
-        str | None,
-        input_option(help="Column of lists of raw ids never to be given; the bundle must give k and so many more."),
-    ] = None,
-    unknown: Annotated[
-        str, input_option(help="Features of the model that are not known of any user, separated by commas.")
-    ] = "",
-    from_events: Annotated[
-        Path | None, input_option(help="Make the histories of this table of events, which is held in memory.")
-    ] = None,
-    as_of: Annotated[str | None, input_option(help="Of the events, those before this time count.")] = None,
-    item_column: Annotated[str, input_option(help="Column of items in the events.")] = DATA.item_column,
-    time_column: Annotated[str, input_option(help="Column of times in the events.")] = DATA.time_column,
-    time_format: Annotated[str | None, input_option(help="Format of times, such as %d/%m/%Y %H:%M.")] = None,
-    engine: Annotated[str, work_option(help=f"Who does the work: {', '.join(ENGINES.names)}.")] = "local",
-    workers: Annotated[int | None, work_option(help="How many at once, a core each [as many as cores].", min=1)] = None,
-    unit_rows: Annotated[
-        int, work_option(help="Rows a shard; a worker holds so many rows and their answers.", min=1)
-    ] = UNIT_ROWS,
-    resume: Annotated[bool, work_option("--resume", help="Go on: shards that are whole are skipped.")] = False,
-    verify: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Check a finished output: hashes, and a sample scored again.")
-    ] = None,
-    json_output: Annotated[bool, output_option("--json", help="Print the summary as JSON.")] = False,
+    out: Out = None,
+    k: K = None,
+    user_column: UserColumn = USER,
+    history: History = HISTORY,
+    candidates: Candidates = None,
+    exclude: Exclude = None,
+    unknown: Unknown = "",
+    from_events: FromEvents = None,
+    as_of: AsOf = None,
+    item_column: ItemColumn = DATA.item_column,
+    time_column: TimeColumn = DATA.time_column,
+    time_format: TimeFormat = None,
+    engine: EngineName = "local",
+    workers: Workers = None,
+    unit_rows: UnitRows = UNIT_ROWS,
+    resume: Resume = False,
+    verify: Verify = None,
+    json_output: Json = False,
 ) -> None:
     """Score all users of a shop, into Parquet: item_ids and scores, best first.
 
@@ -109,27 +125,52 @@ def score(
     ENGINES.find(engine).require()
     if not resume:
         require_new(out, "the output")
-    events = None
+    work = Work(engine, workers, resume)
+    remarks: tuple[str, ...] = ()
     with _progress() as tell:
-        if from_events is not None:
-            events = Events(path=str(from_events.absolute()), as_of=as_of or "", item=item_column, time=time_column)
-            events = events.model_copy(update={"time_format": time_format})
-            users, resume = _made(bundle, events, users, out, settings, tell), True
-        assert users is not None
-        summary = score_users(
-            bundle, users, out, settings, engine=engine, workers=workers, resume=resume, tell=tell, events=events
-        )
+        if from_events is None:
+            assert users is not None
+            summary = work.score(bundle, users, out, settings, tell)
+        else:
+            named = {"as_of": as_of, "item": item_column, "time": time_column, "time_format": time_format}
+            events = validated(Events, {"path": str(from_events.absolute()), **named}, "the options")
+            summary, remarks = _score_events(bundle, events, users, out, settings, tell, work)
+    for line in remarks:
+        print(f"note: {printable(line)}", file=sys.stderr)
     _print(summary, out, json_output)
 
 
-def _made(bundle: Path, events: Events, users: Path | None, out: Path, settings: ScoreSettings, tell: Tell) -> Path:
-    """Make the users of events, in the output's folder, where every worker can read them."""
+@dataclass(frozen=True)
+class Work:
+    """Who does the work, and whether it goes on."""
+
+    engine: str
+    workers: int | None
+    resume: bool
+
+    def score(
+        self, bundle: Path, users: Path, out: Path, settings: ScoreSettings, tell: Tell, events: Events | None = None
+    ) -> Summary:
+        resume = self.resume or events is not None  # users of events are in the output's folder already
+        return score_users(
+            *(bundle, users, out, settings),
+            engine=self.engine,
+            workers=self.workers,
+            resume=resume,
+            tell=tell,
+            events=events,
+        )
+
+
+def _score_events(
+    bundle: Path, events: Events, table: Path | None, out: Path, settings: ScoreSettings, tell: Tell, work: Work
+) -> tuple[Summary, tuple[str, ...]]:
+    """Make users of events in the output's folder, where every worker can read them, and score them."""
     manifest = open_bundle(bundle).manifest
     tell("reading events")
-    grouped = group_events(events, users, settings.of_bundle(manifest), manifest)
-    for line in grouped.remarks:
-        print(f"note: {printable(line)}", file=sys.stderr)
-    return write_users(out, grouped.users)
+    grouped = group_events(events, table, settings.of_bundle(manifest), manifest)
+    with written_users(out, grouped.users) as users:
+        return work.score(bundle, users, out, settings, tell, events), grouped.remarks
 
 
 def _print(summary: Summary, out: Path, json_output: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from bst.data.tables.times import read_times, to_seconds
 from bst.errors import InputError
 from bst.system.files import write_atomically
 from bst.system.validation import validated
-from export.batch.plan import MADE_USERS, Events, require_output
+from export.batch.plan import MADE_USERS, PLAN_FILE, Events, read_plan, require_output
 from export.batch.settings import ScoreSettings
 from export.contract.manifest import Description
 
@@ -106,8 +108,10 @@ def _seconds(events: Events) -> int:
     return int(times[0])
 
 
-def write_users(out: Path, users: pl.DataFrame) -> Path:
-    """Write users into an output, as a file whose name follows from its content.
+@contextmanager
+def written_users(out: Path, users: pl.DataFrame) -> Iterator[Path]:
+    """Write users into an output while the block scores them, as a file whose name follows from its content. It stays
+    if the plan of the output names it.
 
     Raises:
         InputError: the folder holds something else.
@@ -118,6 +122,15 @@ def write_users(out: Path, users: pl.DataFrame) -> Path:
     content = stream.getvalue()
     path = out / MADE_USERS / f"users-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        write_atomically(path, content)
-    return path
+    try:
+        if not path.exists():
+            write_atomically(path, content)
+        yield path
+    finally:
+        is_planned = (out / PLAN_FILE).exists()
+        if not is_planned or read_plan(out).input != str(path.absolute()):
+            path.unlink(missing_ok=True)
+        if not is_planned:
+            with suppress(OSError):  # what else is in it stays
+                path.parent.rmdir()
+                out.rmdir()

@@ -67,8 +67,8 @@ class ScoreSettings(Frozen):
         inputs = {name for group in manifest.model.inputs for name in group.names(manifest.model)}
         inputs |= {name for group in manifest.model.candidate_inputs for name in group.names(manifest.model)}
         if strangers := [name for name in self.unknown if name not in inputs]:
-            known = ", ".join(sorted(inputs)) or "none"
-            raise InputError(f"--unknown {', '.join(strangers)}: no feature of the model; known: {known}")
+            names = ", ".join(sorted(inputs)) or "none"
+            raise InputError(f"--unknown {', '.join(strangers)}: no feature of the model; known: {names}")
         if self.candidates is not None:
             return self
         top_k = manifest.settings.top_k
