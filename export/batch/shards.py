@@ -93,7 +93,7 @@ def score_unit(task: Task, unit: Unit) -> ShardRecord:
     """
     began = time.perf_counter()
     require_same_bundle(task.bundle, task.bundle_sha256)
-    scorer = _scorer(task)
+    scorer = open_scorer(task.bundle, task.bundle_sha256, task.settings)
     unit.file.require_unchanged()
     frame = unit.file.read(scorer.names, unit.start, unit.rows)
     unit.file.require_unchanged()
@@ -122,10 +122,15 @@ def score_unit(task: Task, unit: Unit) -> ShardRecord:
 
 
 @lru_cache(maxsize=1)
-def _scorer(task: Task) -> UserScorer:
-    """Open the bundle once a process."""
-    scorer = UserScorer(open_bundle(task.bundle), task.settings)
-    require_same_bundle(task.bundle, task.bundle_sha256)  # it may have been refreshed while it was opened
+def open_scorer(bundle: Path, sha256: str, settings: ScoreSettings) -> UserScorer:
+    """Open a bundle whose manifest has a hash, once a process.
+
+    Raises:
+        InputError: it has another.
+    """
+    require_same_bundle(bundle, sha256)
+    scorer = UserScorer(open_bundle(bundle), settings)
+    require_same_bundle(bundle, sha256)  # it may have been refreshed while it was opened
     return scorer
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 from bst.errors import CheckError, InputError, reason
+from bst.system.processes import environment
+from export.batch.engines.local import ONE_THREAD
 from export.batch.shards import ShardRecord
 from export.batch.units import Unit
 
@@ -22,13 +27,11 @@ def map_in_ray(function: Callable[[Unit], ShardRecord], units: Sequence[Unit], w
         CheckError: the workers of a unit were lost again and again. What `function` raises is raised here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     joined_here = not ray.is_initialized()
     if joined_here:
-        own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers, "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level="ERROR", **own)
+        _join(ray, workers)
     try:
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(function_of_unit)
         work = ray.put(function)
@@ -49,16 +52,27 @@ def map_in_ray(function: Callable[[Unit], ShardRecord], units: Sequence[Unit], w
             ray.shutdown()
 
 
+def _join(ray: Any, workers: int) -> None:
+    """Join the cluster of the environment, or start one; signals stay with the handlers that this process has."""
+    here: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers, "include_dashboard": False}
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    with environment(ONE_THREAD):
+        ray.init(log_to_driver=False, logging_level="ERROR", **here)
+    if in_main:
+        signal.signal(signal.SIGTERM, handler)
+
+
 def function_of_unit(function: Callable[[Unit], ShardRecord], unit: Unit) -> ShardRecord:
     """Call a function, in a worker of Ray."""
     return function(unit)
 
 
-def _result(ray: object, reference: object, unit: Unit) -> ShardRecord:
+def _result(ray: Any, reference: object, unit: Unit) -> ShardRecord:
     from ray import exceptions
 
     try:
-        return ray.get(reference)  # type: ignore[attr-defined]
+        return ray.get(reference)
     except exceptions.RayTaskError as error:
         cause = error.cause
         if isinstance(cause, InputError | CheckError | OSError):
