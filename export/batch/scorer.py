@@ -118,7 +118,7 @@ class UserScorer:
             InputError: a value is none of its column, or lists of a row are of different lengths.
             CheckError: the runtime refuses a call.
         """
-        users = self._read(frame)
+        users = self.read(frame)
         answers = Answers()
         for rows in self._batches(users):
             self._answer(users, rows, answers)
@@ -126,7 +126,8 @@ class UserScorer:
         unknown = pl.Series(UNKNOWN_IDS, users.unknown, dtype=pl.UInt32)
         return pl.DataFrame([frame[self.settings.user], *lists, unknown])
 
-    def _read(self, frame: pl.DataFrame) -> Users:
+    def read(self, frame: pl.DataFrame) -> Users:
+        """Read a frame as arrays; see `score`."""
         items = self.bundle.vocabularies.items
         ids = {
             role: ids_of(read_ids(frame[column.name], column), items)
@@ -195,7 +196,7 @@ class UserScorer:
         return max(1, int(fits.argmin()) if not fits.all() else len(rows))
 
     def _answer(self, users: Users, rows: Index, answers: Answers) -> None:
-        inputs, excluded = self._inputs(users, rows), self._excluded(users, rows)
+        inputs, excluded = self.inputs(users, rows), self._excluded(users, rows)
         if users.candidates is None:
             count = self.settings.count_with(0 if excluded is None else excluded.shape[1], self.manifest)
             if self.session.signature.takes("k"):
@@ -223,7 +224,8 @@ class UserScorer:
             return None
         return _rectangle(users.exclude, rows, self.manifest.items.padding, in_front=False)
 
-    def _inputs(self, users: Users, rows: Index) -> Arrays:
+    def inputs(self, users: Users, rows: Index) -> Arrays:
+        """Make the inputs of one call for `rows` of the users, but for `k`; shorter histories are padded in front."""
         length = max(1, int(users.history.lengths[rows].max()))
         inputs = {"history": users.history.rectangle(rows, length, self.manifest.items.padding, in_front=True)}
         nothing: dict[str, Sequence[Any]] = {"request": (len(rows),), "event": (len(rows), length)}
