@@ -13,6 +13,7 @@ from bst.data.vocabulary import Vocabulary
 from export.contract.inputs import Array
 
 Index = NDArray[np.int64]
+PIECE = 2**19  # ids that are looked up at once
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Lists:
             return np.full(inside.shape, filling, dtype=self.values.dtype)
         return np.where(inside, self.values[np.where(inside, self.starts[rows, None] + places, 0)], filling)
 
-    def sums(self, marks: NDArray[np.bool_]) -> Index:
+    def counts(self, marks: NDArray[np.bool_]) -> Index:
         """Count the marked values of each row."""
-        counts = np.concatenate([[0], np.cumsum(marks, dtype=np.int64)])
-        return counts[self.starts + self.lengths] - counts[self.starts]
+        ends = self.starts + self.lengths
+        return np.bincount(np.searchsorted(ends, np.flatnonzero(marks), side="right"), minlength=len(ends))
 
 
 def as_array(values: pl.Series) -> Array:
@@ -79,7 +80,14 @@ def ids_of(column: pl.Series, vocabulary: Vocabulary) -> Ids:
     """Read a column of lists of ids, of the vocabulary's dtype. A null among them is padding."""
     elements, lengths = flat(column)
     elements = elements.fill_null(vocabulary.padding)
-    indices = vocabulary.indices(elements)
-    strange = (indices == 0) & (elements != vocabulary.padding).to_numpy()
     lists = Lists.of(as_array(elements), lengths)
-    return Ids(lists, lists.sums(strange))
+    return Ids(lists, lists.counts(_unknown(elements, vocabulary)))
+
+
+def _unknown(elements: pl.Series, vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    """Mark the ids that a vocabulary does not hold, a piece at a time: only the marks are as long as they are."""
+    marks = np.empty(len(elements), dtype=np.bool_)
+    for start in range(0, len(elements), PIECE):
+        piece = elements.slice(start, PIECE)
+        marks[start : start + PIECE] = (vocabulary.indices(piece) == 0) & (piece != vocabulary.padding).to_numpy()
+    return marks

@@ -192,9 +192,8 @@ def float_ids(place: Place, path: Path) -> None:
 
 def users(*rows: int, of_text: bool = False) -> Callable[[Place, Path], None]:
     frame = pl.DataFrame({"user_id": [1, 2], "gender": ["F", None], "region": [4, 5]})
-    lists = frame.with_columns(
-        history=pl.Series([[11, 18], [25]]), never=pl.Series([[11], []], dtype=pl.List(pl.Int64))
-    )
+    never = pl.Series([[11], []], dtype=pl.List(pl.Int64))
+    lists = frame.with_columns(history=pl.Series([[11, 18], [25]]), never=never)
     texts = lists.with_columns(pl.col("history").cast(pl.List(pl.String)))
     return lambda place, path: (texts if of_text else lists)[list(rows)].write_parquet(path)
 
