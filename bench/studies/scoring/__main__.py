@@ -70,7 +70,7 @@ def measure(bundle: Bundle, folder: Path, arguments: argparse.Namespace) -> dict
     users = write_users(folder / "users", bundle, arguments.users, median=median)
     whole = Shop.of(bundle, users, folder, max(1, min(UNIT_ROWS, arguments.users // 10)))
     by_workers = scaling(whole, folder, max(1, rounds // 4))
-    two_to_one = quartiles([two / one for one, two in zip(by_workers[1], by_workers[2], strict=True)])
+    two_to_one = quartiles([both / alone for alone, both in zip(by_workers[1], by_workers[2], strict=True)])
     undisturbed, disturbed = (
         score_disturbed(bundle.path, users, folder / f"kills-{kills}", kills=kills, mean_s=mean_s, workers=2)
         for kills, mean_s in ((0, 1.0), (arguments.kills, 5.0 + arguments.users / 100_000))
