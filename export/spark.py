@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from bst.system.validation import validated
 from export.batch.columns import require_columns
 from export.batch.settings import HISTORY, ITEM_IDS, SCORES, UNKNOWN_IDS, USER, ScoreSettings
 from export.batch.shards import bundle_sha256, open_scorer
@@ -44,7 +45,7 @@ def scorer(
     manifest = open_bundle(path).manifest
     manifest.format("onnx")
     columns = {"user": user, "history": history, "candidates": candidates, "exclude": exclude, "unknown": unknown}
-    settings = ScoreSettings.model_validate({**columns, "k": k}).of_bundle(manifest)
+    settings = validated(ScoreSettings, {**columns, "k": k}, "the settings of scorer").of_bundle(manifest)
     items = "bigint" if manifest.items.dtype == "int64" else "string"
     gives_probabilities = candidates is not None and not manifest.model.scores_catalogue
     return SparkScorer(path, bundle_sha256(path), settings, items, gives_probabilities)

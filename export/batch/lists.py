@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,3 +92,37 @@ def _unknown(elements: pl.Series, vocabulary: Vocabulary) -> NDArray[np.bool_]:
         piece = elements.slice(start, PIECE)
         marks[start : start + PIECE] = (vocabulary.indices(piece) == 0) & (piece != vocabulary.padding).to_numpy()
     return marks
+
+
+class ListColumns:
+    """Columns of lists whose rows come in any order."""
+
+    def __init__(self, rows: int, dtypes: Mapping[str, type[pl.DataType]]) -> None:
+        """Take the number of rows, and the columns with the dtypes of their elements."""
+        self.dtypes = dtypes
+        self.lengths: Index = np.zeros(rows, dtype=np.int64)
+        self.pieces: list[tuple[Index, dict[str, Array]]] = []
+
+    def add(self, rows: Index, kept: NDArray[np.bool_], columns: Mapping[str, Array]) -> None:
+        """Add what is `kept` of columns `[len(rows), n]`, as the lists of `rows`."""
+        self.lengths[rows] = kept.sum(axis=1)
+        self.pieces.append((rows, {name: values[kept] for name, values in columns.items()}))
+
+    def frame(self) -> pl.DataFrame:
+        """Make the columns; a row that was not added is an empty list. Pieces are freed on the way."""
+        return pl.DataFrame([self._column(name, dtype) for name, dtype in self.dtypes.items()])
+
+    def _column(self, name: str, dtype: type[pl.DataType]) -> pl.Series:
+        starts, total = np.cumsum(self.lengths) - self.lengths, int(self.lengths.sum())
+        values = np.zeros(total, dtype=self.pieces[0][1][name].dtype if self.pieces else np.int64)
+        for rows, columns in self.pieces:
+            lengths = self.lengths[rows]
+            shifts = starts[rows] - (np.cumsum(lengths) - lengths)
+            values[np.repeat(shifts, lengths) + np.arange(lengths.sum())] = columns.pop(name)
+        elements = pl.Series(name, values, dtype=dtype)
+        if total and (self.lengths == self.lengths[0]).all():
+            return elements.reshape((-1, int(self.lengths[0]))).arr.to_list()
+        row = pl.Series("row", np.repeat(np.arange(len(self.lengths), dtype=np.int32), self.lengths)).set_sorted()
+        lists = pl.DataFrame([row, elements]).group_by("row", maintain_order=True).agg(name)
+        every = pl.DataFrame({"row": np.arange(len(self.lengths), dtype=np.int32)})
+        return every.join(lists, on="row", how="left", maintain_order="left")[name].fill_null(pl.lit([]))

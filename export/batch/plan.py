@@ -100,7 +100,10 @@ def require_output(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is not a folder; give another --out")
-    if out.is_dir() and not (out / PLAN_FILE).exists() and any(child.name not in INSIDE for child in out.iterdir()):
+    if not out.is_dir() or (out / PLAN_FILE).exists():
+        return
+    leftover = f".{PLAN_FILE}.partial-"  # of a call that was killed while it wrote the plan
+    if any(child.name not in INSIDE and not child.name.startswith(leftover) for child in out.iterdir()):
         raise InputError(f"{out} is not {WHAT}, and not empty; give another --out")
 
 

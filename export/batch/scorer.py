@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bst.errors import CheckError
 from export.batch.columns import Column, columns_of, read_ids, read_lists, read_values
-from export.batch.lists import Index, Lists, ids_of
+from export.batch.lists import Index, ListColumns, Lists, ids_of
 from export.batch.settings import ITEM_IDS, SCORES, UNKNOWN_IDS, ScoreSettings
 from export.bundle.folder import Bundle
 from export.contract.inputs import Array, Arrays
@@ -42,33 +43,6 @@ class Users:
     events: Mapping[str, Lists]
     candidate_features: Mapping[str, Lists]
     unknown: Index
-
-
-@dataclass
-class Answers:
-    """Answers of calls: numbers of rows, and what each row is given, one after another."""
-
-    rows: list[Index] = field(default_factory=list)
-    columns: dict[str, list[Array]] = field(default_factory=dict)
-
-    def add(self, rows: Index, kept: NDArray[np.bool_], columns: Mapping[str, Array]) -> None:
-        """Add what is `kept` of columns `[len(rows), n]`."""
-        self.rows.append(np.repeat(rows, kept.sum(axis=1)))
-        for name, values in columns.items():
-            self.columns.setdefault(name, []).append(values[kept])
-
-    def frame(self, rows: int, dtypes: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-        """Make columns of lists, a row for each of 0 to `rows - 1`."""
-        numbers = np.concatenate(self.rows) if self.rows else np.zeros(0, np.int64)
-        order = np.argsort(numbers, kind="stable")
-        series = [
-            pl.Series(name, np.concatenate(self.columns[name])[order] if self.rows else [], dtype=dtype)
-            for name, dtype in dtypes.items()
-        ]
-        row = pl.Series("row", numbers[order]).set_sorted()
-        lists = pl.DataFrame([row, *series]).group_by("row", maintain_order=True).agg(pl.all())
-        every = pl.DataFrame({"row": np.arange(rows)}).join(lists, on="row", how="left", maintain_order="left")
-        return every.drop("row").with_columns(pl.all().fill_null(pl.lit([])))
 
 
 class UserScorer:
@@ -119,10 +93,10 @@ class UserScorer:
             CheckError: the runtime refuses a call.
         """
         users = self.read(frame)
-        answers = Answers()
+        answers = ListColumns(len(frame), self.dtypes())
         for rows in self._batches(users):
             self._answer(users, rows, answers)
-        lists = answers.frame(len(frame), self.dtypes())
+        lists = answers.frame()
         unknown = pl.Series(UNKNOWN_IDS, users.unknown, dtype=pl.UInt32)
         return pl.DataFrame([frame[self.settings.user], *lists, unknown])
 
@@ -195,15 +169,18 @@ class UserScorer:
             fits &= lengths[rows] == lengths[rows[0]]
         return max(1, int(fits.argmin()) if not fits.all() else len(rows))
 
-    def _answer(self, users: Users, rows: Index, answers: Answers) -> None:
+    def _answer(self, users: Users, rows: Index, answers: ListColumns) -> None:
         inputs, excluded = self.inputs(users, rows), self._excluded(users, rows)
         if users.candidates is None:
-            count = self.settings.count_with(0 if excluded is None else excluded.shape[1], self.manifest)
+            most = 0 if users.exclude is None else int(users.exclude.lengths[rows].max())
+            count = self.settings.count_with(most, self.manifest)
             if self.session.signature.takes("k"):
                 inputs["k"] = np.array([count])
         answer = dict(self.session(inputs))
         ids = inputs["candidates"] if users.candidates is not None else answer[ITEM_IDS]
         scores = answer[SCORES]
+        if np.isnan(scores).any():
+            raise CheckError(f"{self.session.signature.name} gives NaN; bst verify the bundle, and export again")
         kept = np.isfinite(scores)  # -inf: nothing is left, or a candidate that the model cannot score
         if users.candidates is not None:
             order = np.argsort(-scores, axis=1, kind="stable")

@@ -19,7 +19,7 @@ from bst.system.files import remove_leftovers, require_new
 from export.batch.columns import columns_of, require_columns
 from export.batch.engines import ENGINES
 from export.batch.keys import require_keys
-from export.batch.plan import SUCCESS, Events, Plan, begin, finish
+from export.batch.plan import MADE_USERS, SUCCESS, Events, Plan, begin, finish
 from export.batch.settings import ScoreSettings
 from export.batch.shards import RECORDS, ShardRecord, Task, bundle_sha256, read_record, score_unit
 from export.batch.units import InputFile, Unit, input_sha256, list_files, list_units
@@ -166,7 +166,7 @@ def require_input(files: Sequence[InputFile], settings: ScoreSettings, manifest:
 
 def _remove_leftovers(out: Path) -> None:
     """Remove what killed workers left half-written."""
-    for folder in (out, out / RECORDS):
+    for folder in (out, out / RECORDS, out / MADE_USERS):
         remove_leftovers(folder)
 
 

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 from bst.config import DataConfig, Frozen
 from bst.errors import InputError
 from export.contract.manifest import Description
-from export.contract.signatures import TopK
+from export.contract.signatures import PROBABILITIES, TopK
 
-UNIT_ROWS = 50_000
+UNIT_ROWS = 25_000
 USER = DataConfig().user_column
 HISTORY = "history"
 ITEM_IDS, SCORES, UNKNOWN_IDS = "item_ids", "scores", "unknown_ids"
@@ -43,7 +43,7 @@ class ScoreSettings(Frozen):
         named = [name for name in (self.user, self.history, self.candidates, self.exclude) if name is not None]
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(f"column {', '.join(map(repr, twice))} is named twice; give each its own")
-        if self.user in (ITEM_IDS, SCORES, UNKNOWN_IDS):
+        if self.user in (ITEM_IDS, SCORES, PROBABILITIES, UNKNOWN_IDS):
             raise ValueError(f"column {self.user!r} of users is a column of the output; rename it")
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,19 +119,18 @@ def list_units(files: Sequence[InputFile], settings: ScoreSettings, bundle_sha25
     """
     decisive = {"bundle": bundle_sha256, "settings": settings.model_dump(mode="json")}
 
+    spans = [(file, start) for file in files for start in range(0, file.rows, settings.unit_rows)]
+    digits = max(5, len(str(len(spans))))
+
     def name(place: int, file: InputFile, start: int) -> str:
         facts = {**decisive, "file": file.sha256, "folders": file.values, "start": start}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return f"part-{place:05d}-{digest[:DIGEST]}.parquet"
+        return f"part-{place:0{digits}d}-{digest[:DIGEST]}.parquet"
 
     return tuple(
         Unit(file, start, min(settings.unit_rows, file.rows - start), name(place, file, start))
-        for place, (file, start) in enumerate(_starts(files, settings.unit_rows))
+        for place, (file, start) in enumerate(spans)
     )
-
-
-def _starts(files: Sequence[InputFile], unit_rows: int) -> Iterator[tuple[InputFile, int]]:
-    return ((file, start) for file in files for start in range(0, file.rows, unit_rows))
 
 
 def input_sha256(files: Sequence[InputFile]) -> str:

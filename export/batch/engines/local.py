@@ -76,7 +76,7 @@ class _Worker:
         self.process.join(timeout=5)
         return CheckError(
             f"the worker at {unit} ended with exit code {self.process.exitcode}, which is -9 where memory runs out; "
-            "what was finished is kept: --resume goes on, with fewer --workers or smaller --unit-rows"
+            "what was finished is kept: --resume goes on, with fewer --workers if need be"
         )
 
     def end(self) -> None:

@@ -101,6 +101,8 @@ def test_more_excluded_ids_than_the_bundle_can_make_up_for_are_refused_before_an
         score_here(bundle_path, users, tmp_path / "out", exclude="never")
     assert not (tmp_path / "out").exists()
     assert len(score_here(bundle_path, users, tmp_path / "out", exclude="never", k=3)) == len(frame)
+    none = write_parts(tmp_path / "none", frame.with_columns(never=pl.lit([], dtype=pl.List(pl.Int64))))
+    assert len(score_here(bundle_path, none, tmp_path / "all", exclude="never", k=5)) == len(frame)
 
 
 @pytest.mark.parametrize(

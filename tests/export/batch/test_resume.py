@@ -153,7 +153,7 @@ def test_other_settings_are_refused_by_name(bundle_path: Path, users: Path, tmp_
     score_here(bundle_path, users, tmp_path / "out", k=3)
     before = shards(tmp_path / "out")
     with pytest.raises(
-        InputError, match="out is of k=3, not k=2; unit_rows=50000, not unit_rows=7; give another --out"
+        InputError, match="out is of k=3, not k=2; unit_rows=25000, not unit_rows=7; give another --out"
     ):
         score_here(bundle_path, users, tmp_path / "out", k=2, unit_rows=7, resume=True)
     assert shards(tmp_path / "out") == before
@@ -165,6 +165,13 @@ def test_a_folder_of_something_else_is_refused(bundle_path: Path, users: Path, t
     with pytest.raises(InputError, match="out is not an output of `bst score`, and not empty"):
         score(bundle_path, users, tmp_path / "out", resume=True)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_a_call_that_was_killed_while_it_wrote_the_plan_goes_on(bundle_path: Path, users: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "_units").mkdir(parents=True)
+    (tmp_path / "out" / "._plan.json.partial-abc").touch()
+    score(bundle_path, users, tmp_path / "out", resume=True)
+    assert not list((tmp_path / "out").rglob("*.partial-*"))
 
 
 def test_the_name_of_a_shard_follows_from_content_bundle_and_settings(
