@@ -62,7 +62,7 @@ def score_disturbed(
         _, stderr = process.communicate()
         if process.returncode == 0:
             break
-        if process.returncode not in (-signal.SIGKILL, 143):
+        if process.returncode not in (-signal.SIGKILL, -signal.SIGTERM, 143):  # before it heeds signals, or after
             raise CheckError(f"bst score ends with {process.returncode}: {stderr.strip()}")
         if process.returncode == 143 and (partial := list(out.rglob("*.partial-*"))):
             raise CheckError(f"SIGTERM leaves {partial[0]}")
