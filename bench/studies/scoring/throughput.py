@@ -79,7 +79,8 @@ class ClosedLoop:
         users = scorer.read(unit.file.read(scorer.names, unit.start, unit.rows))
         order = np.argsort(users.history.lengths, kind="stable")
         batches = [order[start : start + self.size] for start in range(0, len(order), self.size)]
-        return [scorer.session.prepare(scorer.inputs(users, rows)) for rows in batches]
+        beside = {"k": np.array([self.shop.settings.k])} if scorer.session.signature.takes("k") else {}
+        return [scorer.session.prepare({**scorer.inputs(users, rows), **beside}) for rows in batches]
 
     def __call__(self, place: int) -> float:
         calls, run = self.prepared(place), self.scorer.session.run

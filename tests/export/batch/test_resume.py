@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -61,6 +62,14 @@ def test_a_finished_output_is_left_as_it_is(bundle_path: Path, users: Path, tmp_
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
     assert score(bundle_path, users, tmp_path / "out", failing_after(0), resume=True).skipped == UNITS
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")} == before
+
+
+def test_progress_says_how_many_how_fast_and_how_long(bundle_path: Path, users: Path, tmp_path: Path) -> None:
+    steps: list[str] = []
+    score(bundle_path, users, tmp_path / "out", tell=steps.append)
+    done = [step for step in steps if " users" in step and " of " in step]
+    assert [step.split()[0] for step in done] == ["0", "7", "14", "21", "28", "35", "40"]
+    assert re.fullmatch(r"40 of 40 users, [\d,]+ a second, 0:00:00 left", done[-1])
 
 
 def test_without_resume_an_output_is_never_touched(bundle_path: Path, users: Path, tmp_path: Path) -> None:
