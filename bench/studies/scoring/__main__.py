@@ -1,6 +1,7 @@
 """The throughput of `bst score`, and what kills leave of it.
 
     python -m bench.studies.scoring [BUNDLE] [--users 20000] [--rounds 8] [--unit-rows 2000] [--kills 2] [--json FILE]
+    python -m bench.studies.scoring BUNDLE --users 2000000 --unit-rows 25000 --kills 20 --json FILE    # some hours
 
 Without a bundle, a random model of the sizes of MovieLens-1M is exported (`SIZES`). In each round all contestants score
 the same users by turns. Then one worker and two score all users by turns. Then all users are scored undisturbed, and
