@@ -100,10 +100,11 @@ def score(
     verify: Verify = None,
     json_output: Json = False,
 ) -> None:
-    """Score all users of a shop, into Parquet: item_ids and scores, best first.
+    """Score all users of a shop, from Parquet into Parquet.
 
-    A click model gives probabilities beside the scores of --candidates. unknown_ids counts the ids of a row that the
-    model does not know: most models ignore them in a history, and leave such candidates out.
+    A row a user becomes a row of item_ids and scores, best first; a click model gives probabilities beside the scores
+    of --candidates. unknown_ids counts the ids of a row that the model does not know: most models ignore them in a
+    history, and leave such candidates out.
     """
     if verify is not None:
         _verify(verify, bundle, users, json_output)
