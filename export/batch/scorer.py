@@ -176,7 +176,7 @@ class UserScorer:
             count = self.settings.count_with(most, self.manifest)
             if self.session.signature.takes("k"):
                 inputs["k"] = np.array([count])
-        answer = dict(self.session(inputs))
+        answer = dict(self.session.answer(inputs))
         ids = inputs["candidates"] if users.candidates is not None else answer[ITEM_IDS]
         scores = answer[SCORES]
         if np.isnan(scores).any():
@@ -222,7 +222,7 @@ class UserScorer:
                 elif name in users.candidate_features:
                     inputs[name] = _rectangle(users.candidate_features[name], rows, unknown, in_front=False)
                 else:
-                    dtype = object if isinstance(unknown, str) else None
+                    dtype = np.float32 if group.holds == "numbers" else object if isinstance(unknown, str) else np.int64
                     inputs[name] = np.full(nothing[group.of], unknown, dtype=dtype)
         return inputs
 
