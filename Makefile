@@ -6,6 +6,7 @@ LOCKS := requirements-torch.lock requirements.lock requirements-cuda.lock
 # What comes from npm: ONNX Runtime for Node, for browsers, and its C++ headers. Without npm, tests that want it skip.
 NPM := clients/js tests/clients/headers
 TRITON := tests/triton/.venv/.installed
+CLUSTERS := tests/clusters/.venv/.installed
 TOOLS := tools/.venv/.installed
 
 .PHONY: demo serve test-quick test tested test-all test-gpu gpu-wheels clients-test check format schema docs install lock audit
@@ -35,7 +36,7 @@ test: install
 tested: install
 	$(PYTEST) -m "not slow"
 
-test-all: install check $(TRITON)
+test-all: install check $(TRITON) $(CLUSTERS)
 	$(PYTEST)
 
 # On a machine with a CUDA device, which needs no network: its Python has torch, and `wheels/` the rest (`make gpu-wheels`
@@ -137,5 +138,13 @@ $(TRITON): tests/triton/requirements.txt
 	  $(PYTHON) -m venv $(@D) && $(@D)/bin/pip install -q --no-deps -r $<; fi
 	@mkdir -p $(@D) && touch $@
 
+# Ray and Spark for slow tests, some 700 MB; all else is found in .venv, so that torch is not installed twice.
+$(CLUSTERS): tests/clusters/requirements.txt $(INSTALLED)
+	$(BIN)/python -m venv $(@D)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > $$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/project.pth
+	$(@D)/bin/pip install -q --no-deps -r $<
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tools/.venv $(NPM:=/node_modules) demo site build dist *.egg-info
+	rm -rf .venv .venv-gpu wheels gpu tests/triton/.venv tests/clusters/.venv tools/.venv $(NPM:=/node_modules) demo site build dist *.egg-info

@@ -22,7 +22,7 @@ GROUP = "bst.commands"
 # In the order of use; commands of other packages follow by name.
 ORDER = (
     *("demo", "train", "config", "evaluate", "add-items", "import"),
-    *("export", "verify", "recommend", "serve", "bench", "compare"),
+    *("export", "verify", "recommend", "score", "serve", "bench", "compare"),
 )
 HEARD: list[int] = []  # signals that are to end this process
 

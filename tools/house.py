@@ -24,7 +24,7 @@ FLOORS = {
     ),
     "export": (
         *("contract", "serving", "shortlist", "guards", "sessions", "formats", "proof", "handout", "bundle"),
-        *("page", "commands"),
+        *("batch", "spark", "page", "commands"),
     ),
     "bench": ("record", "contestants", "models", "harness", "modes", "report", "studies", "gpu", "demo", "commands"),
 }

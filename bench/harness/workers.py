@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,7 +21,7 @@ from bench.record.environment import ALLOCATOR
 from bench.record.record import MAX_POOL, Case
 from bench.record.statistics import Floats
 from bst.errors import CheckError, InputError
-from bst.system.processes import context, end_with_parent, undisturbed_start
+from bst.system.processes import context, end_with_parent, environment, undisturbed_start
 from export import Session, open_bundle
 from export.contract.parity import LARGEST, RUNNER_UP, runner_up
 from export.contract.signatures import SIGNATURES
@@ -245,22 +243,6 @@ def pin(cores: tuple[int, ...]) -> None:
                 os.sched_setaffinity(int(thread.name), cores)
             except OSError:  # it has ended meanwhile
                 continue
-
-
-@contextmanager
-def environment(values: dict[str, str], override: bool = False) -> Iterator[None]:
-    """Set environment variables for the processes started within; those that the user has set only on `override`."""
-    changed = {name: value for name, value in values.items() if override or name not in os.environ}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _serve(task: Task, connection: Connection) -> None:

@@ -75,6 +75,22 @@ def end_with_parent() -> None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
+@contextmanager
+def environment(values: dict[str, str], override: bool = False) -> Iterator[None]:
+    """Set environment variables for the processes started within; those that the user has set only on `override`."""
+    changed = {name: value for name, value in values.items() if override or name not in os.environ}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def context() -> SpawnContext:
     """Return the way in which this package starts processes by `multiprocessing`."""
     return multiprocessing.get_context(START_METHOD)  # type: ignore[return-value]

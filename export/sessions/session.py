@@ -52,7 +52,15 @@ class Session(ABC):
             InputError: an input is missing, unknown, or of another dtype or shape.
             CheckError: the runtime refuses the call, or its outputs are not those of the signature.
         """
-        prepared = self.prepare(checked_inputs(self.signature, inputs))
+        return self.answer(checked_inputs(self.signature, inputs))
+
+    def answer(self, inputs: Mapping[str, Array]) -> Arrays:
+        """Run the signature on inputs that are of its dtypes and shapes: they are not looked at.
+
+        Raises:
+            CheckError: as a call.
+        """
+        prepared = self.prepare(inputs)
         try:
             with self.mode():
                 outputs = self.run(prepared)

@@ -190,7 +190,24 @@ def float_ids(place: Place, path: Path) -> None:
     pl.read_csv(place.make("events.csv")).with_columns(pl.col("item_id") + 0.5).write_parquet(path)
 
 
+def users(*rows: int, of_text: bool = False) -> Callable[[Place, Path], None]:
+    frame = pl.DataFrame({"user_id": [1, 2], "gender": ["F", None], "region": [4, 5]})
+    never = pl.Series([[11], []], dtype=pl.List(pl.Int64))
+    lists = frame.with_columns(history=pl.Series([[11, 18], [25]]), never=never)
+    texts = lists.with_columns(pl.col("history").cast(pl.List(pl.String)))
+    return lambda place, path: (texts if of_text else lists)[list(rows)].write_parquet(path)
+
+
+def cut_users(place: Place, path: Path) -> None:
+    path.write_bytes(half(place.make("users.parquet").read_bytes()))
+
+
 MADE: dict[str, Callable[[Place, Path], None]] = {
+    "users.parquet": users(0, 1),
+    "users_twice.parquet": users(0, 0),
+    "users_none.parquet": users(),
+    "users_text.parquet": users(0, 1, of_text=True),
+    "users_cut.parquet": cut_users,
     "RUN_OF_ANOTHER": run_with_other_weights,
     "RUN_WITH_NAN": run_with_nan,
     "RUN_WITHOUT_WEIGHTS": run_without_weights,
