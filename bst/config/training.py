@@ -12,6 +12,7 @@ from bst.config.values import Above0, Fraction, Positive, Table
 FULL_SOFTMAX_ITEMS = 50_000
 # With fewer training events an item than this, most rows of the catalogue have no event in a step.
 SPARSE_EVENTS = 30
+SPARSE_EVENT_DROPOUT = 0.3
 # Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03
 
@@ -42,9 +43,10 @@ class TrainConfig(Table):
     """Negatives that a click model is trained and measured with, beside each event."""
     learning_rate: Above0 = 1e-3
     """The highest step size of AdamW."""
-    event_dropout: Fraction = 0.0
+    event_dropout: Annotated[Fraction | None, Field(examples=[0.3])] = None
     """Share of the events that an epoch leaves out at random, so that an event is also predicted from those further
-    back."""
+    back. If it is not given, a next-item model leaves out 0.3 where there are fewer than 30 training events an item;
+    otherwise nothing is left out."""
     item_learning_rate: Above0 = 1e-2
     """The highest step size of the item vectors under `sampled_softmax`, where a step moves only the rows that it
     reads."""
@@ -87,6 +89,26 @@ class TrainConfig(Table):
                 "milestones (counted in epochs) belong to schedule='multistep', which needs at least one"
             )
         return self
+
+    def fitted(self, num_items: int, num_events: int) -> tuple[TrainConfig, tuple[str, ...]]:
+        """Choose what is left open for a next-item model of so many items from so many events to predict, and say why.
+
+        Returns:
+            the settings with `loss` and `event_dropout`, and a line for each.
+        """
+        loss, loss_reason = self.loss_of(num_items, num_events)
+        against = "all items"
+        if loss == "sampled_softmax":
+            against = f"{self.num_negatives:,} items drawn a step, and their vectors alone move"
+        lines = [f"{loss.replace('_', ' ')}: every target against {against} ({loss_reason})"]
+        event_dropout, reason = self.event_dropout, "as set"
+        if event_dropout is None:
+            sparse = num_events < SPARSE_EVENTS * num_items
+            event_dropout = SPARSE_EVENT_DROPOUT if sparse else 0.0
+            reason = f"{num_events / num_items:,.1f} training events an item are fewer than {SPARSE_EVENTS}"
+        if event_dropout:
+            lines.append(f"an epoch leaves out {100 * event_dropout:.0f} % of the events at random ({reason})")
+        return self.model_copy(update={"loss": loss, "event_dropout": event_dropout}), tuple(lines)
 
     def loss_of(self, num_items: int, num_events: int) -> tuple[Softmax, str]:
         """Choose the loss of a next-item model of so many items for so many events to predict, and say why."""

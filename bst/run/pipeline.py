@@ -143,8 +143,8 @@ def _run_config(settings: Settings, dataset: Dataset, start: Start | None) -> Ru
     if settings.model.scores_catalogue:
         filter_seen, _ = filter_by(training.filter_seen, dataset.split.validation)
         num_events = dataset.windows(settings.model.max_length).num_examples
-        loss, _ = training.loss_of(len(dataset.vocabularies.items), num_events)
-        training = training.model_copy(update={"filter_seen": filter_seen, "loss": loss})
+        training, _ = training.fitted(len(dataset.vocabularies.items), num_events)
+        training = training.model_copy(update={"filter_seen": filter_seen})
     config = RunConfig(
         schema_version=SCHEMA_VERSION,
         model=model_config(settings, dataset),

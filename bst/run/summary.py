@@ -77,12 +77,8 @@ def about_training(dataset: Dataset, settings: Settings, source: Run | None = No
             yield "each prefix of a history is trained as a row of its own: its states are others in each of them"
         return
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
-    num_items = len(dataset.vocabularies.items)
-    loss, reason = training.loss_of(num_items, dataset.windows(settings.model.max_length).num_examples)
-    against = "all items"
-    if loss == "sampled_softmax":
-        against = f"{training.num_negatives:,} items drawn a step, and their vectors alone move"
-    yield f"{loss.replace('_', ' ')}: every target against {against} ({reason})"
+    num_events = dataset.windows(settings.model.max_length).num_examples
+    yield from training.fitted(len(dataset.vocabularies.items), num_events)[1]
 
 
 def epoch_line(report: EpochReport, epochs: int) -> str:

@@ -104,3 +104,22 @@ def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> No
 def test_the_softmax_follows_the_shape_of_the_table(num_items: int, num_events: int, loss: str, reason: str) -> None:
     assert TrainConfig().loss_of(num_items, num_events) == (loss, reason)
     assert TrainConfig(loss="full_softmax").loss_of(num_items, num_events) == ("full_softmax", "as set")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "num_events", "event_dropout", "line"),
+    [
+        (None, 233_000, 0.3, "30 % of the events at random (4.7 training events an item are fewer than 30)"),
+        (None, 5_000_000, 0.0, None),
+        (0.1, 5_000_000, 0.1, "10 % of the events at random (as set)"),
+        (0.0, 233_000, 0.0, None),
+    ],
+)
+def test_events_are_left_out_where_items_have_few(
+    chosen: float | None, num_events: int, event_dropout: float, line: str | None
+) -> None:
+    fitted, lines = TrainConfig(event_dropout=chosen).fitted(50_000, num_events)
+    assert fitted.event_dropout == event_dropout
+    assert fitted.loss == ("sampled_softmax" if num_events == 233_000 else "full_softmax")
+    assert lines[1:] == (() if line is None else (f"an epoch leaves out {line}",))
+    assert fitted.fitted(50_000, 1)[0] == fitted  # what a run keeps is not chosen anew
