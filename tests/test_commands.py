@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_finite_is_one_line_and_the_run_stays(
     bst_command: Command, tables: tuple[Path, Path], tmp_path: Path
 ) -> None:
     config = tmp_path / "train.toml"
-    config.write_text(SMALL + "learning_rate = 1e30\nwarmup_steps = 0\nclipping = 'off'\n")
+    config.write_text(SMALL + "batch_events = 60\nlearning_rate = 1e30\nwarmup_steps = 0\nclipping = 'off'\n")
     code, _, err = bst_command("train", tables[0], "--out", tmp_path / "run", "--config", config)
     assert code == 1
     assert re.match(r"error: the loss is .* in step \d+ of epoch 1; .* lower learning_rate=1e\+30\n$", err)

@@ -19,6 +19,7 @@ CONFIG = BSTConfig(
     max_length=10,
     head_widths=(20,),
     tied_output=False,
+    place_vectors="sinusoidal",
     pooling="mean",
     context=(ContextFeature(name="country", num_categories=5, dim=3),),
 )

@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     frame.write_csv(folder / "events.csv")
     dataset = Dataset.build(read_interactions(folder / "events.csv", DataConfig()))
-    train(dataset, Settings(model=TINY, training=TrainConfig(epochs=2, batch_size=16)), folder / "run")
+    train(dataset, Settings(model=TINY, training=TrainConfig(epochs=2, batch_events=150)), folder / "run")
     return folder / "run"
 
 

@@ -115,7 +115,7 @@ ALTERED: dict[str, tuple[str, str, Change]] = {
     "RUN_DEEP": ("RUN", "config.json", becomes(DEEP)),
     "RUN_LATIN": ("RUN", "config.json", becomes('{"é": 1}'.encode("latin-1"))),
     "RUN_NAN": ("RUN", "config.json", text_for('"learning_rate": 0.001', '"learning_rate": NaN')),
-    "RUN_TWICE": ("RUN", "config.json", text_for('"schema_version": 1,', '"schema_version": 99, "schema_version": 1,')),
+    "RUN_TWICE": ("RUN", "config.json", text_for('"schema_version": 2,', '"schema_version": 99, "schema_version": 2,')),
     "RUN_LIST": ("RUN", "config.json", becomes(b"[]")),
     "RUN_HUGE": ("RUN", "config.json", DIM),
     "RUN_CUT": ("RUN", "model.safetensors", half),

@@ -141,7 +141,8 @@ def test_any_model_answers_alike_in_every_format(part: int, times: int, request:
 @pytest.mark.bundle
 def test_where_numbers_cancel_out_errors_are_relative_to_what_was_there_before(tmp_path: Path) -> None:
     config = BSTConfig(
-        num_items=1, dim=4, num_heads=4, num_blocks=1, ff_width=1, max_length=1, head_widths=(1,), tied_output=False
+        **{"num_items": 1, "dim": 4, "num_heads": 4, "num_blocks": 1, "ff_width": 1, "max_length": 1},
+        **{"head_widths": (1,), "tied_output": False, "place_vectors": "sinusoidal"},
     )
     road = Road(config, ExportSettings(top_k=TopK(limit=1)), "dense", (), seed=0)
     run = write_run(road, tmp_path / "run")
