@@ -93,7 +93,7 @@ def _build_huge_ids(folder: Path, ids: str) -> None:
     events = pl.read_csv(write_events(folder / "events.csv"))
     huge = pl.when(pl.col("item_id") % 2 == 0).then(2**62 + pl.col("item_id")).otherwise(-(2**62) - pl.col("item_id"))
     events.with_columns(item_id=huge).write_csv(folder / "events.csv")
-    settings = Settings(model=TINY, training=TrainConfig(epochs=1, batch_size=16))
+    settings = Settings(model=TINY, training=TrainConfig(epochs=1, batch_events=150))
     train(Dataset.build(read_interactions(folder / "events.csv", settings.data)), settings, folder / "run")
     chosen = {"formats": ("onnx",), "signatures": ("top_k", "score_candidates"), "top_k": FIVE.top_k, "ids": ids}
     export_bundle(folder / "run", folder / "bundle", ExportSettings.model_validate(chosen))
