@@ -97,7 +97,9 @@ def test_every_line_of_a_measurement_fits_and_breaks_at_blanks(
     _tell(hard)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= width
-    assert words(printed) <= whole | words(f"left out at {width} columns they are in --json and on the page of --html +-")
+    assert words(printed) <= whole | words(
+        f"left out at {width} columns they are in --json and on the page of --html +-"
+    )
 
 
 @pytest.mark.bundle
