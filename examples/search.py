@@ -45,7 +45,8 @@ def quality_of(trial: optuna.Trial, dataset: Dataset, settings: Settings) -> flo
     torch.manual_seed(settings.training.seed)
     config = model_config(settings, dataset)
     windows, validation = dataset.windows(config.max_length), dataset.split.validation
-    trainer = Trainer(make_model(config), windows, validation, settings.training)
+    training, _ = settings.training.fitted(config.num_items, windows.num_examples)  # as `bst train` does
+    trainer = Trainer(make_model(config), windows, validation, training)
     for moment in trainer.moments():
         if isinstance(moment, EpochReport):
             trial.report(moment.validation.headline, moment.epoch)

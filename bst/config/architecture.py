@@ -12,7 +12,7 @@ from bst.config.values import Above0, Fraction, Positive, Table
 # What models of a task have where nothing else is said.
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "next_item": {},
-    "click": {"pooling": "target", "tied_output": False},
+    "click": {"pooling": "target", "tied_output": False, "place_vectors": "sinusoidal"},
 }
 # What an output layer of its own, and the logit of a click model, have below them where nothing else is said.
 OWN_OUTPUT_HEAD = (256,)
@@ -35,7 +35,7 @@ class Architecture(Table):
     task: Literal["next_item", "click"] = "next_item"
     """`next_item` scores the whole catalogue by a softmax; `click` puts a candidate behind the history, as one more
     slot of it, and gives the logit of its probability. Where a click model
-    does not say otherwise, it pools by target, and has no tied output."""
+    does not say otherwise, it pools by target, and has no tied output and sinusoidal places."""
     dim: Positive = 128
     """Width of the item vectors; a multiple of `num_heads`."""
     num_heads: Positive = 4
