@@ -50,7 +50,9 @@ class Vocabulary:
             InputError: the ids of one are numbers and those of the other are text.
         """
         if self.dtype != other.dtype:
-            raise InputError(f"ids such as {other.ids[0]!r} are {other.dtype}, and those before are {self.dtype}")
+            raise InputError(
+                f"ids such as {other.ids[0]!r} are {other.dtype}, and those before are {self.dtype}; write them alike"
+            )
         ids = pl.concat([self.ids.rename("id"), other.ids.rename("id")]).unique().sort()
         if self.names is None:
             return Vocabulary(ids)

@@ -311,7 +311,7 @@ def _require_trainable(windows: Windows, validation: Examples, config: TrainConf
             f"{windows.num_examples} training examples and {len(validation)} users to validate on; "
             "training needs users with three events or more"
         )
-    # Of a smaller batch a process might get nothing. Where all events are one batch, each window is in it.
+    # Of a smaller batch a process might get nothing.
     fitting = windows.longest * world.size
     if config.batch_events < fitting:
         of_each = f", one for each of {world.size} processes" if world.size > 1 else ""
