@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from bench.demo import demo
+from bench.demo.kinds import KINDS
 from bst import DataConfig, Dataset, Settings, TrainConfig, read_interactions, train
 from export import ExportSettings, export_bundle, open_bundle
 from export.bundle.folder import replay
@@ -175,16 +176,17 @@ def demo_bundle(builds: Builds) -> Path:
 
 def _build_demo(folder: Path) -> None:
     folder.mkdir()
-    demo._write_tables(demo._source(), folder / "data", seed=0)
+    kind = KINDS.find("next_item")
+    demo._write_tables(demo._source(), folder / "data", kind, seed=0)
     households = pl.read_parquet(folder / "data" / "households.parquet").head(SOME_USERS)
     few = pl.read_parquet(folder / "data" / "purchases.parquet").join(households, on="household_id", how="semi")
     few.write_parquet(folder / "data" / "purchases.parquet")
-    training = demo.SETTINGS.training.model_copy(update={"epochs": 1})
+    training = kind.settings.training.model_copy(update={"epochs": 1})
     interactions = read_interactions(
-        folder / "data" / "purchases.parquet", demo.SETTINGS.data, folder / "data" / "households.parquet"
+        folder / "data" / "purchases.parquet", kind.settings.data, folder / "data" / "households.parquet"
     )
-    model = TINY.model_copy(update={"max_length": demo.SETTINGS.model.max_length})
-    settings = demo.SETTINGS.model_copy(update={"model": model, "training": training})
+    model = TINY.model_copy(update={"max_length": kind.settings.model.max_length})
+    settings = kind.settings.model_copy(update={"model": model, "training": training})
     train(Dataset.build(interactions), settings, folder / "run")
     export_bundle(folder / "run", folder / "bundle", CALLED)
 

@@ -43,9 +43,9 @@ User read_user(int count, char** words, const bst::Manifest& manifest) {
     const auto equals = word.find('=');
     const auto name = word.substr(0, equals);
     const bool is_pair = equals != std::string::npos;
-    if (const auto* of_request = manifest.input(name, false); of_request && is_pair)
+    if (const auto* of_request = manifest.input(name, bst::Input::request); of_request && is_pair)
       user.context[name] = to_value(word.substr(equals + 1), *of_request);
-    else if (const auto* of_events = manifest.input(name, true); of_events && is_pair)
+    else if (const auto* of_events = manifest.input(name, bst::Input::event); of_events && is_pair)
       user.events[name] = to_values(word.substr(equals + 1), *of_events);
     else
       user.history.push_back(to_id(word, manifest.items));
