@@ -44,8 +44,9 @@ def example(cpp_build: Callable[[str], Path], builds: Builds) -> Path:
     return builds.get("cpp-example", make) / "build" / "example"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["raw_ids", "text_ids", "index"])
+@pytest.mark.parametrize(
+    "name", ["text_ids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("raw_ids", "index"))]
+)
 def test_the_example_recommends_what_bst_recommend_does(
     example: Path, name: str, variants: dict[str, Path], bst_command: Command
 ) -> None:
