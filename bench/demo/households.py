@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.data.batches import Batch, Examples, TrainingWindows
+from bst.data.batches import Batch, Examples
+from bst.data.windows import TrainingWindows
 from bst.run.dataset import Dataset
 from bst.training.negatives import Negatives
 from export import open_bundle

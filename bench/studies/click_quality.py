@@ -30,8 +30,9 @@ from torch import Tensor
 from bench.record.environment import describe
 from bench.studies.rechub_ranker import Trained, train_rechub
 from bst import Dataset, Settings, Trainer, read_interactions
-from bst.data.batches import Examples, TrainingWindows
+from bst.data.batches import Examples
 from bst.data.impressions import Impressions
+from bst.data.windows import TrainingWindows
 from bst.errors import InputError
 from bst.model import ClickBST
 from bst.run.pipeline import model_config

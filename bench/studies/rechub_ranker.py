@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from bst import Dataset, Settings
-from bst.data.batches import Examples, TrainingWindows
+from bst.data.batches import Examples
+from bst.data.windows import TrainingWindows
 from bst.training.negatives import Negatives
 
 BATCH = 1024

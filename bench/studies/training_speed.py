@@ -38,8 +38,9 @@ from numpy.typing import NDArray
 from bench.record.environment import describe
 from bench.record.statistics import mean_of_launches
 from bst import BST, Architecture, DataConfig, Dataset, Sequences, Settings, TrainConfig, Trainer, read_interactions
-from bst.data.batches import Examples, TrainingWindows
+from bst.data.batches import Examples
 from bst.data.split import leave_one_out
+from bst.data.windows import TrainingWindows
 from bst.errors import InputError
 from bst.run.pipeline import model_config
 from bst.system.files import write_atomically

@@ -9,10 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from bst.config import DataConfig
-from bst.data.selection import Condition, conditions, rows_where
 from bst.data.tables.columns import WHOLE, categories, ids, labels, numbers
 from bst.data.tables.names import ITEM, ROLES, TIME, USER, Role, say_columns
 from bst.data.tables.problems import Problems
+from bst.data.tables.selection import Condition, conditions, rows_where
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
 from bst.data.tables.times import read_times

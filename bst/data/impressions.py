@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.config import EVENT_TIME, REQUEST_TIME
-from bst.data.batches import Batch, Examples, TrainingWindows, alike, int64, slots_of, tensors
+from bst.data.batches import Batch, Examples, int64, slots_of, tensors
 from bst.data.sequences import Sequences
 from bst.data.vocabulary import Index
+from bst.data.windows import TrainingWindows, alike, batches_an_epoch
 
 AT_ONCE = 64  # candidates of a row; a request that shows more is several rows
 
@@ -188,7 +189,8 @@ class ImpressionWindows:
         """
         assert not event_dropout
         lengths = np.minimum(self.requests.lengths, self.max_length)
-        return [(rows,) for rows in alike(lengths, self.requests.counts, batch_events, rng)]
+        num_batches = batches_an_epoch(self.num_examples, batch_events)
+        return [(rows,) for rows in alike(lengths, self.requests.counts, num_batches, rng)]
 
     def batch(self, rows: Index) -> Batch:
         """Cut `rows` as a batch."""

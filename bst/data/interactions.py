@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bst.config import DataConfig
 from bst.data.events import layout_of, read_events
 from bst.data.facts import TableFacts, mark_repeats
-from bst.data.selection import frequent
+from bst.data.tables.selection import frequent
 from bst.data.tables.sources.frames import DataFrame, place_of
 from bst.data.tables.table import Table
 from bst.data.tables.times import parse_time, span, to_seconds

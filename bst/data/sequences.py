@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,11 @@ from bst.errors import InputError
 
 Array = NDArray[Any]
 PIECE = 1_000_000
+SHARD_EVENTS = 2**22  # of all events, those of a stretch of users that is read, shuffled or checked at a time
+
+
+def _release() -> None:
+    """Do nothing: what is in memory stays there."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,14 @@ class Sequences:
         beside: what else the data has, by name: `events`, int32 `[num_events, num_event_features]`, categories of the
             events; `event_time`, int64 `[num_events]`, seconds since 1970; `numbers`, float32, shaped as `context`, NaN
             where one is not known.
+        release: called after each look at a few events or users: lets the parts of mapped files go from memory.
     """
 
     items: NDArray[np.int32]
     offsets: Index
     context: NDArray[np.int32]
     beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    release: Callable[[], None] = _release
 
     @classmethod
     def from_histories(
@@ -74,6 +82,33 @@ class Sequences:
     @property
     def num_users(self) -> int:
         return len(self.offsets) - 1
+
+    @property
+    def shards(self) -> Index:
+        """The borders of the stretches of users that have about `SHARD_EVENTS` events each, int64 `[num_shards + 1]`:
+        shard s has the users `[shards[s], shards[s + 1])`.
+        """
+        levels = np.arange(SHARD_EVENTS, self.offsets[-1] - SHARD_EVENTS + 1, SHARD_EVENTS)
+        return np.unique(np.concatenate([[0], np.searchsorted(self.offsets, levels), [self.num_users]]))
+
+    def before(self, stops: Index) -> Iterator[Index]:
+        """Yield the positions of the events before the stop of their user, a shard at a time, int64.
+
+        Args:
+            stops: a position of each user, int64 `[num_users]`.
+        """
+        for first, last in pairwise(self.shards):
+            starts = self.offsets[first:last]
+            yield ranges(starts, stops[first:last] - starts)
+            self.release()
+
+    def items_at(self, events: Index) -> NDArray[np.int32]:
+        """Return the items at positions, int32 `[len(events)]`."""
+        items = np.empty(len(events), dtype=np.int32)
+        for start in range(0, len(events), PIECE):
+            items[start : start + PIECE] = self.items[events[start : start + PIECE]]
+            self.release()
+        return items
 
     def context_of(self, users: Index, events: Index) -> NDArray[np.int32]:
         """Return the context of each of `events` (a position in `items`, of the user beside it)."""
@@ -166,6 +201,13 @@ def _indices(values: pl.Series, vocabulary: Vocabulary) -> NDArray[np.int32]:
     for start in range(0, len(values), PIECE):
         indices[start : start + PIECE] = vocabulary.indices(values.slice(start, PIECE))
     return indices
+
+
+def ranges(starts: Index, lengths: Index) -> Index:
+    """Join the numbers `[start, start + length)` of each, one after another: int64 `[lengths.sum()]`."""
+    ends = np.cumsum(lengths)
+    joined: Index = np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
+    return joined
 
 
 def are_indices(row: NDArray[Any], lowest: int) -> bool:

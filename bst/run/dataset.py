@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bst.config import DataConfig, ItemNumber, Number
-from bst.data.batches import TrainingWindows, trained_on
 from bst.data.facts import TableFacts
 from bst.data.impressions import ImpressionWindows, Windows
 from bst.data.interactions import Interactions
@@ -21,6 +20,7 @@ from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at, split_log
 from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.data.windows import TrainingWindows
 from bst.run.quality import Baselines
 
 
@@ -127,7 +127,7 @@ def _numbers(names: Sequence[str], sequences: Sequences, split: Split) -> tuple[
     if split.requests is not None:
         values = np.repeat(split.requests.beside["numbers"], split.requests.counts, axis=0)
     elif len(values) == len(sequences.items):
-        values = values[trained_on(sequences, split.train_stops)]
+        values = np.concatenate([values[events] for events in sequences.before(split.train_stops)])
     return tuple(
         Number(name=name, mean=mean, deviation=deviation)
         for name, (mean, deviation) in zip(names, map(mean_and_deviation, values.T), strict=True)

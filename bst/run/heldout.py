@@ -16,7 +16,7 @@ from torch import Tensor
 from bst.config import EVENT_TIME, INPUT_GROUPS, BSTConfig, InputGroup
 from bst.data.batches import Examples
 from bst.data.impressions import Impressions
-from bst.data.sequences import Sequences
+from bst.data.sequences import Sequences, ranges
 from bst.errors import InputError
 from bst.run.tensors import read_tensors
 from bst.system.files import write_atomically
@@ -149,7 +149,7 @@ def _alone(examples: Examples) -> Examples:
     starts, lengths = whole.offsets[examples.users], examples.targets + 1
     lengths = lengths - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    events = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    events = ranges(starts, lengths)
     beside = {name: values[events] for name, values in whole.beside.items() if name != "numbers"}
     if "numbers" in whole.beside:
         beside["numbers"] = whole.numbers_of(examples.users, examples.targets)

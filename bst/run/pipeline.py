@@ -319,7 +319,9 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
         for part in (requests, *dataset.split.targets.values()):
             beside += part.arrays if isinstance(part, Impressions) else []
     return {
-        "data_sha256": digest(sequences.items, sequences.offsets, sequences.context, *beside, *features),
+        "data_sha256": digest(
+            sequences.items, sequences.offsets, sequences.context, *beside, *features, release=sequences.release
+        ),
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
         **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,

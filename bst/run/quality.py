@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.config import TrainConfig
-from bst.data.batches import Examples, TrainingWindows, trained_on
+from bst.data.batches import Examples
 from bst.data.impressions import Impressions
 from bst.data.sequences import Sequences
 from bst.data.split import Split
+from bst.data.windows import TrainingWindows
 from bst.errors import InputError
 from bst.model import BST
-from bst.training.baselines import Counts, Rates, markov, newest_items, popularity
+from bst.training.baselines import Counts, Grouped, Rates, markov, markov_places, newest_items, popularity
 from bst.training.click_metrics import ClickMetrics, candidate_scores, metrics_of
 from bst.training.metrics import KS, RankingMetrics
 from bst.training.task import shown_beside
@@ -119,10 +120,10 @@ class Baselines:
 
     def places(self, examples: Examples, *, filter_seen: bool) -> dict[str, NDArray[np.int64]]:
         """Rank for every example: places of the targets, int64 `[len(examples)]`, by the name of the baseline."""
-        before = newest_items(examples)
+        training = (self.popularity, self.sequences, self.split.train_stops)
         return {
             "popularity": self.popularity.places(examples, filter_seen=filter_seen),
-            "markov": self.markov.places(examples, filter_seen=filter_seen, groups=before),
+            "markov": markov_places(*training, examples, filter_seen=filter_seen),
         }
 
     def unseen(self, examples: Examples) -> float:
@@ -131,7 +132,7 @@ class Baselines:
             assert self.split.requests is not None
             trained_items = self.split.requests.shown
             return float(np.mean((examples.shown == 0) | ~np.isin(examples.shown, trained_items)))
-        targets = examples.sequences.items[examples.targets]
+        targets = examples.target_items
         return float(np.mean((targets == 0) | (self.popularity.popularity[np.maximum(targets, 1) - 1] == 0)))
 
     def compare(
@@ -220,13 +221,11 @@ class Baselines:
         if not of_events:
             return
         sequences, examples = self.sequences, self.split.validation
-        events = np.flatnonzero(trained_on(sequences, self.split.train_stops))
-        users = np.searchsorted(sequences.offsets, events, side="right") - 1
-        values, groups = sequences.context_of(users, events), sequences.context_of(examples.users, examples.targets)
+        groups = sequences.context_of(examples.users, examples.targets)
         popular = int((self.popularity.places(examples, filter_seen=False) <= 10).sum())
         for name in of_events:
             column = names.index(name)
-            counts = Counts.fit(sequences.items[events], self.num_items, values[:, column])
+            counts = Counts.fit(self._beside_context(column), self.num_items)
             hits_alone = int((counts.places(examples, filter_seen=False, groups=groups[:, column]) <= 10).sum())
             if hits_alone >= TELLING * popular and hits_alone - popular >= TELLING_USERS:
                 shares = [f"{100 * hits / len(examples):.1f} %" for hits in (hits_alone, popular)]
@@ -236,3 +235,10 @@ class Baselines:
                     "known before that",
                     stacklevel=3,
                 )
+
+    def _beside_context(self, column: int) -> Iterator[Grouped]:
+        """Yield the items of the training events, and a column of the context that each was chosen in."""
+        sequences = self.sequences
+        for events in sequences.before(self.split.train_stops):
+            users = np.searchsorted(sequences.offsets, events, side="right") - 1
+            yield sequences.items[events], sequences.context_of(users, events)[:, column]

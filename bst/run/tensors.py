@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from bst.errors import InputError
 from bst.system.files import require_plain_file
 
+PIECE = 2**24  # bytes
 WHAT = "a run (a folder that `bst train` writes)"
 
 
@@ -36,10 +38,13 @@ def read_tensors(path: Path, what: str = WHAT, again: str = "train again") -> di
         raise InputError(f"{path} is damaged or cut short ({error}); restore it or {again}") from None
 
 
-def digest(*arrays: NDArray[Any]) -> str:
-    """Compute the sha256 over arrays, as hexadecimal digits."""
+def digest(*arrays: NDArray[Any], release: Callable[[], None] = lambda: None) -> str:
+    """Compute the sha256 over arrays, as hexadecimal digits; `release` is called after each piece of one."""
     sha256 = hashlib.sha256()
     for array in arrays:
         sha256.update(f"{array.dtype}{array.shape}".encode())
-        sha256.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for start in range(0, len(content), PIECE):
+            sha256.update(content[start : start + PIECE].data)
+            release()
     return sha256.hexdigest()

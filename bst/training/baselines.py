@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bst.data.batches import PIECE, Examples, trained_on
+from bst.data.batches import PIECE, Examples
 from bst.data.impressions import Impressions
 from bst.data.sequences import Sequences
 from bst.data.vocabulary import Index
 from bst.training.metrics import NOWHERE
 
+Grouped = tuple[NDArray[np.int32], NDArray[np.int32]]  # items, and the group of each
+PAIRS = 2**23  # events whose pairs are counted at a time
 PRIOR = 10.0  # impressions that a click rate is drawn towards a wider one by
 
 
@@ -35,15 +39,20 @@ class Counts:
     strengths: Index
 
     @classmethod
-    def fit(cls, items: NDArray[np.int32], num_items: int, groups: NDArray[np.int32] | None = None) -> Counts:
-        """Count `items`, indices `[n]`, by their `groups` `[n]` if given; a 0 in either is unknown and left out."""
-        valid = items > 0
-        popularity = np.bincount(items[valid], minlength=num_items + 1)[1:]
-        if groups is None:
-            return cls(popularity, np.zeros(0, np.int64), np.zeros(0, np.int64))
-        valid &= groups > 0
-        pairs = groups[valid].astype(np.int64) * (num_items + 1) + items[valid]
-        return cls(popularity, *np.unique(pairs, return_counts=True))
+    def fit(cls, pieces: Iterable[Grouped], num_items: int) -> Counts:
+        """Count items by their groups; a 0 in either is unknown and left out.
+
+        Args:
+            pieces: indices of items and their groups, int32 `[n]` both.
+        """
+        popularity = np.zeros(num_items + 1, dtype=np.int64)
+        counts = []
+        for items, groups in pieces:
+            popularity += np.bincount(items, minlength=num_items + 1)
+            valid = (items > 0) & (groups > 0)
+            pairs = groups[valid].astype(np.int64) * (num_items + 1) + items[valid]
+            counts.append(np.unique(pairs, return_counts=True))
+        return cls(popularity[1:], *_added(counts))
 
     def places(
         self, examples: Examples, *, filter_seen: bool, groups: NDArray[np.int32] | None = None
@@ -56,7 +65,7 @@ class Counts:
         Returns:
             int64 `[len(examples)]`: places from 1; `NOWHERE` for a target that is not known.
         """
-        targets = examples.sequences.items[examples.targets].astype(np.int64)
+        targets = examples.target_items.astype(np.int64)
         groups = np.zeros(len(targets), np.int32) if groups is None else groups
         own = self._scores(groups, targets)
         places = self._at_least(groups, targets, own)
@@ -154,21 +163,65 @@ def _logits(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def popularity(sequences: Sequences, train_stops: Index, num_items: int) -> Counts:
     """Count the items that are trained on."""
-    return Counts.fit(sequences.items[trained_on(sequences, train_stops)], num_items)
+    items = (sequences.items[events] for events in sequences.before(train_stops))
+    return Counts.fit(((piece, np.zeros_like(piece)) for piece in items), num_items)
 
 
-def markov(sequences: Sequences, train_stops: Index, num_items: int) -> Counts:
-    """Count which item follows which in what is trained on."""
-    events = np.flatnonzero(trained_on(sequences, train_stops))
-    items, before = sequences.items[events], sequences.items[np.maximum(events - 1, 0)].copy()
-    before[np.isin(events, sequences.offsets[:-1])] = 0
-    return Counts.fit(items, num_items, before)
+def markov(sequences: Sequences, train_stops: Index, num_items: int, befores: range | None = None) -> Counts:
+    """Count which item follows which in what is trained on.
+
+    Args:
+        befores: count only what follows these items, indices from 1; all unless given.
+    """
+
+    def pairs() -> Iterator[Grouped]:
+        for events in sequences.before(train_stops):
+            before = sequences.items[np.maximum(events - 1, 0)]
+            before[np.isin(events, sequences.offsets[:-1])] = 0
+            if befores is not None:
+                before[(before < befores.start) | (before >= befores.stop)] = 0
+            yield sequences.items[events], before
+
+    return Counts.fit(pairs(), num_items)
+
+
+def markov_places(
+    counts: Counts, sequences: Sequences, train_stops: Index, examples: Examples, *, filter_seen: bool
+) -> NDArray[np.int64]:
+    """Rank as `Counts.places` of `markov` does, and hold the pairs of about `PAIRS` events at a time.
+
+    Args:
+        counts: those of `popularity`.
+    """
+    before, num_items = newest_items(examples), len(counts.popularity)
+    events = np.concatenate([[0], np.cumsum(counts.popularity)])
+    levels = np.arange(PAIRS, events[-1] - PAIRS + 1, PAIRS)
+    borders = np.unique(np.concatenate([[0], np.searchsorted(events, levels), [num_items]])) + 1
+    places = np.zeros(len(examples), dtype=np.int64)
+    for first, last in pairwise(borders):
+        # An unknown item before is with the first.
+        rows = np.flatnonzero((before >= first) & (before < last) | ((before == 0) & (first == 1)))
+        chain = markov(sequences, train_stops, num_items, range(first, last))
+        places[rows] = chain.places(examples.at(rows), filter_seen=filter_seen, groups=before[rows])
+    return places
 
 
 def newest_items(examples: Examples) -> NDArray[np.int32]:
     """Return the last item of each history, the group of `markov`: int32 `[len(examples)]`, 0 where there is none."""
     starts = examples.sequences.offsets[examples.users]
-    return np.where(examples.targets > starts, examples.sequences.items[np.maximum(examples.targets - 1, 0)], 0)
+    return np.where(examples.targets > starts, examples.sequences.items_at(np.maximum(examples.targets - 1, 0)), 0)
+
+
+def _added(counts: Sequence[tuple[Index, Index]]) -> tuple[Index, Index]:
+    """Add up counts of pairs: the pairs, ascending, and how often each came."""
+    if len(counts) == 1:
+        return counts[0]
+    pairs, places = np.unique(
+        np.concatenate([np.zeros(0, np.int64), *(pairs for pairs, _ in counts)]), return_inverse=True
+    )
+    strengths = np.zeros(len(pairs), dtype=np.int64)
+    np.add.at(strengths, places, np.concatenate([np.zeros(0, np.int64), *(each for _, each in counts)]))
+    return pairs, strengths
 
 
 def _count(groups: Index, scores: Index, queried: NDArray[np.int32], least: Index) -> Index:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from bst.config import TrainConfig
-from bst.data.batches import Examples, TrainingWindows
+from bst.data.batches import Examples
 from bst.data.impressions import Impressions, ImpressionWindows, Windows
+from bst.data.windows import TrainingWindows
 from bst.model import BST, ClickBST
 from bst.system.registry import Registry
 from bst.training.click_metrics import ClickMetrics, candidate_scores, metrics_of

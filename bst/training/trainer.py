@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bst.config import TrainConfig
-from bst.data.batches import Batch, Examples, batches_an_epoch
+from bst.data.batches import Batch, Examples
 from bst.data.impressions import Windows
+from bst.data.windows import batches_an_epoch
 from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.training.optimization import GradientClipper, optimizers_of, rate_of_step, take_rows

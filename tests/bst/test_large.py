@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bst import BST, BSTConfig, Sequences, TrainConfig, Trainer, leave_one_out
-from bst.data.batches import TrainingWindows
+from bst.data.windows import TrainingWindows
 from tests.bst.training.test_trainer import small_trainer
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from bst.config import NUM_GAPS, BSTConfig, DataConfig
-from bst.data.batches import trained_on
 from bst.data.interactions import read_interactions
 from bst.data.tables.sources.frames import DataFrame
 from bst.data.vocabulary import Index, Vocabularies, Vocabulary
@@ -163,8 +162,7 @@ def _means_of_those_before(dataset: Dataset, table: Tensor, added: Index, first:
     training events, zeros where none does; row 0 is that of item `first`.
     """
     sequences = dataset.sequences
-    trained = trained_on(sequences, dataset.split.train_stops)
-    targets = np.flatnonzero(trained)
+    targets = np.concatenate(list(sequences.before(dataset.split.train_stops)))
     targets = targets[~np.isin(targets, sequences.offsets)]  # the first event of a user follows none
     following, before = sequences.items[targets], sequences.items[targets - 1]
     kept = np.isin(following, added) & ~np.isin(before, added)

@@ -1,14 +1,18 @@
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from bst import InputError, leave_one_out
-from bst.data.batches import TrainingWindows, Windowed, batches_an_epoch, left_pad
+from bst.data.batches import left_pad
 from bst.data.vocabulary import Index
+from bst.data.windows import Epoch, TrainingWindows, Windowed, batches_an_epoch
 from tests.bst.data.test_sequences import SMALL, sequences
 
 
-def together(batches: list[Windowed]) -> tuple[Index, Index, Index]:
+def together(batches: Sequence[Windowed]) -> tuple[Index, Index, Index]:
     """Join the windows of an epoch's batches."""
     users, first, last = (np.concatenate([batch[place] for batch in batches]) for place in range(3))
     return users, first, last
@@ -91,6 +95,57 @@ def test_every_batch_holds_about_as_many_events(longest: int, batch_events: int)
     for size in (2, 3):  # so that each of several processes gets a window of every batch
         if batch_events >= size * longest:
             assert min(len(users) for users, *_ in batches) >= size
+
+
+def test_shards_part_the_users_by_events_and_a_long_history_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bst.data.sequences.SHARD_EVENTS", 10)
+    lengths = [4, 4, 4, 35, 1, 9, 2, 2, 2]
+    data = sequences(*([1] * length for length in lengths))
+    assert data.shards.tolist() == [0, 3, 4, 6, 9]
+    assert sequences(*([1] * length for length in lengths[:3])).shards.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("event_dropout", [0.0, 0.3])
+def test_of_many_shards_every_event_comes_once_and_those_of_a_group_come_together(
+    monkeypatch: pytest.MonkeyPatch, event_dropout: float
+) -> None:
+    monkeypatch.setattr("bst.data.sequences.SHARD_EVENTS", 1000)
+    rng = np.random.default_rng(0)
+    data = sequences(*([1] * length for length in rng.integers(2, 100, 400)))
+    windows = TrainingWindows(data, data.offsets[1:], 20)
+    shard_of = np.searchsorted(data.shards, np.arange(400), side="right")
+    orders = []
+    for epoch in (windows.epoch(rng, 100, event_dropout) for _ in range(2)):
+        assert len(epoch) == batches_an_epoch(windows.num_examples, 100)
+        _, first, last = together(epoch)
+        inputs = np.sort(np.concatenate([np.arange(*pair) for pair in zip(first, last, strict=True)]))
+        assert inputs.tolist() == np.setdiff1d(np.arange(len(data.items)), data.offsets[1:] - 1).tolist()
+        groups = [epoch[start:stop] for start, stop in pairwise([0, *epoch.stops])]
+        orders.append([{int(shard) for users, *_ in group for shard in shard_of[users]} for group in groups])
+        assert [len(shards) for shards in orders[-1]] == [4, 4, 4, 4, 4, 1]
+        assert set.union(*orders[-1]) == set(range(1, 22))
+        for group in groups:
+            events = np.array([(last - first).sum() for _, first, last, _ in group])
+            assert abs(events - events.mean()).max() <= 20
+    assert orders[0] != orders[1]
+
+
+def test_a_batch_of_an_epoch_of_many_shards_is_the_same_in_whatever_order_they_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bst.data.sequences.SHARD_EVENTS", 100)
+    data = sequences(*([1] * length for length in np.random.default_rng(0).integers(2, 30, 100)))
+    windows = TrainingWindows(data, data.offsets[1:], 20)
+
+    def drawn() -> Epoch:
+        return windows.epoch(np.random.default_rng(3), 40, event_dropout=0.2)
+
+    forwards, epoch = list(drawn()), drawn()
+    for place in reversed(range(len(forwards))):
+        for part, other in zip(forwards[place][:3], epoch[place][:3], strict=True):
+            assert np.array_equal(part, other)
+    with pytest.raises(IndexError):
+        epoch[len(epoch)]
 
 
 def test_no_batch_is_the_same_from_epoch_to_epoch() -> None:

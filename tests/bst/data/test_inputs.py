@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from bst import DataConfig, Dataset, read_interactions
-from bst.data.batches import TrainingWindows
 from bst.data.interactions import Interactions
+from bst.data.windows import TrainingWindows
 from bst.errors import InputError
 
 START = 1_600_000_000

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from bst import DataConfig, InputError, read_interactions
-from bst.data.selection import frequent
+from bst.data.tables.selection import frequent
 
 KINDS = (
     "user_id,item_id,timestamp,event,ok,note\n1,5,1,view,true,\n1,6,2,buy,false,x\n1,7,3,cart,true,\n1,8,4,view,,y\n"

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from bst import BST, Dataset, InputError, Settings, TrainConfig, Trainer, load_run, read_interactions, train
-from bst.data.batches import TrainingWindows
+from bst.data.windows import TrainingWindows
 from bst.run.folder import STATE_FILE
 from bst.run.state_file import load_state, save_state
 from bst.system.files import remove_leftovers

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from bst import Sequences, leave_one_out
-from bst.data.batches import Examples, trained_on
-from bst.training.baselines import Counts, markov, newest_items, popularity
+from bst.data.batches import Examples
+from bst.training.baselines import Counts, markov, markov_places, newest_items, popularity
 from bst.training.metrics import NOWHERE, places_of
 
 NUM_ITEMS = 12
@@ -51,8 +51,24 @@ def test_places_are_those_of_a_dense_table_of_counts(returning: bool, filter_see
         assert found.tolist() == counted(sequences, examples, split.train_stops, pairs=True, filter_seen=filter_seen)
 
 
+def test_a_markov_chain_counted_in_parts_ranks_as_one_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = histories(returning=True)
+    split = leave_one_out(sequences)
+    popular = popularity(sequences, split.train_stops, NUM_ITEMS)
+    chain = markov(sequences, split.train_stops, NUM_ITEMS)
+    wanted = chain.places(split.test, filter_seen=True, groups=newest_items(split.test))
+    monkeypatch.setattr("bst.data.sequences.SHARD_EVENTS", 30)
+    monkeypatch.setattr("bst.training.baselines.PAIRS", 40)
+    assert np.array_equal(popularity(sequences, split.train_stops, NUM_ITEMS).popularity, popular.popularity)
+    assert np.array_equal(markov(sequences, split.train_stops, NUM_ITEMS).strengths, chain.strengths)
+    split.test.sequences.items[split.test.targets[3] - 1] = 0  # an unknown item before the target
+    places = markov_places(popular, sequences, split.train_stops, split.test, filter_seen=True)
+    wanted[3] = popular.places(split.test, filter_seen=True)[3]
+    assert np.array_equal(places, wanted)
+
+
 def test_unknown_targets_come_last_and_unknown_groups_leave_popularity() -> None:
-    counts = Counts.fit(np.array([1, 1, 2], np.int32), 3, np.array([1, 1, 0], np.int32))
+    counts = Counts.fit([(np.array([1, 1, 2], np.int32), np.array([1, 1, 0], np.int32))], 3)
     examples = Examples(
         Sequences(np.array([3, 0, 2], np.int32), np.array([0, 3]), np.zeros((1, 0), np.int32)),
         np.array([0, 0]),
@@ -63,4 +79,4 @@ def test_unknown_targets_come_last_and_unknown_groups_leave_popularity() -> None
 
 def test_only_what_stands_before_the_stops_is_trained_on() -> None:
     sequences = Sequences.from_histories([[1, 2, 3, 4], [5, 6], [7, 8, 9]])
-    assert sequences.items[trained_on(sequences, np.array([2, 6, 7]))].tolist() == [1, 2, 5, 6, 7]
+    assert [events.tolist() for events in sequences.before(np.array([2, 6, 7]))] == [[0, 1, 4, 5, 6]]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bst import BSTConfig, Sequences, leave_one_out
-from bst.data.batches import TrainingWindows
 from bst.data.impressions import Impressions
+from bst.data.windows import TrainingWindows
 from bst.errors import InputError
 from bst.model import ClickBST, make_model
 from bst.training.baselines import Rates

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bst import BST, Architecture, BSTConfig, CheckError, InputError, Sequences, TrainConfig, Trainer, leave_one_out
-from bst.data.batches import Batch, TrainingWindows
+from bst.data.batches import Batch
 from bst.data.vocabulary import Index
+from bst.data.windows import TrainingWindows
 from bst.training.loss import PrefixLoss
 from bst.training.trainer import EpochReport
 from bst.training.world import World
