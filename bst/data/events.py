@@ -38,6 +38,63 @@ class Events:
     clicked: pl.Series | None = None
 
 
+@dataclass(frozen=True)
+class OpenEvents:
+    """Events of a table that are found, and not read yet.
+
+    Attributes:
+        rows: the events, in the order of the file.
+        roles: the columns of users, items and times that are there.
+        inputs: the columns that are inputs of the model, and that of labels.
+        by_place: whether the place of an event is its time.
+        remarks: guesses and omissions on the conditions.
+    """
+
+    table: Table
+    config: DataConfig
+    rows: pl.LazyFrame
+    roles: dict[Role, str]
+    inputs: list[str]
+    by_place: bool
+    remarks: list[str]
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.roles.values(), *self.inputs]
+
+    def read(self, raw: pl.DataFrame, problems: Problems, *, text_items: bool = False, first: int = 0) -> Events:
+        """Make events of the `columns` that were read, of some rows or of all.
+
+        Args:
+            first: the place of the first of these rows.
+
+        Raises:
+            InputError: every problem of the table, in one message.
+        """
+        path, config = self.table.path, self.config
+        columns: dict[str, pl.Series] = {}
+        if USER in self.roles:
+            with problems.collected():
+                columns["user"] = ids(raw[self.roles[USER]], path, config.text_ids, mixed=True)
+        if ITEM in self.roles:
+            with problems.collected():
+                columns["item"] = ids(raw[self.roles[ITEM]], path, config.text_ids or text_items)
+        times = pl.int_range(first, first + len(raw), eager=True)
+        if TIME in self.roles:
+            with problems.collected():
+                times = read_times(raw[self.roles[TIME]], path, config.time_format)
+        clicked = None
+        for name in self.inputs:
+            with problems.collected():
+                if name == config.label:
+                    clicked = labels(raw[name], path)
+                else:
+                    columns[name] = read_input(raw[name], path, config)
+        problems.tell()
+        guesses = _remarks_on_users(columns["user"], config) + _remarks_on_order(self.table, config, self.by_place)
+        return Events(columns, times, self.by_place, (*self.table.remarks, *self.remarks, *guesses), clicked)
+
+
 def layout_of(config: DataConfig) -> Layout:
     inputs = (*config.context, *config.event_features, *config.numbers, *_label(config))
     named = (config.user_column, config.item_column, config.time_column, *inputs)
@@ -55,7 +112,26 @@ def read_events(
     Raises:
         InputError: every problem of the table, in one message.
     """
-    path, where, problems = table.path, conditions(config.where), Problems(table.path)
+    problems = Problems(table.path)
+    opened = open_events(table, users_table, config, per_event, problems)
+    raw = pl.DataFrame()
+    with problems.collected():
+        raw = table.collect(opened.rows, opened.columns)
+        require_rows(raw, table)
+    if raw.is_empty():
+        problems.tell()
+    return opened.read(raw, problems, text_items=text_items)
+
+
+def open_events(
+    table: Table, users_table: Table | None, config: DataConfig, per_event: Sequence[str], problems: Problems
+) -> OpenEvents:
+    """Find the events of `table`, with the inputs `per_event`; what is wrong with its columns goes to `problems`.
+
+    Raises:
+        InputError: nothing of it can be read; the message has all problems.
+    """
+    where = conditions(config.where)
     roles = {USER: config.user_column, ITEM: config.item_column, TIME: config.time_column}
     by_place = config.label is None and (config.file_order or config.ragged or _is_in_lists(table, roles))
     if by_place:
@@ -69,31 +145,16 @@ def read_events(
     with problems.collected():
         _require_conditions(table, [condition.column for condition in where])
     present = {role: name for role, name in roles.items() if name in table.columns}
-    context = [name for name in (*per_event, *_label(config)) if name in table.columns]
+    inputs = [name for name in (*per_event, *_label(config)) if name in table.columns]
     if not present or any(condition.column not in table.columns for condition in where):
         problems.tell()
-    raw, where_remarks = _read_rows(table, present, context, where, problems)
-    columns: dict[str, pl.Series] = {}
-    if USER in present:
-        with problems.collected():
-            columns["user"] = ids(raw[roles[USER]], path, config.text_ids, mixed=True)
-    if ITEM in present:
-        with problems.collected():
-            columns["item"] = ids(raw[roles[ITEM]], path, config.text_ids or text_items)
-    times = pl.int_range(len(raw), eager=True)
-    if TIME in present:
-        with problems.collected():
-            times = read_times(raw[roles[TIME]], path, config.time_format)
-    clicked = None
-    for name in context:
-        with problems.collected():
-            if name == config.label:
-                clicked = labels(raw[name], path)
-            else:
-                columns[name] = read_input(raw[name], path, config)
-    problems.tell()
-    guesses = _remarks_on_users(columns["user"], config) + _remarks_on_order(table, config, by_place)
-    return Events(columns, times, by_place, (*table.remarks, *where_remarks, *guesses), clicked)
+    rows, remarks = _find_rows(table, present, inputs, where, problems)
+    return OpenEvents(table, config, rows, present, inputs, by_place, remarks)
+
+
+def require_rows(raw: pl.DataFrame, table: Table) -> None:
+    if raw.is_empty():
+        raise InputError(f"{table.path} holds no rows below its header; give a table with at least one event")
 
 
 def read_input(values: pl.Series, path: Path, config: DataConfig) -> pl.Series:
@@ -104,30 +165,25 @@ def read_input(values: pl.Series, path: Path, config: DataConfig) -> pl.Series:
     return categories(values, path, what=what)
 
 
-def _read_rows(
+def _find_rows(
     table: Table,
     present: dict[Role, str],
-    context: Sequence[str],
+    inputs: Sequence[str],
     where: Sequence[Condition],
     problems: Problems,
-) -> tuple[pl.DataFrame, list[str]]:
-    """Read the columns that are there; return with them the remarks on the conditions.
+) -> tuple[pl.LazyFrame, list[str]]:
+    """Find the rows, with the columns that are there; return with them the remarks on the conditions.
 
     Raises:
         InputError: the columns cannot be read; the message lists the problems before, too.
     """
-    named = [*present.values(), *context]
+    named = [*present.values(), *inputs]
     with problems.collected():
         columns = [*named, *(condition.column for condition in where)]
         table.require_once(list(dict.fromkeys(columns)))
         lists = table.lists(list(dict.fromkeys(name for name in named if name != present.get(USER))))
         _require_lists_of_items(table, present, lists)
-        frame = table.rows(columns, lists)
-        frame, where_remarks = rows_where(frame, where, table.path)
-        raw = table.collect(frame, named)
-        if raw.is_empty():
-            raise InputError(f"{table.path} holds no rows below its header; give a table with at least one event")
-        return raw, where_remarks
+        return rows_where(table.rows(columns, lists), where, table.path)
     problems.tell()
     raise AssertionError
 

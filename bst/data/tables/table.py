@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,21 +21,26 @@ from bst.data.tables.sources.source import Layout, Source
 from bst.errors import InputError, reason
 
 BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, UnicodeDecodeError, zlib.error)
+BATCH_ROWS = 2**16  # of an Arrow file, that are read together
 SUSPICIOUS = "\0suspicious"  # a column that marks rows which may have too few or too many fields
 
 
 class Table:
     """Columns of a table by name.
 
+    Args:
+        place: a file, folder or pattern, several of these one after another, or a DataFrame.
+
     Attributes:
-        path: where it lies; of a DataFrame, its name for messages.
+        path: where it lies, the first of several; of a DataFrame, its name for messages.
         columns: names, those that folders give at the end.
         remarks: guesses and omissions so far.
     """
 
-    def __init__(self, place: Path | Frame, layout: Layout) -> None:
-        self.path = path = Path(place.name) if isinstance(place, Frame) else place
-        self.parts = [Part(path)] if isinstance(place, Frame) else parts_of(path)
+    def __init__(self, place: Path | Sequence[Path] | Frame, layout: Layout) -> None:
+        places = [Path(place.name)] if isinstance(place, Frame) else [place] if isinstance(place, Path) else place
+        self.path = path = places[0]
+        self.parts = [Part(path)] if isinstance(place, Frame) else [part for each in places for part in parts_of(each)]
         self.paths = [part.path for part in self.parts]
         with self._refusing():
             if isinstance(place, Frame):
@@ -118,24 +125,34 @@ class Table:
         without anything in them are left out.
         """
         with self._refusing():
-            distinct = list(dict.fromkeys(columns))
-            texts = [name for name in distinct if frame.collect_schema()[name] == pl.String]
-            if not texts:
-                return frame.select(distinct).collect(engine="streaming")
-            facts = self._look_at(frame, distinct, texts)
-            if facts[SUSPICIOUS] > facts["blank"]:
-                self._require_even()
-            if facts["blank"]:
-                frame = frame.filter(~_is_blank(distinct, texts))
-                blank = facts["blank"]
-                self.remarks.append(f"{blank:,} blank lines are left out" if blank > 1 else "1 blank line is left out")
-            if padded := [name for name in texts if facts[f"{name} padded"]]:
-                self.remarks.append(f"blanks around the values of column {', '.join(map(repr, padded))} are left out")
-            read = {name: pl.col(name).str.strip_chars() if name in padded else pl.col(name) for name in texts}
-            read |= {name: read[name].cast(pl.Int64, strict=False) for name in texts if facts[f"{name} integers"]}
-            return frame.select(read.get(name, pl.col(name)).alias(name) for name in distinct).collect(
-                engine="streaming"
-            )
+            return self._cleaned(frame, columns).collect(engine="streaming")
+
+    def write(self, frame: pl.LazyFrame, columns: Sequence[str], path: Path) -> None:
+        """Write what `collect` reads as an Arrow file, a piece at a time.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        with self._refusing():
+            self._cleaned(frame, columns).sink_ipc(path, compression="uncompressed", record_batch_size=BATCH_ROWS)
+
+    def _cleaned(self, frame: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
+        distinct = list(dict.fromkeys(columns))
+        texts = [name for name in distinct if frame.collect_schema()[name] == pl.String]
+        if not texts:
+            return frame.select(distinct)
+        facts = self._look_at(frame, distinct, texts)
+        if facts[SUSPICIOUS] > facts["blank"]:
+            self._require_even()
+        if facts["blank"]:
+            frame = frame.filter(~_is_blank(distinct, texts))
+            blank = facts["blank"]
+            self.remarks.append(f"{blank:,} blank lines are left out" if blank > 1 else "1 blank line is left out")
+        if padded := [name for name in texts if facts[f"{name} padded"]]:
+            self.remarks.append(f"blanks around the values of column {', '.join(map(repr, padded))} are left out")
+        read = {name: pl.col(name).str.strip_chars() if name in padded else pl.col(name) for name in texts}
+        read |= {name: read[name].cast(pl.Int64, strict=False) for name in texts if facts[f"{name} integers"]}
+        return frame.select(read.get(name, pl.col(name)).alias(name) for name in distinct)
 
     def _look_at(self, frame: pl.LazyFrame, columns: list[str], texts: list[str]) -> dict[str, int]:
         bare = {name: pl.col(name).str.strip_chars() for name in texts}
@@ -157,6 +174,8 @@ class Table:
         try:
             yield
         except BROKEN as error:
+            if "No space left on device" in str(error):  # of polars' own making, without a number
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
             for path, source in zip(self.paths, getattr(self, "sources", ()), strict=False):
                 with suppress(*BROKEN):  # a packed file may be cut
                     if problem := source.problem():
