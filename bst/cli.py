@@ -21,7 +21,7 @@ from bst.system.commands import Group, build_group
 GROUP = "bst.commands"
 # In the order of use; commands of other packages follow by name.
 ORDER = (
-    *("demo", "train", "config", "evaluate", "add-items", "import"),
+    *("demo", "prepare", "train", "config", "evaluate", "add-items", "import"),
     *("export", "verify", "recommend", "score", "serve", "bench", "compare"),
 )
 HEARD: list[int] = []  # signals that are to end this process

@@ -102,6 +102,15 @@ TRAINING_OPTIONS = (
 )
 
 
+# A table is prepared in pieces: settings that need all of it at once are not there, and that of items is read later.
+PREPARED_OPTIONS = tuple(
+    option
+    for option in (*TABLE_OPTIONS, *TRAINING_OPTIONS)
+    if not option.setting.startswith(("users_", "items_", "item_")) or option.setting == "item_column"
+    if option.setting not in ("label", "min_count", "name_column", "value_separator")
+)
+
+
 def with_options(*options: TableOption, of_a_run: bool = False) -> Callable[[Body], Body]:
     """Give a command `options`; its parameter `data` receives the settings that the user chose, by name.
 

@@ -26,6 +26,10 @@ OF_OTHERS = {
     "--backend-config",
     "--calls",
     "--find-links",
+    "--master-addr",
+    "--master-port",
+    "--nnodes",
+    "--node-rank",
     "--nproc-per-node",
     "--seconds",
 }  # options of other programs

@@ -17,6 +17,11 @@ def of_group(group: str, help: str, *flags: str) -> Any:
 
 TABLE_HELP = "Events: CSV and its relatives, JSON lines (also .gz) or Parquet; a folder or 'pattern' of parts."
 Table = Annotated[Path, typer.Argument(metavar="INTERACTIONS", help=TABLE_HELP)]
+CONTEXT_HELP = (
+    "Context features: columns, separated by commas. Values are taken from the event to be predicted, so they must be "
+    "known before it."
+)
+Context = Annotated[str, typer.Option(help=CONTEXT_HELP, rich_help_panel=INPUT)]
 Users = Annotated[
     Path | None,
     of_group(INPUT, "Table of users, joined for context features that it holds."),

@@ -10,6 +10,7 @@ import typer
 
 from bst.commands.arguments import Device, FilterSeen, Table, Users, of_group
 from bst.data.interactions import read_interactions
+from bst.data.prepared.folder import refuse_prepared
 from bst.errors import InputError
 from bst.options import TABLE_OPTIONS, Changes, changed, with_options
 from bst.run.dataset import Dataset
@@ -57,6 +58,7 @@ def evaluate(
     The whole catalogue is ranked. The table is read with the run's settings, unless options change them.
     """
     require_device(device)
+    refuse_prepared(interactions, "bst evaluate")
     ks = _ks(k)
     loaded = load_run(run)
     _require_of_task(loaded.config.model.scores_catalogue, filter_seen, k, places, calibration)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from bst.commands.arguments import Device, FilterSeen, Table, Users, of_group
+from bst.commands.arguments import Context, Device, FilterSeen, Table, Users, of_group
 from bst.config import PRESETS, Settings, TrainConfig, with_preset
 from bst.data.interactions import read_interactions
+from bst.data.prepared import Prepared, is_prepared, open_prepared
+from bst.data.prepared.folder import refuse_prepared
 from bst.errors import InputError
 from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS, Changes, with_options
 from bst.run.dataset import Dataset
@@ -31,10 +33,6 @@ from bst.system.validation import validated
 from bst.training.world import joined_world
 
 TRAINING = TrainConfig()
-CONTEXT_HELP = (
-    "Context features: columns, separated by commas. Values are taken from the event to be predicted, so they must be "
-    "known before it."
-)
 VALIDATION_HELP = "Number of random users by which the best epoch is chosen.  [default: all]"
 Items = Annotated[
     Path | None, of_group(INPUT, "Table of items, for their features and for names that people are shown.")
@@ -66,7 +64,7 @@ def train(
     data: Changes,
     users: Users = None,
     items: Items = None,
-    context: Annotated[str, of_group(INPUT, CONTEXT_HELP)] = "",
+    context: Context = "",
     config: Annotated[Path | None, of_group(MODEL, "TOML with tables [model], [training], [data].")] = None,
     start: Start = None,
     preset: Annotated[str | None, of_group(MODEL, f"Settings of a model by name: {', '.join(PRESETS.names)}.")] = None,
@@ -88,6 +86,7 @@ def train(
     if not resume:
         require_new(out, "the run")
     source = None if start is None else load_run(start)
+    events = _opened(interactions, source)
     settings = _merged(
         _chosen(config, preset, source),
         model={"task": task, "event_times": event_times},
@@ -97,10 +96,12 @@ def train(
         },
         data={"context": tuple(split_list(context)) or None, **data},
     )
+    if isinstance(events, Prepared):
+        settings = settings.model_copy(update={"data": events.settings(settings.data)})
     require_label_fits(settings.model, settings.data, settings.training, chosen_negatives=negatives)
     with joined_world(device) as world:
         say = print if world.is_first else _silent
-        dataset = _read(interactions, settings, users, items, source)
+        dataset = _read(events, settings, users, items, source)
         for line in about_training(dataset, settings, source):
             say(line)
         if world.is_first and dataset.split.requests is None:
@@ -122,13 +123,26 @@ def train(
         say(f"wrote {out}\nnext: bst export {out} --out BUNDLE")
 
 
+def _opened(interactions: Path, source: Run | None) -> Path | Prepared:
+    """Open prepared data; a table is opened when all options are there."""
+    if source is not None:
+        refuse_prepared(interactions, "--from")
+    return open_prepared(interactions) if is_prepared(interactions) else interactions
+
+
 def _read(
-    interactions: Path, settings: Settings, users: Path | None, items: Path | None, source: Run | None
+    events: Path | Prepared, settings: Settings, users: Path | None, items: Path | None, source: Run | None
 ) -> Dataset:
     """Read the tables of a training that begins, or that goes on from the run `source`."""
-    if source is not None:
-        return grown_dataset(source, interactions, settings.data, users, items)
-    dataset = Dataset.build(read_interactions(interactions, settings.data, users, times=settings.model.reads_times))
+    times = settings.model.reads_times
+    if isinstance(events, Prepared):
+        if users is not None:
+            raise InputError(f"--users {users} is of a table, and {events.path} is prepared; leave it out")
+        dataset = Dataset.of_prepared(events, times=times)
+    elif source is not None:
+        return grown_dataset(source, events, settings.data, users, items)
+    else:
+        dataset = Dataset.build(read_interactions(events, settings.data, users, times=times))
     return dataset.with_items(items, settings.data) if items else dataset
 
 

@@ -124,9 +124,18 @@ def read_events(
 
 
 def open_events(
-    table: Table, users_table: Table | None, config: DataConfig, per_event: Sequence[str], problems: Problems
+    table: Table,
+    users_table: Table | None,
+    config: DataConfig,
+    per_event: Sequence[str],
+    problems: Problems,
+    *,
+    of_users: str = "a users' table is given with --users",
 ) -> OpenEvents:
     """Find the events of `table`, with the inputs `per_event`; what is wrong with its columns goes to `problems`.
+
+    Args:
+        of_users: says how columns of users get there, where there is no users' table.
 
     Raises:
         InputError: nothing of it can be read; the message has all problems.
@@ -141,7 +150,7 @@ def open_events(
     with problems.collected():
         _require_label(config, table)
     with problems.collected():
-        _require_context(per_event, table, users_table)
+        _require_context(per_event, table, users_table, of_users)
     with problems.collected():
         _require_conditions(table, [condition.column for condition in where])
     present = {role: name for role, name in roles.items() if name in table.columns}
@@ -236,12 +245,12 @@ def _require_roles(table: Table, roles: dict[Role, str], config: DataConfig) -> 
     raise InputError(f"{table.path} has no column {names}; it has {', '.join(table.columns)}; {remedy}")
 
 
-def _require_context(names: Sequence[str], table: Table, users: Table | None) -> None:
+def _require_context(names: Sequence[str], table: Table, users: Table | None, of_users: str) -> None:
     missing = [name for name in names if name not in table.columns]
     if missing:
         tables = [table, *([users] if users else [])]
         columns = "; ".join(f"{source.path} has {', '.join(source.columns)}" for source in tables)
-        remedy = "" if users else "; a users' table is given with --users"
+        remedy = "" if users else f"; {of_users}"
         raise InputError(f"no column {', '.join(map(repr, missing))} for an input; {columns}{remedy}")
 
 

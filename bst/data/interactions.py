@@ -145,12 +145,12 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
         events, times = events.filter(stays), times.filter(stays)
         clicked = None if clicked is None else clicked.filter(stays)
         remarks.append(remark)
-    users = events["user"].rle().struct.field("value").alias("user").to_frame()
+    users = users_of(events)
     if users_table:
         users, remark = join_users(users, users_table, config, per_user)
         remarks += [remark, *(f"{users_table.path}: {line}" for line in users_table.remarks)]
     facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
-    earlier = _earlier(events["user"], times, config.split_at, config.time_format) if config.split_at else None
+    earlier = earlier_events(events["user"], times, config.split_at, config.time_format) if config.split_at else None
     kept_times = None if read.by_place else times
     interactions = Interactions(
         *(events, users, config.context, facts, earlier, config.event_features, config.numbers, kept_times),
@@ -177,7 +177,17 @@ def _require_values(interactions: Interactions, path: Path) -> None:
             )
 
 
-def _earlier(users: pl.Series, times: pl.Series, split_at: str, time_format: str | None) -> Earlier:
+def users_of(events: pl.DataFrame) -> pl.DataFrame:
+    """List the users of events that are sorted by them."""
+    return events["user"].rle().struct.field("value").alias("user").to_frame()
+
+
+def earlier_events(users: pl.Series, times: pl.Series, split_at: str, time_format: str | None) -> Earlier:
+    """Count each user's events before a time, of events that are sorted by user.
+
+    Raises:
+        InputError: `split_at` is no time as in `times`.
+    """
     at = parse_time(split_at, times, time_format)
     if isinstance(at, int) and times.dtype.is_integer():  # which may be beyond those that the column can hold
         times, at = times.cast(pl.Int128), pl.Series([at], dtype=pl.Int128)

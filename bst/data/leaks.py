@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from bst.data.interactions import Interactions
 from bst.errors import InputError
 
 # A value is a function of the item, or of the user, if events that share the item agree on it this much more than any
@@ -29,23 +29,25 @@ class Agreement:
     kappa: float
 
 
-def require_no_item_columns(interactions: Interactions) -> None:
+def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], numbers: Sequence[str]) -> None:
     """Refuse context features and numbers of which nearly all events of an item have the same value.
 
     As context, such a feature would be taken from the event to be predicted: it gives the target away, and is not known
     when the model is used.
 
+    Args:
+        events: columns `user`, `item`, and those of `context` and `numbers`, which change from event to event.
+
     Raises:
         InputError: names all of them, with their share.
     """
-    events = interactions.events
     offences = []
     for what, names, option, remedy in (
-        ("context feature", interactions.context, "--context", "--item-features"),
-        ("number", interactions.numbers, "--numbers", "--item-numbers"),
+        ("context feature", context, "--context", "--item-features"),
+        ("number", numbers, "--numbers", "--item-numbers"),
     ):
         shares = []
-        for name in (name for name in names if name in interactions.event_context):
+        for name in names:
             item, user = (agreement(events, by, name) for by in ("item", "user"))
             if item.kappa >= OF_ITEM and user.kappa < OF_USER:
                 shares.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
@@ -58,9 +60,9 @@ def require_no_item_columns(interactions: Interactions) -> None:
         raise InputError("; ".join(offences))
 
 
-def agreement(events: pl.DataFrame, by: str, name: str) -> Agreement:
+def agreement(events: pl.LazyFrame, by: str, name: str) -> Agreement:
     """Count how far events that share `by` agree on column `name`; both 0 of fewer than `PAIRED` events."""
-    pairs_of_values = events.lazy().select(by=by, value=name).drop_nulls()
+    pairs_of_values = events.select(by=by, value=name).drop_nulls()
     counts = pairs_of_values.group_by("by", "value").agg(count=pl.len().cast(pl.Float64))
     pairs = counts.group_by("by").agg(
         events=pl.col("count").sum(), equal=(pl.col("count") * (pl.col("count") - 1)).sum()

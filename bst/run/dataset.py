@@ -13,9 +13,10 @@ from torch import Tensor
 from bst.config import DataConfig, ItemNumber, Number
 from bst.data.facts import TableFacts
 from bst.data.impressions import ImpressionWindows, Windows
-from bst.data.interactions import Interactions
+from bst.data.interactions import Earlier, Interactions, Labels
 from bst.data.items import ItemFeatureValues, ItemNumberValues, mean_and_deviation, read_items
 from bst.data.leaks import require_no_item_columns
+from bst.data.prepared import Prepared
 from bst.data.sequences import Sequences, fit_vocabularies, to_sequences
 from bst.data.split import Split, leave_one_out, split_at, split_log
 from bst.data.tables.sources.frames import DataFrame
@@ -63,15 +64,39 @@ class Dataset:
             InputError: a context feature of a model to be trained belongs to the item (see `bst.data.leaks`).
         """
         if vocabularies is None:
-            require_no_item_columns(interactions)
+            of_events = interactions.event_context
+            kinds = (interactions.context, interactions.numbers)
+            require_no_item_columns(
+                interactions.events.lazy(), *([name for name in names if name in of_events] for names in kinds)
+            )
             vocabularies = fit_vocabularies(interactions)
             vocabularies = beside.joined(vocabularies) if beside is not None else vocabularies
         sequences = to_sequences(interactions, vocabularies)
-        split = _split(sequences, interactions)
+        split = _split(sequences, interactions.labels, interactions.earlier)
         numbers = _numbers(interactions.numbers, sequences, split)
         return cls(
             *(split.test.sequences, split, vocabularies, interactions.facts, interactions.event_context),
             numbers=numbers,
+        )
+
+    @classmethod
+    def of_prepared(cls, prepared: Prepared, *, times: bool) -> Dataset:
+        """Map prepared data and split it: the dataset that `build` makes of its table.
+
+        Args:
+            times: with the times of events, for a model that reads them.
+        """
+        data, sequences = prepared.manifest.data, prepared.sequences(times=times)
+        split = _split(sequences, None, prepared.earlier)
+        return cls(
+            *(
+                sequences,
+                split,
+                prepared.vocabularies,
+                prepared.manifest.facts(times=times),
+                (*data.context, *data.numbers),
+            ),
+            numbers=_numbers(data.numbers, sequences, split),
         )
 
     def with_items(
@@ -112,10 +137,9 @@ class Dataset:
         return Baselines(self.sequences, self.split, len(self.vocabularies.items))
 
 
-def _split(sequences: Sequences, interactions: Interactions) -> Split:
-    earlier = interactions.earlier
-    if interactions.labels is not None:
-        return split_log(sequences, interactions.labels, earlier)
+def _split(sequences: Sequences, labels: Labels | None, earlier: Earlier | None) -> Split:
+    if labels is not None:
+        return split_log(sequences, labels, earlier)
     return leave_one_out(sequences) if earlier is None else split_at(sequences, earlier.counts, earlier.time)
 
 

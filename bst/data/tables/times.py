@@ -99,10 +99,7 @@ def to_seconds(times: pl.Series, path: Path, column: str) -> tuple[pl.Series, st
         InputError: they lie so in no unit.
     """
     if not times.dtype.is_numeric():
-        seconds = times.dt.epoch("s")
-        unknown = int((seconds <= 0).sum())
-        early = f"; {unknown:,} of 1970 or before are not known to the model" if unknown else ""
-        return seconds, f"event times are seconds of the dates{early}"
+        return times.dt.epoch("s"), remark_on_dates(count_unknown(times))
     first, last = times.min(), times.max()
     assert isinstance(first, int | float)
     assert isinstance(last, int | float)
@@ -114,6 +111,17 @@ def to_seconds(times: pl.Series, path: Path, column: str) -> tuple[pl.Series, st
         f"{path}: column {column!r} holds {first:,} to {last:,}, which are no Unix times in seconds or parts of them; "
         "a model of event times needs a clock: leave out event_times, or write dates"
     )
+
+
+def count_unknown(times: pl.Series) -> int:
+    """Count the dates that a model does not know, those of 1970 or before; none of numbers."""
+    return 0 if times.dtype.is_numeric() else int((times.dt.epoch("s") <= 0).sum())
+
+
+def remark_on_dates(count: int) -> str:
+    """Say how dates are read as seconds; `count` of them are not known to a model."""
+    early = f"; {count:,} of 1970 or before are not known to the model" if count else ""
+    return f"event times are seconds of the dates{early}"
 
 
 def _from_text(text: pl.Series, path: Path) -> pl.Series:

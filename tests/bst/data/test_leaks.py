@@ -40,7 +40,7 @@ def test_a_column_of_the_user_is_known_before_the_item_even_where_users_have_the
 
 def test_agreement_is_that_of_pairs_of_events() -> None:
     events = pl.DataFrame({"item": [1, 1, 1, 2, 2, 3], "value": ["a", "a", "b", "c", "c", "b"]})
-    found = agreement(events, "item", "value")
+    found = agreement(events.lazy(), "item", "value")
     assert found.share == pytest.approx(3 / 5)  # of the other events of the item: 1/2, 1/2, 0, 1, 1
     assert found.kappa == pytest.approx((3 / 5 - 1 / 3) / (1 - 1 / 3))
-    assert agreement(events.head(4), "item", "value").share == 0  # three events are too few to tell
+    assert agreement(events.head(4).lazy(), "item", "value").share == 0  # three events are too few to tell

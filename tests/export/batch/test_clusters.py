@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.conftest import OnDemand
+from tests.conftest import OnDemand, same_but_for_speed, write_events
 from tests.export.batch.shop import opened, score_here, shards, shop, write_parts
 
 ROOT = Path(__file__).parents[3]
@@ -76,3 +76,23 @@ def test_spark_gives_the_answers_of_the_command(
         largest = scores[name].explode().abs().max()
         differences = (scores[name].explode() - expected[name].explode()).abs()
         assert differences.max() <= 1e-5 * largest
+
+
+def test_a_training_of_two_processes_on_ray_ends_with_the_bytes_of_torchrun(tmp_path: Path) -> None:
+    settings = tmp_path / "small.toml"
+    settings.write_text("[model]\ndim = 16\nnum_heads = 2\nff_width = 32\nmax_length = 12\n")
+    write_events(tmp_path / "events.csv")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def call(*command: object) -> None:
+        done = subprocess.run(
+            [str(PYTHON), *map(str, command)], env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    call("-m", "bst", "prepare", tmp_path / "events.csv", "--out", tmp_path / "data")
+    words = ("--config", settings, "--epochs", 2)
+    call(ROOT / "examples" / "train_on_ray.py", tmp_path / "data", tmp_path / "on-ray", 2, *words)
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "bst", "train")
+    call(*torchrun, tmp_path / "data", "--out", tmp_path / "by-torchrun", *words)
+    same_but_for_speed(tmp_path / "on-ray", tmp_path / "by-torchrun")

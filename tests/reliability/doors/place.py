@@ -15,6 +15,8 @@ import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 
+from bst.config import DataConfig
+from bst.data.prepared import prepare
 from tests.clients.altered import alter, flip_in_the_middle
 from tests.reliability.doors.bad_input import read_page
 
@@ -133,6 +135,10 @@ ALTERED: dict[str, tuple[str, str, Change]] = {
     "BUNDLE_CUT": ("BUNDLE", "onnx/weights.bin", half),
     "BUNDLE_FLIPPED": ("BUNDLE", "onnx/weights.bin", flip_in_the_middle),
     "BUNDLE_SHORT": ("BUNDLE", "vocabulary.json", changed_ids(lambda ids: ids[:-1])),
+    "PREPARED_OF_TOMORROW": ("PREPARED", "prepared.json", stated(schema_version=99)),
+    "PREPARED_DEEP": ("PREPARED", "prepared.json", becomes(DEEP)),
+    "PREPARED_CUT": ("PREPARED", "items.npy", half),
+    "PREPARED_FLIPPED": ("PREPARED", "items.npy", flip_in_the_middle),
     "SEALED_GOLDEN": ("BUNDLE", "golden/top_k.json", without_cases),
     "SEALED_DEEP": ("BUNDLE", "golden/top_k.json", becomes(DEEP)),
     "SEALED_CUT": ("BUNDLE", "onnx/weights.bin", half),
@@ -198,11 +204,16 @@ def users(*rows: int, of_text: bool = False) -> Callable[[Place, Path], None]:
     return lambda place, path: (texts if of_text else lists)[list(rows)].write_parquet(path)
 
 
+def prepared(place: Place, path: Path) -> None:
+    prepare([place.make("events.csv")], DataConfig(), path)
+
+
 def cut_users(place: Place, path: Path) -> None:
     path.write_bytes(half(place.make("users.parquet").read_bytes()))
 
 
 MADE: dict[str, Callable[[Place, Path], None]] = {
+    "PREPARED": prepared,
     "users.parquet": users(0, 1),
     "users_twice.parquet": users(0, 0),
     "users_none.parquet": users(),

@@ -1,0 +1,56 @@
+"""Sorted runs: the rows of a table in pieces on disk, each sorted, and read again in the order of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from bst.data.tables.table import BATCH_ROWS
+
+SAMPLE = 2**12  # of so many rows of a run, one user is kept in memory
+
+
+@dataclass
+class SortedRuns:
+    """Rows in files of `folder`, each sorted by user and then by time; rows that tie keep their order.
+
+    Memory holds one piece, and of every `SAMPLE` rows the user.
+    """
+
+    folder: Path
+    paths: list[Path] = field(default_factory=list)
+    samples: list[pl.Series] = field(default_factory=list)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Sort the next rows, with columns `user` and `time` of the same types as before, and write them."""
+        rows = rows.sort("user", "time", maintain_order=True)
+        path = self.folder / f"run-{len(self.paths):05}.arrow"
+        rows.write_ipc(path, compression="uncompressed", record_batch_size=BATCH_ROWS)
+        self.paths.append(path)
+        self.samples.append(rows["user"].gather_every(SAMPLE))
+
+    def rows(self) -> pl.LazyFrame:
+        """Return all rows, in the order of the runs."""
+        return pl.concat([pl.scan_ipc(path) for path in self.paths])
+
+    def ranges(self, num_rows: int) -> Iterator[pl.DataFrame]:
+        """Yield all rows by user and time, about `num_rows` at a time, with those of a user together."""
+        sample = pl.concat(self.samples).sort()
+        borders = sample.gather_every(max(num_rows // SAMPLE, 1)).unique(maintain_order=True).to_list()
+        for low, high in zip(borders, [*borders[1:], None], strict=True):
+            parts = [self._between(run, low, high) for run in range(len(self.paths))]
+            yield pl.concat(parts).sort("user", "time", maintain_order=True)
+
+    def _between(self, run: int, low: Any, high: Any) -> pl.DataFrame:
+        """Read the rows of users from `low` on and below `high`; of the smallest users too where `low` is the first."""
+        sample, user = self.samples[run], pl.col("user")
+        first = max(int(sample.search_sorted(low, side="left")) - 1, 0) * SAMPLE
+        rows = pl.scan_ipc(self.paths[run]).slice(first)
+        if high is not None:
+            last = int(sample.search_sorted(high, side="left")) * SAMPLE
+            rows = pl.scan_ipc(self.paths[run]).slice(first, max(last - first, 0)).filter(user < high)
+        return rows.filter(user >= low).collect()

@@ -1,0 +1,145 @@
+"""Prepared data that was altered, and tables that cannot be prepared: one line each, and nothing left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bst import InputError
+from bst.config import DataConfig
+from bst.data.prepared import open_prepared, prepare
+from tests.bst.data.prepared.test_prepare import rows
+from tests.conftest import Command
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    rows().write_csv(folder / "table.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bst.data.sequences.SHARD_EVENTS", 200)
+        prepare([folder / "table.csv"], DataConfig(context=("hour",), split_at="1600050000"), folder / "data")
+    return folder / "data"
+
+
+def flip_a_bit_at(place: int) -> Callable[[bytes], bytes]:
+    return lambda content: content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "items.npy",
+            flip_a_bit_at(130),
+            r"items\.npy is not as `bst prepare` wrote it, in shard 0 \(users 0 to \d+\)",
+        ),
+        ("items.npy", flip_a_bit_at(-5), r"items\.npy is not as .* in shard 3"),
+        ("event_time.npy", flip_a_bit_at(3000), r"event_time\.npy is not as .* in shard 1"),
+        ("context.npy", flip_a_bit_at(129), r"context\.npy is not as .* in shard 0"),
+        ("offsets.npy", flip_a_bit_at(130), r"offsets\.npy is not as .* in shard 0"),
+        ("before.npy", flip_a_bit_at(130), r"before\.npy is not as .* in shard 0"),
+        ("items.npy", lambda content: content[:-4], r"items\.npy has \d+,\d+ bytes, and its array \d,\d+"),
+        ("items.npy", lambda content: b"", r"items\.npy cannot be read as an array"),
+        ("items.npy", lambda content: content.replace(b"<i4", b"<f4"), r"items\.npy holds float32 \[900\], not int32"),
+        ("vocabulary.json", lambda content: content.replace(b"40", b"41"), r"vocabulary\.json is not as"),
+        ("prepared.json", lambda content: content[:-9], r"is not prepared data .* prepared\.json is not JSON"),
+        (
+            "prepared.json",
+            lambda content: content.replace(b'version": 1', b'version": 2'),
+            r"schema_version 2, and this",
+        ),
+    ],
+)
+def test_an_altered_file_is_refused_and_the_shard_is_named(
+    whole: Path, tmp_path: Path, name: str, change: Callable[[bytes], bytes], message: str
+) -> None:
+    shutil.copytree(whole, tmp_path / "data")
+    path = tmp_path / "data" / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(InputError, match=message):
+        open_prepared(tmp_path / "data")
+
+
+def test_a_missing_shard_or_file_is_refused(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "data")
+    manifest = json.loads((tmp_path / "data" / "prepared.json").read_text())
+    manifest["shards"].pop(1)
+    (tmp_path / "data" / "prepared.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="shard 1 does not follow the one before"):
+        open_prepared(tmp_path / "data")
+    (tmp_path / "data" / "before.npy").unlink()
+    with pytest.raises(InputError, match=r"before\.npy cannot be read as an array"):
+        open_prepared(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label": "clicked"}, "--label clicked is not for prepared data: a log of impressions is split by the times"),
+        ({"min_count": 3}, "--min-count 3 is not for prepared data: which users and items stay"),
+        ({"context": ("color",)}, "no column 'color' for an input"),
+        ({"split_at": "tomorrow"}, "--split-at 'tomorrow' is no time as in the table"),
+        ({"where": ("kind=x",)}, "no row has 'x' in column 'kind'"),
+    ],
+)
+def test_a_table_that_cannot_be_prepared_leaves_nothing(
+    settings: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    rows().write_csv(tmp_path / "table.csv")
+    with pytest.raises(InputError, match=message):
+        prepare([tmp_path / "table.csv"], DataConfig(**settings), tmp_path / "data")  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_column_that_changes_its_type_further_down_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bst.data.prepared.preparation.PIECE_ROWS", 100)
+    frame = rows().with_columns(pl.col("item_id").cast(pl.String))
+    first = pl.format("{}.0", "item_id")
+    other = pl.format("x{}", "item_id")
+    frame = frame.with_columns(item_id=pl.when(pl.int_range(pl.len()) < 100).then(first).otherwise(other))
+    frame.write_csv(tmp_path / "table.csv")
+    with pytest.raises(
+        InputError, match="column of 'item' is Int64 in its first rows and String further down; say --t"
+    ):
+        prepare([tmp_path / "table.csv"], DataConfig(), tmp_path / "data")
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_a_column_that_belongs_to_the_item_is_refused_as_context(tmp_path: Path) -> None:
+    rows().with_columns(brand=pl.col("item_id") % 3).write_csv(tmp_path / "table.csv")
+    with pytest.raises(InputError, match=r"context feature brand .* belongs to the item"):
+        prepare([tmp_path / "table.csv"], DataConfig(context=("brand",)), tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("train", "DATA", "--out", "NEW", "--user-column", "who"),
+            "was prepared with user_column='user_id', not 'who'",
+        ),
+        (("train", "DATA", "--out", "NEW", "--users", "USERS"), "is of a table, and"),
+        (("train", "DATA", "--out", "NEW", "--label", "clicked"), "was prepared with label=None, not 'clicked'"),
+        (("prepare", "TABLE", "--out", "DATA"), "exists; give another --out or remove it first"),
+        (("prepare", "NEW", "--out", "OTHER"), "is not a file; give the path of a table"),
+        (("evaluate", "RUN", "DATA"), "is prepared data, which has no raw events; give bst evaluate the table itself"),
+    ],
+)
+def test_prepared_data_and_tables_are_told_apart(
+    words: tuple[str, ...], message: str, whole: Path, tmp_path: Path, bst_command: Command
+) -> None:
+    places = {"DATA": whole, "TABLE": whole.parent / "table.csv"}
+    places |= {name: tmp_path / name for name in ("NEW", "OTHER", "RUN", "USERS")}
+    code, _, stderr = bst_command(*(places.get(word, word) for word in words))
+    assert code == 2
+    assert message in stderr
+    assert len(stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
