@@ -18,6 +18,7 @@ from bst.errors import InputError
 
 Array = NDArray[Any]
 PIECE = 1_000_000
+PAGES = 2**10  # rows that are read together: Linux maps up to 2 MB of a file for each that stands alone
 SHARD_EVENTS = 2**22  # of all events, those of a stretch of users that is read, shuffled or checked at a time
 
 
@@ -104,11 +105,15 @@ class Sequences:
 
     def items_at(self, events: Index) -> NDArray[np.int32]:
         """Return the items at positions, int32 `[len(events)]`."""
-        items = np.empty(len(events), dtype=np.int32)
-        for start in range(0, len(events), PIECE):
-            items[start : start + PIECE] = self.items[events[start : start + PIECE]]
+        return self.rows_of(self.items, events)
+
+    def rows_of(self, values: NDArray[Any], rows: Index) -> NDArray[Any]:
+        """Return `values[rows]` of one of the arrays; of a mapped one, memory holds few pages at a time."""
+        copied = np.empty((len(rows), *values.shape[1:]), dtype=values.dtype)
+        for start in range(0, len(rows), PAGES):
+            copied[start : start + PAGES] = values[rows[start : start + PAGES]]
             self.release()
-        return items
+        return copied
 
     def context_of(self, users: Index, events: Index) -> NDArray[np.int32]:
         """Return the context of each of `events` (a position in `items`, of the user beside it)."""
@@ -146,7 +151,8 @@ class Sequences:
         return self._of_request(self.beside["numbers"], users, events)
 
     def _of_request(self, values: NDArray[Any], users: Index, events: Index) -> NDArray[Any]:
-        return values[events if len(values) == len(self.items) else users]
+        rows = events if len(values) == len(self.items) else users
+        return values[rows] if rows.ndim > 1 else self.rows_of(values, rows)
 
 
 def fit_vocabularies(interactions: Interactions) -> Vocabularies:

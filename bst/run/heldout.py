@@ -54,7 +54,7 @@ def draw_heldout(examples: Examples, max_length: int, seed: int) -> Heldout:
     if isinstance(examples, Impressions):
         rows = rows[np.argsort(examples.lengths[rows] == 0, kind="stable")]
     rows = rows[:HELDOUT_ROWS]
-    batch = examples.batch(rows, max_length)
+    batch = examples.batch(rows, max_length) if is_log else _alone(examples.at(rows)).batch(slice(None), max_length)
     missing = max_length - batch.items.size(1)
     per_event = {"items"} | {group.name for group in INPUT_GROUPS if group.per_event}
     padded = {name: _left_padded(part, missing) if name in per_event else part for name, part in batch.inputs.items()}
@@ -150,11 +150,11 @@ def _alone(examples: Examples) -> Examples:
     lengths = lengths - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     events = ranges(starts, lengths)
-    beside = {name: values[events] for name, values in whole.beside.items() if name != "numbers"}
+    beside = {name: whole.rows_of(values, events) for name, values in whole.beside.items() if name != "numbers"}
     if "numbers" in whole.beside:
         beside["numbers"] = whole.numbers_of(examples.users, examples.targets)
     context = whole.context_of(examples.users, examples.targets)
-    return _each_last(Sequences(whole.items[events], offsets, context, beside))
+    return _each_last(Sequences(whole.items_at(events), offsets, context, beside))
 
 
 def _each_last(sequences: Sequences) -> Examples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ from bst.data.vocabulary import Index
 from bst.training.metrics import NOWHERE
 
 Grouped = tuple[NDArray[np.int32], NDArray[np.int32]]  # items, and the group of each
-PAIRS = 2**23  # events whose pairs are counted at a time
+PAIRS = 2**22  # events whose pairs are counted at a time
 PRIOR = 10.0  # impressions that a click rate is drawn towards a wider one by
 
 
@@ -46,13 +46,12 @@ class Counts:
             pieces: indices of items and their groups, int32 `[n]` both.
         """
         popularity = np.zeros(num_items + 1, dtype=np.int64)
-        counts = []
+        keys = [np.zeros(0, np.int64)]
         for items, groups in pieces:
             popularity += np.bincount(items, minlength=num_items + 1)
             valid = (items > 0) & (groups > 0)
-            pairs = groups[valid].astype(np.int64) * (num_items + 1) + items[valid]
-            counts.append(np.unique(pairs, return_counts=True))
-        return cls(popularity[1:], *_added(counts))
+            keys.append(groups[valid].astype(np.int64) * (num_items + 1) + items[valid])
+        return cls(popularity[1:], *_counted(np.concatenate(keys)))
 
     def places(
         self, examples: Examples, *, filter_seen: bool, groups: NDArray[np.int32] | None = None
@@ -177,7 +176,7 @@ def markov(sequences: Sequences, train_stops: Index, num_items: int, befores: ra
     def pairs() -> Iterator[Grouped]:
         for events in sequences.before(train_stops):
             before = sequences.items[np.maximum(events - 1, 0)]
-            before[np.isin(events, sequences.offsets[:-1])] = 0
+            before[_firsts(events, sequences.offsets)] = 0
             if befores is not None:
                 before[(before < befores.start) | (before >= befores.stop)] = 0
             yield sequences.items[events], before
@@ -212,16 +211,22 @@ def newest_items(examples: Examples) -> NDArray[np.int32]:
     return np.where(examples.targets > starts, examples.sequences.items_at(np.maximum(examples.targets - 1, 0)), 0)
 
 
-def _added(counts: Sequence[tuple[Index, Index]]) -> tuple[Index, Index]:
-    """Add up counts of pairs: the pairs, ascending, and how often each came."""
-    if len(counts) == 1:
-        return counts[0]
-    pairs, places = np.unique(
-        np.concatenate([np.zeros(0, np.int64), *(pairs for pairs, _ in counts)]), return_inverse=True
-    )
-    strengths = np.zeros(len(pairs), dtype=np.int64)
-    np.add.at(strengths, places, np.concatenate([np.zeros(0, np.int64), *(each for _, each in counts)]))
-    return pairs, strengths
+def _firsts(events: Index, offsets: Index) -> Index:
+    """Return where, in ascending positions of events, those stand that are the first of their user."""
+    if not len(events):
+        return np.zeros(0, dtype=np.int64)
+    starts = offsets[np.searchsorted(offsets, events[0]) : np.searchsorted(offsets, events[-1], side="right")]
+    places = np.searchsorted(events, starts)
+    return places[events[places] == starts]
+
+
+def _counted(keys: Index) -> tuple[Index, Index]:
+    """Sort keys in place, and count each: the different ones, ascending, and how often they come, int64 both."""
+    keys.sort()  # np.unique would hold them four times
+    is_first = np.ones(len(keys), dtype=np.bool_)
+    is_first[1:] = keys[1:] != keys[:-1]
+    firsts = np.flatnonzero(is_first)
+    return keys[firsts], np.diff(firsts, append=len(keys))
 
 
 def _count(groups: Index, scores: Index, queried: NDArray[np.int32], least: Index) -> Index:
