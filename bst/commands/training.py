@@ -13,7 +13,7 @@ from bst.data.prepared.folder import refuse_prepared
 from bst.errors import InputError
 from bst.options import TABLE_OPTIONS, TRAINING_OPTIONS, Changes, with_options
 from bst.run.dataset import Dataset
-from bst.run.folder import Run, load_run, run_hash
+from bst.run.folder import Run
 from bst.run.growth import Start as StartedFrom
 from bst.run.growth import grown_dataset
 from bst.run.pipeline import require_label_fits
@@ -85,7 +85,8 @@ def train(
     """
     if not resume:
         require_new(out, "the run")
-    source = None if start is None else load_run(start)
+    begun = StartedFrom.read(start) if start else None
+    source = begun.run if begun else None
     events = _opened(interactions, source)
     settings = _merged(
         _chosen(config, preset, source),
@@ -96,8 +97,7 @@ def train(
         },
         data={"context": tuple(split_list(context)) or None, **data},
     )
-    if isinstance(events, Prepared):
-        settings = settings.model_copy(update={"data": events.settings(settings.data)})
+    settings = _as_prepared(settings, events)
     require_label_fits(settings.model, settings.data, settings.training, chosen_negatives=negatives)
     with joined_world(device) as world:
         say = print if world.is_first else _silent
@@ -111,7 +111,7 @@ def train(
             dataset,
             settings,
             out,
-            start=None if start is None or source is None else StartedFrom(source, run_hash(start)),
+            start=begun,
             world=world,
             resume=resume,
             tensorboard=tensorboard,
@@ -128,6 +128,13 @@ def _opened(interactions: Path, source: Run | None) -> Path | Prepared:
     if source is not None:
         refuse_prepared(interactions, "--from")
     return open_prepared(interactions) if is_prepared(interactions) else interactions
+
+
+def _as_prepared(settings: Settings, events: Path | Prepared) -> Settings:
+    """Return the settings with those by which `events` were prepared."""
+    if not isinstance(events, Prepared):
+        return settings
+    return settings.model_copy(update={"data": events.settings(settings.data)})
 
 
 def _read(

@@ -99,7 +99,7 @@ class TrainConfig(Table):
         loss, loss_reason = self.loss_of(num_items, num_events)
         against = "all items"
         if loss == "sampled_softmax":
-            against = f"{self.num_negatives:,} items drawn a step, and their vectors alone move"
+            against = f"{self.num_negatives:,} items drawn a step; of the vectors of items only those in a step move"
         lines = [f"{loss.replace('_', ' ')}: every target against {against} ({loss_reason})"]
         event_dropout, reason = self.event_dropout, "as set"
         if event_dropout is None:

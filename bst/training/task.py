@@ -40,6 +40,7 @@ class Task:
 
     Attributes:
         name: `Architecture.task`.
+        fitted: chooses what the settings leave open, by the data.
         loss: makes the loss of a training batch, a sum over its examples.
         evaluate: measures the model on held-out examples.
         metrics: rebuilds what `to_dict` of the metrics gave.
@@ -47,10 +48,19 @@ class Task:
     """
 
     name: str
+    fitted: Callable[[BST, Windows, TrainConfig], TrainConfig]
     loss: Callable[[BST, Windows, TrainConfig, str], Loss]
     evaluate: Callable[[BST, Examples, Windows, TrainConfig, World], Metrics]
     metrics: Callable[[Mapping[str, Any]], Metrics]
     columns: tuple[str, ...]
+
+
+def _fitted(model: BST, windows: Windows, config: TrainConfig) -> TrainConfig:
+    return config.fitted(model.item_embedding.num_embeddings - 1, windows.num_examples)[0]
+
+
+def _as_set(model: BST, windows: Windows, config: TrainConfig) -> TrainConfig:
+    return config
 
 
 def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> Loss:
@@ -95,7 +105,7 @@ def _clicks(model: BST, examples: Examples, windows: Windows, config: TrainConfi
 TASKS = Registry(
     "task",
     (
-        Task("next_item", _prefix_loss, _ranking, RankingMetrics.from_dict, ("HR@10", "NDCG@10")),
-        Task("click", _click_loss, _clicks, ClickMetrics.from_dict, ("AUC", "GAUC", "log loss")),
+        Task("next_item", _fitted, _prefix_loss, _ranking, RankingMetrics.from_dict, ("HR@10", "NDCG@10")),
+        Task("click", _as_set, _click_loss, _clicks, ClickMetrics.from_dict, ("AUC", "GAUC", "log loss")),
     ),
 )

@@ -97,6 +97,7 @@ class Trainer:
         model: moved to the device of `world`.
         windows: the training examples; the same in every process.
         validation: the examples by which the best epoch is chosen.
+        config: what it leaves open is chosen by the data (`TrainConfig.fitted`).
         world: the processes that share each batch; this one alone unless given.
         progress: wraps the step numbers of an epoch, to show how far it is.
 
@@ -117,8 +118,9 @@ class Trainer:
         self.world = world or World()
         _require_trainable(windows, validation, config, self.world)
         self.model = model.to(self.world.device)
-        self.windows, self.validation, self.config = windows, validation, config
         self.task = TASKS.find(model.task)
+        config = self.task.fitted(model, windows, config)
+        self.windows, self.validation, self.config = windows, validation, config
         self.progress: Progress = progress or (lambda steps, total: steps)
         loss = self.task.loss(self.model, windows, config, self.world.device)
         self.by_row = loss.by_row

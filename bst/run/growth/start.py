@@ -17,7 +17,7 @@ from bst.data.vocabulary import Index, Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.model import BST
 from bst.run.dataset import Dataset
-from bst.run.folder import Run
+from bst.run.folder import Run, load_run, run_hash
 
 PADDING, UNKNOWN = 1, 1  # rows of a table before those of its ids
 # What the table of items says of each, which is not learnt.
@@ -30,6 +30,15 @@ class Start:
 
     run: Run
     sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> Start:
+        """Read the run at `path`.
+
+        Raises:
+            InputError: it is no run.
+        """
+        return cls(load_run(path), run_hash(path))
 
     def require_fits(self, config: BSTConfig) -> None:
         """Refuse a run that is of another form than the model to be trained.
@@ -46,7 +55,10 @@ class Start:
             if value != (there := self._comparable(mine)[name])
         ]
         if offences:
-            raise InputError(f"--from keeps the model of the run, and here is {', '.join(offences)}")
+            raise InputError(
+                f"--from keeps the model of the run, and here is {', '.join(offences)}; leave that out, or train a new "
+                "model without --from"
+            )
 
     @staticmethod
     def _comparable(config: BSTConfig) -> dict[str, object]:

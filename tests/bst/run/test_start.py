@@ -58,7 +58,7 @@ def gone_on(run: Path, events: Path, out: Path, training: TrainConfig = STILL) -
     model = TINY.model_copy(update={"tied_output": source.config.model.tied_output, "event_times": "to_next"})
     settings = Settings(model=model, training=training, data=source.config.data)
     dataset = grown_dataset(source, events, settings.data, None, None)
-    train(dataset, settings, out, start=Start(source, run_hash(run)))
+    train(dataset, settings, out, start=Start.read(run))
     return out
 
 
@@ -117,7 +117,7 @@ def test_a_run_of_other_form_is_refused(run: Path, tmp_path: Path) -> None:
     model = TINY.model_copy(update={"dim": 8, "event_times": "to_next"})
     settings = Settings(model=model, training=STILL, data=source.config.data)
     with pytest.raises(InputError, match=r"--from keeps the model of the run, and here is dim=8 \(the run has 16\)"):
-        train(dataset, settings, tmp_path / "new", start=Start(source, run_hash(run)))
+        train(dataset, settings, tmp_path / "new", start=Start.read(run))
     assert not (tmp_path / "new").exists()
 
 

@@ -203,6 +203,13 @@ def small_trainer(users: int = 30, **training: object) -> Trainer:
     return Trainer(model, TrainingWindows(data, split.train_stops, 30), split.validation, config)
 
 
+def test_a_trainer_alone_chooses_what_is_left_open_as_bst_train_does() -> None:
+    trainer = small_trainer()
+    wanted, _ = TrainConfig().fitted(SMALL.num_items, trainer.windows.num_examples)
+    assert (trainer.config.loss, trainer.config.event_dropout) == (wanted.loss, wanted.event_dropout)
+    assert trainer.config.event_dropout is not None
+
+
 def test_the_reported_learning_rate_is_the_one_of_the_last_step() -> None:
     trainer = small_trainer(schedule="multistep", milestones=(2,), learning_rate=1e-3)
     used = [

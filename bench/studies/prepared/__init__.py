@@ -1,0 +1,1 @@
+"""The cost of prepared data, measured on a table that is made up."""
