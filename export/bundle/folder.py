@@ -16,9 +16,10 @@ from bst.run.folder import read_vocabularies
 from bst.system.console import Tell
 from export.contract.contents import check_files, require_files
 from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer
+from export.contract.model_signatures import build_signatures, require_signatures
 from export.contract.parity import TOLERANCE, compare
 from export.contract.rules import read_manifest
-from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures, require_signatures
+from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature
 from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
@@ -100,9 +101,9 @@ class Bundle:
         """Describe a signature of the model at a level, whether the bundle has it there or not.
 
         Raises:
-            InputError: models of that task have no signature of that name; the message lists those they have.
+            InputError: the model has no signature of that name; the message lists those that it has.
         """
-        require_signatures([name], self.manifest.model.task, "ask for")
+        require_signatures([name], self.manifest.model, "ask for")
         (signature,) = build_signatures(
             self.manifest.model, self.vocabularies, [name], top_k=self.manifest.settings.top_k, ids=ids
         )

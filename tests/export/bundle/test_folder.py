@@ -16,8 +16,9 @@ import pytest
 from bst import CheckError, InputError
 from export import ExportSettings, Verdict, export_bundle, open_bundle, verify_bundle
 from export.contract.contents import check_files
+from export.contract.model_signatures import signatures_of
 from export.contract.rules import read_manifest
-from export.contract.signatures import SIGNATURES, signatures_of
+from export.contract.signatures import SIGNATURES
 from export.sessions.session import one_at_a_time
 from tests.conftest import VARIANTS, random_inputs
 from tests.reliability.guards.strangers import seal
@@ -43,7 +44,7 @@ def test_every_kind_of_bundle_verifies_with_all_formats_and_signatures(
     whole = ExportSettings(top_k=settings.top_k, ids=settings.ids)
     manifest = export_bundle(run_of(of), tmp_path / "bundle", whole)
     assert [(one.format, one.signature) for one in verify_bundle(tmp_path / "bundle")] == [
-        (form, name) for form in whole.formats for name in signatures_of(manifest.model.task)
+        (form, name) for form in whole.formats for name in signatures_of(manifest.model)
     ]
 
 
