@@ -97,15 +97,15 @@ class _Frame:
 
     def feed(self, *, trimmed: bool) -> None:
         """Connect the inner inputs: `items`, and what stands beside them, behind the cut to the newest slots."""
-        whole = self.ready.get("items")
+        if "items" in self.ready:
+            self.ready["seen"] = self.ready["items"]
         for group in self.config.candidate_inputs if "candidates" in self.ready else ():
             beside = self._column(self.ready["candidates"], 2), self.ready[group.name]
             self.ready["candidates"] = self.nodes.add("Concat", *beside, axis=2)
-        if whole is not None and self.config.longer_histories == "newest":
+        if "items" in self.ready and self.config.longer_histories == "newest":
             self._cut_to_newest(trimmed=trimmed)
         for inner in self.graph.inputs:
-            name = str(inner.name)
-            value = self.ready["items"] if name == "seen" else self.ready[name]
+            value = self.ready[str(inner.name)]
             if value.shape is None:
                 value.shape, value.type = inner.shape, inner.type
             ir.convenience.replace_all_uses_with(inner, value)

@@ -145,3 +145,9 @@ def test_a_user_vector_of_another_width_is_refused(variants: OnDemand) -> None:
     scoring = open_bundle(variants["clicks"]).session("onnxruntime", SCORING)
     with pytest.raises(InputError, match=r"user_vector has shape \[1, 7\], where \d+ is \d+"):
         scoring({"candidates": np.array([[11]]), "user_vector": np.zeros((1, 7), dtype=np.float32)})
+
+
+@pytest.mark.parametrize("name", [ENCODING, SCORING])
+def test_the_bench_times_the_whole_of_a_click_model(variants: OnDemand, bst_command: Command, name: str) -> None:
+    code = bst_command("bench", variants["clicks"], "--signature", name)
+    refused(code, f"--signature {name} is a part of score_candidates, which is timed of a click model; ask for that")
