@@ -12,7 +12,7 @@ from export.contract.parity import Comparison, compare
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
 from export.contract.signatures import Signature, TensorSpec, TopK
-from export.sessions.candidate_scorer import CandidateScorer, CandidateScores
+from export.sessions.candidate_scorer import CandidateScorer, CandidateScores, UserScorer
 from export.sessions.recommender import Recommendations, Recommender
 from export.sessions.session import Session
 
@@ -29,6 +29,7 @@ __all__ = [
     "Signature",
     "TensorSpec",
     "TopK",
+    "UserScorer",
     "Verdict",
     "compare",
     "export_bundle",

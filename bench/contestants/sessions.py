@@ -12,7 +12,8 @@ import torch
 from bst.system.files import temporary_folder
 from export import Bundle, Session
 from export.contract.inputs import Array
-from export.contract.signatures import Ids, Signature, can_hold_raw_ids
+from export.contract.model_signatures import can_hold_raw_ids
+from export.contract.signatures import Ids, Signature
 from export.formats.aotinductor_packages import load_aotinductor, save_aotinductor
 from export.formats.torchscript_archive import load_torchscript
 from export.serving.scorer import ServedModel, make_scorer

@@ -51,11 +51,16 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
     """Measure the bundle at `path`. It is verified first: a file that fails is not timed.
 
     Raises:
-        InputError: a backend or signature is unknown, or a number is out of bounds.
+        InputError: a backend or signature is unknown or not timed, or a number is out of bounds.
         CheckError: the bundle fails verification, or the reference breaks.
     """
     check_config(config)
-    read_manifest(path).signature(config.signature)  # refuses a missing one
+    manifest = read_manifest(path)
+    kind = manifest.signature(config.signature).kind  # refuses a missing one
+    if kind.needs_history_once and not manifest.model.scores_catalogue:
+        raise InputError(
+            f"--signature {kind.name} is a part of score_candidates, which is timed of a click model; ask for that"
+        )
     for _ in verify_bundle(path, tell):
         pass
     return _measure([path], config, tell)

@@ -1,4 +1,5 @@
-"""The cost of candidates in a click model: calls by this project, and by a sequence for each candidate, in turns.
+"""The cost of candidates in a click model: calls by this project, with the user's history and with a user that was
+kept, and by a sequence for each candidate, in turns.
 
     python -m bench.studies.candidate_cost BUNDLE [--candidates 500] [--rounds 6]
 
@@ -12,6 +13,7 @@ import argparse
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +23,28 @@ from bench.harness.cases import draw_inputs
 from bench.record.record import Case
 from bst.system.files import temporary_folder
 from bst.system.text import split_list
-from export import open_bundle
+from export import Bundle, Session, open_bundle
+from export.contract.inputs import Arrays
+from export.contract.signatures import ENCODE_USER, FROM_USER
 
 SIGNATURE = "score_candidates"
 OWN = ("onnxruntime", "torchscript")
 OPPONENTS = "plain-onnx,plain-onnx-legacy,plain-script"
 CALLS, POOL = 10, 4  # of this project's in a round; different calls
+
+
+def add_kept_user(
+    bundle: Bundle, inputs: list[Arrays], sessions: dict[str, Session], prepared: dict[str, list[Any]]
+) -> None:
+    """Add the calls that encode the users of `inputs`, and those that score their candidates from what that gives."""
+    encoding, scoring = (bundle.session(OWN[0], name, threads=1) for name in (ENCODE_USER, FROM_USER))
+    names = [spec.name for spec in encoding.signature.inputs]
+    users = [encoding({name: call[name] for name in names}) for call in inputs]
+    sessions |= {"encode the user": encoding, "from the kept user": scoring}
+    prepared["encode the user"] = [encoding.prepare(call) for call in inputs]
+    prepared["from the kept user"] = [
+        scoring.prepare({**call, **user}) for call, user in zip(inputs, users, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -54,22 +72,25 @@ def main() -> None:
         peers, missing = build_peers(bundle, SIGNATURE, folder, split_list(arguments.opponents))
         sessions |= {name: peer.open(bundle, SIGNATURE, 1) for name, peer in peers.items()}
         prepared = {name: [session.prepare(call) for call in inputs] for name, session in sessions.items()}
+        if FROM_USER in bundle.manifest.settings.signatures:
+            add_kept_user(bundle, inputs, sessions, prepared)
         answers = {name: session.finish(session.run(prepared[name][0])) for name, session in sessions.items()}
         seconds: dict[str, list[float]] = {name: [] for name in sessions}
         for number in range(arguments.rounds):
             for name, session in sessions.items():
-                for place in range(CALLS if name in OWN else 1):
+                for place in range(1 if name in peers else CALLS):
                     start = time.perf_counter()
                     session.run(prepared[name][(number + place) % len(inputs)])
                     seconds[name].append(time.perf_counter() - start)
     fastest = statistics.median(seconds[OWN[0]])
     expected = answers[OWN[0]]["scores"]
     for name, times in seconds.items():
-        median, error = statistics.median(times), np.abs(answers[name]["scores"] - expected).max()
-        print(
-            f"{name:<20} median {1e3 * median:9.2f} ms  least {1e3 * min(times):9.2f} ms  "
-            f"{median / fastest:6.1f} of {OWN[0]}  error {error:.0e}"
-        )
+        median = statistics.median(times)
+        line = f"{name:<20} median {1e3 * median:9.2f} ms  least {1e3 * min(times):9.2f} ms  "
+        line += f"{median / fastest:6.2f} of {OWN[0]}"
+        if "scores" in answers[name]:
+            line += f"  error {np.abs(answers[name]['scores'] - expected).max():.0e}"
+        print(line)
     for name, why in missing.items():
         print(f"{name}: {why}")
 

@@ -108,12 +108,13 @@ def _run(name: str, command: str, bundle: Path, case: str, calls: int) -> dict[s
 
 
 def time_python(path: Path, case: str, calls: int) -> dict[str, Any]:
-    """Time `session.run` of `top_k` on a golden case, in microseconds."""
+    """Time `session.run` of the main signature on a golden case, in microseconds."""
     bundle = open_bundle(path)
-    session = bundle.session("onnxruntime", "top_k", threads=1)
+    name = bundle.manifest.main_signature().name
+    session = bundle.session("onnxruntime", name, threads=1)
     golden = {call.name: call for call in read_golden(path / bundle.manifest.format("onnx").golden, session.signature)}
     if case not in golden:
-        raise InputError(f"--case {case} is not a golden case of top_k; known: {', '.join(golden)}")
+        raise InputError(f"--case {case} is not a golden case of {name}; known: {', '.join(golden)}")
     prepared = session.prepare(golden[case].inputs)
     times = []
     for _ in range(calls + max(20, calls // 10)):
@@ -123,7 +124,7 @@ def time_python(path: Path, case: str, calls: int) -> dict[str, Any]:
     p50, p99 = np.percentile(times[-calls:], [50, 99])
     rows, length = next(iter(golden[case].inputs.values())).shape
     runtime = f"onnxruntime {onnxruntime.__version__}"
-    facts = {"client": REFERENCE, "runtime": runtime, "format": "onnx", "signature": "top_k", "case": case}
+    facts = {"client": REFERENCE, "runtime": runtime, "format": "onnx", "signature": name, "case": case}
     return {**facts, "rows": rows, "length": length, "threads": 1, "calls": calls, "p50_us": p50, "p99_us": p99}
 
 
@@ -161,7 +162,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--client", action="append", default=[], metavar="NAME=COMMAND")
-    parser.add_argument("--case", default="full", help="a golden case of top_k [%(default)s]")
+    parser.add_argument("--case", default="full", help="a golden case [%(default)s]")
     parser.add_argument("--calls", type=int, default=2000, help="a client a round [%(default)s]")
     parser.add_argument("--rounds", type=int, default=8, help="[%(default)s]")
     parser.add_argument("--json", type=Path, help="write every line too")

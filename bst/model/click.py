@@ -195,8 +195,9 @@ class ClickBST(BST):
         weight, bias = self._first_layer()
         if self.width_beside > 0:
             return F.linear(torch.cat(self.parts_beside(inputs, like), dim=-1), weight[:, 2 * self.dim :], bias)
-        rows = torch.zeros_like(inputs["context"].sum(dim=-1, keepdim=True)).to(like.dtype)
-        return rows + bias
+        # Not from the context, which has no columns here: ONNX Runtime 1.30 takes the sum of none for nothing.
+        rows = like[:, 0] if inputs["context"].dim() == 2 else like
+        return torch.zeros_like(rows[..., :1]) + bias
 
     def _first_layer(self) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """Return weight and bias of the first layer of the head."""

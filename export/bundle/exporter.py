@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,18 @@ from export.contract.manifest import (
     ParityRecord,
     VocabularyFacts,
 )
+from export.contract.model_signatures import build_signatures, require_both, require_signatures
 from export.contract.parity import TOLERANCE
 from export.contract.quality import ClickQuality, OwnTopK, Quality
 from export.contract.recordings import RECORDINGS
 from export.contract.rules import read_manifest
 from export.contract.settings import ExportSettings
-from export.contract.signatures import Ids, Signature, TopK, build_signatures, require_signatures
+from export.contract.signatures import Ids, Signature, TopK
 from export.formats import FORMATS, Format, Order
 from export.handout.card import write_card
 from export.proof.blocks import where_they_part
-from export.proof.prove import Expected, PartedError, prove
+from export.proof.expected import Expected
+from export.proof.prove import PartedError, prove_opened
 from export.proof.quality import measure_top_k, quality_of
 from export.sessions.session import one_at_a_time
 from export.shortlist.choice import Shortlist, choose_shortlist
@@ -121,7 +124,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     trained = load_run(run_path)
     run = trained.folded()
     top_k = settings.top_k.as_measured(run.config.training.filter_seen)
-    settings = settings.of_task(run.config.model.task).model_copy(update={"top_k": top_k})
+    settings = settings.of_model(run.config.model).model_copy(update={"top_k": top_k})
     _require_fit(run, settings, like)
     quality = quality_of(run, run_path)
     forms = [FORMATS.find(name) for name in settings.formats]
@@ -257,13 +260,12 @@ def _proven(
                     continue
                 tell(f"comparing {signature.name} in {record.name} with eager")
                 try:
-                    session = FORMATS.find(record.name).open_in(stage, record, signature)
-                    yield prove(record.name, answers, session, vocabularies, config)
+                    opened = partial(FORMATS.find(record.name).open_in, stage, record)
+                    yield prove_opened(record.name, answers, opened, vocabularies, config)
                 except PartedError as error:
                     run = load_run(run_path).folded()  # once more, to look for the block
                     where = where_they_part(stage, record, error.signature, error.case, run)
                     raise CheckError(f"{error}; {where}") from None
-                del session
                 collect()
 
 
@@ -305,7 +307,8 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
     if settings.tune and "onnx" not in settings.formats:
         raise InputError(f"tune tries ONNX Runtime, and formats={','.join(settings.formats)} lacks onnx; add it")
     RECORDINGS.find(settings.golden)
-    require_signatures(settings.signatures, run.config.model.task)
+    require_signatures(settings.signatures, run.config.model)
+    require_both(settings.signatures, run.config.model)
     for name in settings.formats:
         FORMATS.find(name).require(run.config.model, settings)
     if like is not None:

@@ -16,14 +16,15 @@ from bst.run.folder import read_vocabularies
 from bst.system.console import Tell
 from export.contract.contents import check_files, require_files
 from export.contract.manifest import MANIFEST_FILE, WHAT, FormatRecord, Manifest, OutputLayer
+from export.contract.model_signatures import build_signatures, require_signatures
 from export.contract.parity import TOLERANCE, compare
 from export.contract.rules import read_manifest
-from export.contract.signatures import OF_OUTPUT_LAYER, Ids, Signature, build_signatures, require_signatures
+from export.contract.signatures import ENCODE_USER, FROM_USER, OF_OUTPUT_LAYER, Ids, Signature
 from export.formats import FORMATS, Format
 from export.formats.compatibility import obstacles
 from export.formats.format import file_of
 from export.proof.golden import GoldenCall, read_golden
-from export.sessions.candidate_scorer import CandidateScorer
+from export.sessions.candidate_scorer import CandidateScorer, UserScorer
 from export.sessions.recommender import Recommender
 from export.sessions.session import LookedUp, Session, eager_session, one_at_a_time, rebuild_eager
 
@@ -78,6 +79,11 @@ class Bundle:
         """Load `score_candidates` to score listed items for many users a call, by raw ids; as `recommender`."""
         return CandidateScorer(self._raw_session("score_candidates", backend, threads), self.manifest)
 
+    def user_scorer(self, backend: str = "onnxruntime", *, threads: int | None = None) -> UserScorer:
+        """Load what a click model scores kept users by, whose history is computed once; as `recommender`."""
+        encoding, scoring = (self._raw_session(name, backend, threads) for name in (ENCODE_USER, FROM_USER))
+        return UserScorer(encoding, scoring, self.manifest)
+
     def _raw_session(self, name: str, backend: str, threads: int | None) -> Session:
         session = self.session(backend, name, threads=threads)
         if session.signature.ids == "index":
@@ -100,9 +106,9 @@ class Bundle:
         """Describe a signature of the model at a level, whether the bundle has it there or not.
 
         Raises:
-            InputError: models of that task have no signature of that name; the message lists those they have.
+            InputError: the model has no signature of that name; the message lists those that it has.
         """
-        require_signatures([name], self.manifest.model.task, "ask for")
+        require_signatures([name], self.manifest.model, "ask for")
         (signature,) = build_signatures(
             self.manifest.model, self.vocabularies, [name], top_k=self.manifest.settings.top_k, ids=ids
         )

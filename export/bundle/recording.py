@@ -12,8 +12,9 @@ from export.contract.contents import GOLDEN
 from export.contract.recordings import RECORDINGS
 from export.contract.settings import ExportSettings
 from export.contract.signatures import Ids, Signature
+from export.proof.eager import answer
+from export.proof.expected import Expected
 from export.proof.golden import cases, worth_storing, write_golden
-from export.proof.prove import Expected, answer
 
 
 def golden_folder(ids: Ids, settings: ExportSettings) -> str:

@@ -11,9 +11,10 @@ from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
 from bst.system.validation import json_schema
 from export.contract.choices import ShortlistRecord, Tuning
+from export.contract.model_signatures import require_signatures
 from export.contract.quality import ClickQuality, Quality
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
-from export.contract.signatures import SIGNATURES, Ids, Signature, require_signatures
+from export.contract.signatures import SIGNATURES, Ids, Signature
 
 SCHEMA_VERSION = "4.6"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
@@ -257,7 +258,7 @@ class Description(Frozen):
             if (signature.name, signature.ids) == (name, level):
                 return signature
         if name in SIGNATURES:
-            require_signatures([name], self.model.task, "ask for")
+            require_signatures([name], self.model, "ask for")
         names = ", ".join(signature.name for signature in self.signatures if signature.ids == level)
         raise InputError(f"signature {name!r} is not in the bundle; known: {names}")
 

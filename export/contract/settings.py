@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bst.config import Frozen
-from export.contract.signatures import NEXT_ITEM, SIGNATURES, Ids, TopK, signatures_of
+from bst.config import BSTConfig, Frozen
+from export.contract.model_signatures import signatures_of
+from export.contract.signatures import NEXT_ITEM, SIGNATURES, Ids, TopK, signatures_of_task
 
 OPSETS = (18, 20, 21, 23)
 Cpu = Literal["avx2", "native"]
@@ -43,7 +44,7 @@ class ExportSettings(Frozen):
     Attributes:
         formats: those that are written, each once.
         signatures: those that are written, each once; always in the order of `SIGNATURES`. If they are not given, all
-            that the model's task has.
+            that the model has.
         ids: `raw` puts the vocabularies into the files, `index` leaves them to the caller.
         opset: from 21 on, `top_k` can read its compact copy in blocks, which is faster for one row.
         tune: session options of ONNX Runtime are timed on this machine, and the fastest advised.
@@ -54,7 +55,7 @@ class ExportSettings(Frozen):
     """
 
     formats: Annotated[tuple[str, ...], Field(min_length=1)] = ("onnx", "torchscript", "pt2")
-    signatures: Annotated[tuple[str, ...], Field(min_length=1)] = signatures_of(NEXT_ITEM)
+    signatures: Annotated[tuple[str, ...], Field(min_length=1)] = signatures_of_task(NEXT_ITEM)
     ids: Ids = "raw"
     top_k: TopK = TopK()
     opset: int = 21
@@ -64,11 +65,11 @@ class ExportSettings(Frozen):
     golden: str = "small"
     cpu: Cpu = "avx2"
 
-    def of_task(self, task: str) -> Self:
-        """Return these settings for models of a task: with its signatures, if none were chosen."""
+    def of_model(self, config: BSTConfig) -> Self:
+        """Return these settings for a model: with its signatures, if none were chosen."""
         if "signatures" in self.model_fields_set:
             return self
-        return self.model_copy(update={"signatures": signatures_of(task)})
+        return self.model_copy(update={"signatures": signatures_of(config)})
 
     @field_validator("signatures")
     @classmethod

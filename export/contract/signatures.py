@@ -6,15 +6,13 @@ The names are API: renaming one breaks every caller in every language.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config import BSTConfig, Frozen, InputGroup
-from bst.data.vocabulary import Vocabularies
-from bst.errors import InputError
+from bst.config import Frozen
 from bst.system.registry import Registry
 
 Dtype = Literal["int64", "float32", "string"]
@@ -23,8 +21,10 @@ IDENTIFIER = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 NEXT_ITEM, CLICK = "next_item", "click"
 
 PROBABILITIES = "probabilities"
+USER_VECTOR = "user_vector"
+SCORE_CANDIDATES, ENCODE_USER, FROM_USER = "score_candidates", "encode_user", "score_candidates_from_user"
 # The output of the first times the output layer is the output of the second: together they prove its place.
-OF_OUTPUT_LAYER = ("encode_user", "all_scores")
+OF_OUTPUT_LAYER = (ENCODE_USER, "all_scores")
 
 
 class TopK(Frozen):
@@ -122,8 +122,11 @@ class SignatureKind:
     Attributes:
         name: of the signature, and of the method that computes it: `Scorer.<name>`, or `method`.
         numbers: the name of the float32 output, and its second axis.
-        sentence: its sentence in the README of a bundle.
+        sentence: its sentence in the README of a bundle; `sentence_of_clicks` that of a click model, where it is
+            another.
         takes_candidates: the caller lists the items to score.
+        takes_user_vector: the caller gives what `encode_user` gave, in place of a history and what stands beside it.
+        needs_history_once: of click models, only those have it whose history no candidate changes.
         picks: it returns items, best first: their ids before their scores; it can leave out the history, and returns
             the first k of them where k is an input.
         may_be_absent: a score may be -inf where there is nothing to score.
@@ -140,17 +143,24 @@ class SignatureKind:
     numbers: Callable[[Sizes], tuple[str, int | str]]
     sentence: Callable[[TopK], str]
     takes_candidates: bool = False
+    takes_user_vector: bool = False
+    needs_history_once: bool = False
     picks: bool = False
     may_be_absent: bool = False
     ranked: int | None = 0
     of_catalogue: bool = True
     tasks: tuple[str, ...] = (NEXT_ITEM,)
     method: Callable[..., Any] | None = None
+    sentence_of_clicks: str = ""
+
+    def described(self, top_k: TopK, task: str) -> str:
+        """Return its sentence in the README of a bundle."""
+        return (task == CLICK and self.sentence_of_clicks) or self.sentence(top_k)
 
     def outputs(self, sizes: Sizes, ids: Ids, item_dtype: Dtype) -> tuple[TensorSpec, ...]:
         name, axis = self.numbers(sizes)
         numbers = TensorSpec(name=name, dtype="float32", shape=("batch", axis))
-        if sizes.gives_probabilities:
+        if sizes.gives_probabilities and self.takes_candidates:
             return TensorSpec(name=PROBABILITIES, dtype="float32", shape=("batch", axis)), numbers
         if not self.picks:
             return (numbers,)
@@ -158,26 +168,8 @@ class SignatureKind:
         return TensorSpec(name=ids_name, dtype=item_dtype, shape=("batch", axis)), numbers
 
 
-def require_signatures(names: Sequence[str], task: str, remedy: str = "give --signatures") -> None:
-    """Refuse signatures that models of a task do not have.
-
-    Args:
-        remedy: the words before the names of those that it has.
-
-    Raises:
-        InputError: the message names those that it has.
-    """
-    of_task = signatures_of(task)
-    for name in names:
-        if SIGNATURES.find(name).name not in of_task:
-            raise InputError(
-                f"signature {name!r} needs scores of a whole catalogue, and a model of task {task!r} scores the "
-                f"candidates that a caller lists; {remedy} {','.join(of_task)}"
-            )
-
-
-def signatures_of(task: str) -> tuple[str, ...]:
-    """Return the names of the signatures that models of a task have."""
+def signatures_of_task(task: str) -> tuple[str, ...]:
+    """Return the names of all signatures that models of a task may have."""
     return tuple(kind.name for kind in SIGNATURES if task in kind.tasks)
 
 
@@ -200,7 +192,7 @@ SIGNATURES: Registry[SignatureKind] = Registry(
             "top_k", lambda sizes: ("scores", sizes.k), _top_k_sentence, picks=True, may_be_absent=True, ranked=None
         ),
         SignatureKind(
-            "score_candidates",
+            SCORE_CANDIDATES,
             lambda sizes: ("scores", "n"),
             lambda top_k: "An unknown candidate scores -inf.",
             takes_candidates=True,
@@ -209,64 +201,24 @@ SIGNATURES: Registry[SignatureKind] = Registry(
             tasks=(NEXT_ITEM, CLICK),
         ),
         SignatureKind(
-            "encode_user",
-            lambda sizes: ("user_vector", sizes.user_width),
+            ENCODE_USER,
+            lambda sizes: (USER_VECTOR, sizes.user_width),
             lambda top_k: "`user_vector` times an item's row of the output layer, plus the item's bias, is its score.",
+            sentence_of_clicks="Keep `user_vector` between requests: it is all that is read of a user.",
+            needs_history_once=True,
             of_catalogue=False,
+            tasks=(NEXT_ITEM, CLICK),
+        ),
+        SignatureKind(
+            FROM_USER,
+            lambda sizes: ("scores", "n"),
+            lambda top_k: "`score_candidates_from_user` gives what `score_candidates` gives, and reads no history.",
+            takes_candidates=True,
+            takes_user_vector=True,
+            needs_history_once=True,
+            may_be_absent=True,
+            ranked=None,
+            tasks=(CLICK,),
         ),
     ),
 )
-
-
-def build_signatures(
-    config: BSTConfig,
-    vocabularies: Vocabularies,
-    names: Sequence[str] | None = None,
-    *,
-    top_k: TopK,
-    ids: Ids,
-) -> tuple[Signature, ...]:
-    """Describe the signatures `names` of a model; all that its task has, if there are no names.
-
-    Raises:
-        InputError: a name is unknown.
-    """
-    item_dtype: Dtype = vocabularies.items.dtype if ids == "raw" else "int64"
-    first = TensorSpec(name="history" if ids == "raw" else "items", dtype=item_dtype, shape=("batch", "length"))
-
-    def specs(groups: Sequence[InputGroup]) -> Iterator[TensorSpec]:
-        return (spec for group in groups for spec in _specs(group, config, vocabularies, ids))
-
-    user = (first, *specs(config.inputs))
-    candidates = TensorSpec(name="candidates", dtype=item_dtype, shape=("batch", "n"))
-    of_candidates = (candidates, *specs(config.candidate_inputs))
-    count = TensorSpec(name="k", dtype="int64", shape=(1,))
-    sizes = Sizes(config.num_items, config.user_width, top_k, gives_probabilities=not config.scores_catalogue)
-
-    def described(kind: SignatureKind) -> Signature:
-        asks = kind.picks and top_k.k_is_input
-        return Signature(
-            name=kind.name,
-            ids=ids,
-            inputs=(*user, *(of_candidates if kind.takes_candidates else ()), *((count,) if asks else ())),
-            outputs=kind.outputs(sizes, ids, item_dtype),
-            max_k=top_k.limit if asks else None,
-        )
-
-    return tuple(described(SIGNATURES.find(name)) for name in names or signatures_of(config.task))
-
-
-def _specs(group: InputGroup, config: BSTConfig, vocabularies: Vocabularies, ids: Ids) -> Iterator[TensorSpec]:
-    """Describe the inputs of a group: one tensor by index, one an input with raw ids."""
-    dtype: Dtype = "float32" if group.holds == "numbers" else "int64"
-    if ids == "index":
-        yield TensorSpec(name=group.name, dtype=dtype, shape=group.axes(config))
-        return
-    of_categories = vocabularies.of(group)
-    for name in group.names(config):
-        yield TensorSpec(name=name, dtype=of_categories[name].dtype if of_categories else dtype, shape=group.input_axes)
-
-
-def can_hold_raw_ids(vocabularies: Vocabularies) -> bool:
-    """Return whether raw ids can go through tensors alone: none of them is text."""
-    return all(vocabulary.dtype == "int64" for vocabulary in vocabularies.all)

@@ -14,7 +14,8 @@ from export.contract.signatures import Signature
 from export.formats.aotinductor_packages import cpu_flags_for, load_aotinductor, require_compiler, save_aotinductor
 from export.formats.format import Format, Order, Question
 from export.serving.blocks import Blocks
-from export.sessions.session import Session, TorchSession
+from export.sessions.blocks import program_session
+from export.sessions.session import Session
 
 
 class AOTInductor(Format):
@@ -54,7 +55,7 @@ class AOTInductor(Format):
     def open(
         self, path: Path, signature: Signature, *, threads: int | None = None, options: SessionOptions = ORT_DEFAULTS
     ) -> Session:
-        return TorchSession(signature, load_aotinductor(path))
+        return program_session(signature, load_aotinductor(path))
 
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
         return (

@@ -14,8 +14,9 @@ from bst.errors import CheckError
 from bst.run.folder import Run
 from export.contract.inputs import Array
 from export.contract.manifest import Entry, FormatRecord, Manifest, Needs, OutputLayer
+from export.contract.model_signatures import can_hold_raw_ids
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
-from export.contract.signatures import Ids, Signature, can_hold_raw_ids
+from export.contract.signatures import Ids, Signature
 from export.serving.blocks import Blocks
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.session import Session

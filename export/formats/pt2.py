@@ -15,7 +15,8 @@ from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOption
 from export.contract.signatures import PROBABILITIES, Signature
 from export.formats.format import IN_TORCH, SNIPPETS, Format, Order, Question, Snippet
 from export.serving.blocks import Blocks
-from export.sessions.session import Session, TorchSession
+from export.sessions.blocks import program_session
+from export.sessions.session import Session
 
 # `export.formats.pt2_archive` is imported where it is used: torch's compiler comes with it, which takes a second.
 FILE = "model.pt2"
@@ -51,7 +52,7 @@ class Pt2(Format):
     ) -> Session:
         from export.formats.pt2_archive import load_pt2_module
 
-        return TorchSession(signature, load_pt2_module(path, signature.name))
+        return program_session(signature, load_pt2_module(path, signature.name))
 
     def look(self, path: Path, signature: Signature, question: Question) -> Blocks | str:
         from export.formats.pt2_archive import blocks_of_program, load_pt2

@@ -13,7 +13,7 @@ import torch
 
 from bst.config import BSTConfig, InputGroup
 from export import guards
-from export.contract.signatures import Signature, TensorSpec
+from export.contract.signatures import USER_VECTOR, Signature, TensorSpec
 from export.serving.guards import Guards
 from export.serving.ids import IntegerIds, TextIds
 from export.serving.scorer import ServedModel
@@ -51,15 +51,15 @@ def method_source(signature: Signature, config: BSTConfig) -> str:
     kind, first = signature.kind, signature.inputs[0]
     arguments = [f"{spec.name}: {_type_of(spec)}" for spec in signature.inputs]
     results = [_type_of(spec) for spec in signature.outputs]
-    call_arguments = ["bst_vectors"]
+    call_arguments = [USER_VECTOR if kind.takes_user_vector else "bst_vectors"]
     if kind.takes_candidates:
         call_arguments.append(_candidates(signature, config))
     if kind.picks:
         call_arguments.append("bst_seen")
-    lines = [
-        f"bst_seen = {_items(signature, first.name, first.dtype)}",
-        f"bst_vectors = self.scorer.vectors({_by_index(signature, config)})",
-    ]
+    lines = []
+    if not kind.takes_user_vector:
+        lines.append(f"bst_seen = {_items(signature, first.name, first.dtype)}")
+        lines.append(f"bst_vectors = self.scorer.vectors({_by_index(signature, config)})")
     call = f"self.scorer.{kind.name}({', '.join(call_arguments)})"
     if kind.picks:
         lines.append(f"bst_found, bst_scores = {call}")

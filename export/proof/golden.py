@@ -23,7 +23,7 @@ from bst.run.heldout import Heldout
 from bst.system.files import DATA_BYTES, read_json
 from export.contract.inputs import DTYPES, Array
 from export.contract.parity import LARGEST, RUNNER_UP
-from export.contract.signatures import Signature, TopK
+from export.contract.signatures import USER_VECTOR, Signature, TopK
 from export.proof.edges import OUT_OF_RANGE, edge_categories, edge_rows, edge_values
 
 BATCH_SIZES = (1, 3, 64)
@@ -40,8 +40,8 @@ class Call:
     """One call: a name for what is special about it, and its inputs by index.
 
     `items` int64 `[batch, length]`, `context` int64 `[batch, num_context]`, `candidates` int64 `[batch, n]`, `k` the
-    value of the input `k`, if there is one, `beside` what else the model reads, by the names of `INPUT_GROUPS`. An
-    index out of range stands for an unknown id.
+    value of the input `k`, if there is one, `beside` what else the model reads, by the names of `INPUT_GROUPS`, and
+    `user_vector` where a signature takes it. An index out of range stands for an unknown id.
     """
 
     name: str
@@ -70,11 +70,11 @@ class Call:
     def _raw_beside(self, signature: Signature, vocabularies: Vocabularies) -> dict[str, Array]:
         """Part the columns of each group, and write categories as raw ids."""
         arrays = dict(self.beside)
+        numbers = [number for number in signature.inputs if number.dtype == "float32" and number.name != USER_VECTOR]
         for group in INPUT_GROUPS:
             for column, (name, vocabulary) in enumerate(vocabularies.of(group).items()):
                 arrays[name] = _raw(vocabulary, self.by_index[group.name][..., column])
-        numbers = [spec.name for spec in signature.inputs if spec.dtype == "float32"]
-        return arrays | {name: self.beside["numbers"][..., column] for column, name in enumerate(numbers)}
+        return arrays | {spec.name: self.beside["numbers"][..., column] for column, spec in enumerate(numbers)}
 
     def padded(self, count: int) -> Call:
         """Return the same with `count` slots more of padding in front; what stands beside those says nothing."""
@@ -237,9 +237,9 @@ def _require_whole(call: GoldenCall) -> None:
 
 def worth_storing(case: GoldenCall, most: int) -> bool:
     """Return whether a call travels with the bundle: those in `ALWAYS_STORED` do, others with at most so many
-    numbers.
+    numbers, of answers and of user vectors.
     """
-    numbers = sum(array.size for array in case.outputs.values())
+    numbers = sum(array.size for array in (*case.outputs.values(), case.inputs.get(USER_VECTOR, np.empty(0))))
     if case.name in ALWAYS_STORED:
         return numbers <= STORED_NUMBERS or case.name == ALWAYS_STORED[0]
     return numbers <= most

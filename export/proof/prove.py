@@ -1,34 +1,24 @@
-"""The proof: every format against eager float32 and float64, and against itself under changes that must not matter.
-
-Eager answers all cases first, so that the model can be freed before the formats are loaded one by one.
-"""
+"""The proof: every format against eager float32 and float64, and against itself under changes that must not matter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from bst.errors import CheckError
-from bst.model import BST, ClickBST
 from export.contract.inputs import Array, Arrays
 from export.contract.manifest import ParityRecord
-from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare, runner_up
-from export.contract.settings import ExportSettings
-from export.contract.signatures import Signature, build_signatures
+from export.contract.model_signatures import build_signatures
+from export.contract.parity import LARGEST, RUNNER_UP, Comparison, compare
+from export.contract.signatures import ENCODE_USER, SCORE_CANDIDATES, Signature, TopK
+from export.proof.expected import Expected, relative
 from export.proof.golden import Call, GoldenCall
-from export.proof.oracle import in_float64
-from export.serving.scorer import ServedModel, make_scorer
-from export.sessions.session import Session, eager_session
+from export.sessions.session import Session
 
 MORE_PADDING = 3
-EAGER_ERRORS = 4  # a format may differ from eager float32 by so many times the error of that against float64,
-MOST_CANCELLED = 10  # but no more than so many times the tolerance
-EXACT = 1e-10  # two ways of one sum in float64,
-DEFINED_ROWS, DEFINED_CANDIDATES = 8, 7  # for so much of each call: a sequence for each candidate takes memory
 
 
 class PartedError(CheckError):
@@ -39,105 +29,59 @@ class PartedError(CheckError):
         self.signature, self.case = signature, case
 
 
-@dataclass(frozen=True)
-class Expected:
-    """The answers of the model to every case of one signature: in float32 (golden), and in float64 the last output."""
-
-    signature: Signature
-    cases: Sequence[Call]
-    golden: Sequence[GoldenCall]
-    truth: Sequence[Array]
-
-
-def answer(
-    model: BST,
-    config: BSTConfig,
+def prove_opened(
+    form: str,
+    answers: Expected,
+    opened: Callable[[Signature], Session],
     vocabularies: Vocabularies,
-    settings: ExportSettings,
-    signatures: Sequence[Signature],
-    cases: Sequence[Call],
-) -> Iterator[Expected]:
-    """Run eager over every case of every signature, once in float32 and once in float64."""
-    exact_model = in_float64(model)
-
-    def answered(signature: Signature) -> tuple[list[Arrays], list[Arrays], list[Array]]:
-        tables = vocabularies if signature.ids == "raw" else None
-        here, exact = (
-            eager_session(ServedModel(make_scorer(network, config, settings.top_k), tables, config), signature)
-            for network in (model, exact_model)
-        )
-        inputs = [case.inputs(signature, vocabularies) for case in cases]
-        return inputs, [here(call) for call in inputs], [exact(call)[signature.output_names[-1]] for call in inputs]
-
-    def by_definition(signature: Signature) -> list[Array]:
-        """Answer the beginning of each call by a click model with a sequence for each candidate, in float64."""
-        assert isinstance(exact_model, ClickBST)
-        tables = vocabularies if signature.ids == "raw" else None
-        served = ServedModel(make_scorer(exact_model.tiled(), config, settings.top_k), tables, config)
-        session = eager_session(served, signature)
-        beginnings = [case.rows(slice(DEFINED_ROWS)).of_candidates(slice(DEFINED_CANDIDATES)) for case in cases]
-        return [session(call.inputs(signature, vocabularies))[signature.output_names[-1]] for call in beginnings]
-
-    if not config.scores_catalogue:
-        for signature in signatures:
-            yield _of_candidates(signature, cases, *answered(signature), by_definition(signature))
-        return
-    # From the scores of all items: of each case the best score that `top_k` does not list, and the scale.
-    (scored,) = build_signatures(config, vocabularies, ("all_scores",), top_k=settings.top_k, ids=signatures[0].ids)
-    of_all = answered(scored)
-    below = [_below(outputs["scores"], case, settings) for outputs, case in zip(of_all[1], cases, strict=True)]
-    largest = scales([outputs["scores"] for outputs in of_all[1]], of_all[2])
-    for signature in signatures:
-        inputs, outputs, truth = of_all if signature == scored else answered(signature)
-        numbers = signature.output_names[-1]
-        of_catalogue = signature.kind.of_catalogue
-        largest_here = largest if of_catalogue else scales([arrays[numbers] for arrays in outputs], truth)
-        for place, arrays in enumerate(outputs):
-            arrays[LARGEST] = largest_here[place]
-            if signature.kind.picks:
-                arrays[RUNNER_UP] = below[place]
-        golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
-        yield Expected(signature, cases, golden, truth)
-
-
-def _of_candidates(
-    signature: Signature,
-    cases: Sequence[Call],
-    inputs: Sequence[Arrays],
-    outputs: Sequence[Arrays],
-    truth: Sequence[Array],
-    definition: Sequence[Array],
-) -> Expected:
-    """Put the answers of a click model together, with their scales: there is no catalogue that has one.
-
-    A row may hold a single candidate whose logit is near 0, so that no scale is below that of the usual row of the most
-    candidates, as that of a next-item model is the largest score of a catalogue.
-
-    Args:
-        truth: in float64, as the model computes; `definition` of some rows and candidates of each call, with a sequence
-            for each candidate.
-
-    Raises:
-        CheckError: the two differ, so that the history may not be computed once.
+    config: BSTConfig,
+) -> ParityRecord:
+    """Open a signature and prove it (see `prove`): one that takes user vectors with those of the model, and then behind
+    the format's own `encode_user`, where a history goes in as in `score_candidates`.
     """
-    numbers = signature.output_names[-1]
-    finite = [np.where(np.isfinite(arrays[numbers]), arrays[numbers], 0) for arrays in outputs]
-    exact = [np.where(np.isfinite(values), values, 0) for values in truth]
-    row_scales = scales(finite, exact)
-    most = max(values.shape[1] for values in finite)
-    of_most = [scale for values, scale in zip(finite, row_scales, strict=True) if values.shape[1] == most]
-    usual = np.float32(np.median(np.concatenate(of_most)))
-    for arrays, of_call in zip(outputs, row_scales, strict=True):
-        arrays[LARGEST] = np.maximum(of_call, usual)
-    golden = [GoldenCall(case.name, *pair) for case, *pair in zip(cases, inputs, outputs, strict=True)]
-    for call, values, defined in zip(golden, truth, definition, strict=True):
-        error = _relative(values[: len(defined), : defined.shape[1]], defined, call.outputs[LARGEST])
-        if not error <= EXACT:
-            raise CheckError(
-                f"{signature.name}, case {call.name!r}: in float64 the model differs by {error:.1e} from its "
-                f"definition, in which each candidate has a sequence of its own; {EXACT:.0e} is allowed"
-            )
-    return Expected(signature, cases, golden, truth)
+    signature = answers.signature
+    session = opened(signature)
+    record = prove(form, answers, session, vocabularies, config)
+    if not signature.kind.takes_user_vector:
+        return record
+    names = (SCORE_CANDIDATES, ENCODE_USER)
+    whole, encoding = build_signatures(config, vocabularies, names, top_k=TopK(), ids=signature.ids)
+    joined = signature.model_copy(update={"inputs": whole.inputs})
+    golden = [
+        replace(call, inputs=case.inputs(joined, vocabularies))
+        for call, case in zip(answers.golden, answers.cases, strict=True)
+    ]
+    behind = prove(
+        form,
+        replace(answers, signature=joined, golden=golden),
+        _Encoded(joined, opened(encoding), session),
+        vocabularies,
+        config,
+    )
+    return behind.model_copy(
+        update={
+            "max_error": max(record.max_error, behind.max_error),
+            "error_to_float64": max(record.error_to_float64, behind.error_to_float64),
+        }
+    )
+
+
+class _Encoded(Session):
+    """`score_candidates_from_user` behind `encode_user`, called as `score_candidates` is."""
+
+    def __init__(self, signature: Signature, encode: Session, score: Session) -> None:
+        super().__init__(signature)
+        self.encode, self.score = encode, score
+
+    def prepare(self, inputs: Mapping[str, Array]) -> Any:
+        return inputs
+
+    def run(self, prepared: Arrays) -> Any:
+        users = self.encode.answer(prepared)
+        return self.score.answer({**prepared, **users})
+
+    def finish(self, outputs: Arrays) -> Arrays:
+        return outputs
 
 
 def prove(
@@ -167,8 +111,8 @@ def prove(
             raise PartedError(f"{form}, {signature.name}, case {case.name!r}: {comparison.failure}", signature, case)
         errors.append(comparison.error)
         largest = golden.outputs.get(LARGEST)
-        true_errors.append(_relative(actual[name], truth, largest))
-        eager_errors.append(_relative(golden.outputs[name], truth, largest))
+        true_errors.append(relative(actual[name], truth, largest))
+        eager_errors.append(relative(golden.outputs[name], truth, largest))
         swaps += comparison.swaps
         rows += len(truth)
     same = {"alone": 0.0}
@@ -229,36 +173,3 @@ def _batches(cases: Sequence[Call], max_length: int) -> list[int]:
     users = [place for place, name in enumerate(names) if name.startswith("users_3x")]
     roomy = [place for place in users if cases[place].items.shape[1] + MORE_PADDING <= max_length]
     return [names.index("edges_in_one_batch"), (roomy or users)[-1]]
-
-
-def _below(scores: Array, case: Call, settings: ExportSettings) -> Array:
-    """Return the best score that `top_k` does not list: float32 `[batch]`."""
-    count = case.k if settings.top_k.k_is_input else settings.top_k.limit
-    if settings.top_k.exclude_history:
-        scores = scores.copy()
-        valid = (case.items > 0) & (case.items <= scores.shape[1])
-        rows = np.nonzero(valid)[0]
-        scores[rows, case.items[valid] - 1] = -np.inf
-    return runner_up(scores, count)
-
-
-def scales(outputs: Sequence[Array], truth: Sequence[Array]) -> list[Array]:
-    """Return what errors of each row of each answer are relative to: float32 `[batch]`, its largest number.
-
-    The numbers of a row may be small by chance where there are few, as the scores of a catalogue of two items, or in
-    every row, where larger numbers cancel. Rounding errors do not shrink with them, so each scale is at least so large
-    that `EAGER_ERRORS` times the largest error of eager float32 is allowed. That has a bound, so that a model that
-    float32 cannot compute is not proven by it.
-    """
-    rows = [np.abs(values).max(axis=1) for values in outputs]
-    typical = np.median(np.concatenate(rows))
-    off = max(float(np.abs(values - exact).max()) for values, exact in zip(outputs, truth, strict=True))
-    least = np.float32(min(off * EAGER_ERRORS / TOLERANCE, typical * MOST_CANCELLED))
-    return [np.maximum(row, least) for row in rows]
-
-
-def _relative(values: Array, exact: Array, largest: Array | None) -> float:
-    there = np.isfinite(exact)
-    scales = (np.abs(exact[there]).max(initial=0), 0 if largest is None else largest.max())
-    scale = max(*map(float, scales), float(np.finfo(np.float32).tiny))
-    return float(np.abs(values[there].astype(np.float64) - exact[there]).max(initial=0)) / scale

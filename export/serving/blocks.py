@@ -71,7 +71,8 @@ def boundaries(
         places = tuple(f"scorer.{holder}.{module}" for holder in ("model", "encoder", "encoder.model"))
         return [node for node, paths in scopes if any(path.endswith(places) for path in paths)]
 
-    yield "embedding", leave(nodes("item_embedding")[0])
+    if embedding := nodes("item_embedding"):  # else it is of candidates, and in a Loop
+        yield "embedding", leave(embedding[0])
     if of_candidates:  # they go through the cells part by part
         number = 0
         while norm := nodes(f"cells.{number}.norm_2"):

@@ -17,7 +17,8 @@ from torch._jit_internal import is_scripting
 from bst.config import FLOAT_BYTES, BSTConfig, InputGroup
 from bst.data.vocabulary import Vocabularies
 from bst.model import BST, ClickBST
-from export.contract.signatures import SIGNATURES, Signature, TopK
+from export.contract.model_signatures import parts_of_user_vector
+from export.contract.signatures import SIGNATURES, USER_VECTOR, Signature, TopK
 from export.serving.encoder import PackedEncoder
 from export.serving.guards import Guards
 from export.serving.ids import IntegerIds, TextIds, id_table
@@ -116,6 +117,8 @@ class ClickScorer(Guards):
         super().__init__(config, one_length=one_length)
         self.model = model.eval()
         self.block = rows_a_block(config)
+        self.num_heads, self.num_blocks = config.num_heads, config.num_blocks
+        self.parts = list(parts_of_user_vector(config))
 
     def vectors(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
         """Encode the newest `max_length` slots of histories of any length: see `encode`."""
@@ -124,6 +127,37 @@ class ClickScorer(Guards):
     def encode(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
         """Compute what does not depend on a candidate, of histories of at most `max_length` slots."""
         return self.model.encode_user(inputs)
+
+    def encode_user(self, user: List[Tensor]) -> Tensor:  # noqa: UP006
+        """Join what a user keeps between requests: float32 `[batch, width]`, see `parts_of_user_vector`."""
+        real = user[0].flatten(1) / -self.model.hidden_logit + 1  # [batch, length]
+        parts = [user[1], self._in_last_slots(real.unsqueeze(-1))]
+        if not self.model.target_pooling:
+            parts.append(user[2])
+        for keys_or_values in user[4:]:
+            there = keys_or_values * real.unsqueeze(1).unsqueeze(-1)
+            parts.append(self._in_last_slots(there))
+        return torch.cat(parts, dim=1)
+
+    def _in_last_slots(self, rows: Tensor) -> Tensor:
+        """Fill `[batch, ..., length, any]` up to `max_length` with zeros in front, flat: `[batch, ... any]`."""
+        return F.pad(rows, (0, 0, self.max_length, 0)).narrow(-2, rows.size(-2), self.max_length).flatten(1)
+
+    def score_candidates_from_user(self, user_vector: Tensor, candidates: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
+        """Give what `score_candidates` gives, of the users that `encode_user` joined."""
+        parts: List[Tensor] = []  # noqa: UP006
+        start = 0
+        for width in self.parts:
+            parts.append(user_vector.narrow(1, start, width))
+            start += width
+        real = parts[1]
+        hidden = ((real - 1) * -self.model.hidden_logit).unsqueeze(1).unsqueeze(1)
+        # The third part is the sum of the states where that is read, and else it is not looked at.
+        user = [hidden, parts[0], parts[2], real.sum(dim=1, keepdim=True)]
+        for part in parts[-2 * self.num_blocks :]:
+            keys_or_values = part.unflatten(1, (self.num_heads, self.max_length, -1))
+            user.append(keys_or_values)
+        return self.score_candidates(user, candidates)
 
     def score_candidates(self, user: List[Tensor], candidates: Tensor) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """Give the probabilities of `candidates` and their logits, float32 `[batch, n]` both; of index 0 they are 0 and
@@ -195,10 +229,13 @@ class ServedModel(nn.Module):
     def answer(self, signature: Signature, inputs: Mapping[str, Any]) -> Any:
         """Answer a call of `signature`: its only output, or a tuple of them."""
         kind, scorer = signature.kind, self.scorer
-        seen = self._items(signature, inputs[signature.inputs[0].name])
-        by_index = {"items": seen, "context": seen.new_zeros([seen.size(0), 0])}
-        by_index |= {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
-        arguments: list[Any] = [scorer.vectors(by_index)]
+        if kind.takes_user_vector:
+            arguments: list[Any] = [inputs[USER_VECTOR]]
+        else:
+            seen = self._items(signature, inputs[signature.inputs[0].name])
+            by_index = {"items": seen, "context": seen.new_zeros([seen.size(0), 0])}
+            by_index |= {group.name: self._beside(group, signature, inputs) for group in self.config.inputs}
+            arguments = [scorer.vectors(by_index)]
         if kind.takes_candidates:
             parts = [self._items(signature, inputs["candidates"]).unsqueeze(-1)]
             parts += [self._beside(group, signature, inputs) for group in self.config.candidate_inputs]

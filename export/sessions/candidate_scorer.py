@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bst.errors import InputError
+from export.contract.inputs import Arrays
 from export.contract.manifest import Manifest
-from export.contract.signatures import PROBABILITIES
+from export.contract.signatures import PROBABILITIES, USER_VECTOR
 from export.sessions.session import Session
 from export.sessions.users import Id, Value, inputs_of_candidates, inputs_of_users
 
@@ -68,11 +69,71 @@ class CandidateScorer:
                 those of the bundle, or a feature that is not of the model.
             CheckError: the runtime refuses the call.
         """
-        inputs = inputs_of_candidates(self.manifest, candidates, candidate_features or {})
-        number, width = inputs["candidates"].shape if inputs["candidates"].ndim == 2 else (0, 0)
-        if number != len(histories):
-            raise InputError(f"{len(histories)} histories and {number} lists of candidates; give one of each a user")
-        if not width:
-            raise InputError("there is no user, or no candidate; give at least one id to score")
+        inputs = _inputs_of(self.manifest, candidates, candidate_features, len(histories), "histories")
         answer = self.session({**inputs, **inputs_of_users(self.manifest, histories, context or {}, events or {})})
         return CandidateScores(answer["scores"], answer.get(PROBABILITIES))
+
+
+class UserScorer:
+    """`encode_user` of a click model and `score_candidates_from_user`, for users that are kept between requests.
+
+    A vector holds what the bundle knows of a user at one moment: make it anew when there is an event more, when context
+    or numbers are others, and, of a model that reads times, at each request.
+    """
+
+    def __init__(self, encoding: Session, scoring: Session, manifest: Manifest) -> None:
+        """Take sessions of both signatures at raw level."""
+        self.encoding, self.scoring, self.manifest = encoding, scoring, manifest
+
+    def encode(
+        self,
+        histories: Sequence[Iterable[Id]],
+        context: Mapping[str, Sequence[Value]] | None = None,
+        *,
+        events: Mapping[str, Sequence[Iterable[Value] | None]] | None = None,
+    ) -> NDArray[np.float32]:
+        """Compute all that is read of users: float32 `[users, width]`, whatever the lengths of the histories.
+
+        The arguments, and what raises, are those of `CandidateScorer.score`.
+        """
+        if not histories:
+            raise InputError("there is no user; give at least one history, which may be empty")
+        inputs = inputs_of_users(self.manifest, histories, context or {}, events or {})
+        vectors: NDArray[np.float32] = self.encoding(inputs)[USER_VECTOR]
+        return vectors
+
+    def score(
+        self,
+        user_vectors: NDArray[np.float32],
+        candidates: Sequence[Iterable[Id]],
+        *,
+        candidate_features: Mapping[str, Sequence[Iterable[Value] | None]] | None = None,
+    ) -> CandidateScores:
+        """Score candidates of each user as `CandidateScorer.score` does.
+
+        Args:
+            user_vectors: float32 `[users, width]`, rows that `encode` of this bundle gave, in one call or in several.
+
+        Raises:
+            InputError: vectors are of another width or number, or as `CandidateScorer.score`.
+            CheckError: the runtime refuses the call.
+        """
+        inputs = _inputs_of(self.manifest, candidates, candidate_features, len(user_vectors), "user vectors")
+        answer = self.scoring({**inputs, USER_VECTOR: user_vectors})
+        return CandidateScores(answer["scores"], answer[PROBABILITIES])
+
+
+def _inputs_of(
+    manifest: Manifest,
+    candidates: Sequence[Iterable[Id]],
+    features: Mapping[str, Sequence[Iterable[Value] | None]] | None,
+    users: int,
+    what: str,
+) -> Arrays:
+    inputs = inputs_of_candidates(manifest, candidates, features or {})
+    number, width = inputs["candidates"].shape if inputs["candidates"].ndim == 2 else (0, 0)
+    if number != users:
+        raise InputError(f"{users} {what} and {number} lists of candidates; give one of each a user")
+    if not width:
+        raise InputError("there is no user, or no candidate; give at least one id to score")
+    return inputs

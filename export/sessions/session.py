@@ -21,7 +21,7 @@ from bst.training.world import require_device
 from export.contract.inputs import Array, Arrays, checked_inputs
 from export.contract.manifest import MANIFEST_FILE, WHAT, Manifest
 from export.contract.settings import ORT_DEFAULTS, SessionOptions
-from export.contract.signatures import Signature, TensorSpec
+from export.contract.signatures import USER_VECTOR, Signature, TensorSpec
 from export.serving.scorer import ServedModel, make_scorer
 from export.sessions.lookup import Lookup
 
@@ -207,16 +207,17 @@ class LookedUp(Session):
         self.lookups = {name: Lookup(vocabulary) for pairs in of_inputs for name, vocabulary in pairs}
 
     def prepare(self, inputs: Mapping[str, Array]) -> Any:
-        indices = {"k": inputs["k"]} if "k" in inputs else {}
+        indices = {name: inputs[name] for name in ("k", USER_VECTOR) if name in inputs}
         for raw, name in (("history", "items"), ("candidates", "candidates")):
             if raw in inputs:
                 indices[name] = self.items.indices(inputs[raw])
         for group in self.groups:
-            if group.per_candidate and "candidates" not in inputs:
+            names = group.names(self.config)
+            if not inputs.keys() >= set(names):
                 continue
-            columns = [inputs[name] for name in group.names(self.config)]
+            columns = [inputs[name] for name in names]
             if group.holds == "categories":
-                columns = [self.lookups[name].indices(inputs[name]) for name in group.names(self.config)]
+                columns = [self.lookups[name].indices(inputs[name]) for name in names]
             indices[group.name] = np.stack(columns, axis=-1) if group.stacked else columns[0]
         return self.inner.prepare(indices)
 

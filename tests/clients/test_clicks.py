@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from export import open_bundle
+from export import export_bundle, open_bundle
+from export.contract.signatures import signatures_of_task
+from tests.builds import Builds
 from tests.clients.altered import alter
 from tests.clients.conftest import EVERY, Client
-from tests.conftest import Command, OnDemand, refused
+from tests.conftest import Command, OnDemand, exporting, refused
 from tests.export.sessions.test_candidate_scorer import REFUSAL
 
 Change = Callable[[bytes], bytes]
@@ -36,7 +38,9 @@ def test_a_click_model_verifies_and_gives_the_probabilities_of_python(client: Cl
     bundle = variants["clicks"]
     code, found, stderr = client("verify", bundle)
     assert (code, stderr, found["failure"]) == (0, "", None)
-    assert [(one["signature"], one["max_error"] < 1e-5) for one in found["verdicts"]] == [("score_candidates", True)]
+    assert [(one["signature"], one["max_error"] < 1e-5) for one in found["verdicts"]] == [
+        (name, True) for name in signatures_of_task("click")
+    ]
     options = ("--context", "gender=F,age=31.5", "--event", "kind=buy,view")
     code, found, stderr = client("score", bundle, "--history", "11,18", *options, "--candidates", "25,46,999999")
     assert (code, stderr) == (0, "")
@@ -47,6 +51,20 @@ def test_a_click_model_verifies_and_gives_the_probabilities_of_python(client: Cl
     for name in ("scores", "probabilities"):
         assert found[name][:2] == pytest.approx(wanted[name][0][:2], abs=1e-5)
     assert (found["scores"][2], found["probabilities"][2]) == (None, 0)
+
+
+@EVERY
+@pytest.mark.bundle
+def test_a_click_model_of_histories_alone_verifies(client: Client, make_run: Any, builds: Builds) -> None:
+    """Also in runtimes that take a sum over no columns for nothing."""
+    run = make_run("clicks_alone", task="click", pooling="target", context=())
+
+    def export(folder: Path) -> None:
+        folder.mkdir()
+        export_bundle(run, folder / "bundle", exporting(formats=("onnx", "torchscript")))
+
+    code, found, stderr = client("verify", builds.get("bundle-clicks_alone", export) / "bundle")
+    assert (code, stderr, found["failure"]) == (0, "", None)
 
 
 @EVERY

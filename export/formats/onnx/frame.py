@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
-from export.contract.signatures import Dtype, Signature, TensorSpec, TopK
+from export.contract.signatures import USER_VECTOR, Dtype, Signature, TensorSpec, TopK
 from export.formats.onnx.blocks import mark_blocks
 from export.formats.onnx.nodes import Nodes
 
@@ -64,9 +64,11 @@ class _Frame:
 
     def look_up(self, outer: dict[str, ir.Value], signature: Signature) -> None:
         """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
-        history, candidates = outer["history"], outer.get("candidates")
-        if candidates is None:
-            self.ready["items"] = self._encode(history, self.vocabularies.items, self.config.unknown_row)
+        history, candidates = outer.get("history"), outer.get("candidates")
+        if history is None or candidates is None:
+            for name, ids in (("items", history), ("candidates", candidates)):
+                if ids is not None:
+                    self.ready[name] = self._encode(ids, self.vocabularies.items, self.config.unknown_row)
         else:
             length = self.nodes.add("Shape", history, start=1, end=2)
             joined = self.nodes.add("Concat", history, candidates, axis=1)
@@ -76,11 +78,15 @@ class _Frame:
             items.shape, candidate_indices.shape = history.shape, candidates.shape
             items.type = candidate_indices.type = ir.TensorType(ir.DataType.INT64)
             self.ready.update(items=items, candidates=candidate_indices)
-        for group in (*self.config.inputs, *(self.config.candidate_inputs if candidates is not None else ())):
+        if USER_VECTOR in outer:
+            self.ready[USER_VECTOR] = outer[USER_VECTOR]
+        for group in (*self.config.inputs, *self.config.candidate_inputs):
+            names, vocabularies = group.names(self.config), self.vocabularies.of(group)
+            if not outer.keys() >= set(names):
+                continue
             if not group.stacked:
                 self.ready[group.name] = outer[group.name]
                 continue
-            names, vocabularies = group.names(self.config), self.vocabularies.of(group)
             columns = [self._encode(outer[name], vocabularies[name]) if vocabularies else outer[name] for name in names]
             axis = len(group.input_axes)
             wide = [self._column(value, axis) for value in columns]
@@ -91,15 +97,15 @@ class _Frame:
 
     def feed(self, *, trimmed: bool) -> None:
         """Connect the inner inputs: `items`, and what stands beside them, behind the cut to the newest slots."""
-        whole = self.ready["items"]
+        if "items" in self.ready:
+            self.ready["seen"] = self.ready["items"]
         for group in self.config.candidate_inputs if "candidates" in self.ready else ():
             beside = self._column(self.ready["candidates"], 2), self.ready[group.name]
             self.ready["candidates"] = self.nodes.add("Concat", *beside, axis=2)
-        if self.config.longer_histories == "newest":
+        if "items" in self.ready and self.config.longer_histories == "newest":
             self._cut_to_newest(trimmed=trimmed)
         for inner in self.graph.inputs:
-            name = str(inner.name)
-            value = whole if name == "seen" else self.ready[name]
+            value = self.ready[str(inner.name)]
             if value.shape is None:
                 value.shape, value.type = inner.shape, inner.type
             ir.convenience.replace_all_uses_with(inner, value)

@@ -20,7 +20,17 @@ from torch import Tensor, nn
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from export.contract.manifest import OutputLayer, TensorPlace
-from export.contract.signatures import OF_OUTPUT_LAYER, SIGNATURES, Ids, Signature, SignatureKind, TopK
+from export.contract.model_signatures import parts_of_user_vector
+from export.contract.signatures import (
+    ENCODE_USER,
+    OF_OUTPUT_LAYER,
+    SIGNATURES,
+    USER_VECTOR,
+    Ids,
+    Signature,
+    SignatureKind,
+    TopK,
+)
 from export.formats.onnx.candidates import put_in_blocks
 from export.formats.onnx.check import check_onnx
 from export.formats.onnx.frame import put_frame
@@ -31,7 +41,7 @@ from export.shortlist.choice import Shortlist
 
 # The lowest that goes with each opset, so that runtimes of its time read the file; nothing of a later one is used.
 IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
-TOP_K, ENCODE_USER = "top_k", "encode_user"  # the signature with a shortlist, and the one it begins with
+TOP_K = "top_k"  # the signature with a shortlist, which begins with `encode_user`
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference reads
@@ -65,13 +75,18 @@ def save_onnx(
     """
     starts = {spec.name: ENCODE_USER if shortlist and spec.name == TOP_K else spec.name for spec in signatures}
     kinds = [SIGNATURES.find(name) for name in dict.fromkeys(starts.values())]
+    kinds = [kind for kind in kinds if not kind.takes_user_vector]
     whole = _export_whole(scorer, config, kinds, signatures[0].ids, opset)
+    wholes = {
+        spec.name: _export_of_users(scorer, config, spec, opset) if spec.kind.takes_user_vector else whole
+        for spec in signatures
+    }
     models = {}
     for signature in signatures:
-        model = _part_of(whole, starts[signature.name])
+        model = _part_of(wholes[signature.name], starts[signature.name])
         if shortlist and isinstance(scorer, Scorer) and signature.name == TOP_K:
             _put_shortlist(model, scorer, shortlist, top_k, opset)
-        if isinstance(scorer, ClickScorer):
+        if isinstance(scorer, ClickScorer) and signature.kind.takes_candidates:
             put_in_blocks(model, scorer.block)
         put_frame(model, signature, config, top_k, vocabularies)
         model.ir_version = IR_VERSIONS[opset]
@@ -80,7 +95,7 @@ def save_onnx(
         model.metadata_props.update({**metadata, **own})
         models[signature.name] = model
     output_layer = None if single_file else _place_weights(folder, models, scorer)
-    for value in whole.graph.initializers.values():
+    for value in (value for exported in wholes.values() for value in exported.graph.initializers.values()):
         value.const_value = None  # the exporter's rewrite rules keep their last graph in memory, and so the weights
     for signature in signatures:
         path = folder / f"{signature.name}.onnx"
@@ -144,6 +159,22 @@ class _Whole(nn.Module):
         return tuple(outputs)
 
 
+class _OfUsers(nn.Module):
+    """A signature of user vectors. Not a part of `_Whole`: of equal sizes torch asks the input that it likes, and a
+    history and a user vector stand in no graph together.
+    """
+
+    def __init__(self, scorer: ClickScorer, signature: Signature) -> None:
+        super().__init__()
+        self.scorer, self.signature = scorer, signature
+
+    def forward(self, candidates: Tensor, user_vector: Tensor) -> tuple[Tensor, ...]:
+        if self.signature.ids == "index":
+            candidates = _guarded(self.scorer, candidates)
+        answer: tuple[Tensor, ...] = getattr(self.scorer, self.signature.name)(user_vector, candidates)
+        return answer
+
+
 def _guarded(scorer: Scorer | ClickScorer, candidates: Tensor) -> Tensor:
     """Bring candidates `[batch, n]`, or with their features `[batch, n, any]`, into range."""
     if candidates.dim() == 2:
@@ -166,8 +197,7 @@ def _export_whole(
     elif scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
         axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
     if any(kind.takes_candidates for kind in kinds):
-        columns = [1 + len(group.names(config)) for group in config.candidate_inputs]
-        example["candidates"] = torch.ones(3, 5, *columns, dtype=torch.int64)
+        example["candidates"] = _example_candidates(config)
         axes["candidates"] = {0: batch, 1: torch.export.Dim("n", min=1)}
     for group in config.inputs:
         shape = [sizes[axis] if isinstance(axis, str) else axis for axis in group.axes(config)]
@@ -177,14 +207,39 @@ def _export_whole(
     if isinstance(scorer, Scorer) and scorer.exclude_history and any(kind.picks for kind in kinds):
         example["seen"] = torch.ones(3, 7, dtype=torch.int64)
         axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
+    return _exported(_Whole(scorer, kinds, ids), example, axes, kinds, config, opset)
+
+
+def _export_of_users(scorer: Scorer | ClickScorer, config: BSTConfig, signature: Signature, opset: int) -> ir.Model:
+    assert isinstance(scorer, ClickScorer)
+    vectors = torch.ones(3, sum(parts_of_user_vector(config)))
+    example = {"candidates": _example_candidates(config), USER_VECTOR: vectors}
+    batch = torch.export.Dim("batch", min=1)
+    axes = {"candidates": {0: batch, 1: torch.export.Dim("n", min=1)}, USER_VECTOR: {0: batch}}
+    return _exported(_OfUsers(scorer, signature), example, axes, [signature.kind], config, opset)
+
+
+def _example_candidates(config: BSTConfig) -> Tensor:
+    columns = [1 + len(group.names(config)) for group in config.candidate_inputs]
+    return torch.ones(3, 5, *columns, dtype=torch.int64)
+
+
+def _exported(
+    module: nn.Module,
+    example: Mapping[str, Tensor],
+    axes: Mapping[str, Any],
+    kinds: Sequence[SignatureKind],
+    config: BSTConfig,
+    opset: int,
+) -> ir.Model:
     with quiet("torch.onnx"):
         program = torch.onnx.export(
-            _Whole(scorer, kinds, ids).eval(),
-            kwargs=example,
+            module.eval(),
+            kwargs=dict(example),
             input_names=list(example),
             output_names=[f"inner/{kind.name}/{place}" for kind in kinds for place in range(_outputs_of(kind, config))],
             opset_version=opset,
-            dynamic_shapes=axes,
+            dynamic_shapes=dict(axes),
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -195,7 +250,7 @@ def _export_whole(
 
 def _outputs_of(kind: SignatureKind, config: BSTConfig) -> int:
     """Return how many tensors a signature gives."""
-    return 1 + (kind.picks or not config.scores_catalogue)
+    return 1 + (kind.picks or (kind.takes_candidates and not config.scores_catalogue))
 
 
 def _part_of(whole: ir.Model, signature: str) -> ir.Model:

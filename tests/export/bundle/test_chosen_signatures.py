@@ -9,7 +9,7 @@ import pytest
 from bst import InputError
 from export import ExportSettings, export_bundle, open_bundle
 from export.contract.rules import read_manifest
-from export.contract.signatures import SIGNATURES
+from export.contract.signatures import signatures_of_task
 from export.formats.torchscript_archive import load_torchscript
 from tests.conftest import FIVE, Command, random_inputs, refused
 
@@ -52,7 +52,7 @@ def test_the_chosen_signature_answers_as_in_a_whole_bundle(
     assert np.array_equal(whole, chosen)
 
 
-@pytest.mark.parametrize("signature", SIGNATURES.names)
+@pytest.mark.parametrize("signature", signatures_of_task("next_item"))
 def test_eager_has_every_signature_of_the_model_whatever_the_files_hold(
     few: Path, bundle_path: Path, signature: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_the_command_takes_a_list_and_the_manifest_and_the_files_hold_it_in_one_
         "encode_user",
     ]
     module = load_torchscript(tmp_path / "bundle" / "torchscript" / "model.pt")
-    assert [name for name in SIGNATURES.names if hasattr(module, name)] == ["top_k", "encode_user"]
+    assert [name for name in signatures_of_task("next_item") if hasattr(module, name)] == ["top_k", "encode_user"]
     code, out, err = bst_command("recommend", tmp_path / "bundle", "--backend", "torchscript", "--json")
     assert (code, err, len(json.loads(out)["item_ids"])) == (0, "", 5)
 

@@ -16,8 +16,9 @@ import pytest
 from bst import CheckError, InputError
 from export import ExportSettings, Verdict, export_bundle, open_bundle, verify_bundle
 from export.contract.contents import check_files
+from export.contract.model_signatures import signatures_of
 from export.contract.rules import read_manifest
-from export.contract.signatures import SIGNATURES, signatures_of
+from export.contract.signatures import signatures_of_task
 from export.sessions.session import one_at_a_time
 from tests.conftest import VARIANTS, random_inputs
 from tests.reliability.guards.strangers import seal
@@ -26,7 +27,7 @@ from tests.reliability.guards.strangers import seal
 def test_a_bundle_verifies_and_says_what_it_replayed(bundle_path: Path) -> None:
     verdicts = list(verify_bundle(bundle_path))
     assert {(one.format, one.signature) for one in verdicts} == {
-        (form, name) for form in ("onnx", "torchscript", "pt2") for name in SIGNATURES.names
+        (form, name) for form in ("onnx", "torchscript", "pt2") for name in signatures_of_task("next_item")
     }
     assert all(
         isinstance(one, Verdict) and one.cases >= 20 and one.max_error is not None and one.max_error <= 1e-5
@@ -43,7 +44,7 @@ def test_every_kind_of_bundle_verifies_with_all_formats_and_signatures(
     whole = ExportSettings(top_k=settings.top_k, ids=settings.ids)
     manifest = export_bundle(run_of(of), tmp_path / "bundle", whole)
     assert [(one.format, one.signature) for one in verify_bundle(tmp_path / "bundle")] == [
-        (form, name) for form in whole.formats for name in signatures_of(manifest.model.task)
+        (form, name) for form in whole.formats for name in signatures_of(manifest.model)
     ]
 
 
@@ -198,7 +199,7 @@ def test_a_manifest_without_a_field_is_one_short_line(copied: Path) -> None:
 
 
 def test_the_named_edge_cases_are_among_the_golden_vectors(bundle_path: Path) -> None:
-    for name in SIGNATURES.names:
+    for name in signatures_of_task("next_item"):
         cases = json.loads((bundle_path / "golden" / f"{name}.json").read_text())["cases"]
         names = {case["name"] for case in cases}
         assert names >= {"empty", "one_item", "full", "longer_than_max_length", "all_the_same", "padding_left"}

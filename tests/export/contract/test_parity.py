@@ -5,7 +5,7 @@ import pytest
 
 from export import Signature, TensorSpec, compare
 from export.contract.parity import LARGEST, runner_up
-from export.proof.prove import scales
+from export.proof.expected import scales
 
 ALL = Signature(
     name="all_scores",

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from export import open_bundle
+from export.contract.signatures import signatures_of_task
 from export.handout import export_triton, write_card
 from export.handout.snippets import example
 from tests.conftest import OnDemand
@@ -43,7 +44,8 @@ def test_the_card_says_what_probabilities_are_and_how_good_beside_baselines(vari
     assert f" | {quality.model.log_loss:.4f} |\n" in card
     assert f"| base rate | 0.5000 | 0.5000 | {quality.base_rate_log_loss:.4f} |" in card
     assert "The history is computed once for all candidates of a call: the mask is causal" in card
-    for words in ("top_k", "HR@10", "as the next one"):
+    assert "Keep `user_vector` between requests: it is all that is read of a user." in card
+    for words in ("top_k", "HR@10", "as the next one", "output layer"):
         assert words not in card
 
 
@@ -89,7 +91,7 @@ def test_the_node_program_of_the_card_gives_both(variants: OnDemand, tmp_path: P
 
 
 def test_triton_is_told_both_outputs(variants: OnDemand, tmp_path: Path) -> None:
-    assert export_triton(variants["clicks"], tmp_path / "models") == ("score_candidates",)
+    assert export_triton(variants["clicks"], tmp_path / "models") == signatures_of_task("click")
     config = read_config(tmp_path / "models" / "score_candidates")
     assert [(one.name, one.data_type) for one in config.output] == [
         ("probabilities", DataType.TYPE_FP32),

@@ -13,7 +13,7 @@ import export.handout.triton
 from bst import InputError
 from export import Manifest
 from export.contract.rules import read_manifest
-from export.contract.signatures import SIGNATURES
+from export.contract.signatures import signatures_of_task
 from export.handout.triton import export_triton
 from tests.conftest import Command, refused
 
@@ -24,7 +24,10 @@ def test_a_bundle_that_is_there_is_served_as_it_is(
     code, out, err = bst_command("export", variants["text_ids"], "--triton", tmp_path / "repository")
     assert (code, err) == (0, "")
     assert f"wrote {tmp_path / 'repository'}, a model repository" in out
-    assert {path.name for path in (tmp_path / "repository").iterdir()} == {*SIGNATURES.names, "README.md"}
+    assert {path.name for path in (tmp_path / "repository").iterdir()} == {
+        *signatures_of_task("next_item"),
+        "README.md",
+    }
 
 
 def test_a_new_or_refreshed_bundle_gets_a_repository_at_once(

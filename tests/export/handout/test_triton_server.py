@@ -28,6 +28,7 @@ import tritonclient.http
 
 from export import Signature, compare, open_bundle
 from export.contract.inputs import DTYPES
+from export.contract.signatures import signatures_of_task
 from export.handout.triton import KSERVE_TYPES
 from export.proof.golden import GoldenCall, read_golden
 from tests.conftest import held_by
@@ -36,8 +37,11 @@ HERE = Path(__file__).parents[2] / "triton"
 PACKAGES = next(HERE.glob(".venv/lib/python3.*/site-packages"), HERE)
 BINARIES = PACKAGES / "pytriton" / "tritonserver"
 PATIENCE = 60  # seconds, for each start, stop and answer
-VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index_no_context")
-HELD = [(variant, signature) for variant in VARIANTS for signature in held_by(variant)]
+VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index_no_context", "clicks")
+HELD = [
+    *((variant, signature) for variant in VARIANTS[:-1] for signature in held_by(variant)),
+    *(("clicks", signature) for signature in signatures_of_task("click")),
+]
 each_signature = pytest.mark.parametrize(("server", "signature"), HELD, indirect=["server"], scope="module")
 
 pytestmark = [
@@ -215,7 +219,7 @@ def test_every_sample_warmed_its_model_up(server: Server, signature: str) -> Non
 
 
 def test_calls_of_one_length_are_merged_and_others_are_not(server: Server) -> None:
-    name = "all_scores"
+    name = next(name for name in ("all_scores", "score_candidates") if (server.repository / name).is_dir())
     stated = server.signature(name)
     one = next(golden for golden in server.golden(name) if golden.name == "full")
     with closing(client_of(tritonclient.grpc, server)) as client:
@@ -244,11 +248,12 @@ def test_the_example_in_the_readme_gets_an_answer(server: Server) -> None:
     with urllib.request.urlopen(url, data=body.encode(), timeout=PATIENCE) as answer:
         found = {one["name"]: one["data"] for one in json.load(answer)["outputs"]}
     given = {one["name"]: one["data"] for one in json.loads(body)["inputs"]}
-    stated = server.signature("top_k")
+    stated = open_bundle(server.bundle).manifest.main_signature()
     inputs = {
         spec.name: np.array(given[spec.name], dtype=DTYPES[spec.dtype]).reshape((1, -1) if len(spec.shape) == 2 else -1)
         for spec in stated.inputs
     }
-    want = open_bundle(server.bundle).session("onnxruntime", "top_k")(inputs)
-    assert found[stated.outputs[0].name] == want[stated.outputs[0].name][0].tolist()
-    assert found["scores"] == pytest.approx(want["scores"][0], abs=1e-5)
+    want = open_bundle(server.bundle).session("onnxruntime", stated.name)(inputs)
+    for spec in stated.outputs:
+        values = want[spec.name][0]
+        assert found[spec.name] == (pytest.approx(values, abs=1e-5) if spec.dtype == "float32" else values.tolist())

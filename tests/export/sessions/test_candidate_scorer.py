@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bst import InputError
-from export import CandidateScorer, open_bundle
+from export import CandidateScorer, UserScorer, open_bundle
 from tests.conftest import Command, OnDemand, refused
 
 REFUSAL = (
@@ -100,3 +101,42 @@ def test_top_k_of_a_click_model_is_refused_and_score_candidates_named(
 def test_the_answer_can_be_written_as_json(scorer: CandidateScorer) -> None:
     answer = scorer.score([[11]], [[18, 999_999]]).to_dict()
     assert json.loads(json.dumps(answer)) == answer
+
+
+@pytest.fixture(scope="module")
+def user_scorer(variants: OnDemand) -> UserScorer:
+    return open_bundle(variants["clicks"]).user_scorer()
+
+
+def test_users_that_are_kept_get_the_probabilities_of_their_histories(
+    scorer: CandidateScorer, user_scorer: UserScorer
+) -> None:
+    vectors = user_scorer.encode(HISTORIES, CONTEXT, events=EVENTS)
+    expected = scorer.score(HISTORIES, CANDIDATES, CONTEXT, events=EVENTS)
+    for users in ([0, 1, 2], [2, 0], [1]):
+        kept = user_scorer.score(vectors[users], [CANDIDATES[user] for user in users])
+        for row, user in enumerate(users):
+            count = len(CANDIDATES[user])
+            assert kept.probabilities is not None
+            assert expected.probabilities is not None
+            np.testing.assert_allclose(kept.scores[row, :count], expected.scores[user, :count], rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                kept.probabilities[row, :count], expected.probabilities[user, :count], rtol=0, atol=1e-6
+            )
+
+
+def test_kept_users_without_candidates_of_each_are_refused(user_scorer: UserScorer) -> None:
+    vectors = user_scorer.encode([[11], [18]])
+    with pytest.raises(InputError, match=r"^2 user vectors and 1 lists of candidates; give one of each a user$"):
+        user_scorer.score(vectors, [[25]])
+    with pytest.raises(InputError, match="there is no user, or no candidate"):
+        user_scorer.score(vectors, [[], []])
+    with pytest.raises(InputError, match="there is no user; give at least one history"):
+        user_scorer.encode([])
+    with pytest.raises(InputError, match=r"user_vector has shape \[2, 3\], where"):
+        user_scorer.score(vectors[:, :3], [[25], [25]])
+
+
+def test_a_next_item_bundle_keeps_no_users(bundle_path: Path) -> None:
+    with pytest.raises(InputError, match="signature 'score_candidates_from_user' is of click models"):
+        open_bundle(bundle_path).user_scorer()

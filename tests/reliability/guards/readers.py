@@ -26,8 +26,8 @@ from bst.run.state_file import load_state
 from bst.settings_file import read_settings
 from export import ExportSettings, TopK, export_bundle, open_bundle, verify_bundle
 from export.contract.contents import list_files
+from export.contract.model_signatures import build_signatures
 from export.contract.rules import read_manifest
-from export.contract.signatures import build_signatures
 from export.formats.onnx.check import check_onnx
 from export.formats.pt2_archive import load_pt2, save_pt2
 from export.formats.torchscript_archive import load_torchscript

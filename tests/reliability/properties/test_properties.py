@@ -24,13 +24,15 @@ from bst.config import BSTConfig
 from bst.run.folder import Run
 from export import ExportSettings, TopK, export_bundle
 from export.contract.manifest import Entry, FormatRecord, Needs
+from export.contract.model_signatures import build_signatures
 from export.contract.parity import LARGEST
-from export.contract.signatures import Signature, build_signatures
+from export.contract.signatures import Signature
 from export.formats import FORMATS
 from export.formats.onnx.graph import save_onnx
 from export.formats.pt2_archive import save_pt2
 from export.formats.torchscript_archive import save_torchscript
-from export.proof.prove import answer, prove
+from export.proof.eager import answer
+from export.proof.prove import prove
 from export.serving.scorer import ServedModel, make_scorer
 from export.shortlist.choice import choose_shortlist
 from tests.reliability.properties.roads import Road, calls, roads, write_run

@@ -87,7 +87,7 @@ struct Manifest {
   const Signature& signature(const std::string& name, const std::string& ids) const {
     if (const auto* found = find_signature(name, ids)) return *found;
     Texts known;
-    if (task == "click" && (name == "top_k" || name == "all_scores" || name == "encode_user"))
+    if (task == "click" && (name == "top_k" || name == "all_scores"))
       throw InputError("signature '" + name + "' needs scores of a whole catalogue, and a model of task '" +
                        task + "' scores the candidates that a caller lists; ask for score_candidates");
     for (const auto& signature : signatures)

@@ -12,7 +12,7 @@ import { MANIFEST } from "./schema.mjs";
 
 const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 const MAJOR = "4"; // a later minor adds fields, which are ignored
-const OF_CATALOGUES = ["all_scores", "top_k", "encode_user"]; // a click model has none of these
+const OF_CATALOGUES = ["all_scores", "top_k"]; // a click model has none of these
 const DEFAULTS_OF_CLICKS = { pooling: "target", tied_output: false };
 
 /**

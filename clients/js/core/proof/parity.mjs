@@ -8,7 +8,7 @@ import { pythonic } from "../text.mjs";
 /** @import { Answer, Output } from "../tensors.mjs" */
 
 const RANKED = 10; // so many of the best are compared as a ranking where a signature gives all scores
-const MAY_BE_ABSENT = ["top_k", "score_candidates"];
+const MAY_BE_ABSENT = ["top_k", "score_candidates", "score_candidates_from_user"];
 const FLOAT32_TINY = 2 ** -126;
 
 /**
