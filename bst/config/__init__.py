@@ -11,6 +11,7 @@ from bst.config.inputs import (
     ContextFeature,
     EventFeature,
     InputGroup,
+    ItemSequence,
     Number,
 )
 from bst.config.model import FLOAT_BYTES, NUM_GAPS, BSTConfig, HeadActivation, ItemFeature, ItemNumber
@@ -41,6 +42,7 @@ __all__ = [
     "InputGroup",
     "ItemFeature",
     "ItemNumber",
+    "ItemSequence",
     "Number",
     "Settings",
     "Table",

@@ -50,6 +50,24 @@ class CandidateFeature(Named):
     num_categories: Positive
 
 
+class ItemSequence(Named):
+    """Another sequence of items of a request than the history, such as those that were skipped. A click model reads it
+    by an encoder of its own, behind which the candidate stands as well.
+
+    Attributes:
+        dim, ff_width, max_length, places, longer_histories, candidate_vectors: as those of `BSTConfig`, which are of
+            the history. All else that decides an encoder is the same for all sequences.
+    """
+
+    kind = "sequence"
+    dim: Positive
+    ff_width: Positive
+    max_length: Positive
+    places: Literal["newest", "oldest", "none"]
+    longer_histories: Literal["newest", "oldest"]
+    candidate_vectors: Literal["shared", "own"]
+
+
 class Number(Named):
     """A number, float32, which the model takes as (number - `mean`) / `deviation`, within `bound` of 0.
 
@@ -75,6 +93,8 @@ class WithInputs(Protocol):
     def numbers(self) -> tuple[Number, ...]: ...
     @property
     def candidate_features(self) -> tuple[CandidateFeature, ...]: ...
+    @property
+    def sequences(self) -> tuple[ItemSequence, ...]: ...
 
 
 AXES = {"request": ("batch",), "event": ("batch", "length"), "candidate": ("batch", "n")}
@@ -87,17 +107,17 @@ class InputGroup:
     Attributes:
         name: of the tensor.
         holds: `categories` of a vocabulary; `seconds` since 1970, where 0 and less are unknown; `numbers`, where what
-            is not finite is unknown.
-        of: what an input has a value for: each `request`, `[batch]`, each `event` of the history, `[batch, length]`, or
-            each `candidate`, `[batch, n]`.
+            is not finite is unknown; `items`, as the history does.
+        of: what an input has a value for: each `request`, `[batch]`, each `event` of the history, `[batch, length]`,
+            each `candidate`, `[batch, n]`, or each event of a `sequence` of its own, `[batch, NAME_length]`.
         stacked: the tensor has a last axis, with a column an input; else there is one input, of the tensor's name.
         names: of the inputs that a model has, in the order of the columns.
         counts: how many categories each of them has.
     """
 
     name: str
-    holds: Literal["categories", "seconds", "numbers"]
-    of: Literal["request", "event", "candidate"]
+    holds: Literal["categories", "seconds", "numbers", "items"]
+    of: Literal["request", "event", "candidate", "sequence"]
     stacked: bool
     names: Callable[[WithInputs], tuple[str, ...]]
     counts: Callable[[WithInputs], tuple[int, ...]] = lambda config: ()
@@ -109,7 +129,7 @@ class InputGroup:
     @property
     def input_axes(self) -> tuple[str, ...]:
         """The axes of an input as a caller gives it."""
-        return AXES[self.of]
+        return ("batch", f"{self.name}_length") if self.of == "sequence" else AXES[self.of]
 
     @property
     def per_event(self) -> bool:
@@ -122,6 +142,11 @@ class InputGroup:
 
 def _timed(name: str) -> Callable[[WithInputs], tuple[str, ...]]:
     return lambda config: (name,) if config.event_times != "none" else ()
+
+
+def sequence_group(sequence: ItemSequence) -> InputGroup:
+    """Return the input that is another sequence than the history: a group of its own, since it has its own length."""
+    return InputGroup(sequence.name, "items", of="sequence", stacked=False, names=lambda config: (sequence.name,))
 
 
 # In the order in which a signature takes them: after the items, those of candidates after the candidates.

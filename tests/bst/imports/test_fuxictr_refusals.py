@@ -71,7 +71,7 @@ def rewritten(path: Path, old: str, new: str) -> None:
         (
             "!!python/tuple [item, cate]\n  bst_sequence_field: !!python/tuple [item_history, cate_history]",
             "[item, cate]\n  bst_sequence_field: [item_history, cate_history]",
-            "2 pairs of target and sequence .item with item_history; cate with cate_history., and one can be carried",
+            "2 pairs of target and sequence .item with item_history; cate with .*, and the tensors have 1 encoders",
         ),
         ("BST_best:\n", "BST_best:\n  use_features: [item, nothing]\n", "use_features has nothing"),
         ("BST_best:\n", "BST_best:\n  feature_specs: [{name: nothing, x: 1}]\n", "feature_specs has nothing"),
