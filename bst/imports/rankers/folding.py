@@ -93,7 +93,7 @@ def _sequence_values(pair: Pair) -> dict[str, Any]:
 
 
 def _encoder(pair: Pair, items: Vocabulary) -> tuple[str, dict[str, Tensor]]:
-    """Return the weights of a pair, behind whether its candidates share the vectors of its history or have their own."""
+    """Return the `candidate_vectors` of a pair, and its weights."""
     history, candidates = _item_tables(pair, items)
     state = {"item_embedding.weight": history, "positions": _positions(pair)}
     for block, cell in enumerate(pair.cells):
