@@ -93,7 +93,8 @@ class ClickBST(BST):
             raise ValueError("this model reads features of candidates: give them behind the items, [batch, n, 1 + any]")
         inputs = by_name(items, context, events, event_time, request_time, numbers)
         if sequences is not None:
-            inputs.update(sequences)
+            for name, others in sequences.items():
+                inputs[name] = others
         return self.candidate_logits(self.encode_user(inputs), candidates)
 
     def encode_user(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006

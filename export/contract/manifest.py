@@ -226,7 +226,9 @@ class Description(Frozen):
         return self.settings.ids
 
     def vocabularies_of(self, group: InputGroup) -> dict[str, VocabularyFacts]:
-        """Return those of the inputs of a group, by name; none where it holds no categories."""
+        """Return those of the inputs of a group, by name; none where it holds neither categories nor items."""
+        if group.holds == "items":
+            return {group.name: self.items}
         categories = {"context": self.context, "events": self.events, "candidate_features": self.candidate_features}
         return categories.get(group.name, {})
 

@@ -178,6 +178,8 @@ class ServedModel(nn.Module):
         if vocabularies is not None:
             self.item_ids = id_table(vocabularies.items, config.unknown_row)
             for group in (*config.inputs, *config.candidate_inputs):
+                if group.holds == "items":  # `item_ids` looks them up
+                    continue
                 for name, vocabulary in vocabularies.of(group).items():
                     setattr(self, f"{name}_ids", id_table(vocabulary))
 
@@ -217,6 +219,8 @@ class ServedModel(nn.Module):
         return self.item_ids(ids) if isinstance(self.item_ids, IntegerIds) else self.item_ids.rows(ids)
 
     def _beside(self, group: InputGroup, signature: Signature, inputs: Mapping[str, Any]) -> Tensor:
+        if group.holds == "items":
+            return self._items(signature, inputs[group.name])
         if signature.ids == "index" or not group.stacked:
             tensor: Tensor = inputs[group.name]
             return tensor if group.holds != "categories" else getattr(self.scorer, f"guard_{group.name}")(tensor)

@@ -215,7 +215,9 @@ class LookedUp(Session):
             if group.per_candidate and "candidates" not in inputs:
                 continue
             columns = [inputs[name] for name in group.names(self.config)]
-            if group.holds == "categories":
+            if group.holds == "items":
+                columns = [self.items.indices(inputs[group.name])]
+            elif group.holds == "categories":
                 columns = [self.lookups[name].indices(inputs[name]) for name in group.names(self.config)]
             indices[group.name] = np.stack(columns, axis=-1) if group.stacked else columns[0]
         return self.inner.prepare(indices)

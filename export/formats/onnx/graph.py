@@ -26,6 +26,7 @@ from export.formats.onnx.check import check_onnx
 from export.formats.onnx.frame import put_frame
 from export.formats.onnx.shortlist import put_shortlist
 from export.formats.quiet import quiet
+from export.serving.guards import Guards
 from export.serving.scorer import ClickScorer, Scorer
 from export.shortlist.choice import Shortlist
 
@@ -34,6 +35,7 @@ IR_VERSIONS = {18: 8, 20: 9, 21: 10, 23: 11}
 TOP_K, ENCODE_USER = "top_k", "encode_user"  # the signature with a shortlist, and the one it begins with
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # a page, so that a runtime can map each tensor straight from the file
+LENGTHS_OF_SEQUENCES = 11  # of the first in the example, the next ones are longer
 INLINE_BYTES = 1024  # smaller tensors are shapes and constants, which shape inference reads
 
 
@@ -118,9 +120,10 @@ class _Whole(nn.Module):
         event_time: Tensor | None = None,
         request_time: Tensor | None = None,
         numbers: Tensor | None = None,
+        sequences: list[Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Run everything. `items` are cut to the newest already, and so is what stands beside them, unless the model
-        reads the oldest; `seen` are all of them, where that matters.
+        reads the oldest; `seen` are all of them, where that matters. So are `sequences`, each for itself.
         """
         scorer = self.scorer
         if self.guard:
@@ -129,12 +132,14 @@ class _Whole(nn.Module):
             context = None if context is None else scorer.guard_context(context)
             events = None if events is None else scorer.guard_events(events)
             seen = None if seen is None else scorer.guard_items(seen)
+            sequences = [scorer.guard_items(sequence) for sequence in sequences or ()]
         if context is None:
             context = items.new_zeros((items.size(0), 0))
         named = {"context": context, "events": events, "event_time": event_time, "request_time": request_time}
         named |= {"items": items, "numbers": numbers}
         inputs = {name: tensor for name, tensor in named.items() if tensor is not None}
-        vectors = scorer.vectors(inputs) if scorer.keeps_oldest else scorer.encode(inputs)
+        inputs |= zip(scorer.sequence_names, sequences or (), strict=True)
+        vectors = scorer.encode(_cut_to_oldest(scorer, inputs))
         outputs: list[Tensor] = []
         for kind in self.kinds:
             arguments = [vectors, *([candidates] if kind.takes_candidates else [])]
@@ -142,6 +147,15 @@ class _Whole(nn.Module):
             answer = getattr(scorer, kind.name)(*arguments)
             outputs += answer if isinstance(answer, tuple) else (answer,)
         return tuple(outputs)
+
+
+def _cut_to_oldest(scorer: Scorer | ClickScorer, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Cut those histories of which the model reads the oldest events; the others are cut before the graph."""
+    cut = scorer.cut_history(inputs) if scorer.keeps_oldest else dict(inputs)
+    for name, guards in zip(scorer.sequence_names, scorer.sequences, strict=True):
+        if isinstance(guards, Guards) and guards.keeps_oldest:
+            cut[name] = guards.cut_history({"items": inputs[name]})["items"]
+    return cut
 
 
 def _guarded(scorer: Scorer | ClickScorer, candidates: Tensor) -> Tensor:
@@ -157,19 +171,16 @@ def _export_whole(
 ) -> ir.Model:
     # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
     sizes = {"batch": 3, "length": min(2, scorer.max_length)}
-    example = {"items": torch.ones(*sizes.values(), dtype=torch.int64)}
-    # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
+    example: dict[str, Any] = {"items": torch.ones(*sizes.values(), dtype=torch.int64)}
     batch = torch.export.Dim("batch", min=1)
-    axes = {"items": {0: batch}}
-    if scorer.keeps_oldest:
-        axes["items"][1] = torch.export.Dim("length", min=1)
-    elif scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
-        axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
+    axes: dict[str, Any] = {"items": {0: batch, **_slots("", scorer)}}
     if any(kind.takes_candidates for kind in kinds):
         columns = [1 + len(group.names(config)) for group in config.candidate_inputs]
         example["candidates"] = torch.ones(3, 5, *columns, dtype=torch.int64)
         axes["candidates"] = {0: batch, 1: torch.export.Dim("n", min=1)}
     for group in config.inputs:
+        if group.holds == "items":
+            continue
         shape = [sizes[axis] if isinstance(axis, str) else axis for axis in group.axes(config)]
         dtype = torch.float32 if group.holds == "numbers" else torch.int64
         example[group.name] = torch.ones(shape, dtype=dtype)
@@ -177,11 +188,18 @@ def _export_whole(
     if isinstance(scorer, Scorer) and scorer.exclude_history and any(kind.picks for kind in kinds):
         example["seen"] = torch.ones(3, 7, dtype=torch.int64)
         axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
+    names = list(example)
+    for place, (name, guards) in enumerate(zip(scorer.sequence_names, scorer.sequences, strict=True)):
+        assert isinstance(guards, Guards)
+        longest = min(LENGTHS_OF_SEQUENCES + place, guards.max_length)
+        example.setdefault("sequences", []).append(torch.ones(3, longest, dtype=torch.int64))
+        axes.setdefault("sequences", []).append({0: batch, **_slots(f"{name}_", guards)})
+        names.append(name)
     with quiet("torch.onnx"):
         program = torch.onnx.export(
             _Whole(scorer, kinds, ids).eval(),
             kwargs=example,
-            input_names=list(example),
+            input_names=names,
             output_names=[f"inner/{kind.name}/{place}" for kind in kinds for place in range(_outputs_of(kind, config))],
             opset_version=opset,
             dynamic_shapes=axes,
@@ -191,6 +209,16 @@ def _export_whole(
         )
     assert program is not None
     return program.model
+
+
+def _slots(prefix: str, guards: Guards) -> dict[int, Any]:
+    """Return the dynamic axis of the slots of a history, by its place."""
+    if guards.keeps_oldest:
+        return {1: torch.export.Dim(f"{prefix}length", min=1)}
+    if guards.max_length == 1:  # the cut leaves one slot, and nothing to be dynamic about
+        return {}
+    # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
+    return {1: torch.export.Dim(f"{prefix}window", min=1, max=guards.max_length)}
 
 
 def _outputs_of(kind: SignatureKind, config: BSTConfig) -> int:
