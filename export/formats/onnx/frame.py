@@ -134,7 +134,11 @@ class _Frame:
     def _first_real(self, items: ir.Value) -> ir.Value:
         """Return the first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
         padding = self.nodes.constant("padding", [0])
-        real = self.nodes.add("Cast", self.nodes.add("Greater", items, padding), to=ir.DataType.FLOAT)
+        if self.config.unknown_row:  # indices out of range, negative ones too, are unknown items that keep their place
+            there = self.nodes.add("Not", self.nodes.add("Equal", items, padding))
+        else:
+            there = self.nodes.add("Greater", items, padding)
+        real = self.nodes.add("Cast", there, to=ir.DataType.FLOAT)
         # A sum, where the largest would do: symbolic shape inference of ONNX Runtime knows no ReduceMax.
         rows = self.nodes.add("ReduceSum", real, self.nodes.constant("axis_0", [0]), keepdims=0)
         some = self.nodes.add("Greater", rows, self.nodes.constant("no_rows", np.zeros(1, dtype=np.float32)))
