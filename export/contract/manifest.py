@@ -15,7 +15,7 @@ from export.contract.quality import ClickQuality, Quality
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import SIGNATURES, Ids, Signature, require_signatures
 
-SCHEMA_VERSION = "4.6"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.7"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"

@@ -233,3 +233,20 @@ def import_whole(folder: Path) -> None:
     changes = {"fields": ["item", "cate", "kind"], "context": ["city"], "numbers": ["price"], "sequences_first": True}
     write_folder(folder / "fuxictr", Case(changes))
     import_fuxictr(folder / "fuxictr", folder / "run")
+
+
+PAIRS = Case(
+    {
+        **{"fields": ["item", "kind"], "context": ["city"], "padding": "pre", "causal": True, "pooling": "mean"},
+        **{"blocks": 2, "others": [Other("skipped", ("item", "cate"), length=4), Other("bought", padding="pre")]},
+    }
+)
+
+
+def import_pairs(folder: Path) -> None:
+    """Import a model of three sequences, each of its own length and fields, and cut on its own side."""
+    write_folder(folder / "fuxictr", PAIRS)
+    import_fuxictr(folder / "fuxictr", folder / "run")
+
+
+IMPORTS = {"imported": import_whole, "pairs": import_pairs}

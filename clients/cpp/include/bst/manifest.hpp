@@ -69,6 +69,7 @@ struct Manifest {
   double tolerance;  // of the largest score of a call
   std::string task;  // of the model: "next_item" or "click"
   bool unknown_items = false;  // an item that the model does not know has a row of its own
+  Texts sequences;             // inputs that are sequences of items, others than the history
 
   // The format of that name, or null.
   const Format* format(const std::string& name) const {
