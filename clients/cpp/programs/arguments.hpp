@@ -182,11 +182,9 @@ inline Request to_request(const Arguments& arguments, const Manifest& manifest) 
   for (const auto& pair : arguments.sequences) {
     const auto equals = pair.find('=');
     const auto name = pair.substr(0, equals);
-    const auto& names = manifest.sequences;
-    const bool is_one = std::find(names.begin(), names.end(), name) != names.end();
-    if (equals == std::string::npos || !is_one || request.sequences.count(name))
+    if (equals == std::string::npos || !manifest.has_sequence(name) || request.sequences.count(name))
       throw InputError("--sequence '" + pair + "' is not one of NAME=VALUE with a feature of the model, once: " +
-                       (names.empty() ? "none" : join(names, ", ")));
+                       manifest.sequence_names());
     request.sequences[name] =
         typed_ids(split_ids(pair.substr(equals + 1)), manifest.items, "--sequence " + name);
   }

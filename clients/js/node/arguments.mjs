@@ -3,7 +3,7 @@
 
 import { parseArgs } from "node:util";
 
-import { InputError, idOf, messageOf, namedInputs, vocabulariesOf } from "@bst/core";
+import { InputError, idOf, messageOf, namedInputs, sequenceNames, vocabulariesOf } from "@bst/core";
 
 /** @import { Group, Manifest, Value, VocabularyFacts } from "@bst/core" */
 

@@ -31,7 +31,10 @@ class Translator {
     refuse_strangers("context", request.context, Input::request);
     refuse_strangers("events", request.events, Input::event);
     refuse_strangers("candidate_features", request.candidate_features, Input::candidate);
-    refuse_strange_sequences(request.sequences);
+    for (const auto& [name, ids] : request.sequences)
+      if (!manifest_.has_sequence(name))
+        throw InputError("sequences '" + name +
+                         "' is no feature of the model; known: " + manifest_.sequence_names());
     Tensors inputs;
     for (const auto& spec : signature_.inputs) {
       if (spec.name == "history" || spec.name == "items")
@@ -40,10 +43,9 @@ class Translator {
         inputs[spec.name] = row(request.candidates, spec.name);
       else if (spec.name == "k")
         inputs["k"] = {{1}, Ints{request.k.value_or(std::min<int64_t>(10, *signature_.max_k))}};
-      else if (is_sequence(spec.name)) {
-        const auto found = request.sequences.find(spec.name);
-        inputs[spec.name] = history_row(found == request.sequences.end() ? Ids() : found->second, spec.name);
-      } else if (const auto columns = columns_of(spec); !columns.empty())
+      else if (manifest_.has_sequence(spec.name))
+        inputs[spec.name] = history_row(sequence_of(request, spec.name), spec.name);
+      else if (const auto columns = columns_of(spec); !columns.empty())
         inputs[spec.name] = beside(spec, columns, request);
     }
     return inputs;
@@ -97,17 +99,9 @@ class Translator {
     return row(ids.empty() ? Ids{items().padding} : ids, where);
   }
 
-  bool is_sequence(const std::string& name) const {
-    const auto& names = manifest_.sequences;
-    return std::find(names.begin(), names.end(), name) != names.end();
-  }
-
-  void refuse_strange_sequences(const Sequences& sequences) const {
-    const auto& names = manifest_.sequences;
-    for (const auto& [name, ids] : sequences)
-      if (!is_sequence(name))
-        throw InputError("sequences '" + name + "' is no feature of the model; known: " +
-                         (names.empty() ? "none" : join(names, ", ")));
+  static Ids sequence_of(const Request& request, const std::string& name) {
+    const auto found = request.sequences.find(name);
+    return found == request.sequences.end() ? Ids() : found->second;
   }
 
   // A tensor of values beside the history. Where it has a last axis, that holds the columns.
