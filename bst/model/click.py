@@ -233,8 +233,10 @@ class ClickBST(BST):
         weight, bias = self._first_layer()
         if self.width_beside > 0:
             return F.linear(torch.cat(self.parts_beside(inputs, like), dim=-1), weight[:, 2 * self.dim :], bias)
-        rows = torch.zeros_like(inputs["context"].sum(dim=-1, keepdim=True)).to(like.dtype)
-        return rows + bias
+        # Not a sum over a context of no columns: what ONNX Runtime 1.30 gives of that has no columns either.
+        items = inputs["items"]
+        rows = items[:, :1] if inputs["context"].dim() == 2 else items.unsqueeze(-1)
+        return torch.zeros_like(rows).to(like.dtype) + bias
 
     def _first_layer(self) -> Tuple[Tensor, Tensor]:  # noqa: UP006
         """Return weight and bias of the first layer of the head."""

@@ -106,7 +106,7 @@ def _require_items(pair: Pair, account: Account) -> None:
         )
     else:
         account.remark(
-            f"`{pair.item_history.name}` is a history of its own, as long as its user's is: an input beside `history`."
+            f"`{pair.item_history.name}` is an input beside `history`, a sequence of items with a length of its own."
         )
 
 
