@@ -50,24 +50,6 @@ class CandidateFeature(Named):
     num_categories: Positive
 
 
-class ItemSequence(Named):
-    """Another sequence of items of a request than the history, such as those that were skipped. A click model reads it
-    by an encoder of its own, behind which the candidate stands as well.
-
-    Attributes:
-        dim, ff_width, max_length, places, longer_histories, candidate_vectors: as those of `BSTConfig`, which are of
-            the history. All else that decides an encoder is the same for all sequences.
-    """
-
-    kind = "sequence"
-    dim: Positive
-    ff_width: Positive
-    max_length: Positive
-    places: Literal["newest", "oldest", "none"]
-    longer_histories: Literal["newest", "oldest"]
-    candidate_vectors: Literal["shared", "own"]
-
-
 class Number(Named):
     """A number, float32, which the model takes as (number - `mean`) / `deviation`, within `bound` of 0.
 
@@ -93,8 +75,6 @@ class WithInputs(Protocol):
     def numbers(self) -> tuple[Number, ...]: ...
     @property
     def candidate_features(self) -> tuple[CandidateFeature, ...]: ...
-    @property
-    def sequences(self) -> tuple[ItemSequence, ...]: ...
 
 
 AXES = {"request": ("batch",), "event": ("batch", "length"), "candidate": ("batch", "n")}
@@ -142,11 +122,6 @@ class InputGroup:
 
 def _timed(name: str) -> Callable[[WithInputs], tuple[str, ...]]:
     return lambda config: (name,) if config.event_times != "none" else ()
-
-
-def sequence_group(sequence: ItemSequence) -> InputGroup:
-    """Return the input that is another sequence than the history: a group of its own, since it has its own length."""
-    return InputGroup(sequence.name, "items", of="sequence", stacked=False, names=lambda config: (sequence.name,))
 
 
 # In the order in which a signature takes them: after the items, those of candidates after the candidates.

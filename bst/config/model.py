@@ -8,16 +8,8 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from bst.config.architecture import Architecture
-from bst.config.inputs import (
-    INPUT_GROUPS,
-    CandidateFeature,
-    ContextFeature,
-    EventFeature,
-    InputGroup,
-    ItemSequence,
-    Number,
-    sequence_group,
-)
+from bst.config.inputs import INPUT_GROUPS, CandidateFeature, ContextFeature, EventFeature, InputGroup, Number
+from bst.config.sequences import ItemSequence
 from bst.config.values import Above0, Finite, Frozen, Positive, check_names, require_different
 from bst.errors import InputError
 from bst.system.machine import memory_bytes
@@ -166,7 +158,7 @@ class BSTConfig(Architecture):
     @property
     def sequence_groups(self) -> tuple[InputGroup, ...]:
         """The inputs that are sequences of items beside the history."""
-        return tuple(map(sequence_group, self.sequences))
+        return tuple(sequence.group for sequence in self.sequences)
 
     def length_of(self, group: InputGroup) -> int:
         """Return the number of events that are read of an input a slot."""

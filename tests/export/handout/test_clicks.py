@@ -95,9 +95,17 @@ def test_the_node_program_of_the_card_gives_both(variants: OnDemand, variant: st
 def test_card_and_server_name_each_sequence_with_its_own_length(variants: OnDemand, tmp_path: Path) -> None:
     card = (variants["pairs"] / "README.md").read_text()
     assert "of a history longer than 5 slots the newest are read" in card
-    assert "`skipped_item` is a sequence of items of its own, oldest first, as long as it is: the oldest 4 are read." in card
-    assert "`bought_item` is a sequence of items of its own, oldest first, as long as it is: the newest 3 are read." in card
-    assert "`skipped_item` string [batch, skipped_item_length], `bought_item` string [batch, bought_item_length]" in card
+    assert (
+        "`skipped_item` is a sequence of items of its own, oldest first, as long as it is: the oldest 4 are read."
+        in card
+    )
+    assert (
+        "`bought_item` is a sequence of items of its own, oldest first, as long as it is: the newest 3 are read."
+        in card
+    )
+    assert (
+        "`skipped_item` string [batch, skipped_item_length], `bought_item` string [batch, bought_item_length]" in card
+    )
     export_triton(variants["pairs"], tmp_path / "models")
     dims = {one.name: list(one.dims) for one in read_config(tmp_path / "models" / "score_candidates").input}
     assert dims["history"] == dims["skipped_item"] == dims["bought_item"] == [-1]
