@@ -51,6 +51,11 @@ class Guards(nn.Module):
         cut = self.cut_history(inputs)
         for place, guards in enumerate(self.sequences):
             name = self.sequence_names[place]
+            if is_scripting():  # noqa: SIM102  other formats, or their sessions, refuse it by themselves
+                if inputs[name].size(0) != inputs["items"].size(0):
+                    raise ValueError(
+                        f"{name} has {inputs[name].size(0)} rows for {inputs['items'].size(0)} users; give a row each"
+                    )
             cut[name] = guards.cut_history({"items": inputs[name]})["items"]  # type: ignore[operator]
         return cut
 

@@ -12,6 +12,7 @@ import torch
 
 from bst.errors import InputError
 from export import CandidateScorer, open_bundle
+from export.proof.golden import read_golden
 from tests.bst.imports.fuxi_folder import PAIRS
 from tests.bst.imports.libraries import Fuxi, randomised
 from tests.bst.imports.test_fuxictr import expected, requests
@@ -71,6 +72,27 @@ def test_a_sequence_that_is_left_out_is_empty(scorer: CandidateScorer) -> None:
     assert (scorer.score(**named).scores == empty).all()
     named["sequences"]["skipped_item"] = [None]
     assert (scorer.score(**named).scores == empty).all()
+
+
+@pytest.mark.parametrize(
+    ("variant", "backend", "message"),
+    [
+        ("pairs", "onnxruntime", "axis dimensions must match: Axis 0 has mismatched dimensions"),
+        ("pairs", "torchscript", "skipped_item has 1 rows for 2 users; give a row each"),
+        ("pairs_index", "torchscript", "skipped_item has 1 rows for 2 users; give a row each"),
+    ],
+)
+def test_a_sequence_of_another_number_of_users_is_refused_by_the_files_themselves(
+    variant: str, backend: str, message: str, variants: OnDemand
+) -> None:
+    bundle = open_bundle(variants[variant])
+    signature = bundle.manifest.signature("score_candidates")
+    call = next(call for call in read_golden(bundle.path / "golden", signature) if len(call.inputs["candidates"]) == 1)
+    session = bundle.session(backend, signature="score_candidates")
+    twice = {name: np.concatenate([array, array]) for name, array in call.inputs.items()}
+    session.run(session.prepare(twice))
+    with pytest.raises(Exception, match=message):
+        session.run(session.prepare({**twice, "skipped_item": call.inputs["skipped_item"]}))
 
 
 @pytest.mark.parametrize(
