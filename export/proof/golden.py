@@ -140,6 +140,9 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
         k = top_k.limit if len(calls) % 2 else max(1, top_k.limit // 2)
         if beside is None:
             beside = edge_values(config, items.shape, beside_rng)
+            if name in edges:  # so that a user of whom nothing is known is among the cases, and one of whom all is
+                groups = config.sequence_groups
+                beside |= {own.name: edge_rows(real, config.length_of(own))[name][None] for own in groups}
         for group in config.candidate_inputs:
             beside = {**beside, group.name: edge_categories(group, config, candidates.shape, beside_rng)}
         calls.append(Call(name, items, context, candidates, k, beside))

@@ -150,9 +150,11 @@ def rows_a_block(config: BSTConfig) -> int:
     """Return how many candidates a click model takes at a time, so that the widest layer of all of them stays in the
     cache of a core; where each is a sequence of its own, its slots count.
     """
-    heads = config.num_heads * (config.max_length + 1)
-    widest = max(config.ff_width, *config.head_sizes, 3 * config.dim, heads)
-    slots = 1 if config.history_once else config.max_length + 1
+    encoders = (config, *config.encoder_configs)
+    longest = 1 + max(encoder.max_length for encoder in encoders)
+    widths = (max(encoder.ff_width, 3 * encoder.dim) for encoder in encoders)
+    widest = max(*widths, *config.head_sizes, config.num_heads * longest)
+    slots = 1 if config.history_once else longest
     return max(FEWEST_ROWS, BLOCK_BYTES // (FLOAT_BYTES * widest * slots))
 
 

@@ -66,7 +66,7 @@ def inputs_of_users(
     nothing = [None] * len(rows)
     for group in manifest.model.inputs:
         if group.holds == "items":
-            own = [list_of(group.name, ids or ()) for ids in sequences.get(group.name, nothing)]
+            own = [list_of(group.name, () if ids is None else ids) for ids in sequences.get(group.name, nothing)]
             longest = max([1, *map(len, own)])
             slots = [_padded(row, longest, manifest.items.padding) for row in own]
             inputs[group.name] = array_of(slots, manifest.items.dtype)

@@ -73,6 +73,7 @@ CASES: dict[str, Case] = {
     "a second pair of a doubled vocabulary and no hidden layer": Case(
         {"doubled": True, "units": [], "activations": [], "names": "relu", "others": [Other("skipped", padding="pre")]}
     ),
+    "linear encoders of each pair": Case({"encoders": True, "context": ["city"], "others": [Other("skipped")]}),
     "no hidden layer": Case({"units": [], "activations": [], "names": "relu", "pooling": "mean"}),
 }
 

@@ -111,6 +111,18 @@ def test_sequences_that_are_none_of_the_model_are_refused(
         scorer.score([["sku-1"]], [["sku-3"]], sequences=sequences)
 
 
+def test_an_edge_of_the_history_is_recorded_with_the_same_edge_of_every_sequence(variants: OnDemand) -> None:
+    bundle = open_bundle(variants["pairs"])
+    golden = read_golden(bundle.path / "golden", bundle.manifest.signature("score_candidates"))
+    calls = {call.name: call.inputs for call in golden}
+    for name in ("history", "skipped_item", "bought_item"):
+        assert set(calls["empty"][name].flat) == {""}
+        assert "" not in calls["full"][name]
+        assert calls["longer_than_max_length"][name].size > {"history": 5, "skipped_item": 4, "bought_item": 3}[name]
+    batch = calls["edges_in_one_batch"]
+    assert len({batch[name].shape[1] for name in ("history", "skipped_item", "bought_item")}) > 1
+
+
 def test_a_reader_that_knows_one_sequence_alone_is_refused_by_the_signature(scorer: CandidateScorer) -> None:
     """It ignores the field of the manifest that it does not know, and then lacks inputs that the signature has."""
     alone = scorer.manifest.model.model_copy(update={"sequences": ()})
