@@ -12,6 +12,7 @@ import torch
 
 from bst.errors import InputError
 from export import CandidateScorer, open_bundle
+from export.page import require_page
 from export.proof.golden import read_golden
 from tests.bst.imports.fuxi_folder import PAIRS
 from tests.bst.imports.libraries import Fuxi, randomised
@@ -109,6 +110,13 @@ def test_sequences_that_are_none_of_the_model_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         scorer.score([["sku-1"]], [["sku-3"]], sequences=sequences)
+
+
+def test_the_page_in_the_browser_which_picks_one_history_refuses_it(variants: OnDemand) -> None:
+    with pytest.raises(
+        InputError, match=r"the page picks one history, and .* reads skipped_item, bought_item beside it"
+    ):
+        require_page(variants["pairs"])
 
 
 def test_an_edge_of_the_history_is_recorded_with_the_same_edge_of_every_sequence(variants: OnDemand) -> None:
