@@ -56,10 +56,15 @@ def require_page(bundle: Path) -> None:
     """Refuse a bundle that the page cannot show.
 
     Raises:
-        InputError: `bundle` is none that this version reads, or lacks onnx or `top_k` (`score_candidates` of a click
-            model); the message has the remedy.
+        InputError: `bundle` is none that this version reads, lacks onnx or `top_k` (`score_candidates` of a click
+            model), or reads several sequences; the message has the remedy.
     """
     manifest = read_manifest(bundle)
+    if names := ", ".join(sequence.name for sequence in manifest.model.sequences):
+        raise InputError(
+            f"the page picks one history, and {bundle} reads {names} beside it; score it with "
+            "open_bundle(...).scorer(), bst score, or a client without a page"
+        )
     if "onnx" not in manifest.format_names:
         names = ", ".join(manifest.format_names)
         raise InputError(f"the page runs onnx, and {bundle} holds {names}; export again with onnx in --formats")

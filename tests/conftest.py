@@ -37,7 +37,7 @@ from export import ExportSettings, TopK, export_bundle, open_bundle
 from export.proof.edges import edge_values
 from export.proof.golden import Call
 from tests.browser import CHROMIUM, QUIET
-from tests.bst.imports.fuxi_folder import import_whole
+from tests.bst.imports.fuxi_folder import IMPORTS
 from tests.builds import Builds
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ VARIANTS = {
     "onnx_top_k": ("shared", exporting(3, formats=("onnx",), signatures=("top_k",), golden="full")),
     "clicks": ("clicks", exporting(formats=("onnx", "torchscript"))),
     "clicks_program": ("clicks", exporting(formats=("pt2",))),
-    "imported": ("imported", exporting(**SCORING)),
-    "imported_index": ("imported", exporting(**SCORING, ids="index")),
+    **{name: (name, exporting(**SCORING)) for name in IMPORTS},
+    **{f"{name}_index": (name, exporting(**SCORING, ids="index")) for name in IMPORTS},
     "script_top_k": ("shared", exporting(3, formats=("torchscript",), signatures=("top_k",))),
 }
 
@@ -346,8 +346,8 @@ def run_of(make_run: Callable[..., Path], text_run: Path, builds: Builds) -> Cal
 
     @cache
     def run(name: str) -> Path:
-        if name == "imported":
-            return builds.get("run-imported", import_whole) / "run"
+        if name in IMPORTS:
+            return builds.get(f"run-{name}", IMPORTS[name]) / "run"
         return text_run if name == "text_ids" else make_run(name, **RUNS.get(name, {}))
 
     return run

@@ -69,6 +69,8 @@ def build_peers(
     chosen_opponents = [OPPONENTS.find(name) for name in names or OPPONENTS.names]
     if SIGNATURES.find(signature).picks and bundle.manifest.settings.top_k.k_is_input:
         return {}, {opponent.name: "the plain export has no k as an input" for opponent in chosen_opponents}
+    if bundle.manifest.model.sequences:
+        return {}, {opponent.name: "the plain export reads one sequence" for opponent in chosen_opponents}
     needed = {opponent.name for opponent in chosen_opponents} | {opponent.made_from for opponent in chosen_opponents}
     peers: dict[str, Backend] = {}
     missing: dict[str, str] = {}

@@ -40,13 +40,11 @@ class Work:
 
 def work_of(config: BSTConfig, signature: str, call: Call, shortlist: ShortlistRecord | None = None) -> Work:
     """Count the work of a call of `signature`; `top_k` looks for its items as `shortlist` says."""
+    if not config.scores_catalogue:
+        return _work_of_clicks(config, call)
     batch, num_items = len(call.items), config.num_items
     lengths = (call.items > 0).sum(axis=1).astype(np.int64)
     rows = len(np.unique(call.items[call.items > 0]))
-    if not config.scores_catalogue:
-        of_users = sum(click_operations(config, int(length), call.candidates.shape[1]) for length in lengths)
-        rows += len(np.unique(call.candidates))
-        return Work(FLOAT_BYTES * (config.encoder_weights + rows * config.dim + 2 * call.candidates.size), of_users)
     encoder = sum(_encoder_operations(config, int(length)) for length in lengths)
     operations = encoder + batch * _head_operations(config)
     numbers = config.encoder_weights + rows * config.dim + sum(batch * feature.dim for feature in config.context)
@@ -93,12 +91,29 @@ def _encoder_operations(config: BSTConfig, length: int) -> int:
     return (config.num_blocks - 1) * whole + last
 
 
-def click_operations(config: BSTConfig, length: int, candidates: int) -> int:
-    """Return the operations of a click model for `length` real items and some candidates, with the head.
+def _work_of_clicks(config: BSTConfig, call: Call) -> Work:
+    """Count the work of a call of a click model: that of the history, and that of each other sequence, with its part of
+    the first layer of the head.
+    """
+    encoders = [(config, config.head_sizes, call.items)]
+    for sequence, encoder in zip(config.sequences, config.encoder_configs, strict=True):
+        encoders.append((encoder, encoder.head_sizes[:2], call.beside[sequence.name]))
+    numbers, operations = config.encoder_weights + 2 * call.candidates.size, 0
+    for encoder, widths, items in encoders:
+        lengths = (items > 0).sum(axis=1)
+        operations += sum(
+            click_operations(encoder, widths, int(length), call.candidates.shape[1]) for length in lengths
+        )
+        numbers += (len(np.unique(items[items > 0])) + len(np.unique(call.candidates))) * encoder.dim
+    return Work(FLOAT_BYTES * numbers, operations)
+
+
+def click_operations(config: BSTConfig, widths: tuple[int, ...], length: int, candidates: int) -> int:
+    """Return the operations of a click model for `length` real items and some candidates, with a head of `widths`.
 
     Where the history is computed once, a candidate is a row in each block that reads its keys and values.
     """
-    dim, wide, widths = config.dim, config.ff_width, config.head_sizes
+    dim, wide = config.dim, config.ff_width
     of_user = 2 * config.width_beside * widths[1]
     of_candidate = 2 * sum(width * following for width, following in pairwise(widths)) - of_user
     row = 2 * (4 * dim * dim + 2 * dim * wide)  # projections and feed-forward

@@ -87,17 +87,17 @@ class InputGroup:
     Attributes:
         name: of the tensor.
         holds: `categories` of a vocabulary; `seconds` since 1970, where 0 and less are unknown; `numbers`, where what
-            is not finite is unknown.
-        of: what an input has a value for: each `request`, `[batch]`, each `event` of the history, `[batch, length]`, or
-            each `candidate`, `[batch, n]`.
+            is not finite is unknown; `items`, as the history does.
+        of: what an input has a value for: each `request`, `[batch]`, each `event` of the history, `[batch, length]`,
+            each `candidate`, `[batch, n]`, or each event of a `sequence` of its own, `[batch, NAME_length]`.
         stacked: the tensor has a last axis, with a column an input; else there is one input, of the tensor's name.
         names: of the inputs that a model has, in the order of the columns.
         counts: how many categories each of them has.
     """
 
     name: str
-    holds: Literal["categories", "seconds", "numbers"]
-    of: Literal["request", "event", "candidate"]
+    holds: Literal["categories", "seconds", "numbers", "items"]
+    of: Literal["request", "event", "candidate", "sequence"]
     stacked: bool
     names: Callable[[WithInputs], tuple[str, ...]]
     counts: Callable[[WithInputs], tuple[int, ...]] = lambda config: ()
@@ -109,7 +109,7 @@ class InputGroup:
     @property
     def input_axes(self) -> tuple[str, ...]:
         """The axes of an input as a caller gives it."""
-        return AXES[self.of]
+        return ("batch", f"{self.name}_length") if self.of == "sequence" else AXES[self.of]
 
     @property
     def per_event(self) -> bool:

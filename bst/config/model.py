@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from bst.config.architecture import Architecture
 from bst.config.inputs import INPUT_GROUPS, CandidateFeature, ContextFeature, EventFeature, InputGroup, Number
+from bst.config.sequences import ItemSequence
 from bst.config.values import Above0, Finite, Frozen, Positive, check_names, require_different
 from bst.errors import InputError
 from bst.system.machine import memory_bytes
@@ -56,6 +57,7 @@ class BSTConfig(Architecture):
             history it keeps its place, and as a candidate it has a probability.
         longer_histories: of a history of more than `max_length` events the `newest` are read, or the `oldest`.
         head_activations: one for all layers of the head but the last, or one for each of them.
+        sequences: the others than the history. The head reads the state and the candidate of each.
     """
 
     num_items: Positive
@@ -69,11 +71,14 @@ class BSTConfig(Architecture):
     unknown_items: Literal["absent", "row"] = "absent"
     longer_histories: Literal["newest", "oldest"] = "newest"
     head_activations: tuple[HeadActivation, ...] = ("leaky_relu",)
+    sequences: tuple[ItemSequence, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         check_names(tuple(feature.name for feature in self.context))
-        require_different("input", tuple(name for group in INPUT_GROUPS for name in group.names(self)))
+        require_different(
+            "input", tuple(name for group in (*INPUT_GROUPS, *self.sequence_groups) for name in group.names(self))
+        )
         of_items = [*(feature.name for feature in self.item_features), *(number.name for number in self.item_numbers)]
         require_different("item feature", tuple(of_items))
         return self
@@ -90,7 +95,7 @@ class BSTConfig(Architecture):
     @model_validator(mode="after")
     def _imported_settings_fit(self) -> Self:
         if self.scores_catalogue:
-            for name in ("candidate_features", "candidate_vectors", "unknown_items", "longer_histories"):
+            for name in ("candidate_features", "candidate_vectors", "unknown_items", "longer_histories", "sequences"):
                 if (value := getattr(self, name)) != BSTConfig.model_fields[name].default:
                     raise ValueError(f"{name}={value!r} with task='next_item'; only click models have it")
         if self.candidate_features and len(self.candidate_features) != len(self.event_features):
@@ -100,11 +105,16 @@ class BSTConfig(Architecture):
             )
         is_folded = not (self.item_features or self.item_numbers or self.has_own_columns)
         imported = self.candidate_features or self.candidate_vectors == "own" or self.unknown_items == "row"
-        if imported and not is_folded:
+        if (imported or self.sequences) and not is_folded:
             raise ValueError(
-                "candidate_features, candidate_vectors='own' or unknown_items='row' with item features or columns of "
-                "their own; fold those into the tables"
+                "candidate_features, candidate_vectors='own', unknown_items='row' or sequences with item features or "
+                "columns of their own; fold those into the tables"
             )
+        for sequence in self.sequences:
+            if sequence.dim % self.num_heads:
+                raise ValueError(
+                    f"dim={sequence.dim} of sequence {sequence.name!r} does not divide into num_heads={self.num_heads}"
+                )
         if len(self.head_activations) not in (1, len(self.head_widths)):
             raise ValueError(
                 f"{len(self.head_activations)} head_activations for {len(self.head_widths)} layers; give 1 or as many"
@@ -142,7 +152,27 @@ class BSTConfig(Architecture):
     @property
     def inputs(self) -> tuple[InputGroup, ...]:
         """The inputs of a user beside the items, in the order in which a signature takes them."""
-        return tuple(group for group in INPUT_GROUPS if group.names(self) and not group.per_candidate)
+        groups = (group for group in INPUT_GROUPS if group.names(self) and not group.per_candidate)
+        return (*groups, *self.sequence_groups)
+
+    @property
+    def sequence_groups(self) -> tuple[InputGroup, ...]:
+        """The inputs that are sequences of items beside the history."""
+        return tuple(sequence.group for sequence in self.sequences)
+
+    def length_of(self, group: InputGroup) -> int:
+        """Return the number of events that are read of an input a slot."""
+        return next((own.max_length for own in self.sequences if own.name == group.name), self.max_length)
+
+    @property
+    def encoder_configs(self) -> tuple[BSTConfig, ...]:
+        """The configs of the encoders of `sequences`: of click models that read nothing else."""
+        nothing_else = {"context": (), "event_features": (), "event_times": "none", "numbers": ()}
+        plain = self.model_copy(update={**nothing_else, "candidate_features": (), "sequences": ()})
+        return tuple(
+            plain.model_copy(update={name: value for name, value in sequence if name != "name"})
+            for sequence in self.sequences
+        )
 
     @property
     def candidate_inputs(self) -> tuple[InputGroup, ...]:
@@ -174,22 +204,34 @@ class BSTConfig(Architecture):
     @property
     def encoder_weights(self) -> int:
         """The number of weights that every call reads besides embeddings and output layer: those of cells and head."""
+        # Of the head, another sequence has its part of the first layer.
+        others = sum(other.cell_weights + _layer_weights(other.head_sizes[:2]) for other in self.encoder_configs)
+        return self.cell_weights + _layer_weights(self.head_sizes) + others
+
+    @property
+    def cell_weights(self) -> int:
+        """The number of weights of the cells that read the history."""
         dim, wide = self.dim, self.ff_width
         norms = 4 * dim if self.norm == "post" else 0
         cell = 4 * dim * dim + 4 * dim * self.attention_biases + 2 * dim * wide + wide + dim + norms
-        return self.num_blocks * cell + sum((width + 1) * following for width, following in pairwise(self.head_sizes))
+        return self.num_blocks * cell
+
+    @property
+    def table_weights(self) -> int:
+        """The number of weights in the vectors of items and of places in the history."""
+        items = self.item_rows * self.id_dim * (2 if self.candidate_vectors == "own" else 1)
+        return items + (self.max_length + 1) * (self.place_dim or self.dim)
 
     @property
     def stored_bytes(self) -> int:
         """The bytes of the weights and buffers that a run keeps of a model."""
-        items = self.item_rows * self.id_dim * (2 if self.candidate_vectors == "own" else 1)
+        tables = self.table_weights + sum(other.table_weights for other in self.encoder_configs)
         categories = sum((feature.num_categories + 1) * feature.dim for feature in self.context)
         events = sum(feature.num_categories + 1 for feature in self.event_features)
         events += sum(feature.num_categories + 1 for feature in self.candidate_features)
         events += NUM_GAPS * self.reads_times
         output = self.num_items + 1 if self.tied_output else self.num_items * (self.user_width + 1)
         output *= self.scores_catalogue
-        positions = (self.max_length + 1) * (self.place_dim or self.dim)
         # The values of item features are int32, as wide as a weight.
         field_width = self.feature_dim or self.dim
         width = field_width + self.user_width * self.has_output_rows
@@ -197,7 +239,7 @@ class BSTConfig(Architecture):
         features = values + width * sum(feature.num_categories + 1 for feature in self.item_features)
         features += (self.num_items + 1 + 2 * width) * len(self.item_numbers)
         beside = categories + events * field_width + features
-        floats = items + beside + self.encoder_weights + output + positions
+        floats = tables + beside + self.encoder_weights + output
         return FLOAT_BYTES * floats + (self.num_items + 1) * len(self.item_numbers)  # which of them are known
 
     def require_memory(self, copies: int, beside: int = 0) -> None:
@@ -213,3 +255,8 @@ class BSTConfig(Architecture):
                 f"a model of num_items={self.num_items}, dim={self.dim}, max_length={self.max_length} needs "
                 f"{needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free; make it smaller"
             )
+
+
+def _layer_weights(sizes: tuple[int, ...]) -> int:
+    """Count the weights of layers one upon the other, from the width that they read on."""
+    return sum((width + 1) * following for width, following in pairwise(sizes))

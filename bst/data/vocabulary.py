@@ -189,7 +189,9 @@ class Vocabularies:
         return self.items, *self.context.values(), *self.events.values(), *self.candidate_features.values()
 
     def of(self, group: InputGroup) -> dict[str, Vocabulary]:
-        """Return those of the inputs of a group, by name; none where it holds no categories."""
+        """Return those of the inputs of a group, by name; none where it holds neither categories nor items."""
+        if group.holds == "items":
+            return {group.name: self.items}
         categories = {"context": self.context, "events": self.events, "candidate_features": self.candidate_features}
         return categories.get(group.name, {})
 

@@ -7,6 +7,9 @@ by an MLP. The head reads the pooled states, the vector of the candidate, the co
 depends on it (`BSTConfig.history_once`), keys and values of the history are computed once a user, and each candidate is
 one row a block. In the other models, each candidate is a sequence of its own.
 
+**Several sequences.** Each besides the history (`BSTConfig.sequences`) is read by a click model of its own, in which
+the same candidates stand behind it. Its head is one layer, which adds to the first layer of this one's.
+
 Shape letters: B batch, L length, N candidates of a row, D dim, H heads, U width beside the history.
 """
 
@@ -63,6 +66,8 @@ class ClickBST(BST):
             ("candidate_rows", [sum(rows[:field]) for field in range(len(rows))]),
         ):
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64, device="cpu"), persistent=False)
+        self.sequence_names = [sequence.name for sequence in config.sequences]
+        self.sequences = nn.ModuleList(_reader(encoder) for encoder in config.encoder_configs)
 
     def forward(  # type: ignore[override]
         self,
@@ -73,18 +78,23 @@ class ClickBST(BST):
         event_time: Tensor | None = None,
         request_time: Tensor | None = None,
         numbers: Tensor | None = None,
+        sequences: Dict[str, Tensor] | None = None,  # noqa: UP006
     ) -> Tensor:
         """Score candidates: float32 `[batch, n]`, the logits of their probabilities.
 
         Args:
             candidates: int64 `[batch, n]`, item indices from 1; 0 gives the logit of an item without a vector. Of a
                 model with features of candidates `[batch, n, 1 + num_candidate_features]`, the item before them.
+            sequences: the others than the history by their names, int64 `[batch, any]`, as `items`.
 
         The others are those of `BST.forward`.
         """
         if self.candidate_feature_embedding is not None and candidates.dim() != 3:
             raise ValueError("this model reads features of candidates: give them behind the items, [batch, n, 1 + any]")
         inputs = by_name(items, context, events, event_time, request_time, numbers)
+        if sequences is not None:
+            for name, others in sequences.items():
+                inputs[name] = others
         return self.candidate_logits(self.encode_user(inputs), candidates)
 
     def encode_user(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
@@ -93,8 +103,15 @@ class ClickBST(BST):
         Returns what `candidate_logits` takes. Where the history is computed once: the mask of attention `[B, 1, 1, L]`,
         what the head adds for the user `[B, head_widths[0]]`, the sum of the states of the history `[B, D]` and their
         number `[B, 1]`, and then keys and values of each block, `[B, H, L, D/H]`. Otherwise: the embedded history `[B,
-        L, D]`, its mask `[B, L]`, and the second of those above.
+        L, D]`, its mask `[B, L]`, and the second of those above. Then the same of each other sequence.
         """
+        user = self._encode_history(inputs)
+        for place, reader in enumerate(self.sequences):
+            own = {"items": self._input(self.sequence_names[place], inputs), "context": inputs["context"][:, :0]}
+            user = user + reader.encode_user(own)  # type: ignore[operator]
+        return user
+
+    def _encode_history(self, inputs: Dict[str, Tensor]) -> List[Tensor]:  # noqa: UP006
         items = inputs["items"]
         real = items > 0
         x = self.embed(items, self.places(real), self.event_columns(real, inputs))
@@ -108,13 +125,25 @@ class ClickBST(BST):
 
         `candidates` are int64 `[B, N]`, or `[B, N, 1 + any]` with features, as in `forward`.
         """
+        x = self.first_layer(user, candidates)
+        size = len(user) // (1 + len(self.sequences))
+        items = candidates if self.candidate_feature_embedding is None else candidates[..., 0]
+        for place, reader in enumerate(self.sequences):
+            x = x + reader.first_layer(user[size * (place + 1) :], items)  # type: ignore[operator]
+        return self._behind_first_layer(x)
+
+    def first_layer(self, user: List[Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
+        """Give what the first layer of the head makes of the history and the candidates: `[B, N, head_widths[0]]`.
+
+        `user` begins with what `encode_user` gives of the history.
+        """
         targets = self.candidate_vectors(candidates)
         x = self.dropout(self.placed_target(targets))
         if not self.history_once:
-            return self.logits(self._tiled(x, user[0], user[1]), targets, user[2])
+            return self._joined(self._tiled(x, user[0], user[1]), targets, user[2])
         for block, cell in enumerate(self.cells):
             x = cell.read(x, user[4 + 2 * block], user[5 + 2 * block], user[0])  # type: ignore[operator]
-        return self.logits(self._pooled(x, user[2], user[3]), targets, user[1])
+        return self._joined(self._pooled(x, user[2], user[3]), targets, user[1])
 
     def candidate_vectors(self, candidates: Tensor) -> Tensor:
         """Embed candidates int64 `[...]`, or `[..., 1 + any]` with features: float32 `[..., D]`, without a place."""
@@ -137,6 +166,8 @@ class ClickBST(BST):
         """
         plain = copy.copy(self)
         plain.history_once = plain.reads_target_alone = False
+        readers = nn.ModuleList(reader.tiled() for reader in self.sequences if isinstance(reader, ClickBST))
+        plain._modules = {**self._modules, "sequences": readers}
         return plain
 
     def prefix_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
@@ -150,10 +181,12 @@ class ClickBST(BST):
             float32 `[number of real slots, n]`, in the order of `items[items > 0]`. They are those of `forward` of each
             prefix alone: in one pass where every prefix reads the same states, otherwise with a row for each.
         """
+        if len(self.sequences) > 0:
+            raise ValueError("a model of several sequences is not trained here: its rows are no prefixes of a history")
         items = inputs["items"]
         real = items > 0
         if not self.trains_prefixes:
-            return self.forward(candidates=candidates[real], **_rows(inputs, real))
+            return self.forward(candidates=candidates[real], **_rows(inputs, real))  # type: ignore[arg-type]
         x = self.embed(items, self.places(real), self.event_columns(real, inputs))
         hidden = self.hidden(real, x, causal=True)  # [B, 1, L, L]
         for_head = self._for_head(inputs, x)  # [B, L, any]
@@ -182,9 +215,14 @@ class ClickBST(BST):
 
     def logits(self, states: Tensor, targets: Tensor, for_head: Tensor) -> Tensor:
         """Apply the head to states and candidates `[..., N, D]`, and what `encode_user` has for it: `[..., N]`."""
+        return self._behind_first_layer(self._joined(states, targets, for_head))
+
+    def _joined(self, states: Tensor, targets: Tensor, for_head: Tensor) -> Tensor:
         weight, _ = self._first_layer()
         x = F.linear(states, weight[:, : self.dim]) + F.linear(targets, weight[:, self.dim : 2 * self.dim])
-        x = x + for_head.unsqueeze(-2)
+        return x + for_head.unsqueeze(-2)
+
+    def _behind_first_layer(self, x: Tensor) -> Tensor:
         for place, layer in enumerate(self.head):
             if place > 0:
                 x = layer(x)
@@ -251,6 +289,13 @@ class ClickBST(BST):
             if self.mean_pooling:
                 pooled = pooled / counted.sum(dim=1)
         return pooled.unflatten(0, (-1, number))
+
+
+def _reader(config: BSTConfig) -> ClickBST:
+    """Make the encoder of another sequence: a click model whose head is its first layer."""
+    reader = ClickBST(config)
+    del reader.head[1:]
+    return reader
 
 
 def _rows(inputs: Dict[str, Tensor], real: Tensor) -> Dict[str, Tensor]:  # noqa: UP006

@@ -68,17 +68,24 @@ def made_up(config: BSTConfig) -> Heldout:
     and numbers around their mean, some of them unknown.
     """
     rng = np.random.default_rng(0)
-    items = rng.integers(1, config.num_items + 1, (MADE_UP_ROWS, config.max_length))
-    lengths = rng.integers(1, config.max_length + 1, MADE_UP_ROWS)
-    items[np.arange(config.max_length) < config.max_length - lengths[:, None]] = 0
-    items[::5][rng.random(items[::5].shape) < 0.2] = 0
+    items = _made_up_items(config.num_items, config.max_length, 1, rng)
     beside = {group.name: _made_up_values(group, config, rng) for group in config.inputs}
     context = beside.pop("context", np.zeros((MADE_UP_ROWS, 0), dtype=np.int64))
     tensors = {name: torch.from_numpy(values) for name, values in beside.items()}
     return Heldout(torch.from_numpy(items), torch.from_numpy(context), None, tensors)
 
 
+def _made_up_items(num_items: int, longest: int, shortest: int, rng: np.random.Generator) -> NDArray[Any]:
+    items = rng.integers(1, num_items + 1, (MADE_UP_ROWS, longest))
+    lengths = rng.integers(shortest, longest + 1, MADE_UP_ROWS)
+    items[np.arange(longest) < longest - lengths[:, None]] = 0
+    items[::5][rng.random(items[::5].shape) < 0.2] = 0
+    return items
+
+
 def _made_up_values(group: InputGroup, config: BSTConfig, rng: np.random.Generator) -> NDArray[Any]:
+    if group.holds == "items":  # a user who clicked may have skipped nothing
+        return _made_up_items(config.num_items, config.length_of(group), 0, rng)
     shape = (MADE_UP_ROWS, config.max_length) if group.per_event else (MADE_UP_ROWS,)
     if group.holds == "categories":
         return np.stack([rng.integers(0, count + 1, shape) for count in group.counts(config)], axis=-1)
@@ -116,7 +123,8 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
     expected: dict[str, tuple[int, ...]] = {"items": (config.max_length,), "context": (len(config.context),)}
     for group in config.inputs:
         width = (len(group.names(config)),) if group.stacked else ()
-        expected[group.name] = (*((config.max_length,) if group.per_event else ()), *width)
+        has_slots = group.per_event or group.holds == "items"
+        expected[group.name] = (*((config.length_of(group),) if has_slots else ()), *width)
     for name, shape in expected.items():
         tensor, dtype = rows.get(name), torch.float32 if name == "numbers" else torch.int64
         fits = tensor is not None and tensor.dim() == len(shape) + 1 and tuple(tensor.shape[1:]) == shape
@@ -129,7 +137,8 @@ def read_heldout(run: Path, config: BSTConfig) -> Heldout:
     heldout = Heldout(rows["items"], rows["context"], test, beside)
     if len({len(rows[name]) for name in expected}) > 1 or not heldout.items.numel() or heldout.items.max() < 1:
         raise InputError(f"{path} holds no histories with a context each; train again")
-    if heldout.items.min() < 0 or heldout.items.max() > config.num_items:
+    lists = [heldout.items, *(rows[group.name] for group in config.sequence_groups)]
+    if any(items.min() < 0 or items.max() > config.num_items for items in lists):
         raise InputError(f"{path} holds items beyond the {config.num_items} of the model; train again")
     for group in config.inputs:
         for column, (name, count) in enumerate(zip(group.names(config), group.counts(config), strict=False)):

@@ -136,13 +136,17 @@ def candidate_scores(
     and each gets all scores.
 
     Raises:
-        InputError: the model reads features of candidates, of which impressions say nothing.
+        InputError: the model reads features of candidates or other sequences, of which impressions say nothing.
     """
     assert isinstance(model, ClickBST)
-    if model.candidate_feature_embedding is not None:
+    has_features = model.candidate_feature_embedding is not None
+    if has_features or model.sequence_names:
+        unheard = (
+            "a feature of each candidate" if has_features else f"{', '.join(model.sequence_names)} beside the history"
+        )
         raise InputError(
-            "the model reads a feature of each candidate, of which a table of events says nothing; export the run, and "
-            "score candidates with open_bundle(BUNDLE).scorer()"
+            f"the model reads {unheard}, of which a table of events says nothing; export the run, and score candidates "
+            "with open_bundle(BUNDLE).scorer()"
         )
     world = world or World()
     was_training = model.training

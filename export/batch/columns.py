@@ -89,7 +89,7 @@ def columns_of(manifest: Description, settings: ScoreSettings) -> dict[str, Colu
 
 
 def _feature(name: str, group: InputGroup, facts: VocabularyFacts | None) -> Column:
-    in_lists = group.per_event or group.per_candidate
+    in_lists = group.of != "request"
     if facts is not None:
         return Column(name, facts.dtype, in_lists, facts.padding)
     return Column(name, group.holds, in_lists, UNKNOWN[group.holds])

@@ -22,6 +22,7 @@ from export.sessions.users import UNKNOWN
 # The most of a call: what it works on stays in the caches of a core, and more rows take no less time each.
 ROWS = 128
 SLOTS = 2**12  # of histories; of candidates too, where each is behind a history of its own
+ROLES = ("history", "candidates", "exclude")  # columns of ids that are no features
 NUMBERS = 2**22  # scores that a call computes, float32
 
 
@@ -33,7 +34,9 @@ class Users:
         history, candidates, exclude: lists of raw ids.
         values: features of the request, `[rows]`, by name.
         events, candidate_features: lists beside the history and beside the candidates, by name.
-        unknown: int64 `[rows]`, ids of the history and of the candidates that the model does not know.
+        sequences: the other sequences than the history, lists of raw ids by name.
+        unknown: int64 `[rows]`, ids of the history, of other sequences and of the candidates that the model does not
+            know.
     """
 
     history: Lists
@@ -42,6 +45,7 @@ class Users:
     values: Mapping[str, Array]
     events: Mapping[str, Lists]
     candidate_features: Mapping[str, Lists]
+    sequences: Mapping[str, Lists]
     unknown: Index
 
 
@@ -62,6 +66,7 @@ class UserScorer:
         self.session = opened.session
         self.columns = columns_of(self.manifest, settings)
         config, top_k = self.manifest.model, self.manifest.settings.top_k
+        self.roles = (*ROLES, *(sequence.name for sequence in config.sequences))
         self.counts_padding = config.padding == "counted"
         # What the model cuts off need not be padded and copied. Items that are left out may stand anywhere.
         whole = (settings.candidates is None and top_k.exclude_history) or config.longer_histories == "oldest"
@@ -106,7 +111,7 @@ class UserScorer:
         ids = {
             role: ids_of(read_ids(frame[column.name], column), items)
             for role, column in self.columns.items()
-            if role in ("history", "candidates", "exclude")
+            if role in self.roles
         }
         history = ids["history"].lists
         lists, values = {}, {}
@@ -118,7 +123,9 @@ class UserScorer:
             else:
                 values[name] = read_values(frame[name], column)
         events = {name: rows for name, rows in lists.items() if self._is_of_events(name)}
+        sequences = {name: ids[name] for name in ids if name not in ROLES}
         unknown = ids["history"].unknown + (ids["candidates"].unknown if "candidates" in ids else 0)
+        unknown = sum((own.unknown for own in sequences.values()), start=unknown)
         if self.longest is not None:
             history = history.newest(self.longest)
             events = {name: rows.newest(self.longest) for name, rows in events.items()}
@@ -129,11 +136,12 @@ class UserScorer:
             values=values,
             events=events,
             candidate_features={name: rows for name, rows in lists.items() if name not in events},
+            sequences={name: own.lists for name, own in sequences.items()},
             unknown=unknown,
         )
 
     def _features(self) -> Iterator[tuple[str, Column]]:
-        return ((name, self.columns[name]) for name in self.columns if name not in ("history", "candidates", "exclude"))
+        return ((name, self.columns[name]) for name in self.columns if name not in self.roles)
 
     def _is_of_events(self, name: str) -> bool:
         return any(group.per_event and name in group.names(self.manifest.model) for group in self.manifest.model.inputs)
@@ -206,6 +214,7 @@ class UserScorer:
         length = max(1, int(users.history.lengths[rows].max()))
         inputs = {"history": users.history.rectangle(rows, length, self.manifest.items.padding, in_front=True)}
         nothing: dict[str, Sequence[Any]] = {"request": (len(rows),), "event": (len(rows), length)}
+        nothing["sequence"] = (len(rows), 1)
         groups = list(self.manifest.model.inputs)
         if users.candidates is not None:
             inputs["candidates"] = _rectangle(users.candidates, rows, self.manifest.items.padding, in_front=False)
@@ -219,6 +228,8 @@ class UserScorer:
                     inputs[name] = users.values[name][rows]
                 elif name in users.events:
                     inputs[name] = users.events[name].rectangle(rows, length, unknown, in_front=True)
+                elif name in users.sequences:
+                    inputs[name] = _rectangle(users.sequences[name], rows, unknown, in_front=True)
                 elif name in users.candidate_features:
                     inputs[name] = _rectangle(users.candidate_features[name], rows, unknown, in_front=False)
                 else:

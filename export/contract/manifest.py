@@ -16,7 +16,7 @@ from export.contract.quality import ClickQuality, Quality
 from export.contract.settings import ORT_DEFAULTS, ExportSettings, SessionOptions
 from export.contract.signatures import SIGNATURES, Ids, Signature
 
-SCHEMA_VERSION = "4.6"  # another major is refused; a later minor adds fields, which are ignored
+SCHEMA_VERSION = "4.7"  # another major is refused; a later minor adds fields, which are ignored
 MANIFEST_FILE = "manifest.json"
 MAJOR = SCHEMA_VERSION.partition(".")[0]
 WHAT = "a bundle (a folder that `bst export` writes)"
@@ -227,7 +227,9 @@ class Description(Frozen):
         return self.settings.ids
 
     def vocabularies_of(self, group: InputGroup) -> dict[str, VocabularyFacts]:
-        """Return those of the inputs of a group, by name; none where it holds no categories."""
+        """Return those of the inputs of a group, by name; none where it holds neither categories nor items."""
+        if group.holds == "items":
+            return {group.name: self.items}
         categories = {"context": self.context, "events": self.events, "candidate_features": self.candidate_features}
         return categories.get(group.name, {})
 

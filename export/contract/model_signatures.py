@@ -27,7 +27,7 @@ from export.contract.signatures import (
 
 def signatures_of(config: BSTConfig) -> tuple[str, ...]:
     """Return the names of the signatures that a model has."""
-    once = config.scores_catalogue or config.history_once
+    once = config.scores_catalogue or (config.history_once and not config.sequences)
     names = signatures_of_task(config.task)
     return tuple(name for name in names if once or not SIGNATURES.find(name).needs_history_once)
 
@@ -48,6 +48,9 @@ def require_signatures(names: Sequence[str], config: BSTConfig, remedy: str = "g
         if config.scores_catalogue:
             of_next_items = ",".join(signatures_of(config))
             reason = f"is of click models, and this is one of task {config.task!r}; {remedy} {of_next_items}"
+        elif CLICK in tasks and config.sequences:
+            read = ", ".join(sequence.name for sequence in config.sequences)
+            reason = f"keeps one history, and this model reads {read} beside it; {remedy} {SCORE_CANDIDATES}"
         elif CLICK in tasks:
             reason = (
                 "keeps a history that no candidate changes, and this model computes it anew for each: "

@@ -53,10 +53,13 @@ def export_program(model: ServedModel, signature: Signature) -> ExportedProgram:
     for name, child in model.named_children():
         program.add_module(name, child)
     program.forward = program.method(signature)
-    axes = {name: torch.export.Dim(name, min=1) for name in EXAMPLE_SIZES}
+    dynamic_axes = dict.fromkeys(axis for spec in signature.inputs for axis in spec.shape if isinstance(axis, str))
+    others = (axis for axis in dynamic_axes if axis not in EXAMPLE_SIZES)
+    sizes = EXAMPLE_SIZES | {axis: size for size, axis in enumerate(others, start=max(EXAMPLE_SIZES.values()) + 1)}
+    axes = {name: torch.export.Dim(name, min=1) for name in sizes}
     example = tuple(
         torch.ones(
-            [EXAMPLE_SIZES[axis] if isinstance(axis, str) else axis for axis in spec.shape],
+            [sizes[axis] if isinstance(axis, str) else axis for axis in spec.shape],
             dtype=torch.float32 if spec.dtype == "float32" else torch.int64,
             device=next(model.parameters()).device,
         )

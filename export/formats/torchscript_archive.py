@@ -107,6 +107,8 @@ def _by_index(signature: Signature, config: BSTConfig) -> str:
 
 
 def _tensor(group: InputGroup, signature: Signature, config: BSTConfig) -> str:
+    if group.holds == "items":
+        return _items(signature, group.name, signature.inputs[0].dtype)
     if signature.ids == "index" or not group.stacked:
         return group.name if group.holds != "categories" else f"self.scorer.guard_{group.name}({group.name})"
     columns = list(group.names(config))

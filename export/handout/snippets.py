@@ -87,6 +87,9 @@ def example(signature: Signature, vocabularies: Vocabularies, config: BSTConfig,
     count = min(EXAMPLE_LENGTH, len(vocabularies.items))
     values: dict[str, list[Any]] = {"items": [1, 2][:count], "history": vocabularies.items.ids[:2].to_list(), "k": [k]}
     for group in (*config.inputs, *config.candidate_inputs):
+        if group.holds == "items":  # of another length than the history
+            values[group.name] = values[signature.inputs[0].name][-1:]
+            continue
         for name in group.names(config):
             values[name] = _example_values(name, group, vocabularies, config, count)
         if signature.ids == "index" and group.stacked:

@@ -60,6 +60,7 @@ def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, ca
     for name in ("items", "context", "events"):
         if name in inputs:
             inputs[name] = getattr(scorer, f"guard_{name}")(inputs[name])
+    inputs |= {name: scorer.guard_items(inputs[name]) for name in scorer.sequence_names}
     inputs = scorer.cut(inputs)
     question = Question(inputs, case.inputs(signature, run.vocabularies))
     blocks = FORMATS.find(record.name).look(bundle / record.entries[signature.name].path, signature, question)

@@ -58,9 +58,19 @@ def edge_values(config: BSTConfig, shape: tuple[int, ...], rng: np.random.Genera
             numbers = np.stack(columns, axis=-1).astype(np.float32)
             odd = rng.random(numbers.shape) < 2 * ODD_SHARE
             values[group.name] = np.where(odd, rng.choice(ODD_NUMBERS, numbers.shape), numbers)
+        elif group.holds == "items":
+            values[group.name] = _edge_sequences(config.num_items, config.length_of(group), shape[0], rng)
         elif group.name != "context":
             values[group.name] = edge_categories(group, config, sizes, rng)
     return values
+
+
+def _edge_sequences(num_items: int, max_length: int, batch: int, rng: np.random.Generator) -> Array:
+    """Draw a row of `edge_rows` for each of a batch, left-padded."""
+    corpus = list(edge_rows(rng.integers(1, num_items + 1, 5), max_length).values())
+    rows = [corpus[place] for place in rng.integers(0, len(corpus), batch)]
+    length = max(map(len, rows))
+    return np.stack([np.pad(row, (length - len(row), 0)) for row in rows])
 
 
 def edge_categories(group: InputGroup, config: BSTConfig, sizes: tuple[int, ...], rng: np.random.Generator) -> Array:

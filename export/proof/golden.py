@@ -67,9 +67,15 @@ class Call:
         arrays["k"] = np.array([self.k])
         return {spec.name: np.ascontiguousarray(arrays[spec.name]) for spec in signature.inputs}
 
+    @property
+    def sequences(self) -> list[str]:
+        """The names of the other sequences than the history."""
+        others = {USER_VECTOR, *(group.name for group in INPUT_GROUPS)}
+        return [name for name in self.beside if name not in others]
+
     def _raw_beside(self, signature: Signature, vocabularies: Vocabularies) -> dict[str, Array]:
         """Part the columns of each group, and write categories as raw ids."""
-        arrays = dict(self.beside)
+        arrays = dict(self.beside) | {name: _raw(vocabularies.items, self.beside[name]) for name in self.sequences}
         numbers = [number for number in signature.inputs if number.dtype == "float32" and number.name != USER_VECTOR]
         for group in INPUT_GROUPS:
             for column, (name, vocabulary) in enumerate(vocabularies.of(group).items()):
@@ -85,6 +91,7 @@ class Call:
 
         per_event = {group.name for group in INPUT_GROUPS if group.per_event}
         beside = {name: pad(array, 1) if name in per_event else array for name, array in self.beside.items()}
+        beside |= {name: pad(self.beside[name], 0) for name in self.sequences}
         return replace(self, items=pad(self.items, 0), beside=beside)
 
     def of_candidates(self, chosen: slice) -> Call:
@@ -134,6 +141,9 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
         k = top_k.limit if len(calls) % 2 else max(1, top_k.limit // 2)
         if beside is None:
             beside = edge_values(config, items.shape, beside_rng)
+            if name in edges:  # so that a user of whom nothing is known is among the cases, and one of whom all is
+                groups = config.sequence_groups
+                beside |= {own.name: edge_rows(real, config.length_of(own))[name][None] for own in groups}
         for group in config.candidate_inputs:
             beside = {**beside, group.name: edge_categories(group, config, candidates.shape, beside_rng)}
         calls.append(Call(name, items, context, candidates, k, beside))
@@ -157,6 +167,8 @@ def cases(config: BSTConfig, heldout: Heldout, top_k: TopK) -> list[Call]:
             for name, values in padded.items():
                 missing = (max(width - real.shape[1], 0), 0)
                 padded[name] = np.pad(values, ((0, 0), missing, *[(0, 0)] * (values.ndim - 2)))[:, -length:]
+            for group in config.sequence_groups:  # the shorter the history, the longer this, and not as long
+                beside[group.name] = beside[group.name][:, -max(1, width + 1 - length) :]
             add(f"users_{batch}x{length}", padded.pop("items"), contexts[rows], {**beside, **padded})
     return calls
 

@@ -7,6 +7,7 @@ exact; a whole copy of them in float64 would take twice the memory of the model.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ ROWS = 8192  # of the output layer at a time
 def in_float64(model: BST) -> BST:
     """Copy `model` so that it computes in float64; its large tables are shared, not copied."""
     is_click = isinstance(model, ClickBST)
-    embeddings = ["item_embedding", *(["candidate_embedding"] if is_click and model.has_own_table else [])]
+    embeddings = [f"{name}.{part}".lstrip(".") for name, part in _tables(model)]
     tables: list[Tensor] = [model.get_parameter(f"{name}.weight") for name in embeddings]
     if not is_click:
         tables += model.output_layer_parameters()
@@ -34,6 +35,15 @@ def in_float64(model: BST) -> BST:
     if not is_click:
         oracle.__class__ = _Oracle
     return oracle
+
+
+def _tables(model: BST) -> Iterator[tuple[str, str]]:
+    """Yield the tables of items: the module that has each, by its path, and the name there."""
+    for name, module in model.named_modules():
+        if isinstance(module, BST):
+            yield name, "item_embedding"
+            if isinstance(module, ClickBST) and module.has_own_table:
+                yield name, "candidate_embedding"
 
 
 class _WideEmbedding(nn.Embedding):

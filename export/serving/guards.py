@@ -41,9 +41,26 @@ class Guards(nn.Module):
             ("num_candidate_categories", [feature.num_categories for feature in config.candidate_features]),
         ):
             self.register_buffer(name, torch.tensor(counts, dtype=torch.int64), persistent=False)
+        self.sequence_names = [sequence.name for sequence in config.sequences]
+        self.sequences = nn.ModuleList(Guards(encoder, one_length=one_length) for encoder in config.encoder_configs)
 
     def cut(self, inputs: Dict[str, Tensor]) -> Dict[str, Tensor]:  # noqa: UP006
-        """Cut histories of any length, and what stands beside their events, to the events that the model reads."""
+        """Cut histories of any length, and what stands beside their events, to the events that the model reads, and
+        likewise other sequences.
+        """
+        cut = self.cut_history(inputs)
+        for place, guards in enumerate(self.sequences):
+            name = self.sequence_names[place]
+            if is_scripting():  # noqa: SIM102  other formats, or their sessions, refuse it by themselves
+                if inputs[name].size(0) != inputs["items"].size(0):
+                    raise ValueError(
+                        f"{name} has {inputs[name].size(0)} rows for {inputs['items'].size(0)} users; give a row each"
+                    )
+            cut[name] = guards.cut_history({"items": inputs[name]})["items"]  # type: ignore[operator]
+        return cut
+
+    def cut_history(self, inputs: Dict[str, Tensor]) -> Dict[str, Tensor]:  # noqa: UP006
+        """Cut as `cut` does, but leave other sequences as they are."""
         cut = inputs.copy()
         if not self.per_event and not self.keeps_oldest:
             cut["items"] = self.newest(inputs["items"])

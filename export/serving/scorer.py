@@ -184,9 +184,11 @@ def rows_a_block(config: BSTConfig) -> int:
     """Return how many candidates a click model takes at a time, so that the widest layer of all of them stays in the
     cache of a core; where each is a sequence of its own, its slots count.
     """
-    heads = config.num_heads * (config.max_length + 1)
-    widest = max(config.ff_width, *config.head_sizes, 3 * config.dim, heads)
-    slots = 1 if config.history_once else config.max_length + 1
+    encoders = (config, *config.encoder_configs)
+    longest = 1 + max(encoder.max_length for encoder in encoders)
+    widths = (max(encoder.ff_width, 3 * encoder.dim) for encoder in encoders)
+    widest = max(*widths, *config.head_sizes, config.num_heads * longest)
+    slots = 1 if config.history_once else longest
     return max(FEWEST_ROWS, BLOCK_BYTES // (FLOAT_BYTES * widest * slots))
 
 
@@ -212,6 +214,8 @@ class ServedModel(nn.Module):
         if vocabularies is not None:
             self.item_ids = id_table(vocabularies.items, config.unknown_row)
             for group in (*config.inputs, *config.candidate_inputs):
+                if group.holds == "items":  # `item_ids` looks them up
+                    continue
                 for name, vocabulary in vocabularies.of(group).items():
                     setattr(self, f"{name}_ids", id_table(vocabulary))
 
@@ -254,6 +258,8 @@ class ServedModel(nn.Module):
         return self.item_ids(ids) if isinstance(self.item_ids, IntegerIds) else self.item_ids.rows(ids)
 
     def _beside(self, group: InputGroup, signature: Signature, inputs: Mapping[str, Any]) -> Tensor:
+        if group.holds == "items":
+            return self._items(signature, inputs[group.name])
         if signature.ids == "index" or not group.stacked:
             tensor: Tensor = inputs[group.name]
             return tensor if group.holds != "categories" else getattr(self.scorer, f"guard_{group.name}")(tensor)

@@ -51,6 +51,7 @@ class CandidateScorer:
         *,
         events: Mapping[str, Sequence[Iterable[Value] | None]] | None = None,
         candidate_features: Mapping[str, Sequence[Iterable[Value] | None]] | None = None,
+        sequences: Mapping[str, Sequence[Iterable[Id] | None]] | None = None,
     ) -> CandidateScores:
         """Score candidates of each user, in one call of the runtime.
 
@@ -63,6 +64,8 @@ class CandidateScorer:
                 event features, and `event_time`. Likewise.
             candidate_features: values of the candidates by name, for each user a list with one for each of its
                 candidates, or None.
+            sequences: the other sequences than the history by name, such as what was skipped, for each user one, of any
+                length, or None where it is empty.
 
         Raises:
             InputError: there are no users or no candidates, lists for more or fewer users, an id of another kind than
@@ -70,7 +73,8 @@ class CandidateScorer:
             CheckError: the runtime refuses the call.
         """
         inputs = _inputs_of(self.manifest, candidates, candidate_features, len(histories), "histories")
-        answer = self.session({**inputs, **inputs_of_users(self.manifest, histories, context or {}, events or {})})
+        inputs |= inputs_of_users(self.manifest, histories, context or {}, events or {}, sequences)
+        answer = self.session(inputs)
         return CandidateScores(answer["scores"], answer.get(PROBABILITIES))
 
 

@@ -216,7 +216,9 @@ class LookedUp(Session):
             if not inputs.keys() >= set(names):
                 continue
             columns = [inputs[name] for name in names]
-            if group.holds == "categories":
+            if group.holds == "items":
+                columns = [self.items.indices(inputs[group.name])]
+            elif group.holds == "categories":
                 columns = [self.lookups[name].indices(inputs[name]) for name in names]
             indices[group.name] = np.stack(columns, axis=-1) if group.stacked else columns[0]
         return self.inner.prepare(indices)

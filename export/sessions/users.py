@@ -39,6 +39,7 @@ def inputs_of_users(
     histories: Iterable[Iterable[Id]],
     context: Mapping[str, Sequence[Value]],
     events: Mapping[str, Sequence[Iterable[Value] | None]],
+    sequences: Mapping[str, Sequence[Iterable[Id] | None]] | None = None,
 ) -> Arrays:
     """Make the inputs of a batch at raw level, but for those of candidates and `k`. Shorter histories are padded in
     front.
@@ -46,21 +47,30 @@ def inputs_of_users(
     Args:
         context: values of the request by name, one for each user.
         events: values of the events by name, for each user one for each of the history, or None.
+        sequences: the other sequences of items by name, for each user one, or None.
 
     Raises:
         InputError: a history is text, a name is none of the model, there are values for more or fewer users or events,
             or histories are of several lengths and the model counts padding.
     """
+    sequences = sequences or {}
     rows = [list_of("history", history) for history in histories]
     length = max([1, *map(len, rows)])
     if manifest.model.padding == "counted" and len({len(row) for row in rows}) > 1:
         raise InputError("histories are of several lengths, and this model counts padding; call it for each length")
     _require_names("context", context, manifest, len(rows), "request")
     _require_names("events", events, manifest, len(rows), "event")
+    _require_names("sequences", sequences, manifest, len(rows), "sequence")
     slots = [_padded(row, length, manifest.items.padding) for row in rows]
     inputs = {"history": array_of(slots, manifest.items.dtype)}
     nothing = [None] * len(rows)
     for group in manifest.model.inputs:
+        if group.holds == "items":
+            own = [list_of(group.name, () if ids is None else ids) for ids in sequences.get(group.name, nothing)]
+            longest = max([1, *map(len, own)])
+            slots = [_padded(row, longest, manifest.items.padding) for row in own]
+            inputs[group.name] = array_of(slots, manifest.items.dtype)
+            continue
         for name in group.names(manifest.model):
             facts = manifest.vocabularies_of(group).get(name)
             unknown = facts.padding if facts else UNKNOWN[group.holds]

@@ -13,6 +13,7 @@ from tests.conftest import OnDemand, refused
 HISTORY = ["sku-3", "sku-1", "no-such", "sku-9", "sku-4", "sku-7", "sku-7"]  # two more than are read
 KINDS = ["view", "odd", "", "buy", "view", "buy", "buy"]
 CANDIDATES = ["sku-1", "no-such", "sku-4"]
+SEQUENCES = {"skipped_item": ["sku-9", "no-such", "sku-9", "sku-1", "sku-4"], "bought_item": ["sku-7"]}
 LEVELS = pytest.mark.parametrize("variant", ["imported", "imported_index"])
 ASKED = ("--context", "city=Rome,price=2.5", "--event", f"kind_history={','.join(KINDS)}")
 CALL = ("--history", ",".join(HISTORY), *ASKED, "--candidates", ",".join(CANDIDATES))
@@ -42,8 +43,32 @@ def test_the_features_of_candidates_and_unknown_items_count_as_in_python(
     assert without["scores"][0] != pytest.approx(answer["scores"][0], abs=1e-4)
 
 
+def scores_of_sequences(bundles: OnDemand, variant: str, sequences: dict[str, list[str]]) -> list[float]:
+    scorer = open_bundle(bundles[variant]).scorer()
+    beside = {"events": {"kind_history": [KINDS]}, "sequences": {name: [ids] for name, ids in sequences.items()}}
+    answer = scorer.score([HISTORY], [CANDIDATES], {"city": ["Rome"]}, **beside)  # type: ignore[arg-type]
+    scores: list[float] = answer.scores[0].tolist()
+    return scores
+
+
 @EVERY
-@LEVELS
+@pytest.mark.parametrize("variant", ["pairs", "pairs_index"])
+def test_each_sequence_counts_as_in_python(client: Client, variants: OnDemand, variant: str) -> None:
+    call = ("--history", ",".join(HISTORY), "--context", "city=Rome", "--event", f"kind_history={','.join(KINDS)}")
+    call = (*call, "--candidates", ",".join(CANDIDATES))
+    options = [word for name, ids in SEQUENCES.items() for word in ("--sequence", f"{name}={','.join(ids)}")]
+    for words, sequences in ((options, SEQUENCES), (options[2:], {"bought_item": ["sku-7"]}), ([], {})):
+        code, answer, stderr = client("score", variants[variant], *call, *words)
+        assert (code, stderr) == (0, "")
+        assert answer["scores"] == pytest.approx(scores_of_sequences(variants, variant, sequences), abs=1e-5)
+    answer = client("score", variants[variant], *call, "--sequence", "liked=sku-7")
+    refused(
+        answer, "--sequence 'liked=sku-7' is not one of NAME=VALUE with a feature of the model, once: skipped_item,"
+    )
+
+
+@EVERY
+@pytest.mark.parametrize("variant", ["imported", "imported_index", "pairs", "pairs_index"])
 def test_a_model_of_another_library_verifies(client: Client, variants: OnDemand, variant: str) -> None:
     code, verdict, stderr = client("verify", variants[variant])
     assert (code, stderr, verdict["failure"]) == (0, "", None)

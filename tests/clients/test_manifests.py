@@ -75,6 +75,7 @@ NAMES = {
     "FileRecord": "file",
     "ItemFeature": "item_feature",
     "ItemNumber": "item_number",
+    "ItemSequence": "sequence",
     "EventFeature": "event_feature",
     "Number": "request_number",
     "Quality": "quality",

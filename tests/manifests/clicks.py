@@ -52,6 +52,20 @@ def imported(manifest: Values) -> None:
     manifest |= {"events": {"kind": {**facts}}, "candidate_features": {"seen_as": {**facts}}}
 
 
+def sequences(manifest: Values) -> None:
+    """Give it two sequences besides the history."""
+    manifest["schema_version"] = "4.7"
+    own = {"ff_width": 8, "max_length": 3, "places": "oldest", "longer_histories": "oldest"}
+    manifest["model"]["sequences"] = [
+        {"name": name, "dim": 2 * manifest["model"]["num_heads"], "candidate_vectors": "shared", **own}
+        for name in ("skipped", "bought")
+    ]
+    for signature in manifest["signatures"]:
+        first, *others = signature["inputs"]
+        both = [{**first, "name": name, "shape": ["batch", f"{name}_length"]} for name in ("skipped", "bought")]
+        signature["inputs"] = [first, *both, *others]
+
+
 def of_clicks(*changes: Change) -> Change:
     return together(clicks, *changes)
 
@@ -74,6 +88,7 @@ SOUND_CLICKS: dict[str, Change] = {
     "clicks-with-the-defaults-of-their-task": of_clicks(drop("model.pooling"), drop("model.tied_output")),
     "clicks-without-quality": of_clicks(put("click_quality", None), drop("history")),
     "clicks-of-another-library": of_clicks(imported),
+    "clicks-of-three-sequences": of_clicks(imported, sequences),
     "clicks-with-an-activation-a-layer": of_clicks(
         put("model.head_widths", [8, 4]), put("model.head_activations", ["prelu", "dice"])
     ),
@@ -105,6 +120,16 @@ SPOILT_CLICKS: dict[str, Change] = {
     "7-vectors-of-candidates-of-next-items": put("model.candidate_vectors", "own"),
     "7-the-oldest-events-of-next-items": put("model.longer_histories", "oldest"),
     "7-two-activations-for-one-layer": of_clicks(put("model.head_activations", ["relu", "relu"])),
+    "7-sequences-of-next-items": sequences,
+    "7-a-sequence-twice": of_clicks(sequences, put("model.sequences.1.name", "skipped")),
+    "7-a-sequence-named-as-a-feature": of_clicks(imported, sequences, put("model.sequences.0.name", "kind")),
+    "7-a-sequence-of-a-name-that-no-program-can-have": of_clicks(sequences, put("model.sequences.0.name", "a b")),
+    "7-a-sequence-that-the-heads-do-not-divide": of_clicks(sequences, put("model.sequences.0.dim", 3)),
+    "7-sequences-beside-item-features": of_clicks(
+        sequences, put("model.item_features", [{"name": "brand", "num_categories": 3}])
+    ),
+    "3-a-sequence-without-a-length": of_clicks(sequences, drop("model.sequences.0.max_length")),
+    "3-a-sequence-of-no-places-by-that-name": of_clicks(sequences, put("model.sequences.0.places", "any")),
     "7-unknown-items-beside-item-features": of_clicks(
         put("model.unknown_items", "row"), put("model.item_features", [{"name": "brand", "num_categories": 3}])
     ),

@@ -20,6 +20,10 @@ NOTHING = (None, "", "null", "None", "none")
 DEFAULT_TARGET, DEFAULT_SEQUENCE = [("item_id", "cate_id")], [("click_history", "cate_history")]
 
 
+# The fields of the target, and those of its sequence, in the order of their columns.
+FieldsOfPair = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class Feature:
     """A feature of the map.
@@ -92,37 +96,35 @@ def read_features(experiment: Experiment, account: Account) -> dict[str, Feature
     return {name: Feature(name, spec, columns.get(name, {})) for name, spec in read.items()}
 
 
-def read_pair(
-    experiment: Experiment, features: Mapping[str, Feature], account: Account
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the fields of the target and of the sequence, in the order of their columns.
+def read_pairs(experiment: Experiment, features: Mapping[str, Feature], account: Account) -> list[FieldsOfPair]:
+    """Return the fields of the target and of the sequence of each pair, in the order of their columns.
 
     Raises:
-        InputError: there are several pairs, or a field is no feature.
+        InputError: there are more of one than of the other, or a field is no feature.
     """
-    targets = _pairs(experiment, "bst_target_field", DEFAULT_TARGET, account)
-    sequences = _pairs(experiment, "bst_sequence_field", DEFAULT_SEQUENCE, account)
+    targets = _fields(experiment, "bst_target_field", DEFAULT_TARGET, account)
+    sequences = _fields(experiment, "bst_sequence_field", DEFAULT_SEQUENCE, account)
     if len(targets) != len(sequences):
         account.offences.append(f"{len(targets)} target fields for {len(sequences)} sequences ({targets}, {sequences})")
-    elif len(targets) > 1:
-        pairs = "; ".join(
-            f"{' and '.join(target)} with {' and '.join(sequence)}"
-            for target, sequence in zip(targets, sequences, strict=True)
-        )
-        account.offences.append(f"{len(targets)} pairs of target and sequence ({pairs}), and one can be carried so far")
-    named = [(name, "categorical") for name in targets[0]] + [(name, "sequence") for name in sequences[0]]
-    for name, kind in named:
-        if name not in features:
-            account.offences.append(f"the field {shown(name)} of the BST is no feature that the model reads")
-        elif features[name].type != kind:
-            account.offences.append(f"the field {name} of the BST is {features[name].type}, not {kind}")
-    if len(targets[0]) != len(sequences[0]):
-        account.offences.append(f"{len(targets[0])} target fields and {len(sequences[0])} sequences are no pair")
+    for target, sequence in zip(targets, sequences, strict=False):
+        for name, kind in [(name, "categorical") for name in target] + [(name, "sequence") for name in sequence]:
+            if name not in features:
+                account.offences.append(f"the field {shown(name)} of the BST is no feature that the model reads")
+            elif features[name].type != kind:
+                account.offences.append(f"the field {name} of the BST is {features[name].type}, not {kind}")
+        if len(target) != len(sequence):
+            account.offences.append(f"{len(target)} target fields and {len(sequence)} sequences are no pair")
+    listed = [name for sequence in sequences for name in sequence]
+    account.offences += [
+        f"the sequence {name} is there {listed.count(name)} times, and the library reads each once"
+        for name in dict.fromkeys(listed)
+        if listed.count(name) > 1
+    ]
     account.require_sound()
-    return targets[0], sequences[0]
+    return list(zip(targets, sequences, strict=True))
 
 
-def _pairs(experiment: Experiment, name: str, default: Any, account: Account) -> list[tuple[str, ...]]:
+def _fields(experiment: Experiment, name: str, default: Any, account: Account) -> list[tuple[str, ...]]:
     """Read a setting that is a name, a tuple of names, or a list of both."""
     value = experiment.settings.get(name, default)
     source = experiment.sources.get(name, "the library's default")
@@ -132,6 +134,17 @@ def _pairs(experiment: Experiment, name: str, default: Any, account: Account) ->
     if not pairs or not all(pairs):
         raise InputError(f"{name} of {experiment.name} names no field")
     return pairs
+
+
+def table_owner(features: Mapping[str, Feature], name: str) -> str:
+    """Return the feature whose table a feature shares, in the end."""
+    seen = {name}
+    while (shared := features[name].spec.get("share_embedding")) is not None:
+        if str(shared) not in features or str(shared) in seen:
+            return str(shared)
+        name = str(shared)
+        seen.add(name)
+    return name
 
 
 def require_known(

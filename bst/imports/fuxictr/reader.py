@@ -5,31 +5,29 @@ The form, and what the library does by accident, is told in `docs/guides/fuxictr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bst.imports.fuxictr.encoders import Encoder, pair_values, require_as_many, take_encoder
 from bst.imports.fuxictr.experiment import VOCABULARY_FILE, Experiment, open_account, read_experiment
-from bst.imports.fuxictr.features import Feature, read_features, read_pair, require_known
+from bst.imports.fuxictr.features import Feature, read_features, read_pairs, require_known, table_owner
 from bst.imports.fuxictr.settings import Settings, read_length, read_numbers, read_settings
 from bst.imports.fuxictr.vocabulary import Tokens, read_tokens
 from bst.imports.rankers.account import Account
-from bst.imports.rankers.cells import CellNames, take_cells
 from bst.imports.rankers.files import read_json_file
 from bst.imports.rankers.heads import RawLayer, fold_head, take_head
 from bst.imports.rankers.ids import ITEM_FEATURES, item_properties
-from bst.imports.rankers.pairing import pair_fields, require_fields
-from bst.imports.rankers.ranker import Field, HeadPart, Id, Ranker
+from bst.imports.rankers.pairing import require_fields
+from bst.imports.rankers.ranker import Field, HeadPart, Id, Pair, Ranker
 from bst.imports.rankers.saving import Imported, save_ranker
 
 TABLES, ENCODERS = "embedding_layer.embedding_layers", "embedding_layer.feature_encoders"
-ENCODER = "transformer_encoders.0"
 DICE_EPSILON = 1e-9
-LAYERS = {"ffn.0": "ff_1", "ffn.2": "ff_2"}
-NORMS = {"layer_norm1": "norm_1", "layer_norm2": "norm_2"}
 
 
 @dataclass(frozen=True)
@@ -81,55 +79,40 @@ def _read(
 ) -> Ranker:
     """Take every tensor, refuse what does not fit, and put the parts together."""
     features = read_features(experiment, account)
-    targets, sequences = read_pair(experiment, features, account)
+    pairs = read_pairs(experiment, features, account)
+    targets, sequences = (tuple(dict.fromkeys(chain.from_iterable(side))) for side in zip(*pairs, strict=True))
     require_known(features, sequences, experiment, account)
     settings = read_settings(experiment, account)
-    length, side = read_length({name: features[name] for name in sequences}, account)
+    padded = [read_length({name: features[name] for name in own}, account) for _, own in pairs]
     numbers = read_numbers(features, normalisers, account)
     tokens = _tokens_by_feature(experiment, features, account)
+    require_as_many(pairs, account)
     account.require_sound()
     tables = {name: _take_table(feature, account) for name, feature in features.items()}
-    width = sum(tables[name].width for name in sequences)
-    wide = sum(tables[name].width for name in targets)
-    if wide != width:
-        account.offences.append(f"the sequences are {width} wide together, and the target fields {wide}")
-    positions = None
-    if settings.positions:
-        positions = account.take(f"{ENCODER}.position_emb", (length + 1, None), "positions, in columns of their own")
-    dim = width + (0 if positions is None else positions.size(1))
-    names = CellNames(f"{ENCODER}.transformer_blocks", "attention", LAYERS | (NORMS if settings.layer_norm else {}))
-    cells = take_cells(account, names, dim, settings.num_heads)
-    parts = _head_parts(features, tables, targets, sequences, dim)
+    widths = {name: table.width for name, table in tables.items()}
+    encoders = [
+        take_encoder(place, pair, own, widths, settings, account)
+        for place, (pair, own) in enumerate(zip(pairs, padded, strict=True))
+    ]
+    parts = _head_parts(features, tables, targets, encoders)
     raw = take_head(account, "dnn.mlp", sum(part.width for part in parts), settings.activations, dice="dice")
-    _require_sizes(settings, len(cells), raw, account)
+    _require_sizes(settings, {len(encoder.cells) for encoder in encoders}, raw, account)
     account.require_sound(complete=True)
     fields = {name: _field(features, name, tables[name], tokens[name], account) for name in tokens}
-    partners = pair_fields(
-        {name: _root(features, name) for name in sequences},
-        {name: _root(features, name) for name in targets},
-        {name: fields[name].index for name in (*sequences, *targets)},
-        account,
-    )
     properties, item = _properties(folder, targets, tokens, account)
+    values = [pair_values(encoder, features, fields, settings, account) for encoder in encoders]
     account.require_sound()
     ranker = Ranker(
-        settings=_model_settings(settings, length, side),
+        **values[0],
         item=item,
-        history=tuple(fields[name] for name in sequences),
-        target=tuple(fields[name] for name in targets),
-        partners=partners,
         properties=properties,
         context=tuple(fields[part.name] for part in parts if part.kind == "context"),
         numbers=numbers,
-        cells=cells,
-        positions=None if positions is None else _ordered(positions, side),
-        positions_at=width,
         head_parts=parts,
         head=fold_head(raw, DICE_EPSILON),
+        others=tuple(Pair(**own, item=item, properties=properties) for own in values[1:]),
     )
-    if partners.get(sequences[0]) != item:
-        account.remark(f"The library hides events without `{sequences[0]}`; here an event is seen that has an item.")
-    _note(ranker, tokens, length, side, account)
+    _note(ranker, encoders, tokens, account)
     require_fields(ranker, account)
     return ranker
 
@@ -176,20 +159,9 @@ def _tokens_by_feature(experiment: Experiment, features: Mapping[str, Feature], 
     return tokens
 
 
-def _root(features: Mapping[str, Feature], name: str) -> str:
-    """Return the feature whose table a feature shares, in the end."""
-    seen = {name}
-    while (shared := features[name].spec.get("share_embedding")) is not None:
-        if str(shared) not in features or str(shared) in seen:
-            return str(shared)
-        name = str(shared)
-        seen.add(name)
-    return name
-
-
 def _field(features: Mapping[str, Feature], name: str, table: Table, tokens: Tokens, account: Account) -> Field:
     """Make the field of a feature. In a doubled vocabulary each column finds the tokens of its own kind."""
-    root = _root(features, name)
+    root = table_owner(features, name)
     owner = features.get(root, features[name])
     second = _is_text(features[name]) != _is_text(owner)
     if tokens.is_doubled:
@@ -209,10 +181,10 @@ def _head_parts(
     features: Mapping[str, Feature],
     tables: Mapping[str, Table],
     targets: tuple[str, ...],
-    sequences: tuple[str, ...],
-    dim: int,
+    encoders: Sequence[Encoder],
 ) -> tuple[HeadPart, ...]:
-    """List the columns of the head's input: the features in their order without the sequences, and the state."""
+    """List the columns of the head's input: the features in their order without the sequences, and the states."""
+    sequences = {name for encoder in encoders for name in encoder.sequences}
     parts = []
     for name, feature in features.items():
         width = tables[name].width
@@ -220,21 +192,21 @@ def _head_parts(
             parts.append(HeadPart("number", name, width, tables[name].folded()[0].double()))
         elif name not in sequences:
             parts.append(HeadPart("target" if name in targets else "context", name, width))
-    return (*parts, HeadPart("state", "", dim))
+    return (*parts, *(HeadPart("state", encoder.sequences[0], encoder.dim) for encoder in encoders))
 
 
-def _require_sizes(settings: Settings, blocks: int, raw: list[RawLayer], account: Account) -> None:
+def _require_sizes(settings: Settings, blocks: set[int], raw: list[RawLayer], account: Account) -> None:
     """Note where the settings and the tensors contradict each other."""
     widths = [layer.weight.size(0) for layer in raw[:-1]]
     norms = {bool(layer.norm) for layer in raw[:-1]}
     for name, in_file, in_settings in (
-        ("stacked_transformer_layers", blocks, settings.blocks),
+        ("stacked_transformer_layers", blocks, {settings.blocks}),
         ("dnn_hidden_units", widths, settings.units),
         ("batch_norm", norms, {settings.batch_norm} if widths else set()),
     ):
         if in_file != in_settings:
             shown_in_file = in_file if not isinstance(in_file, set) else " and ".join(map(str, sorted(in_file)))
-            shown_setting = settings.batch_norm if isinstance(in_settings, set) else in_settings
+            shown_setting = next(iter(in_settings)) if isinstance(in_settings, set) else in_settings
             account.offences.append(f"{name}={shown_setting}, and the tensors say {shown_in_file}")
 
 
@@ -256,31 +228,22 @@ def _properties(
     return properties, item
 
 
-def _ordered(positions: Tensor, side: str) -> Tensor:
-    """Order the rows of positions as `ClickBST` counts places: from the oldest event, or from the newest."""
-    events = positions[:-1].flip(0) if side == "pre" else positions[:-1]
-    return torch.cat([events, positions[-1:]])
-
-
-def _model_settings(settings: Settings, length: int, side: str) -> dict[str, object]:
-    places = "newest" if side == "pre" else "oldest"
-    return {
-        **{"num_heads": settings.num_heads, "max_length": length, "pooling": settings.pooling},
-        **{"norm": "post" if settings.layer_norm else "none", "residual": settings.residual},
-        **{"mask": "causal" if settings.causal else "full", "places": places if settings.positions else "none"},
-        **{"unknown_items": "row", "longer_histories": places},
-    }
-
-
-def _note(ranker: Ranker, tokens: Mapping[str, Tokens], length: int, side: str, account: Account) -> None:
+def _note(ranker: Ranker, encoders: Sequence[Encoder], tokens: Mapping[str, Tokens], account: Account) -> None:
     """Remark on what the library leaves to chance, and what the import made of it."""
-    end, kept = ("left", "newest") if side == "pre" else ("right", "oldest")
-    account.remark(
-        f"Histories are padded on the {end}, so of a history of more than {length} events the {kept} {length} are "
-        f"read: the library cuts on the side of the padding."
-    )
-    if ranker.positions is not None:
-        account.remark(f"Positions count slots of a history padded to {length}; the candidate takes row {length}.")
+    for pair, encoder in zip(ranker.pairs, encoders, strict=True):
+        first, length = encoder.sequences[0], encoder.length
+        if pair.partners.get(first) != ranker.item:
+            account.remark(f"The library hides events without `{first}`; here an event is seen that has an item.")
+        which = f" `{first}`" if ranker.others else ""
+        end, kept = ("left", "newest") if encoder.side == "pre" else ("right", "oldest")
+        account.remark(
+            f"Histories{which} are padded on the {end}, so of a history of more than {length} events the {kept} "
+            f"{length} are read: the library cuts on the side of the padding."
+        )
+        if pair.positions is not None:
+            account.remark(
+                f"Positions{which} count slots of a history padded to {length}; the candidate takes row {length}."
+            )
     account.remark(
         "An unknown item or category takes the row of `__OOV__`, which is a trained row where min_categr_count is "
         "above 1. An unknown event keeps its place and is seen; an unknown item has unknown properties."

@@ -80,8 +80,9 @@ def read_length(sequences: Mapping[str, Feature], account: Account) -> tuple[int
         if not feature.column
     ]
     source = f"{DATASET_CONFIG}.yaml" if any("padding" in each.column for each in sequences.values()) else "the default"
-    account.setting("max_len", length, "feature_map.json")
-    account.setting("padding", side, source)
+    names = ", ".join(sequences)
+    account.setting(f"max_len of {names}", length, "feature_map.json")
+    account.setting(f"padding of {names}", side, source)
     return length, str(side)
 
 

@@ -40,8 +40,13 @@ class CellNames:
         return names
 
 
-def take_cells(account: Account, names: CellNames, dim: int, heads: int) -> tuple[dict[str, Tensor], ...]:
-    """Take the tensors of all cells of width `dim`, by their names in a cell of `ClickBST`."""
+def take_cells(
+    account: Account, names: CellNames, dim: int, heads: int, holder: str = ""
+) -> tuple[dict[str, Tensor], ...]:
+    """Take the tensors of all cells of width `dim`, by their names in a cell of `ClickBST`.
+
+    `holder` is what stands before `cells` in their names in the run: of another sequence than the history.
+    """
     pattern = re.compile(rf"{re.escape(names.prefix)}\.(\d{{1,4}})\..+")
     numbers = sorted({int(match[1]) for name in account.tensors if (match := pattern.fullmatch(name))})
     if numbers != list(range(len(numbers))) or not numbers:
@@ -57,14 +62,14 @@ def take_cells(account: Account, names: CellNames, dim: int, heads: int) -> tupl
         dim = joint.size(1)
     if dim % heads:
         account.offences.append(f"{heads} heads do not divide the width {dim}")
-    return tuple(_take_cell(account, names, number, dim) for number in numbers)
+    return tuple(_take_cell(account, names, number, dim, holder) for number in numbers)
 
 
-def _take_cell(account: Account, names: CellNames, number: int, dim: int) -> dict[str, Tensor]:
+def _take_cell(account: Account, names: CellNames, number: int, dim: int, holder: str) -> dict[str, Tensor]:
     cell: dict[str, Tensor] = {}
     for theirs, ours in names.tensors().items():
         wide = cell["ff_1.weight"].size(0) if "ff_1.weight" in cell else None
-        place = f"cells.{number}.{ours}"
+        place = f"{holder}cells.{number}.{ours}"
         cell[ours] = account.take(f"{names.prefix}.{number}.{theirs}", _shape(ours, dim, wide), place)
     return cell
 

@@ -14,7 +14,7 @@ from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.imports.rankers.account import Account
 from bst.imports.rankers.names import input_names
-from bst.imports.rankers.ranker import Field, Id, Ranker, first_columns
+from bst.imports.rankers.ranker import Field, Id, Pair, Ranker, first_columns
 from bst.system.validation import validated
 
 UNBOUNDED = 1e15  # deviations: no library clamps a number, and much larger ones overflow in float32
@@ -27,16 +27,19 @@ def fold(ranker: Ranker, account: Account) -> tuple[BSTConfig, dict[str, Tensor]
         InputError: the sizes contradict one another, or memory cannot hold the model.
     """
     fields = (*ranker.event_fields, *ranker.candidate_fields, *ranker.context)
-    names = input_names([*(field.name for field in fields), *(number.name for number in ranker.numbers)], account)
-    items = _vocabulary({*ranker.item_history.index, *ranker.target_by_name[ranker.item].index})
-    config = _config(ranker, names, len(items))
+    sequences = [pair.item_history.name for pair in ranker.others]
+    numbers = [number.name for number in ranker.numbers]
+    names = input_names([*(field.name for field in fields), *numbers, *sequences], account)
+    of_pairs = ({*pair.item_history.index, *pair.target_by_name[pair.item].index} for pair in ranker.pairs)
+    items = _vocabulary(set().union(*of_pairs))
+    config = _config(ranker, names, len(items), ["shared" for _ in ranker.pairs])
     config.require_memory(1)
-    history, candidates = _item_tables(ranker, items)
-    if own := not torch.equal(history, candidates):
-        config = validated(BSTConfig, {**config.model_dump(), "candidate_vectors": "own"}, account.source)
-    state = {"item_embedding.weight": history, "positions": _positions(ranker, config), **_head(ranker)}
-    if own:
-        state["candidate_embedding.weight"] = candidates
+    encoders = [_encoder(pair, items) for pair in ranker.pairs]
+    config = _config(ranker, names, len(items), [vectors for vectors, _ in encoders])
+    (_, state), *others = encoders
+    state |= _head(ranker)
+    for place, (_, tensors) in enumerate(others):
+        state |= {f"sequences.{place}.{name}": tensor for name, tensor in tensors.items()}
     if ranker.event_fields:
         table = _categories_table(ranker.event_fields, first_columns(ranker.history), ranker.dim)
         state["event_embedding.weight"] = table
@@ -45,8 +48,6 @@ def fold(ranker: Ranker, account: Account) -> tuple[BSTConfig, dict[str, Tensor]
         state["candidate_feature_embedding.weight"] = table
     for place, field in enumerate(ranker.context):
         state[f"context_embeddings.{place}.weight"] = _category_rows(field)
-    for block, cell in enumerate(ranker.cells):
-        state |= {f"cells.{block}.{name}": tensor for name, tensor in cell.items()}
     context, events, features = (
         {names[field.name]: _vocabulary(field.index) for field in part}
         for part in (ranker.context, ranker.event_fields, ranker.candidate_fields)
@@ -55,7 +56,9 @@ def fold(ranker: Ranker, account: Account) -> tuple[BSTConfig, dict[str, Tensor]
     return config, weights, Vocabularies(items, context, {}, events, features)
 
 
-def _config(ranker: Ranker, names: dict[str, str], num_items: int) -> BSTConfig:
+def _config(ranker: Ranker, names: dict[str, str], num_items: int, vectors: Sequence[str]) -> BSTConfig:
+    """Describe the model; `vectors` are those of the candidates of each pair, `shared` or `own`."""
+
     def counted(fields: Iterable[Field]) -> list[dict[str, Any]]:
         return [{"name": names[field.name], "num_categories": len(field.index)} for field in fields]
 
@@ -66,41 +69,61 @@ def _config(ranker: Ranker, names: dict[str, str], num_items: int) -> BSTConfig:
         {"name": names[number.name], "mean": number.mean, "deviation": number.deviation, "bound": UNBOUNDED}
         for number in ranker.numbers
     ]
+    sequences = [
+        {"name": names[pair.item_history.name], **_sequence_values(pair), "candidate_vectors": kind}
+        for pair, kind in zip(ranker.others, vectors[1:], strict=True)
+    ]
     activations = [layer.activation for layer in ranker.head[:-1]]
     values = {
         **{"task": "click", "num_items": num_items, "dim": ranker.dim, "num_blocks": len(ranker.cells)},
         **{"ff_width": ranker.cells[0]["ff_1.weight"].size(0), "activation": "leaky_relu", "attention_biases": True},
         **{"head_widths": [layer.weight.size(0) for layer in ranker.head[:-1]], "tied_output": False},
         **{"context": context, "numbers": numbers, "event_features": counted(ranker.event_fields)},
-        "candidate_features": counted(ranker.candidate_fields),
+        **{"candidate_features": counted(ranker.candidate_fields), "sequences": sequences},
         **({"head_activations": activations} if activations else {}),
         **({"places": "none"} if ranker.positions is None else {"place_vectors": "learned"}),
-        **ranker.settings,
+        **{**ranker.settings, "candidate_vectors": vectors[0]},
     }
     return validated(BSTConfig, values, "the model")
 
 
-def _item_tables(ranker: Ranker, items: Vocabulary) -> tuple[Tensor, Tensor]:
+def _sequence_values(pair: Pair) -> dict[str, Any]:
+    own = {key: pair.settings[key] for key in ("max_length", "places", "longer_histories")}
+    return {"dim": pair.dim, "ff_width": pair.cells[0]["ff_1.weight"].size(0), **own}
+
+
+def _encoder(pair: Pair, items: Vocabulary) -> tuple[str, dict[str, Tensor]]:
+    """Return the `candidate_vectors` of a pair, and its weights."""
+    history, candidates = _item_tables(pair, items)
+    state = {"item_embedding.weight": history, "positions": _positions(pair)}
+    for block, cell in enumerate(pair.cells):
+        state |= {f"cells.{block}.{name}": tensor for name, tensor in cell.items()}
+    if torch.equal(history, candidates):
+        return "shared", state
+    return "own", {**state, "candidate_embedding.weight": candidates}
+
+
+def _item_tables(pair: Pair, items: Vocabulary) -> tuple[Tensor, Tensor]:
     """Make the wide rows of items in histories and of candidates: float32 `[V + 1 (+ 1), dim]` each.
 
     Row 0 is zero. Beside the row of the item stand those of its properties. The last row is that of unknown items,
     which have unknown properties, where the model has one. `ClickBST` multiplies by sqrt(dim), which is undone here.
     """
-    with_unknown = ranker.settings.get("unknown_items") == "row"
+    with_unknown = pair.settings.get("unknown_items") == "row"
     ids: list[Id] = items.ids.to_list()
     tables = []
-    for fields, in_history in ((ranker.history, True), (ranker.target, False)):
-        table = torch.zeros(len(ids) + 1 + with_unknown, ranker.dim)
+    for fields, in_history in ((pair.history, True), (pair.target, False)):
+        table = torch.zeros(len(ids) + 1 + with_unknown, pair.dim)
         columns = first_columns(fields)
         for field in fields:
-            target = ranker.partners.get(field.name, "") if in_history else field.name
-            if not ranker.is_of_item(target):
+            target = pair.partners.get(field.name, "") if in_history else field.name
+            if not pair.is_of_item(target):
                 continue
-            values = ids if target == ranker.item else [ranker.properties[target].get(item, None) for item in ids]
+            values = ids if target == pair.item else [pair.properties[target].get(item, None) for item in ids]
             rows = [field.row(value, in_history=in_history) for value in values] + [field.unknown] * with_unknown
             first = columns[field.name]
             table[1:, first : first + field.width] = field.rows[rows]
-        tables.append(table / math.sqrt(ranker.dim))
+        tables.append(table / math.sqrt(pair.dim))
     return tables[0], tables[1]
 
 
@@ -126,47 +149,35 @@ def _categories_table(fields: Sequence[Field], columns: dict[str, int], dim: int
     return torch.cat(parts)
 
 
-def _positions(ranker: Ranker, config: BSTConfig) -> Tensor:
+def _positions(pair: Pair) -> Tensor:
     """Put the positions at their columns: `[max_length + 1, dim]`, the last row is that of candidates."""
-    if ranker.positions is None:
-        return torch.zeros(config.max_length + 1, ranker.dim)
-    width = ranker.positions.size(1)
-    padding = (ranker.positions_at, ranker.dim - ranker.positions_at - width)
-    table = torch.nn.functional.pad(ranker.positions.double(), padding)
-    if not ranker.candidate_fields:
+    if pair.positions is None:
+        return torch.zeros(pair.settings["max_length"] + 1, pair.dim)
+    width = pair.positions.size(1)
+    padding = (pair.positions_at, pair.dim - pair.positions_at - width)
+    table = torch.nn.functional.pad(pair.positions.double(), padding)
+    if not pair.candidate_fields:
         # A candidate without features takes the unknown row of each event feature, which its library does not know.
-        columns = first_columns(ranker.history)
-        for field in ranker.event_fields:
+        columns = first_columns(pair.history)
+        for field in pair.event_fields:
             first = columns[field.name]
             table[-1, first : first + field.width] -= field.rows[field.unknown].double()
     return table
 
 
 def _head(ranker: Ranker) -> dict[str, Tensor]:
-    """Put the columns of the head's input into the order of `ClickBST`, and name its layers."""
+    """Name the layers of the head, with the columns of its input in the order of `ClickBST`: the pooled state, the
+    vector of the candidate, the context, the numbers, and what each number that is missing adds.
+    """
     state: dict[str, Tensor] = {}
     for place, layer in enumerate(ranker.head):
         state[f"head.{2 * place}.weight"] = layer.weight
         state[f"head.{2 * place}.bias"] = layer.bias
         state |= {f"head.{2 * place + 1}.{name}": values for name, values in layer.parameters.items()}
-    state["head.0.weight"] = _ordered(ranker, ranker.head[0].weight)
-    return state
-
-
-def _ordered(ranker: Ranker, weight: Tensor) -> Tensor:
-    """Order columns: the pooled state, the vector of the candidate, the context, the numbers, and what each number
-    that is missing adds.
-    """
-    dim, targets = ranker.dim, first_columns(ranker.target)
-    state, candidate = weight.new_zeros((len(weight), dim)), weight.new_zeros((len(weight), dim))
+    weight = ranker.head[0].weight
     beside: dict[str, Tensor] = {}
-    columns = weight.split([part.width for part in ranker.head_parts], dim=1)
-    for part, own in zip(ranker.head_parts, columns, strict=True):
-        if part.kind == "state":
-            state = own
-        elif part.kind == "target":
-            candidate[:, targets[part.name] : targets[part.name] + part.width] = own
-        else:
+    for part, own in zip(ranker.head_parts, _columns(ranker, weight), strict=True):
+        if part.kind in ("context", "number"):
             beside[part.name] = own if part.vector is None else (own @ part.vector).unsqueeze(1)
     missing = [
         beside[number.name] * (0.0 if number.fill is None else (number.fill - number.mean) / number.deviation)
@@ -174,4 +185,30 @@ def _ordered(ranker: Ranker, weight: Tensor) -> Tensor:
     ]
     names = [*(field.name for field in ranker.context), *(number.name for number in ranker.numbers)]
     ordered = [beside[name] for name in names]
-    return torch.cat([state, candidate, *ordered, *missing], dim=1)
+    state["head.0.weight"] = torch.cat([_state_and_candidate(ranker, ranker), *ordered, *missing], dim=1)
+    for place, pair in enumerate(ranker.others):
+        state[f"sequences.{place}.head.0.weight"] = _state_and_candidate(ranker, pair)
+        state[f"sequences.{place}.head.0.bias"] = weight.new_zeros(len(weight))
+    return state
+
+
+def _columns(ranker: Ranker, weight: Tensor) -> tuple[Tensor, ...]:
+    return weight.split([part.width for part in ranker.head_parts], dim=1)
+
+
+def _state_and_candidate(ranker: Ranker, pair: Pair) -> Tensor:
+    """Return the columns of the first layer for the pooled state of a pair, and for its vector of the candidate.
+
+    A target field of several pairs counts in the first of them.
+    """
+    weight, targets = ranker.head[0].weight, first_columns(pair.target)
+    before = ranker.pairs[: next(place for place, other in enumerate(ranker.pairs) if other is pair)]
+    counted = {field.name for other in before for field in other.target}
+    joined = weight.new_zeros((len(weight), 2 * pair.dim))
+    for part, own in zip(ranker.head_parts, _columns(ranker, weight), strict=True):
+        if part.kind == "state" and part.name == pair.history[0].name:
+            joined[:, : pair.dim] = own
+        elif part.kind == "target" and part.name in targets and part.name not in counted:
+            first = pair.dim + targets[part.name]
+            joined[:, first : first + part.width] = own
+    return joined

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 
 from bst.imports.rankers.account import Account
-from bst.imports.rankers.ranker import Id, Ranker
+from bst.imports.rankers.ranker import Id, Pair, Ranker
 
 MOST = 6  # fields that are paired by their ids: all orders are tried
 
@@ -73,6 +73,8 @@ def require_fields(ranker: Ranker, account: Account) -> None:
     if len(candidates) not in (0, len(events)) or (events and not candidates and ranker.positions is None):
         without = [field.name for field in events if field.name not in ranker.partners]
         account.offences.append(f"the history fields {', '.join(without)} have no target field")
+    for pair in ranker.others:
+        _require_items(pair, account)
     account.require_sound()
     for field in events:
         partner = ranker.partners.get(field.name)
@@ -83,10 +85,32 @@ def require_fields(ranker: Ranker, account: Account) -> None:
         )
     for name in ranker.properties:
         account.remark(f"`{name}` is a property of the item (item_features.json): it is part of the item's row.")
-    _remark_on_one_sided_items(ranker, account)
+    for pair in ranker.pairs:
+        _remark_on_one_sided_items(pair, account)
 
 
-def _remark_on_one_sided_items(ranker: Ranker, account: Account) -> None:
+def _require_items(pair: Pair, account: Account) -> None:
+    """Note as offences what another sequence than the first has besides items and their properties."""
+    sequence, paired = pair.history[0].name, pair.partners.values()
+    if pair.item not in paired:
+        account.offences.append(
+            f"the pair of {sequence} has no history of the item {pair.item}, so it is no sequence of the same items"
+        )
+        return
+    fields = [field.name for field in pair.target if not pair.is_of_item(field.name)]
+    fields += [field.name for field in pair.event_fields]
+    if fields:
+        account.offences.append(
+            f"the pair of {sequence} has the fields {', '.join(fields)}, which are no properties of the item, and only "
+            "the first pair can have such; give their values in item_features.json if they are properties"
+        )
+    else:
+        account.remark(
+            f"`{pair.item_history.name}` is an input beside `history`, a sequence of items with a length of its own."
+        )
+
+
+def _remark_on_one_sided_items(ranker: Pair, account: Account) -> None:
     """Remark on items that are in one of two vocabularies of items alone."""
     history, target = ranker.item_history.index.keys(), ranker.target_by_name[ranker.item].index.keys()
     where = "takes the row of unknown items" if ranker.settings.get("unknown_items") == "row" else "takes row 0"

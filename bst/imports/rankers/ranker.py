@@ -59,7 +59,7 @@ class HeadPart:
     """Columns of the head's input, in the order of the library.
 
     Attributes:
-        kind: the pooled `state`, or a `target` field, a `context` feature or a `number` by `name`.
+        kind: the pooled `state` of a pair, or a `target` field, a `context` feature or a `number` by `name`.
         vector: of a number, float64 `[width]`: the columns hold the number times this.
     """
 
@@ -85,8 +85,8 @@ class HeadLayer:
 
 
 @dataclass(frozen=True)
-class Ranker:
-    """A trained ranker.
+class Pair:
+    """A sequence and the target behind it, with the encoder that reads them.
 
     Attributes:
         settings: those of `BSTConfig` that no tensor decides: heads, mask, pooling, places and so on.
@@ -97,7 +97,6 @@ class Ranker:
         cells: tensors by their names in a cell of `ClickBST`.
         positions: float32 `[max_length + 1, width]`, in the order of `ClickBST`; they are added to the columns from
             `positions_at` on. None without positions.
-        head_parts: the columns of the head's input.
     """
 
     settings: Mapping[str, Any]
@@ -106,13 +105,9 @@ class Ranker:
     target: tuple[Field, ...]
     partners: Mapping[str, str]
     properties: Mapping[str, Mapping[Id, Id | None]]
-    context: tuple[Field, ...]
-    numbers: tuple[NumberField, ...]
     cells: tuple[Mapping[str, Tensor], ...]
     positions: Tensor | None
     positions_at: int
-    head_parts: tuple[HeadPart, ...]
-    head: tuple[HeadLayer, ...]
 
     @cached_property
     def dim(self) -> int:
@@ -142,6 +137,26 @@ class Ranker:
         return tuple(
             self.target_by_name[self.partners[each.name]] for each in self.event_fields if each.name in self.partners
         )
+
+
+@dataclass(frozen=True)
+class Ranker(Pair):
+    """A trained ranker: a pair, which is the history and the candidate, and what stands beside it.
+
+    Attributes:
+        head_parts: the columns of the head's input; the `state` of each pair is named by its first history field.
+        others: the pairs besides the first.
+    """
+
+    context: tuple[Field, ...]
+    numbers: tuple[NumberField, ...]
+    head_parts: tuple[HeadPart, ...]
+    head: tuple[HeadLayer, ...]
+    others: tuple[Pair, ...] = ()
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        return (self, *self.others)
 
 
 def first_columns(fields: tuple[Field, ...]) -> dict[str, int]:

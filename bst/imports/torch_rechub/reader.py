@@ -187,7 +187,7 @@ def _read_properties(
 
 
 def _head_parts(description: Description, fields: dict[str, tuple[Field, ...]], dim: int) -> tuple[HeadPart, ...]:
-    parts = [HeadPart("state", "", dim)]
+    parts = [HeadPart("state", fields["history"][0].name, dim)]
     parts += [HeadPart("target", field.name, field.width) for field in fields["target"]]
     parts += [HeadPart("context", field.name, field.width) for field in fields["context"]]
     parts += [HeadPart("number", name, 1, torch.ones(1, dtype=torch.float64)) for name in description.dense]

@@ -10,7 +10,7 @@ struct Arguments {
   std::string command;
   fs::path bundle;
   Texts history, candidates;  // ids as they were typed
-  Texts context, events, candidate_features;  // NAME=VALUE, likewise
+  Texts context, events, candidate_features, sequences;  // NAME=VALUE, likewise
   std::optional<int64_t> k;
   std::string format, golden_case = "full";
   int64_t calls = 2000;
@@ -18,10 +18,12 @@ struct Arguments {
 
 inline const std::string kUsage =
     "use: recommend|score|verify|bench BUNDLE [--history ID,..] [--context NAME=VALUE,..] "
-    "[--event NAME=VALUE,..] [--candidates ID,..] [--candidate-feature NAME=VALUE,..] [--k N] [--format NAME] [--case NAME] [--calls N]";
+    "[--event NAME=VALUE,..] [--candidates ID,..] [--candidate-feature NAME=VALUE,..] [--sequence NAME=ID,..] "
+    "[--k N] [--format NAME] [--case NAME] [--calls N]";
 inline const std::map<std::string, std::set<std::string>> kOptions{
     {"recommend", {"--history", "--context", "--event", "--k", "--format"}},
-    {"score", {"--history", "--context", "--event", "--candidates", "--candidate-feature", "--format"}},
+    {"score",
+     {"--history", "--context", "--event", "--candidates", "--candidate-feature", "--sequence", "--format"}},
     {"verify", {"--format"}},
     {"bench", {"--case", "--calls", "--format"}}};
 
@@ -60,6 +62,7 @@ inline void set_option(Arguments& arguments, const std::string& option, const st
   if (option == "--history") arguments.history = split_ids(value);
   if (option == "--candidates") arguments.candidates = split_ids(value);
   if (option == "--event") arguments.events.push_back(value);
+  if (option == "--sequence") arguments.sequences.push_back(value);
   if (option == "--candidate-feature") arguments.candidate_features.push_back(value);
   if (option == "--context")
     for (const auto& pair : split(value)) arguments.context.push_back(pair);
@@ -176,6 +179,15 @@ inline Request to_request(const Arguments& arguments, const Manifest& manifest) 
   };
   add_lists("--event", arguments.events, Input::event, request.events);
   add_lists("--candidate-feature", arguments.candidate_features, Input::candidate, request.candidate_features);
+  for (const auto& pair : arguments.sequences) {
+    const auto equals = pair.find('=');
+    const auto name = pair.substr(0, equals);
+    if (equals == std::string::npos || !manifest.has_sequence(name) || request.sequences.count(name))
+      throw InputError("--sequence '" + pair + "' is not one of NAME=VALUE with a feature of the model, once: " +
+                       manifest.sequence_names());
+    request.sequences[name] =
+        typed_ids(split_ids(pair.substr(equals + 1)), manifest.items, "--sequence " + name);
+  }
   return request;
 }
 

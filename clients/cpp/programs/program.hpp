@@ -49,7 +49,8 @@ inline Json score(const Bundle& bundle, Runtime& runtime, const Arguments& argum
   const auto request = to_request(arguments, bundle.manifest);
   const Scorer scorer(bundle, runtime, {arguments.format, 0});
   const auto answer =
-      scorer.score_candidates(request.candidates, request.history, request.context, request.events, request.candidate_features);
+      scorer.score_candidates(request.candidates, request.history, request.context, request.events,
+                              request.candidate_features, request.sequences);
   Json scores = Json::array();
   for (const float score : answer.scores) scores.push_back(std::isfinite(score) ? Json(score) : Json());
   Json found{{"candidates", to_json(request.candidates)}, {"scores", scores}};

@@ -95,6 +95,14 @@ export const GROUPS = [
 ];
 
 /**
+ * The other sequences of items than the history, which have lengths of their own.
+ * @param {Model} model
+ */
+export function sequenceNames({ sequences }) {
+  return sequences.map(({ name }) => name);
+}
+
+/**
  * The inputs of a request, of its events or of its candidates, by name.
  * @param {Model} model
  * @param {Group["of"]} of

@@ -6,7 +6,7 @@ export { Bundle } from "./bundle.mjs";
 export { checkFiles, filesOf } from "./contents.mjs";
 export { CheckError, InputError, messageOf } from "./errors.mjs";
 export { goldenOf } from "./proof/golden.mjs";
-export { CATEGORIES, NUMBERS, namedInputs, vocabulariesOf } from "./groups.mjs";
+export { CATEGORIES, NUMBERS, namedInputs, sequenceNames, vocabulariesOf } from "./groups.mjs";
 export { idOf } from "./ids.mjs";
 export { formatOf, mainSignature, readManifest } from "./manifest/manifest.mjs";
 export { compare } from "./proof/parity.mjs";

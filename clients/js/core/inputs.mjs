@@ -2,7 +2,7 @@
 /** Users as inputs of a signature. */
 
 import { InputError } from "./errors.mjs";
-import { GROUPS, namedInputs, namesOf, vocabulariesOf } from "./groups.mjs";
+import { GROUPS, namedInputs, namesOf, sequenceNames, vocabulariesOf } from "./groups.mjs";
 import { idOf } from "./ids.mjs";
 import { DATA_OF } from "./tensors.mjs";
 
@@ -22,13 +22,15 @@ import { DATA_OF } from "./tensors.mjs";
  * @property {Iterable<Id>} [candidates]  of `score`
  * @property {Record<string, Iterable<Value> | null> | null} [candidateFeatures]  values of the candidates by name, one
  *   for each of them
+ * @property {Record<string, Iterable<Id> | null> | null} [sequences]  the other sequences of items than the history by
+ *   name, such as what was skipped, oldest first; one that is left out is empty
  *
  * @typedef {{ manifest: Manifest, vocabularies: Vocabularies | null }} Known  vocabularies, if ids are looked up here
  * @typedef {{ dims: number[], values: (bigint | number | string)[] }} Shaped
  */
 
 // The arguments of a call by what their values are of.
-const ARGUMENTS = { request: "context", event: "events", candidate: "candidateFeatures" };
+const ARGUMENTS = { request: "context", event: "events", candidate: "candidateFeatures", sequence: "sequences" };
 
 /**
  * The inputs of `signature` for users side by side: shorter histories are padded on the left.
@@ -71,6 +73,12 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
     ["candidates", { dims: [batch, candidates.length / batch], values: candidates }],
     ["k", { dims: [1], values: [BigInt(k ?? 0)] }],
   ]);
+  for (const name of sequenceNames(model)) {
+    const lists = rows.map(({ sequences }) => sequences.get(name) ?? []);
+    const longest = Math.max(1, ...lists.map((list) => list.length));
+    const values = lists.flatMap((list) => itemsOf(padded(list, longest, items.padding), name));
+    tensors.set(name, { dims: [batch, longest], values });
+  }
   for (const group of GROUPS) {
     const names = namesOf(group, model);
     const dims = group.of === "request" ? [batch] : [batch, sizes[group.of]];
@@ -88,7 +96,7 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
  * Check the names and counts of a user's values.
  * @param {Model} model
  * @param {User} user
- * @returns {{ history: Id[], candidates: Id[], values: Map<string, Value[]> }}  values by input
+ * @returns {{ history: Id[], candidates: Id[], values: Map<string, Value[]>, sequences: Map<string, Id[]> }}  by input
  */
 function readUser(model, user) {
   const history = listOf(user.history, "history");
@@ -109,25 +117,27 @@ function readUser(model, user) {
   };
   addLists(user.events, "event");
   addLists(user.candidateFeatures, "candidate");
-  return { history, candidates, values };
+  const lists = entriesOf(user.sequences, model, "sequence");
+  const sequences = new Map(lists.map(([name, list]) => /** @type {const} */ ([name, listOf(list, name)])));
+  return { history, candidates, values, sequences };
 }
 
 /**
  * @template T
  * @param {Record<string, T> | null | undefined} values
  * @param {Model} model
- * @param {Group["of"]} of
+ * @param {Group["of"] | "sequence"} of
  */
 function entriesOf(values, model, of) {
   const argument = ARGUMENTS[of];
   if (values && (typeof values !== "object" || Symbol.iterator in values)) {
     throw new InputError(`${argument} is no object; give values by name, such as { name: value }`);
   }
-  const names = namedInputs(model, of);
-  const strangers = Object.keys(values ?? {}).filter((name) => !names.has(name));
+  const names = of === "sequence" ? sequenceNames(model) : [...namedInputs(model, of).keys()];
+  const strangers = Object.keys(values ?? {}).filter((name) => !names.includes(name));
   if (!strangers.length) return Object.entries(values ?? {});
   const listed = strangers.map((name) => `'${name}'`).join(", ");
-  throw new InputError(`${argument} ${listed} is no feature of the model; known: ${[...names.keys()].join(", ") || "none"}`);
+  throw new InputError(`${argument} ${listed} is no feature of the model; known: ${names.join(", ") || "none"}`);
 }
 
 /**

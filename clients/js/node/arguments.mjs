@@ -3,24 +3,24 @@
 
 import { parseArgs } from "node:util";
 
-import { InputError, idOf, messageOf, namedInputs, vocabulariesOf } from "@bst/core";
+import { InputError, idOf, messageOf, namedInputs, sequenceNames, vocabulariesOf } from "@bst/core";
 
 /** @import { Group, Manifest, Value, VocabularyFacts } from "@bst/core" */
 
 export const USAGE = `node client.mjs recommend BUNDLE [--history ID,ID,...] [--context NAME=VALUE,NAME=VALUE]
                                  [--event NAME=VALUE,VALUE,...] [--k N]
 node client.mjs score     BUNDLE --candidates ID,ID,... [--history ...] [--context ...] [--event ...]
-                                 [--candidate-feature NAME=VALUE,VALUE,...]
+                                 [--candidate-feature NAME=VALUE,VALUE,...] [--sequence NAME=ID,ID,...]
 node client.mjs verify    BUNDLE
 node client.mjs bench     BUNDLE [--case NAME] [--calls N]
 
 --context takes features, numbers and request_time. --event is repeatable; it takes a value for each item of the history,
 of an event feature or event_time, and nothing between two commas where a value is not known; --candidate-feature likewise
-takes a value for each candidate.`;
-const REPEATABLE = ["context", "event", "candidate-feature"];
+takes a value for each candidate. --sequence takes the ids of another sequence than the history, as many as there are.`;
+const REPEATABLE = ["context", "event", "candidate-feature", "sequence"];
 const TAKES = {
   recommend: ["history", "context", "event", "k"],
-  score: ["history", "context", "event", "candidates", "candidate-feature"],
+  score: ["history", "context", "event", "candidates", "candidate-feature", "sequence"],
   verify: [],
   bench: ["case", "calls"],
 };
@@ -28,7 +28,7 @@ const TAKES = {
 /**
  * The options as text.
  * @typedef {{ history?: string, context?: string[], event?: string[], k?: string, candidates?: string,
- *   "candidate-feature"?: string[] }} UserOptions
+ *   "candidate-feature"?: string[], sequence?: string[] }} UserOptions
  * @typedef {UserOptions & { case?: string, calls?: string }} Options
  */
 
@@ -81,7 +81,10 @@ export function wholeNumber(text, option) {
  * @param {Manifest} manifest
  * @param {Options} options
  */
-export function userOf(manifest, { history, context = [], event = [], "candidate-feature": features = [] }) {
+export function userOf(
+  manifest,
+  { history, context = [], event = [], "candidate-feature": features = [], sequence = [] },
+) {
   const ofRequest = textsOf(manifest, "--context", context.flatMap((one) => one.split(",")), "request");
   const listsOf = (/** @type {ReturnType<typeof textsOf>} */ texts) =>
     Object.fromEntries(texts.map(({ name, text, read }) => [name, text.split(",").map(read)]));
@@ -90,6 +93,12 @@ export function userOf(manifest, { history, context = [], event = [], "candidate
     context: Object.fromEntries(ofRequest.map(({ name, text, read }) => [name, read(text)])),
     events: listsOf(textsOf(manifest, "--event", event, "event")),
     candidateFeatures: listsOf(textsOf(manifest, "--candidate-feature", features, "candidate")),
+    sequences: Object.fromEntries(
+      namedTexts("--sequence", sequence, sequenceNames(manifest.model)).map(({ name, text }) => [
+        name,
+        idsOf(manifest, text, `--sequence ${name}`),
+      ]),
+    ),
   };
 }
 
@@ -111,17 +120,28 @@ export function idsOf({ items }, text, option) {
  */
 function textsOf(manifest, option, pairs, of) {
   const inputs = namedInputs(manifest.model, of);
-  return pairs.map((pair, place) => {
-    const [name, ...text] = pair.split("=");
-    const group = inputs.get(name);
-    const repeats = pairs.slice(0, place).some((other) => other.split("=", 1)[0] === name);
-    if (!text.length || !group || repeats) {
-      const known = [...inputs.keys()].join(", ") || "none";
-      throw new InputError(`${option} '${pair}' is not one of NAME=VALUE with a feature of the model, once: ${known}`);
-    }
+  return namedTexts(option, pairs, [...inputs.keys()]).map(({ name, text }) => {
+    const group = /** @type {Group} */ (inputs.get(name));
     const facts = vocabulariesOf(group, manifest)[name];
     const read = (/** @type {string} */ part) => valueOf(part, group, facts, `${option} ${name}`);
-    return { name, text: text.join("="), read };
+    return { name, text, read };
+  });
+}
+
+/**
+ * @param {string} option
+ * @param {string[]} pairs  `NAME=VALUE`
+ * @param {string[]} names  of the model, each of which may be there once
+ */
+function namedTexts(option, pairs, names) {
+  return pairs.map((pair, place) => {
+    const [name, ...text] = pair.split("=");
+    const repeats = pairs.slice(0, place).some((other) => other.split("=", 1)[0] === name);
+    if (!text.length || !names.includes(name) || repeats) {
+      const known = names.join(", ") || "none";
+      throw new InputError(`${option} '${pair}' is not one of NAME=VALUE with a feature of the model, once: ${known}`);
+    }
+    return { name, text: text.join("=") };
   });
 }
 

@@ -13,6 +13,7 @@ import {
   mainSignature,
   readManifest,
   readVocabularies,
+  sequenceNames,
   verify,
 } from "@bst/core";
 import { fetchBytes, httpSource } from "./http.mjs";
@@ -41,6 +42,13 @@ export async function loadModel(onProgress) {
   const main = mainSignature(manifest);
   if (!names.includes(main)) {
     throw new Unsupported(`The bundle holds no ${main}, which answers.`, `Export it with ${main} in --signatures.`);
+  }
+  const others = sequenceNames(manifest.model);
+  if (others.length) {
+    throw new Unsupported(
+      `The model reads ${others.join(", ")} beside the history, and this page picks one history.`,
+      "Score it with another client: node client.mjs score BUNDLE --sequence NAME=ID,ID.",
+    );
   }
   const paths = [VOCABULARY, ...filesOf(manifest, record, names)];
   for (const path of [...paths, goldenOf(record, main)]) source.keeps.add(path);

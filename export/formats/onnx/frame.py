@@ -63,26 +63,15 @@ class _Frame:
         self.end = self.nodes.constant("end", [2**63 - 1])
 
     def look_up(self, outer: dict[str, ir.Value], signature: Signature) -> None:
-        """Turn raw ids into indices. One table serves history and candidates: joined, looked up, parted again."""
-        history, candidates = outer.get("history"), outer.get("candidates")
-        if history is None or candidates is None:
-            for name, ids in (("items", history), ("candidates", candidates)):
-                if ids is not None:
-                    self.ready[name] = self._encode(ids, self.vocabularies.items, self.config.unknown_row)
-        else:
-            length = self.nodes.add("Shape", history, start=1, end=2)
-            joined = self.nodes.add("Concat", history, candidates, axis=1)
-            encoded = self._encode(joined, self.vocabularies.items, self.config.unknown_row)
-            items = self.nodes.add("Slice", encoded, self.nodes.constant("start", [0]), length, self.axis)
-            candidate_indices = self.nodes.add("Slice", encoded, length, self.end, self.axis)
-            items.shape, candidate_indices.shape = history.shape, candidates.shape
-            items.type = candidate_indices.type = ir.TensorType(ir.DataType.INT64)
-            self.ready.update(items=items, candidates=candidate_indices)
+        """Turn raw ids into indices. One table serves all items: joined, looked up, parted again."""
+        sequences = [group.name for group in self.config.sequence_groups]
+        of_items = {"history": "items", **{name: name for name in sequences}, "candidates": "candidates"}
+        self._look_up_items({inner: outer[name] for name, inner in of_items.items() if name in outer})
         if USER_VECTOR in outer:
             self.ready[USER_VECTOR] = outer[USER_VECTOR]
         for group in (*self.config.inputs, *self.config.candidate_inputs):
             names, vocabularies = group.names(self.config), self.vocabularies.of(group)
-            if not outer.keys() >= set(names):
+            if group.holds == "items" or not outer.keys() >= set(names):
                 continue
             if not group.stacked:
                 self.ready[group.name] = outer[group.name]
@@ -91,6 +80,25 @@ class _Frame:
             axis = len(group.input_axes)
             wide = [self._column(value, axis) for value in columns]
             self.ready[group.name] = self.nodes.add("Concat", *wide, axis=axis)
+
+    def _look_up_items(self, raw: dict[str, ir.Value]) -> None:
+        """Turn raw ids of items, `[batch, any]` each, into indices, by the names of the inner inputs."""
+        *parts, last = raw
+        if not parts:
+            self.ready[last] = self._encode(raw[last], self.vocabularies.items, self.config.unknown_row)
+            return
+        lengths = {name: self.nodes.add("Shape", raw[name], start=1, end=2) for name in parts}
+        joined = self.nodes.add("Concat", *raw.values(), axis=1)
+        encoded = self._encode(joined, self.vocabularies.items, self.config.unknown_row)
+        start = self.nodes.constant("start", [0])
+        for name, value in raw.items():
+            end = self.end
+            if name != last:
+                end = lengths[name] if name == parts[0] else self.nodes.add("Add", start, lengths[name])
+            indices = self.nodes.add("Slice", encoded, start, end, self.axis)
+            indices.shape, indices.type = value.shape, ir.TensorType(ir.DataType.INT64)
+            self.ready[name] = indices
+            start = end
 
     def _column(self, value: ir.Value, axis: int) -> ir.Value:
         return self.nodes.add("Unsqueeze", value, self.nodes.constant(f"axis_{axis}", [axis]))
@@ -103,7 +111,11 @@ class _Frame:
             beside = self._column(self.ready["candidates"], 2), self.ready[group.name]
             self.ready["candidates"] = self.nodes.add("Concat", *beside, axis=2)
         if "items" in self.ready and self.config.longer_histories == "newest":
-            self._cut_to_newest(trimmed=trimmed)
+            names = ("items", *(group.name for group in self.config.inputs if group.per_event))
+            self._cut_to_newest(names, self.config.max_length, trimmed=trimmed)
+        for sequence in self.config.sequences:
+            if sequence.name in self.ready and sequence.longer_histories == "newest":
+                self._cut_to_newest((sequence.name,), sequence.max_length, trimmed=trimmed)
         for inner in self.graph.inputs:
             value = self.ready[str(inner.name)]
             if value.shape is None:
@@ -111,20 +123,23 @@ class _Frame:
             ir.convenience.replace_all_uses_with(inner, value)
         self.graph.insert_before(self.graph[0], self.nodes.take())
 
-    def _cut_to_newest(self, *, trimmed: bool) -> None:
-        """Cut the inputs of events. A model that reads the oldest picks them out by itself."""
-        start = self.nodes.constant("newest", [-self.config.max_length])
-        names = ("items", *(group.name for group in self.config.inputs if group.per_event))
+    def _cut_to_newest(self, names: tuple[str, ...], length: int, *, trimmed: bool) -> None:
+        """Cut inputs of events, the items first. A model that reads the oldest picks them out by itself."""
+        start = self.nodes.constant("newest" if names[0] == "items" else f"newest_{names[0]}", [-length])
         cut = {name: self.nodes.add("Slice", self.ready[name], start, self.end, self.axis) for name in names}
         if trimmed:
-            first_real = self._first_real(cut["items"])
+            first_real = self._first_real(cut[names[0]])
             cut = {name: self.nodes.add("Slice", value, first_real, self.end, self.axis) for name, value in cut.items()}
         self.ready |= cut
 
     def _first_real(self, items: ir.Value) -> ir.Value:
         """Return the first slot that is not padding in every row, int64 `[1]`; 0 where there is none."""
         padding = self.nodes.constant("padding", [0])
-        real = self.nodes.add("Cast", self.nodes.add("Greater", items, padding), to=ir.DataType.FLOAT)
+        if self.config.unknown_row:  # indices out of range, negative ones too, are unknown items that keep their place
+            there = self.nodes.add("Not", self.nodes.add("Equal", items, padding))
+        else:
+            there = self.nodes.add("Greater", items, padding)
+        real = self.nodes.add("Cast", there, to=ir.DataType.FLOAT)
         # A sum, where the largest would do: symbolic shape inference of ONNX Runtime knows no ReduceMax.
         rows = self.nodes.add("ReduceSum", real, self.nodes.constant("axis_0", [0]), keepdims=0)
         some = self.nodes.add("Greater", rows, self.nodes.constant("no_rows", np.zeros(1, dtype=np.float32)))

@@ -6,36 +6,30 @@ torch exports the index-level graph; `export.formats.onnx.frame` adds what torch
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import torch
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
-from torch import Tensor, nn
 
 from bst.config import BSTConfig
 from bst.data.vocabulary import Vocabularies
 from export.contract.manifest import OutputLayer, TensorPlace
-from export.contract.model_signatures import parts_of_user_vector
 from export.contract.signatures import (
     ENCODE_USER,
     OF_OUTPUT_LAYER,
     SIGNATURES,
-    USER_VECTOR,
-    Ids,
     Signature,
-    SignatureKind,
     TopK,
 )
 from export.formats.onnx.candidates import put_in_blocks
 from export.formats.onnx.check import check_onnx
 from export.formats.onnx.frame import put_frame
 from export.formats.onnx.shortlist import put_shortlist
-from export.formats.quiet import quiet
+from export.formats.onnx.whole import export_of_users, export_whole
 from export.serving.scorer import ClickScorer, Scorer
 from export.shortlist.choice import Shortlist
 
@@ -76,9 +70,9 @@ def save_onnx(
     starts = {spec.name: ENCODE_USER if shortlist and spec.name == TOP_K else spec.name for spec in signatures}
     kinds = [SIGNATURES.find(name) for name in dict.fromkeys(starts.values())]
     kinds = [kind for kind in kinds if not kind.takes_user_vector]
-    whole = _export_whole(scorer, config, kinds, signatures[0].ids, opset)
+    whole = export_whole(scorer, config, kinds, signatures[0].ids, opset)
     wholes = {
-        spec.name: _export_of_users(scorer, config, spec, opset) if spec.kind.takes_user_vector else whole
+        spec.name: export_of_users(scorer, config, spec, opset) if spec.kind.takes_user_vector else whole
         for spec in signatures
     }
     models = {}
@@ -111,146 +105,6 @@ def _place_weights(folder: Path, models: Mapping[str, ir.Model], scorer: Scorer 
     if not isinstance(scorer, Scorer) or not models.keys() >= set(OF_OUTPUT_LAYER):
         return None
     return weights.place_output_layer(scorer)
-
-
-class _Whole(nn.Module):
-    """All signatures at once, of index-level inputs, exported by torch in one go. Each signature takes its part of
-    the graph.
-    """
-
-    def __init__(self, scorer: Scorer | ClickScorer, kinds: Sequence[SignatureKind], ids: Ids) -> None:
-        super().__init__()
-        self.scorer, self.kinds = scorer, kinds
-        self.guard = ids == "index"  # raw ids are in range once they are looked up
-
-    def forward(
-        self,
-        items: Tensor,
-        candidates: Tensor | None = None,
-        context: Tensor | None = None,
-        seen: Tensor | None = None,
-        events: Tensor | None = None,
-        event_time: Tensor | None = None,
-        request_time: Tensor | None = None,
-        numbers: Tensor | None = None,
-    ) -> tuple[Tensor, ...]:
-        """Run everything. `items` are cut to the newest already, and so is what stands beside them, unless the model
-        reads the oldest; `seen` are all of them, where that matters.
-        """
-        scorer = self.scorer
-        if self.guard:
-            items = scorer.guard_items(items)
-            candidates = None if candidates is None else _guarded(scorer, candidates)
-            context = None if context is None else scorer.guard_context(context)
-            events = None if events is None else scorer.guard_events(events)
-            seen = None if seen is None else scorer.guard_items(seen)
-        if context is None:
-            context = items.new_zeros((items.size(0), 0))
-        named = {"context": context, "events": events, "event_time": event_time, "request_time": request_time}
-        named |= {"items": items, "numbers": numbers}
-        inputs = {name: tensor for name, tensor in named.items() if tensor is not None}
-        vectors = scorer.vectors(inputs) if scorer.keeps_oldest else scorer.encode(inputs)
-        outputs: list[Tensor] = []
-        for kind in self.kinds:
-            arguments = [vectors, *([candidates] if kind.takes_candidates else [])]
-            arguments += [items if seen is None else seen] if kind.picks else []
-            answer = getattr(scorer, kind.name)(*arguments)
-            outputs += answer if isinstance(answer, tuple) else (answer,)
-        return tuple(outputs)
-
-
-class _OfUsers(nn.Module):
-    """A signature of user vectors. Not a part of `_Whole`: of equal sizes torch asks the input that it likes, and a
-    history and a user vector stand in no graph together.
-    """
-
-    def __init__(self, scorer: ClickScorer, signature: Signature) -> None:
-        super().__init__()
-        self.scorer, self.signature = scorer, signature
-
-    def forward(self, candidates: Tensor, user_vector: Tensor) -> tuple[Tensor, ...]:
-        if self.signature.ids == "index":
-            candidates = _guarded(self.scorer, candidates)
-        answer: tuple[Tensor, ...] = getattr(self.scorer, self.signature.name)(user_vector, candidates)
-        return answer
-
-
-def _guarded(scorer: Scorer | ClickScorer, candidates: Tensor) -> Tensor:
-    """Bring candidates `[batch, n]`, or with their features `[batch, n, any]`, into range."""
-    if candidates.dim() == 2:
-        return scorer.guard_items(candidates)
-    items = scorer.guard_items(candidates[:, :, :1])
-    return torch.cat((items, scorer.guard_candidate_features(candidates[:, :, 1:])), dim=-1)
-
-
-def _export_whole(
-    scorer: Scorer | ClickScorer, config: BSTConfig, kinds: Sequence[SignatureKind], ids: Ids, opset: int
-) -> ir.Model:
-    # Sizes above 1 and different from one another, so that none is taken for another or for a constant.
-    sizes = {"batch": 3, "length": min(2, scorer.max_length)}
-    example = {"items": torch.ones(*sizes.values(), dtype=torch.int64)}
-    # Behind the cut the length has another name: a runtime may plan memory on equal names being equal sizes.
-    batch = torch.export.Dim("batch", min=1)
-    axes = {"items": {0: batch}}
-    if scorer.keeps_oldest:
-        axes["items"][1] = torch.export.Dim("length", min=1)
-    elif scorer.max_length > 1:  # else the cut leaves one slot, and nothing to be dynamic about
-        axes["items"][1] = torch.export.Dim("window", min=1, max=scorer.max_length)
-    if any(kind.takes_candidates for kind in kinds):
-        example["candidates"] = _example_candidates(config)
-        axes["candidates"] = {0: batch, 1: torch.export.Dim("n", min=1)}
-    for group in config.inputs:
-        shape = [sizes[axis] if isinstance(axis, str) else axis for axis in group.axes(config)]
-        dtype = torch.float32 if group.holds == "numbers" else torch.int64
-        example[group.name] = torch.ones(shape, dtype=dtype)
-        axes[group.name] = axes["items"] if group.per_event else {0: batch}
-    if isinstance(scorer, Scorer) and scorer.exclude_history and any(kind.picks for kind in kinds):
-        example["seen"] = torch.ones(3, 7, dtype=torch.int64)
-        axes["seen"] = {0: batch, 1: torch.export.Dim("length", min=1)}
-    return _exported(_Whole(scorer, kinds, ids), example, axes, kinds, config, opset)
-
-
-def _export_of_users(scorer: Scorer | ClickScorer, config: BSTConfig, signature: Signature, opset: int) -> ir.Model:
-    assert isinstance(scorer, ClickScorer)
-    vectors = torch.ones(3, sum(parts_of_user_vector(config)))
-    example = {"candidates": _example_candidates(config), USER_VECTOR: vectors}
-    batch = torch.export.Dim("batch", min=1)
-    axes = {"candidates": {0: batch, 1: torch.export.Dim("n", min=1)}, USER_VECTOR: {0: batch}}
-    return _exported(_OfUsers(scorer, signature), example, axes, [signature.kind], config, opset)
-
-
-def _example_candidates(config: BSTConfig) -> Tensor:
-    columns = [1 + len(group.names(config)) for group in config.candidate_inputs]
-    return torch.ones(3, 5, *columns, dtype=torch.int64)
-
-
-def _exported(
-    module: nn.Module,
-    example: Mapping[str, Tensor],
-    axes: Mapping[str, Any],
-    kinds: Sequence[SignatureKind],
-    config: BSTConfig,
-    opset: int,
-) -> ir.Model:
-    with quiet("torch.onnx"):
-        program = torch.onnx.export(
-            module.eval(),
-            kwargs=dict(example),
-            input_names=list(example),
-            output_names=[f"inner/{kind.name}/{place}" for kind in kinds for place in range(_outputs_of(kind, config))],
-            opset_version=opset,
-            dynamic_shapes=dict(axes),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    return program.model
-
-
-def _outputs_of(kind: SignatureKind, config: BSTConfig) -> int:
-    """Return how many tensors a signature gives."""
-    return 1 + (kind.picks or (kind.takes_candidates and not config.scores_catalogue))
 
 
 def _part_of(whole: ir.Model, signature: str) -> ir.Model:

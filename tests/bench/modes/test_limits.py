@@ -1,5 +1,7 @@
 """The floor counts what cannot be avoided, and no more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,25 @@ def test_candidates_read_their_rows_alone_and_padding_costs_nothing() -> None:
     cut = call(2, 3)
     cut = Call("cut", cut.items[:, 1:], cut.context, cut.candidates, cut.k)
     assert work_of(CONFIG, "encode_user", padded) == work_of(CONFIG, "encode_user", cut)
+
+
+def test_each_sequence_of_a_click_model_costs_what_it_holds() -> None:
+    own = {"dim": 8, "ff_width": 8, "max_length": 10, "places": "none", "longer_histories": "newest"}
+    clicks = BSTConfig.model_validate(
+        {
+            **{"task": "click", "num_items": 300, "dim": 16, "num_heads": 2, "num_blocks": 1, "ff_width": 24},
+            **{"max_length": 10, "sequences": ({"name": "skipped", "candidate_vectors": "shared", **own},)},
+        }
+    )
+    alone = clicks.model_copy(update={"sequences": ()})
+
+    def work(config: BSTConfig, items: list[int]) -> Work:
+        return work_of(config, "score_candidates", replace(call(1, 3), beside={"skipped": np.array([items])}))
+
+    none, padded, two = (work(clicks, items) for items in ([0], [0, 0, 7], [9, 0, 7]))
+    assert work(alone, [0]).operations < none.operations < padded.operations < two.operations
+    assert work(clicks, [7]) == padded
+    assert two.moved_bytes - padded.moved_bytes == 4 * 8
 
 
 def test_the_newest_state_alone_is_counted_where_it_alone_is_pooled() -> None:

@@ -15,15 +15,17 @@ def logits(run: Run, request: dict[str, Any]) -> Tensor:
     """Score the candidates of a request by the model of a run: float64 `[n]`.
 
     A request has `history` (lists by name, the items first), `context`, `dense`, `candidates` and `candidate_fields`,
-    as in the shared cases.
+    as in the shared cases, and `sequences` by name where there are others than the history.
     """
     config, vocabularies = run.config.model, run.vocabularies
-    longest = config.max_length
-    cut = slice(longest) if config.longer_histories == "oldest" else slice(-longest, None)
+    cut = _cut(config)
     items, *_ = request["history"].values()
-    history = torch.tensor(_items(run, items[cut] or [vocabularies.items.padding], in_history=True))
+    history = _history(run, items, config)
     columns = [_indices(vocabulary, request["history"][name][cut]) for name, vocabulary in vocabularies.events.items()]
-    inputs = {}
+    inputs: dict[str, Any] = {}
+    if config.sequences:
+        lists = {own.name: _history(run, request["sequences"][own.name], own) for own in config.sequences}
+        inputs["sequences"] = {name: values[None] for name, values in lists.items()}
     if columns:
         nothing = torch.zeros(1, len(columns), dtype=torch.int64)
         inputs["events"] = (torch.stack(columns, dim=-1) if items else nothing)[None]
@@ -40,6 +42,14 @@ def logits(run: Run, request: dict[str, Any]) -> Tensor:
     row = torch.cat(context)[None] if context else torch.zeros(1, 0, dtype=torch.int64)
     with torch.inference_mode():
         return run.model(history[None], row, candidates[None], **inputs)[0].double()
+
+
+def _cut(read: Any) -> slice:
+    return slice(read.max_length) if read.longer_histories == "oldest" else slice(-read.max_length, None)
+
+
+def _history(run: Run, items: list[Any], read: Any) -> Tensor:
+    return torch.tensor(_items(run, items[_cut(read)] or [run.vocabularies.items.padding], in_history=True))
 
 
 def _indices(vocabulary: Vocabulary, values: list[Any]) -> Tensor:

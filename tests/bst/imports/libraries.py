@@ -141,11 +141,14 @@ class Fuxi(nn.Module):
         self.embedding_layer.add_module("embedding_layers", tables)
         self.embedding_layer.add_module("feature_encoders", encoders)
         place = settings["width"] if settings["positions"] else 0
-        dim = place + settings["width"] * len(settings["sequences"])
-        self.transformer_encoders = nn.ModuleList([Transformer(dim, place, settings)])
-        beside = [spec for name, spec in features.items() if name not in settings["sequences"]]
+        dims = [place + settings["width"] * len(sequences) for _, sequences in settings["pairs"]]
+        lengths = [features[sequences[0]]["max_len"] for _, sequences in settings["pairs"]]
+        self.transformer_encoders = nn.ModuleList(
+            Transformer(dim, place, length, settings) for dim, length in zip(dims, lengths, strict=True)
+        )
+        beside = [spec for spec in features.values() if spec["type"] != "sequence"]
         out = [spec.get("encoder", [(0, spec["width"])])[-1][1] for spec in beside]
-        modules, width = [], dim + sum(out)
+        modules, width = [], sum(dims) + sum(out)
         for following, activation in zip(settings["units"], settings["activations"], strict=True):
             modules.append(nn.Linear(width, following))
             modules += [nn.BatchNorm1d(following)] if settings["batch_norm"] else []
@@ -161,27 +164,28 @@ class Fuxi(nn.Module):
             rows[name] = self.get_submodule(f"embedding_layer.embedding_layers.{name}")(values)
             if "encoder" in spec:
                 rows[name] = self.get_submodule(f"embedding_layer.feature_encoders.{name}")(rows[name])
-        sequences, targets = self.settings["sequences"], self.settings["targets"]
-        history = torch.cat([rows.pop(name) for name in sequences], dim=-1)
-        target = torch.cat([rows[name] for name in targets], dim=-1)
-        hidden = nn.functional.pad(x[sequences[0]] == 0, (0, 1), value=False)
-        state = self.transformer_encoders[0](torch.cat([history, target.unsqueeze(1)], dim=1), hidden)
-        if self.settings["pooling"] == "target":
-            state = state[:, -1]
-        else:
-            state = (state * ~hidden.unsqueeze(-1)).sum(dim=1)
-            if self.settings["pooling"] == "mean":
-                state = state / (~hidden).sum(dim=1, keepdim=True)
+        states = []
+        for (targets, sequences), encoder in zip(self.settings["pairs"], self.transformer_encoders, strict=True):
+            history = torch.cat([rows.pop(name) for name in sequences], dim=-1)
+            target = torch.cat([rows[name] for name in targets], dim=-1)
+            hidden = nn.functional.pad(x[sequences[0]] == 0, (0, 1), value=False)
+            states.append(self.pooled(encoder(torch.cat([history, target.unsqueeze(1)], dim=1), hidden), hidden))
         layers: Any = self.get_submodule("dnn.mlp")
-        return layers[:-1](torch.cat([*rows.values(), state], dim=-1)).squeeze(1)
+        return layers[:-1](torch.cat([*rows.values(), *states], dim=-1)).squeeze(1)
+
+    def pooled(self, states: Tensor, hidden: Tensor) -> Tensor:
+        if self.settings["pooling"] == "target":
+            return states[:, -1]
+        total = (states * ~hidden.unsqueeze(-1)).sum(dim=1)
+        return total / (~hidden).sum(dim=1, keepdim=True) if self.settings["pooling"] == "mean" else total
 
 
 class Transformer(nn.Module):
-    def __init__(self, dim: int, place: int, settings: dict[str, Any]) -> None:
+    def __init__(self, dim: int, place: int, length: int, settings: dict[str, Any]) -> None:
         super().__init__()
         self.settings = settings
         if place:
-            self.position_emb = nn.Parameter(torch.zeros(settings["length"] + 1, place))
+            self.position_emb = nn.Parameter(torch.zeros(length + 1, place))
         self.transformer_blocks = nn.ModuleList(Block(dim, settings) for _ in range(settings["blocks"]))
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from bst import load_run
 from bst.imports import import_fuxictr
 from tests.bst.imports.asking import logits
-from tests.bst.imports.fuxi_folder import LENGTH, Case, write_folder
+from tests.bst.imports.fuxi_folder import LENGTH, Case, Other, write_folder
 from tests.bst.imports.libraries import Dice
 
 UNITS = {"units": [6, 5], "activations": [nn.ReLU, nn.ReLU], "names": "relu"}
@@ -47,16 +48,48 @@ CASES: dict[str, Case] = {
     "tables of their own": Case({"fields": ["item", "cate"], "sequences_first": True}),
     "a doubled vocabulary": Case({"doubled": True, "fields": ["item", "cate"]}),
     "linear encoders": Case({"fields": ["item", "cate"], "encoders": True, "context": ["city"], "numbers": ["price"]}),
+    "a second pair of items": Case({"others": [Other("skipped")]}),
+    "three pairs, each its own fields, length and padding, tables of their own": Case(
+        {
+            **{"fields": ["item", "cate"], "context": ["city"], "numbers": ["price"], "batch_norm": True},
+            "others": [
+                Other("skipped", length=2 * LENGTH, padding="pre", own_tables=True),
+                Other("bought", ("cate", "item"), length=2),
+            ],
+        }
+    ),
+    "a second pair with a field that the first lacks, causal, mean, two blocks": Case(
+        {
+            **{"causal": True, "pooling": "mean", "blocks": 2, "padding": "pre", "context": ["city"]},
+            "others": [Other("skipped", ("item", "cate"), length=4)],
+        }
+    ),
+    "a second pair beside features of events, sum, no positions, two blocks": Case(
+        {
+            **{"fields": ["item", "kind"], "pooling": "sum", "positions": False, "blocks": 2, "norm": False},
+            **{"others": [Other("skipped")], "units": [5], "activations": [relu], "names": "relu"},
+        }
+    ),
+    "a second pair of a doubled vocabulary and no hidden layer": Case(
+        {"doubled": True, "units": [], "activations": [], "names": "relu", "others": [Other("skipped", padding="pre")]}
+    ),
+    "linear encoders of each pair": Case({"encoders": True, "context": ["city"], "others": [Other("skipped")]}),
     "no hidden layer": Case({"units": [], "activations": [], "names": "relu", "pooling": "mean"}),
 }
 
 
 def requests(case: Case, seed: int = 5) -> list[dict[str, Any]]:
-    """Requests with histories of every length, unknown items in the middle and as candidates, unknown categories."""
+    """Requests with histories of every length, unknown items in the middle and as candidates, unknown categories.
+
+    Each length of the history is there beside an empty other sequence, a short, a full and a longer one.
+    """
     draw = random.Random(seed)
     items, unknown = case.items, 999 if case.numeric else "no such item"
     rows = []
-    for count in (0, 1, 3, LENGTH, LENGTH + 1, 2 * LENGTH):
+    others = case.settings["others"]
+    for count, other in product(
+        (0, 1, 3, LENGTH, LENGTH + 1, 2 * LENGTH), (0, 1, LENGTH, 3 * LENGTH)[: 4 if others else 1]
+    ):
         history = [draw.choice([*items, unknown]) for _ in range(count)]
         rows.append(
             {
@@ -67,6 +100,7 @@ def requests(case: Case, seed: int = 5) -> list[dict[str, Any]]:
                 "city": draw.choice(["Oslo", "Rome", "Atlantis"]),
                 "price": 2.5,
                 "hour": -0.75,
+                **{own.name: [draw.choice([*items, unknown]) for _ in range(other)] for own in others},
             }
         )
     return rows
@@ -75,15 +109,16 @@ def requests(case: Case, seed: int = 5) -> list[dict[str, Any]]:
 def expected(case: Case, model: Any, request: dict[str, Any]) -> Tensor:
     """Ask the library's arithmetic, as its user does: tokens, unknown ones in the last row, cut on the padded side."""
     count = len(request["candidates"])
-    before = case.settings["padding"] == "pre"
     x: dict[str, Tensor] = {}
     for name, spec in model.features.items():
         if spec["type"] == "numeric":
             x[name] = torch.full((count,), case.scaled(name, request[name]), dtype=torch.float64)
         elif spec["type"] == "sequence":
             row = [case.row(name, value) for value in case.history_values(name, request)]
-            row = row[-LENGTH:] if before else row[:LENGTH]
-            zeros = [0] * (LENGTH - len(row))
+            length, side = case.padded(name)
+            before = side == "pre"
+            row = row[-length:] if before else row[:length]
+            zeros = [0] * (length - len(row))
             x[name] = torch.tensor([zeros + row if before else row + zeros] * count)
         elif name in model.settings["targets"]:
             x[name] = torch.tensor([case.row(name, value) for value in case.candidate_values(name, request)])
@@ -104,6 +139,7 @@ def test_an_imported_model_gives_the_logits_of_the_library(name: str, tmp_path: 
     for request in requests(case):
         raw = {
             "history": {"item_history": request["history"], "kind_history": request["kinds"]},
+            "sequences": {f"{own.name}_item": request[own.name] for own in case.settings["others"]},
             "context": {"city": request["city"]},
             "dense": {"price": request["price"], "hour": request["hour"]},
             "candidates": request["candidates"],

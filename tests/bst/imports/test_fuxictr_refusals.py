@@ -17,7 +17,7 @@ from bst.errors import InputError
 from bst.imports import import_fuxictr
 from bst.imports.fuxictr.vocabulary import read_tokens
 from bst.imports.rankers.ids import as_id
-from tests.bst.imports.fuxi_folder import Case, write_folder
+from tests.bst.imports.fuxi_folder import Case, Other, write_folder
 
 CASE = Case({"fields": ["item", "cate"], "context": ["city"], "numbers": ["price"]})
 CONFIG, DATASET, MAP = "model_config.yaml", "dataset_config.yaml", "feature_map.json"
@@ -71,7 +71,7 @@ def rewritten(path: Path, old: str, new: str) -> None:
         (
             "!!python/tuple [item, cate]\n  bst_sequence_field: !!python/tuple [item_history, cate_history]",
             "[item, cate]\n  bst_sequence_field: [item_history, cate_history]",
-            "2 pairs of target and sequence .item with item_history; cate with cate_history., and one can be carried",
+            "2 pairs of target and sequence .item with item_history; cate with .*, and the tensors have 1 encoders",
         ),
         ("BST_best:\n", "BST_best:\n  use_features: [item, nothing]\n", "use_features has nothing"),
         ("BST_best:\n", "BST_best:\n  feature_specs: [{name: nothing, x: 1}]\n", "feature_specs has nothing"),
@@ -84,6 +84,48 @@ def rewritten(path: Path, old: str, new: str) -> None:
 def test_settings_that_cannot_be_carried_are_refused(folder: Path, old: str, new: str, message: str) -> None:
     rewritten(folder / CONFIG, old, new)
     refused(folder, message)
+
+
+@pytest.mark.parametrize(
+    ("other", "changes", "message"),
+    [
+        (
+            Other("bought", ("cate",)),
+            {},
+            "the pair of bought_cate has no history of the item item, so it is no sequence",
+        ),
+        (
+            Other("bought", ("item", "kind")),
+            {},
+            "the pair of bought_item has the fields kind, bought_kind, which are no properties of the item, and only",
+        ),
+        (
+            Other("bought"),
+            {"bst_sequence_field: [item_history, bought_item": "bst_sequence_field: [item_history, item_history"},
+            "the sequence item_history is there 2 times, and the library reads each once",
+        ),
+        (
+            Other("bought"),
+            {"bst_target_field: [item, item]": "bst_target_field: item"},
+            "1 target fields for 2 sequences",
+        ),
+        (
+            Other("bought"),
+            {
+                "bst_sequence_field: [item_history, bought_item": "bst_sequence_field: [item_history",
+                "bst_target_field: [item, item]": "bst_target_field: item",
+            },
+            "bought_item is a pooled sequence beside the BST",
+        ),
+    ],
+)
+def test_other_pairs_that_cannot_be_carried_are_refused(
+    other: Other, changes: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "dir", Case({"others": [other]}))
+    for old, new in changes.items():
+        rewritten(tmp_path / "dir" / CONFIG, old, new)
+    refused(tmp_path / "dir", message)
 
 
 def test_aliases_that_grow_without_measure_are_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from bst.data.sequences import Sequences
 from bst.imports import import_fuxictr
 from bst.training.click_metrics import candidate_scores
 from tests.bst.imports.asking import logits
-from tests.bst.imports.fuxi_folder import TEXT_ITEMS, Case, write_folder
+from tests.bst.imports.fuxi_folder import TEXT_ITEMS, Case, Other, write_folder
 
 STRANGER = "no-such"
 HISTORY = [*TEXT_ITEMS, STRANGER, *TEXT_ITEMS[:3]]  # four more than are read
@@ -44,9 +45,19 @@ def test_the_scores_are_those_of_the_same_requests(tmp_path: Path, padding: str)
     assert np.abs(scores - scores[0]).max() > 1e-3
 
 
-def test_a_feature_of_candidates_is_missing_in_a_table_of_events(tmp_path: Path) -> None:
-    write_folder(tmp_path / "fuxictr", Case({"fields": ["item", "kind"]}))
+@pytest.mark.parametrize(
+    ("changes", "unheard"),
+    [
+        ({"fields": ["item", "kind"]}, "reads a feature of each candidate"),
+        (
+            {"others": [Other("skipped")]},
+            "reads skipped_item beside the history, of which a table of events says nothing",
+        ),
+    ],
+)
+def test_what_a_table_of_events_does_not_have_is_named(changes: dict[str, Any], unheard: str, tmp_path: Path) -> None:
+    write_folder(tmp_path / "fuxictr", Case(changes))
     import_fuxictr(tmp_path / "fuxictr", tmp_path / "run")
     run = load_run(tmp_path / "run")
-    with pytest.raises(InputError, match="reads a feature of each candidate"):
+    with pytest.raises(InputError, match=unheard):
         candidate_scores(run.model, shown_to(tmp_path / "run", TEXT_ITEMS, TEXT_ITEMS), run.config.model.max_length)

@@ -178,7 +178,7 @@ def test_the_command_line_reads_values_as_that_of_bst(telling: Path) -> None:
         const text = (_, one) => ["bigint", "number"].includes(typeof one) ? String(one) : one;
         console.log(JSON.stringify(typed.map(([history, context, event]) => {
           try {
-            const { candidateFeatures, ...user } = userOf(sound, { history, context, event });
+            const { candidateFeatures, sequences, ...user } = userOf(sound, { history, context, event });
             return user;
           }
           catch (error) { return { refused: error.message, ours: error instanceof InputError }; }

@@ -44,6 +44,9 @@ def shop(bundle: Bundle, rows: int = 40, seed: int = 0) -> pl.DataFrame:
     candidates = rng.integers(0, 9, rows)
     columns["candidates"] = _picked(ids, candidates, rng)
     for group in (*manifest.model.inputs, *manifest.model.candidate_inputs):
+        if group.holds == "items":
+            columns[group.name] = _picked([*ids, None], rng.integers(0, 30, rows), rng)
+            continue
         for name in group.names(manifest.model):
             values = (
                 [None, *bundle.vocabularies.of(group)[name].ids]

@@ -24,7 +24,7 @@ def test_each_user_is_given_what_recommend_gives(variant: str, variants: OnDeman
         np.testing.assert_allclose(row.to_numpy(), answer["scores"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["score_candidates", "clicks", "imported", "imported_index"])
+@pytest.mark.parametrize("variant", ["score_candidates", "clicks", "imported", "imported_index", "pairs"])
 def test_candidates_are_scored_best_first(variant: str, variants: OnDemand, tmp_path: Path) -> None:
     bundle = opened(variants[variant])
     users = shop(bundle)
@@ -35,6 +35,7 @@ def test_candidates_are_scored_best_first(variant: str, variants: OnDemand, tmp_
         "request": [],
         "event": [],
         "candidate": [],
+        "sequence": [],
     }
     for group in (*model.inputs, *model.candidate_inputs):
         of[group.of] += group.names(model)
@@ -48,6 +49,7 @@ def test_candidates_are_scored_best_first(variant: str, variants: OnDemand, tmp_
             {name: [user[name]] for name in of["request"]},
             events={name: [user[name]] for name in of["event"]},
             candidate_features={name: [user[name]] for name in of["candidate"]},
+            sequences={name: [[item or "" for item in user[name]]] for name in of["sequence"]},  # a null is padding
         )
         order = [
             place for place in np.argsort(-answer.scores[0], kind="stable") if np.isfinite(answer.scores[0][place])

@@ -64,8 +64,11 @@ def test_the_card_without_a_test_has_no_metrics_and_says_where_the_history_is_co
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
-def test_the_python_programs_of_the_card_give_both(variants: OnDemand, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = variants["clicks"]
+@pytest.mark.parametrize("variant", ["clicks", "pairs"])
+def test_the_python_programs_of_the_card_give_both(
+    variants: OnDemand, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = variants[variant]
     monkeypatch.chdir(path)
     for title in ("Python", "TorchScript"):
         names: dict[str, object] = {}
@@ -79,15 +82,35 @@ def test_the_python_programs_of_the_card_give_both(variants: OnDemand, monkeypat
 @pytest.mark.skipif(
     not (NODE_MODULES / "onnxruntime-node").exists(), reason="no onnxruntime-node: npm was not there to install it"
 )
-def test_the_node_program_of_the_card_gives_both(variants: OnDemand, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["clicks", "pairs"])
+def test_the_node_program_of_the_card_gives_both(variants: OnDemand, variant: str, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
-    folder = beside(variants["clicks"], tmp_path, "program.mjs", snippets(variants["clicks"])["Node"])
+    folder = beside(variants[variant], tmp_path, "program.mjs", snippets(variants[variant])["Node"])
     start = commands(folder)["Node"][-1].split()
     printed = subprocess.run(start, cwd=folder, capture_output=True, text=True, check=True).stdout
     probabilities, scores = read_lines(printed)
-    wanted = expected(variants["clicks"])
+    wanted = expected(variants[variant])
     assert [float(one) for one in probabilities] == pytest.approx(wanted["probabilities"], abs=1e-5)
     assert scores == pytest.approx(wanted["scores"], abs=1e-5)
+
+
+def test_card_and_server_name_each_sequence_with_its_own_length(variants: OnDemand, tmp_path: Path) -> None:
+    card = (variants["pairs"] / "README.md").read_text()
+    assert "of a history longer than 5 slots the newest are read" in card
+    assert (
+        "`skipped_item` is a sequence of items of its own, oldest first, as long as it is: the oldest 4 are read."
+        in card
+    )
+    assert (
+        "`bought_item` is a sequence of items of its own, oldest first, as long as it is: the newest 3 are read."
+        in card
+    )
+    assert (
+        "`skipped_item` string [batch, skipped_item_length], `bought_item` string [batch, bought_item_length]" in card
+    )
+    export_triton(variants["pairs"], tmp_path / "models")
+    dims = {one.name: list(one.dims) for one in read_config(tmp_path / "models" / "score_candidates").input}
+    assert dims["history"] == dims["skipped_item"] == dims["bought_item"] == [-1]
 
 
 def test_triton_is_told_both_outputs(variants: OnDemand, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 // manifest.json as values.
 #pragma once
 
+#include <algorithm>
+
 #include "signature.hpp"
 
 namespace bst {
@@ -69,6 +71,7 @@ struct Manifest {
   double tolerance;  // of the largest score of a call
   std::string task;  // of the model: "next_item" or "click"
   bool unknown_items = false;  // an item that the model does not know has a row of its own
+  Texts sequences = {};        // inputs that are sequences of items, others than the history
 
   // The format of that name, or null.
   const Format* format(const std::string& name) const {
@@ -100,6 +103,11 @@ struct Manifest {
       if (input.name == name && input.of == of) return &input;
     return nullptr;
   }
+  bool has_sequence(const std::string& name) const {
+    return std::find(sequences.begin(), sequences.end(), name) != sequences.end();
+  }
+  // The names of those, as people read them.
+  std::string sequence_names() const { return sequences.empty() ? "none" : join(sequences, ", "); }
   // The names of all inputs of the request, the events or the candidates, as people read them.
   std::string input_names(Input::Of of) const {
     Texts names;

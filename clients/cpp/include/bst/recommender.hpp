@@ -56,7 +56,7 @@ class Recommender : public RawIdCaller {
     if (k && !signature().max_k && (*k < 1 || *k > given))
       throw InputError("--k " + std::to_string(*k) + ": this bundle gives 1 to " + std::to_string(given) +
                        "; export with a larger --k");
-    const auto answer = function_(translator_.inputs({history, context, events, {}, k, {}}));
+    const auto answer = function_(translator_.inputs({history, context, events, {}, k, {}, {}}));
     Recommendation found;
     for (const float score : answer.at("scores").floats()) {
       if (!std::isfinite(score) || (k && int64_t(found.scores.size()) == *k)) break;  // nothing is left
@@ -84,8 +84,10 @@ class Scorer : public RawIdCaller {
 
   // Throws as `recommend` does.
   CandidateScores score_candidates(const Ids& candidates, const Ids& history, const Context& context = {},
-                                   const Events& events = {}, const CandidateFeatures& features = {}) const {
-    const auto answer = function_(translator_.inputs({history, context, events, candidates, {}, features}));
+                                   const Events& events = {}, const CandidateFeatures& features = {},
+                                   const Sequences& sequences = {}) const {
+    const auto answer =
+        function_(translator_.inputs({history, context, events, candidates, {}, features, sequences}));
     const auto probabilities = answer.find(kProbabilities);
     return {answer.at("scores").floats(),
             probabilities == answer.end() ? Floats() : probabilities->second.floats()};
@@ -93,8 +95,9 @@ class Scorer : public RawIdCaller {
 
   // The scores alone.
   Floats score(const Ids& candidates, const Ids& history, const Context& context = {},
-               const Events& events = {}, const CandidateFeatures& features = {}) const {
-    return score_candidates(candidates, history, context, events, features).scores;
+               const Events& events = {}, const CandidateFeatures& features = {},
+               const Sequences& sequences = {}) const {
+    return score_candidates(candidates, history, context, events, features, sequences).scores;
   }
 };
 

@@ -18,6 +18,10 @@ using Events = std::map<std::string, std::vector<Value>>;
 // Values of the candidates by the name of their input, one for each of them. Likewise.
 using CandidateFeatures = std::map<std::string, std::vector<Value>>;
 
+// The other sequences of items than the history by the name of their input, oldest first, as long as each is.
+// One that is left out is empty.
+using Sequences = std::map<std::string, Ids>;
+
 struct Request {
   Ids history;  // oldest first
   Context context;
@@ -25,6 +29,7 @@ struct Request {
   Ids candidates;
   std::optional<int64_t> k;
   CandidateFeatures candidate_features;
+  Sequences sequences;
 };
 
 // A value as a person reads it, quoted if it is text.

@@ -31,16 +31,20 @@ class Translator {
     refuse_strangers("context", request.context, Input::request);
     refuse_strangers("events", request.events, Input::event);
     refuse_strangers("candidate_features", request.candidate_features, Input::candidate);
-    const Ids padding{items().padding};
-    const auto& history = request.history.empty() ? padding : request.history;
+    for (const auto& [name, ids] : request.sequences)
+      if (!manifest_.has_sequence(name))
+        throw InputError("sequences '" + name +
+                         "' is no feature of the model; known: " + manifest_.sequence_names());
     Tensors inputs;
     for (const auto& spec : signature_.inputs) {
       if (spec.name == "history" || spec.name == "items")
-        inputs[spec.name] = row(history, spec.name);
+        inputs[spec.name] = history_row(request.history, spec.name);
       else if (spec.name == "candidates")
         inputs[spec.name] = row(request.candidates, spec.name);
       else if (spec.name == "k")
         inputs["k"] = {{1}, Ints{request.k.value_or(std::min<int64_t>(10, *signature_.max_k))}};
+      else if (manifest_.has_sequence(spec.name))
+        inputs[spec.name] = history_row(sequence_of(request, spec.name), spec.name);
       else if (const auto columns = columns_of(spec); !columns.empty())
         inputs[spec.name] = beside(spec, columns, request);
     }
@@ -88,6 +92,16 @@ class Translator {
         append(id, by_index_ ? &vocabularies_->items : nullptr, tensor);
     }
     return tensor;
+  }
+
+  // An empty history is one slot of padding.
+  Tensor history_row(const Ids& ids, const std::string& where) const {
+    return row(ids.empty() ? Ids{items().padding} : ids, where);
+  }
+
+  static Ids sequence_of(const Request& request, const std::string& name) {
+    const auto found = request.sequences.find(name);
+    return found == request.sequences.end() ? Ids() : found->second;
   }
 
   // A tensor of values beside the history. Where it has a last axis, that holds the columns.

@@ -52,6 +52,7 @@ const DEFAULTS_OF_CLICKS = { pooling: "target", tied_output: false };
  * @property {string} candidate_vectors
  * @property {string} longer_histories
  * @property {string[]} head_activations
+ * @property {{ name: string, dim: number }[]} sequences  of items, others than the history
  * @property {{ name: string }[]} item_features
  * @property {{ name: string }[]} item_numbers
  * @property {string} places

@@ -1,7 +1,7 @@
 // @ts-check
 /** The rules of `docs/reference/manifest.md` about the model. */
 
-import { GROUPS, namesOf } from "../groups.mjs";
+import { GROUPS, namesOf, sequenceNames } from "../groups.mjs";
 import { IDENTIFIER, repeated } from "./names.mjs";
 
 /** @import { Manifest, Model } from "./manifest.mjs" */
@@ -24,16 +24,19 @@ const OF_IMPORTS = /** @type {const} */ ([
   ["candidate_vectors", "shared"],
   ["unknown_items", "absent"],
   ["longer_histories", "newest"],
+  ["sequences", ""],
 ]);
 
 /** @param {Manifest} manifest */
 export function model({ model: sizes }) {
   const { dim, num_heads: heads, head_widths: widths, padding, task, tied_output: tied } = sizes;
-  const names = GROUPS.flatMap((group) => namesOf(group, sizes));
+  const names = [...GROUPS.flatMap((group) => namesOf(group, sizes)), ...sequenceNames(sizes)];
   const ofItems = [...sizes.item_features, ...sizes.item_numbers].map(({ name }) => name);
   const unfit = [...names.filter((one) => !IDENTIFIER.test(one)), ...repeated(names), ...repeated(ofItems)];
   const offences = unfit.map((one) => `'${one}' cannot be the name of a feature`);
-  if (Number(dim) % Number(heads)) offences.push(`dim=${dim} does not divide into num_heads=${heads}`);
+  for (const width of [dim, ...sizes.sequences.map((one) => one.dim)]) {
+    if (Number(width) % Number(heads)) offences.push(`dim=${width} does not divide into num_heads=${heads}`);
+  }
   for (const [name, value] of Object.entries(NEVER[task])) {
     if (Reflect.get(sizes, name) === value) offences.push(`${name}=${value} with task='${task}'`);
   }

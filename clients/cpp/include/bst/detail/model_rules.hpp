@@ -11,9 +11,11 @@ inline void judge_imported(const Field& model, Texts& offences) {
   const auto size = [&](const char* name) { return model.at(name).array().size(); };
   const auto of_candidates = size("candidate_features"), activations = size("head_activations");
   const bool has_tables = of_candidates || is("candidate_vectors", "own") || is("unknown_items", "row");
-  if (is("task", "next_item") && (has_tables || is("longer_histories", "oldest")))
-    offences.push_back("candidate_features, candidate_vectors, unknown_items and longer_histories are of click models");
-  if (has_tables && (size("item_features") || size("item_numbers")))
+  const bool has_sequences = size("sequences") > 0;
+  if (is("task", "next_item") && (has_tables || has_sequences || is("longer_histories", "oldest")))
+    offences.push_back(
+        "candidate_features, candidate_vectors, unknown_items, longer_histories and sequences are of click models");
+  if ((has_tables || has_sequences) && (size("item_features") || size("item_numbers")))
     offences.push_back("a model with features, vectors or rows of other libraries has item features beside them");
   if (of_candidates && of_candidates != size("event_features"))
     offences.push_back("there is not one of candidate_features for each of event_features");
@@ -24,6 +26,9 @@ inline void judge_imported(const Field& model, Texts& offences) {
 inline void judge_model(const Field& model, Texts& offences) {
   if (model.at("dim").integer() % model.at("num_heads").integer())
     offences.push_back("model.num_heads does not divide model.dim");
+  for (const auto& sequence : model.at("sequences").list())
+    if (sequence.at("dim").integer() % model.at("num_heads").integer())
+      offences.push_back("model.num_heads does not divide the dim of " + sequence.at("name").text());
   const auto is = [&](const char* name, const char* value) { return model.at(name).text() == value; };
   const bool tied = model.at("tied_output").flag(), clicks = is("task", "click");
   if (model.at("head_widths").array().empty() && !tied && !clicks)

@@ -97,6 +97,8 @@ inline Manifest read_fields(const Field& root) {
                     root.at("tolerance").number(),
                     root.at("model").at("task").text()};
   manifest.unknown_items = root.at("model").at("unknown_items").text() == "row";
+  for (const auto& one : root.at("model").at("sequences").list())
+    manifest.sequences.push_back(one.at("name").text());
   for (const auto& one : root.at("signatures").list()) manifest.signatures.push_back(read_signature(one));
   for (const auto& one : root.at("formats").list()) manifest.formats.push_back(read_format(one));
   for (const auto& one : root.at("files").list())

@@ -92,14 +92,13 @@ inline void judge_signatures(const Manifest& manifest, Texts& offences) {
   }
 }
 
-// Each name is an input of its own; times are among them.
+// Each name is an input of its own; times and sequences are among them.
 inline void judge_input_names(const Manifest& manifest, Texts& offences) {
-  Texts names;
-  for (const auto& input : manifest.inputs) {
-    names.push_back(input.name);
-    if (!is_identifier(input.name) || std::count(names.begin(), names.end(), input.name) > 1)
-      offences.push_back("'" + input.name + "' cannot be the name of an input");
-  }
+  Texts names = manifest.sequences;
+  for (const auto& input : manifest.inputs) names.push_back(input.name);
+  for (const auto& name : names)
+    if (!is_identifier(name) || std::count(names.begin(), names.end(), name) > 1)
+      offences.push_back("'" + name + "' cannot be the name of an input");
 }
 
 inline void judge_vocabularies(const Field& root, Texts& offences) {
