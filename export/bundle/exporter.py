@@ -130,6 +130,8 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     forms = [FORMATS.find(name) for name in settings.formats]
     _require_room(stage, run_path, forms, settings)
     config, vocabularies = run.config.model, run.vocabularies
+    features, numbers = trained.config.model.item_features, trained.config.model.item_numbers
+    of_items = [*(feature.name for feature in features), *(number.name for number in numbers)]
     levels = dict.fromkeys((settings.ids, *(form.level(settings.ids, vocabularies) for form in forms)))
     signatures = {
         ids: build_signatures(config, vocabularies, settings.signatures, top_k=settings.top_k, ids=ids)
@@ -172,6 +174,7 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         quality=quality if isinstance(quality, Quality) else None,
         click_quality=quality if isinstance(quality, ClickQuality) else None,
         history=HistoryRecord.of(config),
+        item_features=tuple(of_items),
         **facts,
     )
     drop_unless_kept(stage, settings)

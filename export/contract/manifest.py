@@ -193,6 +193,8 @@ class Description(Frozen):
         quality: None of click models, if the run came without test data, and in bundles before 4.1.
         click_quality: likewise of click models, from 4.5 on.
         history: of click models: whether the history is computed once for all candidates of a call.
+        item_features: names of the features and numbers of items that the model learnt from. They are no inputs: what
+            they say is part of the tables. Empty in bundles before 4.7.
         run_sha256: over the files of the run that decide the answers.
     """
 
@@ -214,6 +216,7 @@ class Description(Frozen):
     quality: Quality | None = None
     click_quality: ClickQuality | None = None
     history: HistoryRecord | None = None
+    item_features: tuple[str, ...] = ()
     run_sha256: str
     versions: dict[str, str]
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 import bst
-from bst import InputError
-from export import open_bundle
+from bst import DataConfig, Dataset, InputError, Settings, TrainConfig, read_interactions, train
+from export import ExportSettings, export_bundle, open_bundle
 from export.handout import write_card
 from export.handout.snippets import example
 from tests.clients.ort_root import HEADERS, headers_are_newer, make_ort_root
+from tests.conftest import TINY, write_events
 
 NODE_MODULES = Path(__file__).parents[3] / "clients" / "js" / "node_modules"
 VARIANTS = ("raw_ids", "text_ids", "numbers_k_input", "index")
@@ -74,6 +75,21 @@ def test_the_card_speaks_of_this_model(bundle_path: Path) -> None:
     assert f"`bst` {bst.__version__} on {date_of_tests()} from the run" in card
     assert "do not `pip install bst`" in card
     assert "## Licence and data" in card
+
+
+@pytest.mark.bundle
+def test_features_of_items_that_are_part_of_the_tables_are_named(tmp_path: Path) -> None:
+    rows = "".join(f"{7 * place + 11},b{place % 4},{place}\n" for place in range(40))
+    (tmp_path / "items.csv").write_text(f"item_id,brand,price\n{rows}")
+    data = DataConfig(item_features=("brand",), item_numbers=("price",))
+    dataset = Dataset.build(read_interactions(write_events(tmp_path / "events.csv"), data))
+    settings = Settings(model=TINY, training=TrainConfig(epochs=1, batch_events=150), data=data)
+    train(dataset.with_items(tmp_path / "items.csv", data), settings, tmp_path / "run")
+    exported = ExportSettings(formats=("torchscript",), signatures=("encode_user",))
+    manifest = export_bundle(tmp_path / "run", tmp_path / "bundle", exported)
+    assert manifest.item_features == ("brand", "price")
+    assert [spec.name for spec in manifest.signature("encode_user").inputs] == ["history"]
+    assert "What items have (brand, price) is part of the tables" in (tmp_path / "bundle" / "README.md").read_text()
 
 
 def date_of_tests() -> str:
