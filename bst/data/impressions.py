@@ -189,8 +189,11 @@ class ImpressionWindows:
         """
         assert not event_dropout
         lengths = np.minimum(self.requests.lengths, self.max_length)
-        num_batches = batches_an_epoch(self.num_examples, batch_events)
-        return [(rows,) for rows in alike(lengths, self.requests.counts, num_batches, rng)]
+        return [(rows,) for rows in alike(lengths, self.requests.counts, self.num_batches(batch_events), rng)]
+
+    def num_batches(self, batch_events: int) -> int:
+        """Count the batches of an epoch."""
+        return batches_an_epoch(self.num_examples, batch_events)
 
     def batch(self, rows: Index) -> Batch:
         """Cut `rows` as a batch."""

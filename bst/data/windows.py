@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -53,28 +54,41 @@ class TrainingWindows:
         """Draw the batches of one epoch, as arguments of `batch`.
 
         The order is random, but windows of a batch are alike in length: little of the rectangle that `batch` cuts is
-        padding. There are `batches_an_epoch`. Of all events the share `event_dropout` is left out at random.
+        padding. There are `num_batches`. Of all events the share `event_dropout` is left out at random.
 
         Of more than `GROUP` shards (see `Sequences.shards`) the order is random in two levels, so that memory holds the
         windows of a group alone: that of the shards, and that of the windows within each `GROUP` of them.
         """
-        borders = self.sequences.shards
-        shards = np.arange(len(borders) - 1)
+        borders, events = self._shards()
+        shards = np.flatnonzero(events)
         if len(shards) > GROUP:
             shards = rng.permutation(shards)
-        inputs = self._inputs()
-        ends = np.cumsum([inputs[borders[shard] : borders[shard + 1]].sum() for shard in shards])
-        groups = [shards[start : start + GROUP] for start in range(0, len(shards), GROUP)]
-        num_batches = batches_an_epoch(int(ends[-1]), batch_events)
-        stops = ends[[*range(GROUP - 1, len(shards) - 1, GROUP), len(shards) - 1]] * num_batches // ends[-1]
+        groups = [shards[start : start + GROUP] for start in range(0, max(len(shards), 1), GROUP)]
+        counts = np.array([batches_an_epoch(int(events[group].sum()), batch_events) for group in groups])
+        for _ in range(counts.sum() - self.num_batches(batch_events)):
+            counts[counts.argmax()] -= 1
         seeds = rng.integers(2**63, size=len(groups) if len(groups) > 1 else 0)
 
         def draw(group: int) -> list[Windowed]:
-            before = stops[group - 1] if group else 0
             own = np.random.default_rng(seeds[group]) if len(seeds) else rng
-            return self._drawn(borders, groups[group], int(stops[group] - before), own, event_dropout)
+            return self._drawn(borders, groups[group], int(counts[group]), own, event_dropout)
 
-        return Epoch(stops, draw)
+        return Epoch(np.cumsum(counts), draw)
+
+    def num_batches(self, batch_events: int) -> int:
+        """Count the batches of an epoch, which is the same in all of them.
+
+        Of several groups it is a few less than `batches_an_epoch`: a batch has events of one group alone, and each has
+        at least `batch_events`.
+        """
+        _, events = self._shards()
+        groups = max(-(-int(np.count_nonzero(events)) // GROUP), 1)
+        return max(batches_an_epoch(self.num_examples, batch_events) - (groups - 1), groups)
+
+    def _shards(self) -> tuple[Index, Index]:
+        """Return the borders of the shards, and how many events to predict each has, int64 `[num_shards]`."""
+        borders, inputs = self.sequences.shards, self._inputs()
+        return borders, np.array([inputs[first:last].sum() for first, last in pairwise(borders)], dtype=np.int64)
 
     def _drawn(
         self, borders: Index, shards: Index, num_batches: int, rng: np.random.Generator, event_dropout: float

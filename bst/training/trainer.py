@@ -18,7 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 from bst.config import TrainConfig
 from bst.data.batches import Batch, Examples
 from bst.data.impressions import Windows
-from bst.data.windows import batches_an_epoch
 from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.training.optimization import GradientClipper, optimizers_of, rate_of_step, take_rows
@@ -129,7 +128,7 @@ class Trainer:
         self.loss = self._wrapped(loss)
         self.optimizers = optimizers_of(model, config, self.by_row)
         self.clipper = GradientClipper(config)
-        self.steps_per_epoch = batches_an_epoch(windows.num_examples, config.batch_events)
+        self.steps_per_epoch = windows.num_batches(config.batch_events)
         self.rows_per_step = windows.num_examples / self.steps_per_epoch
         self.reports: list[EpochReport] = []
         self.best = self._weights()

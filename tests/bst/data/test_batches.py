@@ -116,7 +116,7 @@ def test_of_many_shards_every_event_comes_once_and_those_of_a_group_come_togethe
     shard_of = np.searchsorted(data.shards, np.arange(400), side="right")
     orders = []
     for epoch in (windows.epoch(rng, 100, event_dropout) for _ in range(2)):
-        assert len(epoch) == batches_an_epoch(windows.num_examples, 100)
+        assert len(epoch) == windows.num_batches(100) == batches_an_epoch(windows.num_examples, 100) - 5
         _, first, last = together(epoch)
         inputs = np.sort(np.concatenate([np.arange(*pair) for pair in zip(first, last, strict=True)]))
         assert inputs.tolist() == np.setdiff1d(np.arange(len(data.items)), data.offsets[1:] - 1).tolist()
@@ -127,7 +127,23 @@ def test_of_many_shards_every_event_comes_once_and_those_of_a_group_come_togethe
         for group in groups:
             events = np.array([(last - first).sum() for _, first, last, _ in group])
             assert abs(events - events.mean()).max() <= 20
+            assert events.mean() >= 100
     assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("batch_events", [29, 400, 3000, 10**6])
+def test_an_epoch_of_many_shards_has_no_empty_batch(monkeypatch: pytest.MonkeyPatch, batch_events: int) -> None:
+    monkeypatch.setattr("bst.data.sequences.SHARD_EVENTS", 100)
+    rng = np.random.default_rng(0)
+    lengths = [*rng.integers(2, 30, 150), *[1] * 900, *rng.integers(2, 30, 20)]  # shards in the middle predict nothing
+    data = sequences(*([1] * length for length in lengths))
+    windows = TrainingWindows(data, data.offsets[1:], 29)
+    for _ in range(20):
+        epoch = windows.epoch(rng, batch_events)
+        assert len(epoch) == windows.num_batches(batch_events)
+        events = [(last - first).sum() for _, first, last, _ in epoch]
+        assert min(events) > 0
+        assert sum(events) == windows.num_examples
 
 
 def test_a_batch_of_an_epoch_of_many_shards_is_the_same_in_whatever_order_they_are_read(
