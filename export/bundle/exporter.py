@@ -48,7 +48,7 @@ from export.contract.manifest import (
     ParityRecord,
     VocabularyFacts,
 )
-from export.contract.model_signatures import build_signatures, require_both, require_signatures
+from export.contract.model_signatures import build_signatures, require_exportable
 from export.contract.parity import TOLERANCE
 from export.contract.quality import ClickQuality, OwnTopK, Quality
 from export.contract.recordings import RECORDINGS
@@ -130,8 +130,6 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     forms = [FORMATS.find(name) for name in settings.formats]
     _require_room(stage, run_path, forms, settings)
     config, vocabularies = run.config.model, run.vocabularies
-    features, numbers = trained.config.model.item_features, trained.config.model.item_numbers
-    of_items = [*(feature.name for feature in features), *(number.name for number in numbers)]
     levels = dict.fromkeys((settings.ids, *(form.level(settings.ids, vocabularies) for form in forms)))
     signatures = {
         ids: build_signatures(config, vocabularies, settings.signatures, top_k=settings.top_k, ids=ids)
@@ -142,16 +140,14 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         "model": config,
         "items": VocabularyFacts.of(vocabularies.items),
         **{part: _facts(getattr(vocabularies, part)) for part in ("context", "events", "candidate_features")},
+        "item_features": _features_of_items(trained.config.model),
         "versions": library_versions("onnx", "onnxscript", "onnxruntime"),
         "run_sha256": run_hash(run_path),
     }
     rates = _rates(settings, tell)
     plan = _plan(run, settings, rates, tell)
     written = _write(stage, run, forms, signatures, facts, plan, tell)
-    if run is trained:
-        shutil.copyfile(run_path / WEIGHTS_FILE, stage / WEIGHTS_FILE)  # of gigabytes, no second copy in memory
-    else:
-        save_weights(stage, run.model)
+    _place_weights(stage, run, run_path / WEIGHTS_FILE if run is trained else None)
     shortlist, test = plan.record() if plan else None, run.heldout.test
     del run, trained, plan  # the formats are loaded one by one, without these gigabytes beside them
     parity = tuple(_proven(stage, written, vocabularies, config, run_path, tell))
@@ -174,7 +170,6 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
         quality=quality if isinstance(quality, Quality) else None,
         click_quality=quality if isinstance(quality, ClickQuality) else None,
         history=HistoryRecord.of(config),
-        item_features=tuple(of_items),
         **facts,
     )
     drop_unless_kept(stage, settings)
@@ -182,6 +177,18 @@ def _build(stage: Path, run_path: Path, settings: ExportSettings, tell: Tell, li
     manifest = Manifest(**dict(description), files=list_files(stage))
     (stage / MANIFEST_FILE).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
     return manifest
+
+
+def _features_of_items(model: BSTConfig) -> tuple[str, ...]:
+    return *(feature.name for feature in model.item_features), *(number.name for number in model.item_numbers)
+
+
+def _place_weights(stage: Path, run: Run, file: Path | None) -> None:
+    """Write the weights of a run, or copy the `file` that has them: of gigabytes, no second copy is in memory."""
+    if file is None:
+        save_weights(stage, run.model)
+    else:
+        shutil.copyfile(file, stage / WEIGHTS_FILE)
 
 
 def _facts(vocabularies: Mapping[str, Vocabulary]) -> dict[str, VocabularyFacts]:
@@ -310,8 +317,7 @@ def _require_fit(run: Run, settings: ExportSettings, like: Manifest | None) -> N
     if settings.tune and "onnx" not in settings.formats:
         raise InputError(f"tune tries ONNX Runtime, and formats={','.join(settings.formats)} lacks onnx; add it")
     RECORDINGS.find(settings.golden)
-    require_signatures(settings.signatures, run.config.model)
-    require_both(settings.signatures, run.config.model)
+    require_exportable(settings.signatures, run.config.model)
     for name in settings.formats:
         FORMATS.find(name).require(run.config.model, settings)
     if like is not None:

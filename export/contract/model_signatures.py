@@ -65,13 +65,14 @@ def require_signatures(names: Sequence[str], config: BSTConfig, remedy: str = "g
         raise InputError(f"signature {name!r} {reason}")
 
 
-def require_both(names: Sequence[str], config: BSTConfig) -> None:
-    """Refuse a click model's `encode_user` without the signature that reads its vectors, or that one alone: they are
-    proven together.
+def require_exportable(names: Sequence[str], config: BSTConfig) -> None:
+    """Refuse signatures that a model does not have, and a click model's `encode_user` without the signature that reads
+    its vectors, or that one alone: they are proven together.
 
     Raises:
-        InputError: the message names the one that is missing.
+        InputError: as `require_signatures`, or the message names the one that is missing.
     """
+    require_signatures(names, config)
     pair = (ENCODE_USER, FROM_USER)
     missing = [name for name in pair if name not in names]
     if not config.scores_catalogue and len(missing) == 1:
