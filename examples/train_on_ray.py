@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 
 import ray
 
@@ -32,7 +33,8 @@ class Process:
 
 
 def main() -> None:
-    data, out, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    data, out = (str(Path(word).resolve()) for word in sys.argv[1:3])  # each process has a folder of its own
+    size = int(sys.argv[3])
     processes = [Process.remote() for _ in range(size)]
     address = ray.get(processes[0].address.remote())
     arguments = [data, "--out", out, "--resume", *sys.argv[4:]]

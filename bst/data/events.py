@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bst.data.tables.problems import Problems
 from bst.data.tables.selection import Condition, conditions, rows_where
 from bst.data.tables.sources.source import Layout
 from bst.data.tables.table import Table
-from bst.data.tables.times import read_times
+from bst.data.tables.times import read_dates, read_times
 from bst.errors import InputError
 
 
@@ -62,37 +62,58 @@ class OpenEvents:
     def columns(self) -> list[str]:
         return [*self.roles.values(), *self.inputs]
 
-    def read(self, raw: pl.DataFrame, problems: Problems, *, text_items: bool = False, first: int = 0) -> Events:
+    def read(
+        self,
+        raw: pl.DataFrame,
+        problems: Problems,
+        *,
+        text_items: bool = False,
+        readings: Mapping[str, Callable[[pl.Series], pl.Series]] | None = None,
+        first: int = 0,
+    ) -> Events:
         """Make events of the `columns` that were read, of some rows or of all.
 
         Args:
+            readings: instead of `readers`, by the same names.
             first: the place of the first of these rows.
 
         Raises:
             InputError: every problem of the table, in one message.
         """
-        path, config = self.table.path, self.config
         columns: dict[str, pl.Series] = {}
-        if USER in self.roles:
+        for name, (column, reader) in self.readers(text_items=text_items).items():
             with problems.collected():
-                columns["user"] = ids(raw[self.roles[USER]], path, config.text_ids, mixed=True)
-        if ITEM in self.roles:
-            with problems.collected():
-                columns["item"] = ids(raw[self.roles[ITEM]], path, config.text_ids or text_items)
-        times = pl.int_range(first, first + len(raw), eager=True)
-        if TIME in self.roles:
-            with problems.collected():
-                times = read_times(raw[self.roles[TIME]], path, config.time_format)
-        clicked = None
-        for name in self.inputs:
-            with problems.collected():
-                if name == config.label:
-                    clicked = labels(raw[name], path)
-                else:
-                    columns[name] = read_input(raw[name], path, config)
+                columns[name] = (readings or {}).get(name, reader)(raw[column])
         problems.tell()
-        guesses = _remarks_on_users(columns["user"], config) + _remarks_on_order(self.table, config, self.by_place)
+        times = columns.pop("time") if TIME in self.roles else pl.int_range(first, first + len(raw), eager=True)
+        clicked = columns.pop(self.config.label) if self.config.label is not None else None
+        guesses = _remarks_on_users(columns["user"], self.config)
+        guesses += _remarks_on_order(self.table, self.config, self.by_place)
         return Events(columns, times, self.by_place, (*self.table.remarks, *self.remarks, *guesses), clicked)
+
+    def readers(self, *, text_items: bool = False) -> dict[str, tuple[str, Callable[[pl.Series], pl.Series]]]:
+        """Return the column of each role and input, and what reads it, by the names of `Events`; times are `time`."""
+        path, config = self.table.path, self.config
+        text_items = config.text_ids or text_items
+        of_roles: dict[Role, tuple[str, Callable[[pl.Series], pl.Series]]] = {
+            USER: ("user", lambda values: ids(values, path, config.text_ids, mixed=True)),
+            ITEM: ("item", lambda values: ids(values, path, text_items)),
+            TIME: ("time", lambda values: read_times(values, path, config.time_format)),
+        }
+        readers = {name: (self.roles[role], read) for role, (name, read) in of_roles.items() if role in self.roles}
+        for name in self.inputs:
+            readers[name] = (name, self._read_label if name == config.label else self._read_input)
+        return readers
+
+    def read_dates(self, values: pl.Series, form: str) -> pl.Series:
+        """Read times that are all dates of one format; see `bst.data.tables.times.read_dates`."""
+        return read_dates(values.str.strip_chars(), self.table.path, form)
+
+    def _read_label(self, values: pl.Series) -> pl.Series:
+        return labels(values, self.table.path)
+
+    def _read_input(self, values: pl.Series) -> pl.Series:
+        return read_input(values, self.table.path, self.config)
 
 
 def layout_of(config: DataConfig) -> Layout:

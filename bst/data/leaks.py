@@ -13,6 +13,7 @@ from bst.errors import InputError
 # two events do (Cohen's kappa: 0 by chance, 1 always). What a user always has is known before the event.
 OF_ITEM = 0.8
 OF_USER = 0.99
+SAMPLED = 2**21  # of more events, those of a part of the items (users) are asked that has about as many
 PAIRED = 4  # events of items that come again; of fewer, agreement is chance
 
 
@@ -41,6 +42,7 @@ def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], number
     Raises:
         InputError: names all of them, with their share.
     """
+    num_events = events.select(pl.len()).collect(engine="streaming").item()
     offences = []
     for what, names, option, remedy in (
         ("context feature", context, "--context", "--item-features"),
@@ -48,7 +50,7 @@ def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], number
     ):
         shares = []
         for name in names:
-            item, user = (agreement(events, by, name) for by in ("item", "user"))
+            item, user = (agreement(_some(events, by, num_events), by, name) for by in ("item", "user"))
             if item.kappa >= OF_ITEM and user.kappa < OF_USER:
                 shares.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
         if shares:
@@ -58,6 +60,12 @@ def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], number
             )
     if offences:
         raise InputError("; ".join(offences))
+
+
+def _some(events: pl.LazyFrame, by: str, num_events: int) -> pl.LazyFrame:
+    """Return the events of a part of the items or users, by chance; all of them, up to `SAMPLED`."""
+    parts = max(num_events // SAMPLED, 1)
+    return events if parts == 1 else events.filter(pl.col(by).hash(0) % parts == 0)
 
 
 def agreement(events: pl.LazyFrame, by: str, name: str) -> Agreement:

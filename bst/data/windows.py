@@ -78,8 +78,8 @@ class TrainingWindows:
     def num_batches(self, batch_events: int) -> int:
         """Count the batches of an epoch, which is the same in all of them.
 
-        Of several groups it is a few less than `batches_an_epoch`: a batch has events of one group alone, and each has
-        at least `batch_events`.
+        Of several groups it is a few less than `batches_an_epoch`: a batch has events of one group alone, and has at
+        least `batch_events` unless its group has fewer.
         """
         _, events = self._shards()
         groups = max(-(-int(np.count_nonzero(events)) // GROUP), 1)

@@ -28,6 +28,7 @@ from bst.data.prepared.folder import (
     refuse_prepared,
     shards_of,
 )
+from bst.data.prepared.readings import readings_of
 from bst.data.prepared.runs import SortedRuns
 from bst.data.sequences import Sequences, to_sequences
 from bst.data.tables.problems import Problems
@@ -37,13 +38,13 @@ from bst.data.vocabulary import Vocabularies, Vocabulary
 from bst.errors import InputError
 from bst.system.files import require_new, staged_folder, to_json, write_atomically
 
-PIECE_ROWS = 2**22  # rows that memory holds, a few times over
+PIECE_ROWS = 2**22  # rows of three columns that memory holds, a few times over; fewer of more columns
 
 
 def prepare(places: Sequence[Path], config: DataConfig, out: Path) -> Manifest:
     """Sort a table of events by user and time, and write it as the folder `out`, or nothing at all.
 
-    The table is read in pieces of `PIECE_ROWS` rows, which are sorted and written; then the rows of a stretch of users
+    The table is read in pieces of about `PIECE_ROWS` rows, which are sorted and written; then the rows of a stretch of users
     at a time are joined from all pieces. Memory holds a few such pieces, the distinct items and categories, and the
     history of the most active user. The disk of `out` holds the rows twice for the time being.
 
@@ -65,32 +66,50 @@ def prepare(places: Sequence[Path], config: DataConfig, out: Path) -> Manifest:
     of_users = "join a users' table to the events before"
     opened = open_events(table, None, config, inputs, problems, of_users=of_users)
     problems.tell()
+    piece_rows = max(3 * PIECE_ROWS // max(len(opened.columns), 3), 1)
     with staged_folder(out, "the prepared data") as stage:
-        runs = SortedRuns(stage)
-        columns = Columns(table.path, config)
-        for events in _pieces(opened, stage / "rows.arrow"):
-            columns.add(events)
-            runs.add(pl.DataFrame({**events.columns, "time": events.times}))
+        runs, columns, facts = SortedRuns(stage, "run"), Columns(opened), Facts()
+        for events in _pieces(opened, stage / "rows.arrow", piece_rows):
+            facts.add(events)
+            rows = pl.DataFrame({**events.columns, "time": events.times})
+            runs.add(rows)
+            if not config.drop_repeats:
+                columns.add(rows)
+        if config.drop_repeats:
+            runs = _without_repeats(runs, columns, facts, piece_rows)
         columns.require_sound()
         require_no_item_columns(runs.rows(), config.context, config.numbers)
         writer = Writer(stage, columns)
-        for rows in runs.ranges(PIECE_ROWS):
+        for rows in runs.ranges(piece_rows):
+            if not config.drop_repeats:
+                facts.mark(rows)
             writer.add(rows)
-        for path in runs.paths:
-            path.unlink()
-        return writer.end()
+        runs.remove()
+        return writer.end(facts)
 
 
-def _pieces(opened: OpenEvents, path: Path) -> Iterator[Events]:
+def _pieces(opened: OpenEvents, path: Path, piece_rows: int) -> Iterator[Events]:
     """Read the events a piece at a time, by way of a file at `path`."""
     opened.table.write(opened.rows, opened.columns, path)
     rows = pl.scan_ipc(path)
     num_rows = rows.select(pl.len()).collect().item()
     require_rows(rows.head(1).collect(), opened.table)
-    for first in range(0, num_rows, PIECE_ROWS):
-        raw = rows.slice(first, PIECE_ROWS).collect()
-        yield opened.read(raw, Problems(opened.table.path), first=first)
+    readings = readings_of(opened, rows, num_rows)
+    for first in range(0, num_rows, piece_rows):
+        raw = rows.slice(first, piece_rows).collect()
+        yield opened.read(raw, Problems(opened.table.path), readings=readings, first=first)
     path.unlink()
+
+
+def _without_repeats(runs: SortedRuns, columns: Columns, facts: Facts, piece_rows: int) -> SortedRuns:
+    """Leave out the repeats, before anything is learnt of the columns."""
+    distinct = SortedRuns(runs.folder, "distinct")
+    for rows in runs.ranges(piece_rows):
+        kept = rows.filter(~facts.mark(rows))
+        columns.add(kept)
+        distinct.add(kept)
+    runs.remove()
+    return distinct
 
 
 def _require_by_pieces(config: DataConfig) -> None:
@@ -106,50 +125,82 @@ def _require_by_pieces(config: DataConfig) -> None:
 
 
 @dataclass
-class Columns:
-    """The columns of a table over all pieces: their types, ids, and first and last time."""
+class Facts:
+    """Facts of the rows of a table, repeats among them."""
 
-    path: Path
-    config: DataConfig
+    reach: pl.Series = field(default_factory=lambda: pl.Series([]))
+    num_rows: int = 0
+    repeats: int = 0
+    ties: int = 0
+    remarks: dict[str, None] = field(default_factory=dict)
+
+    def add(self, events: Events) -> None:
+        """Count the next piece."""
+        self.reach = _reach(self.reach, events.times)
+        self.num_rows += len(events.times)
+        self.remarks |= dict.fromkeys(events.remarks)
+
+    def mark(self, rows: pl.DataFrame) -> pl.Series:
+        """Count repeats and ties of the next users, sorted by user and time; return which rows are repeats, bool."""
+        repeats, tied = mark_repeats(rows, rows["time"])
+        self.repeats += int(repeats.sum())
+        self.ties += int(tied.sum())
+        return repeats
+
+
+def _reach(before: pl.Series, times: pl.Series) -> pl.Series:
+    """Return the first and the last of times, together with those of the pieces before."""
+    both = times if before.is_empty() else pl.concat([before, times])
+    return pl.Series("time", [both.min(), both.max()], dtype=both.dtype)
+
+
+@dataclass
+class Columns:
+    """The columns of the events over all pieces: their types, ids, and first and last time."""
+
+    opened: OpenEvents
     dtypes: dict[str, pl.DataType] = field(default_factory=dict)
     ids: dict[str, Vocabulary] = field(default_factory=dict)
     several: dict[str, set[Any]] = field(default_factory=dict)
     reach: pl.Series = field(default_factory=lambda: pl.Series([]))
-    by_place: bool = False
     unknown_times: int = 0
-    remarks: dict[str, None] = field(default_factory=dict)
 
-    def add(self, events: Events) -> None:
+    @property
+    def config(self) -> DataConfig:
+        return self.opened.config
+
+    @property
+    def path(self) -> Path:
+        return self.opened.table.path
+
+    def add(self, rows: pl.DataFrame) -> None:
         """Take the next piece in.
 
         Raises:
             InputError: a column is of another type than in the pieces before.
         """
-        for name, values in (*events.columns.items(), ("time", events.times)):
+        for name, values in rows.to_dict(as_series=True).items():
             self._require_type(name, values.dtype)
-        for name, values in events.columns.items():
-            if name == "user":
+            if name in ("user", "time"):
                 continue
             if name not in self.config.numbers:
                 piece = Vocabulary.fit(values)
                 self.ids[name] = self.ids[name].joined(piece) if name in self.ids else piece
             if name != "item" and len(seen := self.several.setdefault(name, set())) < 2:
                 seen.update(values.drop_nulls().unique().head(2).to_list())
-        ends = pl.Series([events.times.min(), events.times.max()], dtype=events.times.dtype)
-        both = ends if self.reach.is_empty() else pl.concat([self.reach, ends])
-        self.reach = pl.Series("time", [both.min(), both.max()], dtype=both.dtype)
-        self.by_place = events.by_place
-        self.unknown_times += count_unknown(events.times)
-        self.remarks |= dict.fromkeys(events.remarks)
+        self.reach = _reach(self.reach, rows["time"])
+        self.unknown_times += count_unknown(rows["time"])
 
     def require_sound(self) -> None:
         """Refuse an input without a value, and warn of one with a single value."""
         for name, seen in self.several.items():
+            kinds = {"event feature": self.config.event_features, "number": self.config.numbers}
+            what = next((kind for kind, names in kinds.items() if name in names), "context feature")
             if not seen:
-                raise InputError(f"input {name!r} has no value for any user of {self.path}; leave it out")
+                raise InputError(f"{what} {name!r} has no value for any user of {self.path}; leave it out")
             if len(seen) == 1:
                 warnings.warn(
-                    f"input {name!r} has the single value {next(iter(seen))!r}: it tells the model nothing",
+                    f"{what} {name!r} has the single value {next(iter(seen))!r}: it tells the model nothing",
                     stacklevel=3,
                 )
         if self.config.split_at:
@@ -158,9 +209,9 @@ class Columns:
     @property
     def clock(self) -> str | None:
         """How the times are read as seconds, in words; None where they are no clock."""
-        if self.by_place:
+        if self.opened.by_place:
             return None
-        if not self.reach.dtype.is_numeric():
+        if self.reach.dtype.is_temporal() and self.reach.dtype != pl.Duration:
             return remark_on_dates(self.unknown_times)
         try:
             return to_seconds(self.reach, self.path, self.config.time_column)[1]
@@ -177,9 +228,10 @@ class Columns:
     def _require_type(self, name: str, dtype: pl.DataType) -> None:
         before = self.dtypes.setdefault(name, dtype)
         if dtype != before:
-            remedy = "say --text-ids" if name in ("user", "item") else "write it as Parquet, with one type"
+            column, _ = self.opened.readers()[name]
             raise InputError(
-                f"{self.path}: column of {name!r} is {before} in its first rows and {dtype} further down; {remedy}"
+                f"{self.path}: column {column!r} is {before} in its first rows and {dtype} further down; write it as "
+                "Parquet with one type"
             )
 
 
@@ -190,18 +242,12 @@ class Writer:
         self.stage, self.columns, self.config = stage, columns, columns.config
         self.vocabularies, self.clock = columns.vocabularies, columns.clock
         self.arrays: dict[str, GrowingArray] = {}
-        self.num_rows = self.num_events = self.repeats = self.ties = 0
+        self.num_events = 0
         self._append("offsets", np.zeros(1, dtype=np.int64))
 
     def add(self, rows: pl.DataFrame) -> None:
         """Write the rows of the next users, sorted by user and time."""
         events, times = rows.drop("time"), rows["time"]
-        repeats, tied = mark_repeats(events, times)
-        self.repeats += int(repeats.sum())
-        self.ties += int(tied.sum())
-        self.num_rows += len(rows)
-        if self.config.drop_repeats:
-            events, times = events.filter(~repeats), times.filter(~repeats)
         if self.config.split_at:
             earlier = earlier_events(events["user"], times, self.config.split_at, self.config.time_format)
             self._append("before", earlier.counts)
@@ -220,8 +266,9 @@ class Writer:
         for name, values in {"items": sequences.items, "context": sequences.context, **sequences.beside}.items():
             self._append(name, values)
 
-    def end(self) -> Manifest:
+    def end(self, facts: Facts) -> Manifest:
         """Complete the arrays, and write the vocabularies and the manifest."""
+        by_place = self.columns.opened.by_place
         for array in self.arrays.values():
             array.close()
         files = {name: ArrayFile(self.stage / f"{name}.npy") for name in self.arrays}
@@ -233,11 +280,11 @@ class Writer:
             data=self.config,
             num_users=len(offsets) - 1,
             num_events=int(offsets[-1]),
-            num_rows=self.num_rows,
-            span="in the order of the file" if self.columns.by_place else span(self.columns.reach),
-            repeats=self.repeats,
-            ties=self.ties,
-            remarks=tuple(self.columns.remarks),
+            num_rows=facts.num_rows,
+            span="in the order of the file" if by_place else span(facts.reach),
+            repeats=facts.repeats,
+            ties=facts.ties,
+            remarks=tuple(facts.remarks),
             clock=self.clock,
             vocabulary_sha256=hash_of(self.vocabularies),
             shards=shards,

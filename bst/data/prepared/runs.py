@@ -16,22 +16,29 @@ SAMPLE = 2**12  # of so many rows of a run, one user is kept in memory
 
 @dataclass
 class SortedRuns:
-    """Rows in files of `folder`, each sorted by user and then by time; rows that tie keep their order.
+    """Rows in files of `folder` that are called `name`, each sorted by user and then by time; rows that tie keep their
+    order.
 
     Memory holds one piece, and of every `SAMPLE` rows the user.
     """
 
     folder: Path
+    name: str
     paths: list[Path] = field(default_factory=list)
     samples: list[pl.Series] = field(default_factory=list)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Sort the next rows, with columns `user` and `time` of the same types as before, and write them."""
         rows = rows.sort("user", "time", maintain_order=True)
-        path = self.folder / f"run-{len(self.paths):05}.arrow"
+        path = self.folder / f"{self.name}-{len(self.paths):05}.arrow"
         rows.write_ipc(path, compression="uncompressed", record_batch_size=BATCH_ROWS)
         self.paths.append(path)
         self.samples.append(rows["user"].gather_every(SAMPLE))
+
+    def remove(self) -> None:
+        """Remove the files."""
+        for path in self.paths:
+            path.unlink()
 
     def rows(self) -> pl.LazyFrame:
         """Return all rows, in the order of the runs."""

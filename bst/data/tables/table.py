@@ -39,7 +39,9 @@ class Table:
 
     def __init__(self, place: Path | Sequence[Path] | Frame, layout: Layout) -> None:
         places = [Path(place.name)] if isinstance(place, Frame) else [place] if isinstance(place, Path) else place
-        self.path = path = places[0]
+        if twice := [place for number, place in enumerate(places) if place in places[:number]]:
+            raise InputError(f"{twice[0]} is named twice; name each file, folder or pattern once")
+        self.path = path = places[0] if len(places) == 1 else Path(f"{places[0]} and {len(places) - 1} more")
         self.parts = [Part(path)] if isinstance(place, Frame) else [part for each in places for part in parts_of(each)]
         self.paths = [part.path for part in self.parts]
         with self._refusing():

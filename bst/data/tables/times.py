@@ -98,6 +98,8 @@ def to_seconds(times: pl.Series, path: Path, column: str) -> tuple[pl.Series, st
     Raises:
         InputError: they lie so in no unit.
     """
+    if times.dtype == pl.Duration:
+        raise InputError(f"{path}: column {column!r} holds lengths of time, which are no clock; leave out event_times")
     if not times.dtype.is_numeric():
         return times.dt.epoch("s"), remark_on_dates(count_unknown(times))
     first, last = times.min(), times.max()
@@ -114,8 +116,8 @@ def to_seconds(times: pl.Series, path: Path, column: str) -> tuple[pl.Series, st
 
 
 def count_unknown(times: pl.Series) -> int:
-    """Count the dates that a model does not know, those of 1970 or before; none of numbers."""
-    return 0 if times.dtype.is_numeric() else int((times.dt.epoch("s") <= 0).sum())
+    """Count the dates that a model does not know, those of 1970 or before; none of what is no date."""
+    return 0 if times.dtype.is_numeric() or times.dtype == pl.Duration else int((times.dt.epoch("s") <= 0).sum())
 
 
 def remark_on_dates(count: int) -> str:
@@ -129,16 +131,32 @@ def _from_text(text: pl.Series, path: Path) -> pl.Series:
     if numbers.all():
         return _numbers(text, path)
     example = text.filter(~numbers)[0]
-    if not (form := DATE.fullmatch(example)):
+    if (form := form_of(example)) is None:
         raise InputError(f"{path}: column {text.name!r} holds {_refused(example, text)}")
+    return read_dates(text, path, form)
+
+
+def form_of(example: str) -> str | None:
+    """Return the format of dates that are written as `example`; None where it is no date that begins with the year."""
+    if not (form := DATE.fullmatch(example)):
+        return None
     dash, gap = form["dash"], form["gap"]
     day = f"%Y{dash}%m{dash}%d"
     if gap is None:
-        return _by_format(text, path, day, "one form of date in the whole column")
+        return day
     zone = form["zone"] or ""
     written = zone if zone.strip().isalpha() else " %#z" if zone.startswith(" ") else "%#z" if zone else ""
     clock = "%H:%M:%S%.f" if form["seconds"] else "%H:%M"
-    return _by_format(text, path, f"{day}{gap}{clock}{written}", "one form of date in the whole column")
+    return f"{day}{gap}{clock}{written}"
+
+
+def read_dates(text: pl.Series, path: Path, form: str) -> pl.Series:
+    """Read dates that are all of the format `form`.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    return _by_format(text, path, form, "one form of date in the whole column")
 
 
 def _numbers(text: pl.Series, path: Path) -> pl.Series:

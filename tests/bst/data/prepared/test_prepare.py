@@ -181,8 +181,11 @@ def test_twenty_million_events_are_prepared_below_a_gigabyte_and_a_half(tmp_path
             "user_id": rng.integers(0, 300_000, size),
             "item_id": rng.integers(0, 50_000, size),
             "timestamp": np.sort(rng.integers(part * 10**6, (part + 1) * 10**6, size)) + 1_600_000_000,
+            "hour": rng.integers(0, 24, size),
+            "spent": rng.random(size),
         }
         pl.DataFrame(columns).write_parquet(tmp_path / "table" / f"{part}.parquet")
-    _, peak = peak_of("prepare", tmp_path / "table", "--out", tmp_path / "data")
+    inputs = ("--context", "hour", "--numbers", "spent")
+    _, peak = peak_of("prepare", tmp_path / "table", "--out", tmp_path / "data", *inputs)
     assert json.loads((tmp_path / "data" / "prepared.json").read_text())["num_events"] == 20_000_000
     assert peak < 1.5e9

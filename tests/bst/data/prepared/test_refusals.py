@@ -97,22 +97,6 @@ def test_a_table_that_cannot_be_prepared_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
-def test_a_column_that_changes_its_type_further_down_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bst.data.prepared.preparation.PIECE_ROWS", 100)
-    frame = rows().with_columns(pl.col("item_id").cast(pl.String))
-    first = pl.format("{}.0", "item_id")
-    other = pl.format("x{}", "item_id")
-    frame = frame.with_columns(item_id=pl.when(pl.int_range(pl.len()) < 100).then(first).otherwise(other))
-    frame.write_csv(tmp_path / "table.csv")
-    with pytest.raises(
-        InputError, match="column of 'item' is Int64 in its first rows and String further down; say --t"
-    ):
-        prepare([tmp_path / "table.csv"], DataConfig(), tmp_path / "data")
-    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
-
-
 def test_a_column_that_belongs_to_the_item_is_refused_as_context(tmp_path: Path) -> None:
     rows().with_columns(brand=pl.col("item_id") % 3).write_csv(tmp_path / "table.csv")
     with pytest.raises(InputError, match=r"context feature brand .* belongs to the item"):

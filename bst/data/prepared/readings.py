@@ -1,0 +1,110 @@
+"""The reading of columns in pieces as if they were read whole: what their values are is decided over all rows first."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from bst.data.events import OpenEvents
+from bst.data.tables.columns import MISSING
+from bst.data.tables.names import TIME
+from bst.data.tables.times import NUMBER, form_of
+from bst.errors import InputError
+
+Read = Callable[[pl.Series], pl.Series]
+
+
+def readings_of(opened: OpenEvents, rows: pl.LazyFrame, num_rows: int) -> dict[str, Read]:
+    """Decide how each column is read, from all `rows`; return what reads a piece of it, by the names of `Events`.
+
+    Raises:
+        InputError: as for the whole table.
+    """
+    path, readings = opened.table.path, {}
+    for role, name in opened.roles.items():
+        _require_all(rows, name, path, *REQUIRED[role == TIME], is_time=role == TIME)
+    for name, (column, read) in opened.readers().items():
+        dtype = rows.collect_schema()[column]
+        if name == "time":
+            readings[name] = _of_times(read, rows, column, dtype, opened)
+        elif dtype == pl.String and name not in opened.config.numbers:
+            readings[name] = _of_texts(read, rows, column, num_rows)
+        else:
+            readings[name] = read
+    return readings
+
+
+# As `ids` and `read_times` say it.
+REQUIRED = {False: ("is empty", "drop them"), True: ("has no time (empty or NaN)", "fill them or drop those rows")}
+
+
+def _require_all(rows: pl.LazyFrame, name: str, path: Path, what: str, remedy: str, *, is_time: bool) -> None:
+    """Refuse a column that lacks a value, with the number of all rows that do and the first of them."""
+    value, dtype = pl.col(name), rows.collect_schema()[name]
+    lacks = value.is_null()
+    if dtype.is_float():
+        lacks |= value.is_nan()
+    if dtype == pl.String and is_time:
+        lacks |= value.str.strip_chars().str.to_lowercase().is_in(MISSING)
+    count, first = rows.select(count=lacks.sum(), first=lacks.arg_max()).collect(engine="streaming").row(0)
+    if count:
+        raise InputError(f"{path}: column {name!r} {what} in {count} rows, first in row {first}; {remedy}")
+
+
+def _of_texts(read: Read, rows: pl.LazyFrame, column: str, num_rows: int) -> Read:
+    """Read all distinct texts of a column together, and then a piece by looking its texts up."""
+    texts = rows.select(pl.col(column).unique(maintain_order=True)).collect(engine="streaming")[column]
+
+    def of_all_rows(message: str) -> str:
+        """Correct the number of rows with a word for a missing value, which is that of distinct texts."""
+        words = pl.col(column).str.strip_chars().str.to_lowercase().is_in(MISSING)
+        count = rows.select(words.sum()).collect(engine="streaming").item()
+        return re.sub(r"in [\d,]+ rows", f"in {count:,} rows", message)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            values = read(texts)
+        except InputError as error:
+            raise InputError(of_all_rows(str(error))) from None
+    for warning in caught:
+        warnings.warn(of_all_rows(str(warning.message)), stacklevel=2)
+    table = pl.DataFrame({"text": texts, "value": values})
+
+    def look_up(piece: pl.Series) -> pl.Series:
+        looked_up = (
+            piece.alias("text").to_frame().join(table, on="text", how="left", nulls_equal=True, maintain_order="left")
+        )
+        return looked_up["value"].alias(piece.name)
+
+    return look_up
+
+
+def _of_times(read: Read, rows: pl.LazyFrame, column: str, dtype: pl.DataType, opened: OpenEvents) -> Read:
+    """Decide the form of dates, or the type of numbers, over the whole column."""
+    value = pl.col(column)
+    if dtype.is_decimal():
+        whole = rows.select((value.cast(pl.Int128).cast(dtype) == value).all()).collect(engine="streaming").item()
+        return _cast_first(read, pl.Int128 if whole else pl.Float64)
+    if dtype != pl.String or opened.config.time_format is not None:
+        return read
+    text = value.str.strip_chars()
+    others = text.filter(~text.str.contains(NUMBER))
+    integers = text.cast(pl.Int128, strict=False).null_count() == 0
+    example, whole = rows.select(example=others.first(), whole=integers).collect(engine="streaming").row(0)
+    if example is None:
+        return _cast_first(read, pl.Int128 if whole else pl.Float64)
+    form = form_of(example)
+    return read if form is None else lambda piece: opened.read_dates(piece, form)
+
+
+def _cast_first(read: Read, dtype: type[pl.DataType]) -> Read:
+    def cast(piece: pl.Series) -> pl.Series:
+        bare = piece.str.strip_chars() if piece.dtype == pl.String else piece
+        return read(bare.cast(dtype))
+
+    return cast
