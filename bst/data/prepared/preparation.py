@@ -45,8 +45,9 @@ def prepare(places: Sequence[Path], config: DataConfig, out: Path) -> Manifest:
     """Sort a table of events by user and time, and write it as the folder `out`, or nothing at all.
 
     The table is read in pieces of about `PIECE_ROWS` rows, which are sorted and written; then the rows of a stretch of
-    users at a time are joined from all pieces. Memory holds a few such pieces, the distinct items and categories, and the
-    history of the most active user. The disk of `out` holds the rows twice for the time being.
+    users at a time are joined from all pieces. Memory holds a few such pieces, the distinct items and categories, the
+    distinct users where they are text, and the history of the most active user. The disk of `out` holds the rows twice
+    for the time being.
 
     Args:
         places: files, folders or patterns, read as one table.
