@@ -95,10 +95,11 @@ def _pieces(opened: OpenEvents, path: Path, piece_rows: int) -> Iterator[Events]
     rows = pl.scan_ipc(path)
     num_rows = rows.select(pl.len()).collect().item()
     require_rows(rows.head(1).collect(), opened.table)
-    readings = readings_of(opened, rows, num_rows)
+    problems = Problems(opened.table.path)
+    readings = readings_of(opened, rows, problems)
     for first in range(0, num_rows, piece_rows):
         raw = rows.slice(first, piece_rows).collect()
-        yield opened.read(raw, Problems(opened.table.path), readings=readings, first=first)
+        yield opened.read(raw, problems, readings=readings, first=first)
     path.unlink()
 
 

@@ -12,30 +12,39 @@ import polars as pl
 from bst.data.events import OpenEvents
 from bst.data.tables.columns import MISSING
 from bst.data.tables.names import TIME
+from bst.data.tables.problems import Problems
 from bst.data.tables.times import NUMBER, form_of
 from bst.errors import InputError
 
+REFUSED_ROWS = 1_000_000  # that are looked at for a message
 Read = Callable[[pl.Series], pl.Series]
 
 
-def readings_of(opened: OpenEvents, rows: pl.LazyFrame, num_rows: int) -> dict[str, Read]:
+def readings_of(opened: OpenEvents, rows: pl.LazyFrame, problems: Problems) -> dict[str, Read]:
     """Decide how each column is read, from all `rows`; return what reads a piece of it, by the names of `Events`.
 
-    Raises:
-        InputError: as for the whole table.
+    What is wrong with a column goes to `problems`; its pieces are left as they are.
     """
-    path, readings = opened.table.path, {}
-    for role, name in opened.roles.items():
-        _require_all(rows, name, path, *REQUIRED[role == TIME], is_time=role == TIME)
+    path = opened.table.path
+    readings: dict[str, Read] = {}
+    roles = {name: role for role, name in opened.roles.items()}
     for name, (column, read) in opened.readers().items():
-        dtype = rows.collect_schema()[column]
-        if name == "time":
-            readings[name] = _of_times(read, rows, column, dtype, opened)
-        elif dtype == pl.String and name not in opened.config.numbers:
-            readings[name] = _of_texts(read, rows, column, num_rows)
-        else:
-            readings[name] = read
+        dtype, readings[name] = rows.collect_schema()[column], _as_it_is
+        with problems.collected():
+            if column in roles:
+                is_time = roles[column] == TIME
+                _require_all(rows, column, path, *REQUIRED[is_time], is_time=is_time)
+            if name == "time":
+                readings[name] = _of_times(read, rows, column, dtype, opened)
+            elif dtype == pl.String and name not in opened.config.numbers:
+                readings[name] = _of_texts(read, rows, column)
+            else:
+                readings[name] = read
     return readings
+
+
+def _as_it_is(values: pl.Series) -> pl.Series:
+    return values
 
 
 # As `ids` and `read_times` say it.
@@ -55,7 +64,7 @@ def _require_all(rows: pl.LazyFrame, name: str, path: Path, what: str, remedy: s
         raise InputError(f"{path}: column {name!r} {what} in {count} rows, first in row {first}; {remedy}")
 
 
-def _of_texts(read: Read, rows: pl.LazyFrame, column: str, num_rows: int) -> Read:
+def _of_texts(read: Read, rows: pl.LazyFrame, column: str) -> Read:
     """Read all distinct texts of a column together, and then a piece by looking its texts up."""
     texts = rows.select(pl.col(column).unique(maintain_order=True)).collect(engine="streaming")[column]
 
@@ -99,6 +108,8 @@ def _of_times(read: Read, rows: pl.LazyFrame, column: str, dtype: pl.DataType, o
     if example is None:
         return _cast_first(read, pl.Int128 if whole else pl.Float64)
     form = form_of(example)
+    if form is None:  # what is wrong with them is said of many, not of one
+        read(rows.select(others.head(REFUSED_ROWS)).collect(engine="streaming")[column])
     return read if form is None else lambda piece: opened.read_dates(piece, form)
 
 
