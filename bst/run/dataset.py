@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bst.config import DataConfig, ItemNumber, Number
 from bst.data.facts import TableFacts
-from bst.data.impressions import ImpressionWindows, Windows
+from bst.data.impressions import Impressions, ImpressionWindows, Windows
 from bst.data.interactions import Earlier, Interactions, Labels
 from bst.data.items import ItemFeatureValues, ItemNumberValues, mean_and_deviation, read_items
 from bst.data.leaks import require_no_item_columns
@@ -125,6 +127,18 @@ class Dataset:
         numbers = [torch.from_numpy(number.values) for number in self.item_numbers.values()]
         features = [torch.from_numpy(feature.values) for feature in self.item_features.values()]
         return features, torch.stack(numbers, dim=1) if numbers else None
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """All that a training reads, in a fixed order."""
+        sequences = self.sequences
+        arrays: list[NDArray[Any]] = [sequences.items, sequences.offsets, sequences.context]
+        arrays += [sequences.beside[name] for name in sorted(sequences.beside)]
+        if (requests := self.split.requests) is not None:
+            for part in (requests, *self.split.targets.values()):
+                arrays += part.arrays if isinstance(part, Impressions) else []
+        arrays += [feature.values for feature in self.item_features.values()]
+        return arrays + [number.values for number in self.item_numbers.values()]
 
     def windows(self, max_length: int) -> Windows:
         """Return the training examples, with histories of at most `max_length` events."""

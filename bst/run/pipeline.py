@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from bst.config import (
     EVENT_TIME,
@@ -311,17 +310,10 @@ def _all_see(run: Path, world: World) -> bool:
 
 def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
     """Return what, besides the settings, decides the weights to the bit."""
-    sequences = dataset.sequences
-    features: list[NDArray[Any]] = [feature.values for feature in dataset.item_features.values()]
-    features += [number.values for number in dataset.item_numbers.values()]
-    beside = [sequences.beside[name] for name in sorted(sequences.beside)]
-    if (requests := dataset.split.requests) is not None:
-        for part in (requests, *dataset.split.targets.values()):
-            beside += part.arrays if isinstance(part, Impressions) else []
+    data_sha256 = digest(*dataset.arrays, release=dataset.sequences.release)
+    world.require_same(data_sha256, "data")
     return {
-        "data_sha256": digest(
-            sequences.items, sequences.offsets, sequences.context, *beside, *features, release=sequences.release
-        ),
+        "data_sha256": data_sha256,
         "vocabulary_sha256": hashlib.sha256(json.dumps(dataset.vocabularies.to_dict()).encode()).hexdigest(),
         **{name: version for name, version in library_versions().items() if name != "python"},
         "device": torch.device(world.device).type,

@@ -45,6 +45,17 @@ class World:
         dist.all_gather(parts, here)
         return [part.cpu() for part in parts]
 
+    def require_same(self, sha256: str, what: str) -> None:
+        """Refuse processes that hold different things, by their hashes.
+
+        Raises:
+            InputError: in all of them; the message says which process differs from the first.
+        """
+        first, *others = self.gather(torch.frombuffer(bytearray.fromhex(sha256), dtype=torch.uint8))
+        for rank, other in enumerate(others, 1):
+            if not torch.equal(first, other):
+                raise InputError(f"process {rank} of {self.size} has other {what} than the first; give all the same")
+
 
 @contextmanager
 def joined_world(device: str) -> Iterator[World]:

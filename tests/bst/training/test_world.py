@@ -119,6 +119,14 @@ def test_a_batch_that_the_processes_cannot_share_is_one_line(given: list[str], t
     assert not (tmp_path / "run").exists()
 
 
+def test_processes_that_hold_other_data_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "gather", lambda self, tensor: [tensor, tensor, tensor + 1])
+    with pytest.raises(InputError, match="process 2 of 3 has other data than the first; give all the same"):
+        World(size=3).require_same("ab" * 32, "data")
+    monkeypatch.setattr(World, "gather", lambda self, tensor: [tensor, tensor.clone()])
+    World(size=2).require_same("ab" * 32, "data")
+
+
 def test_one_process_needs_no_launcher() -> None:
     with joined_world("cpu") as world:
         assert world == World()
