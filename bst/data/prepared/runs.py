@@ -53,7 +53,7 @@ class SortedRuns:
             yield pl.concat(parts).sort("user", "time", maintain_order=True)
 
     def _between(self, run: int, low: Any, high: Any) -> pl.DataFrame:
-        """Read the rows of users from `low` on and below `high`; of the smallest users too where `low` is the first."""
+        """Read the rows of users from `low` on, and below `high` unless that is None."""
         sample, user = self.samples[run], pl.col("user")
         first = max(int(sample.search_sorted(low, side="left")) - 1, 0) * SAMPLE
         rows = pl.scan_ipc(self.paths[run]).slice(first)
