@@ -21,7 +21,7 @@ from export.sessions.users import UNKNOWN
 
 # The most of a call: what it works on stays in the caches of a core, and more rows take no less time each.
 ROWS = 128
-SLOTS = 2**12  # of histories; of candidates too, where each is behind a history of its own
+SLOTS = 2**10  # of histories; of candidates too, where each is behind a history of its own
 ROLES = ("history", "candidates", "exclude")  # columns of ids that are no features
 NUMBERS = 2**22  # scores that a call computes, float32
 
