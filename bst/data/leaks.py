@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,6 +14,7 @@ from bst.errors import InputError
 OF_ITEM = 0.8
 OF_USER = 0.99
 SAMPLED = 2**21  # of more events, those of a part of the items (users) are asked that has about as many
+Some = Callable[[pl.Expr, Sequence[str]], pl.LazyFrame]
 PAIRED = 4  # events of items that come again; of fewer, agreement is chance
 
 
@@ -30,19 +31,20 @@ class Agreement:
     kappa: float
 
 
-def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], numbers: Sequence[str]) -> None:
+def require_no_item_columns(some: Some, num_events: int, context: Sequence[str], numbers: Sequence[str]) -> None:
     """Refuse context features and numbers of which nearly all events of an item have the same value.
 
     As context, such a feature would be taken from the event to be predicted: it gives the target away, and is not known
     when the model is used.
 
     Args:
-        events: columns `user`, `item`, and those of `context` and `numbers`, which change from event to event.
+        some: reads columns of some of the `num_events` events: `user`, `item`, and those of `context` and `numbers`,
+            which change from event to event.
 
     Raises:
         InputError: names all of them, with their share.
     """
-    num_events = events.select(pl.len()).collect(engine="streaming").item()
+    parts = max(num_events // SAMPLED, 1)
     offences = []
     for what, names, option, remedy in (
         ("context feature", context, "--context", "--item-features"),
@@ -50,7 +52,9 @@ def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], number
     ):
         shares = []
         for name in names:
-            item, user = (agreement(_some(events, by, num_events), by, name) for by in ("item", "user"))
+            item, user = (
+                agreement(some(pl.col(by).hash(0) % parts == 0, (by, name)), by, name) for by in ("item", "user")
+            )
             if item.kappa >= OF_ITEM and user.kappa < OF_USER:
                 shares.append(f"{name} ({item.share:.1%} of an item's events have the same value)".replace("%", " %"))
         if shares:
@@ -60,12 +64,6 @@ def require_no_item_columns(events: pl.LazyFrame, context: Sequence[str], number
             )
     if offences:
         raise InputError("; ".join(offences))
-
-
-def _some(events: pl.LazyFrame, by: str, num_events: int) -> pl.LazyFrame:
-    """Return the events of a part of the items or users, by chance; all of them, up to `SAMPLED`."""
-    parts = max(num_events // SAMPLED, 1)
-    return events if parts == 1 else events.filter(pl.col(by).hash(0) % parts == 0)
 
 
 def agreement(events: pl.LazyFrame, by: str, name: str) -> Agreement:

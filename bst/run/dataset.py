@@ -66,10 +66,12 @@ class Dataset:
             InputError: a context feature of a model to be trained belongs to the item (see `bst.data.leaks`).
         """
         if vocabularies is None:
-            of_events = interactions.event_context
+            of_events, events = interactions.event_context, interactions.events
             kinds = (interactions.context, interactions.numbers)
             require_no_item_columns(
-                interactions.events.lazy(), *([name for name in names if name in of_events] for names in kinds)
+                lambda rows, columns: events.lazy().filter(rows).select(columns),
+                len(events),
+                *([name for name in names if name in of_events] for names in kinds),
             )
             vocabularies = fit_vocabularies(interactions)
             vocabularies = beside.joined(vocabularies) if beside is not None else vocabularies

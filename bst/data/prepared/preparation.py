@@ -28,7 +28,7 @@ from bst.data.prepared.folder import (
     refuse_prepared,
     shards_of,
 )
-from bst.data.prepared.readings import readings_of
+from bst.data.prepared.readings import Staged, readings_of
 from bst.data.prepared.runs import SortedRuns
 from bst.data.sequences import Sequences, to_sequences
 from bst.data.tables.problems import Problems
@@ -79,7 +79,7 @@ def prepare(places: Sequence[Path], config: DataConfig, out: Path) -> Manifest:
         if config.drop_repeats:
             runs = _without_repeats(runs, columns, facts, piece_rows)
         columns.require_sound()
-        require_no_item_columns(runs.rows(), config.context, config.numbers)
+        require_no_item_columns(runs.some, facts.num_rows, config.context, config.numbers)
         writer = Writer(stage, columns)
         for rows in runs.ranges(piece_rows):
             if not config.drop_repeats:
@@ -92,12 +92,11 @@ def prepare(places: Sequence[Path], config: DataConfig, out: Path) -> Manifest:
 def _pieces(opened: OpenEvents, path: Path, piece_rows: int) -> Iterator[Events]:
     """Read the events a piece at a time, by way of a file at `path`."""
     opened.table.write(opened.rows, opened.columns, path)
-    rows = pl.scan_ipc(path)
-    num_rows = rows.select(pl.len()).collect().item()
-    require_rows(rows.head(1).collect(), opened.table)
+    rows = Staged(path)
+    require_rows(rows.slice(0, 1).collect(), opened.table)
     problems = Problems(opened.table.path)
     readings = readings_of(opened, rows, problems)
-    for first in range(0, num_rows, piece_rows):
+    for first in range(0, rows.num_rows, piece_rows):
         raw = rows.slice(first, piece_rows).collect()
         yield opened.read(raw, problems, readings=readings, first=first)
     path.unlink()

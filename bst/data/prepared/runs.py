@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,9 @@ class SortedRuns:
         for path in self.paths:
             path.unlink()
 
-    def rows(self) -> pl.LazyFrame:
-        """Return all rows, in the order of the runs."""
-        return pl.concat([pl.scan_ipc(path) for path in self.paths])
+    def some(self, rows: pl.Expr, columns: Sequence[str]) -> pl.LazyFrame:
+        """Read columns of some rows of all runs into memory, one file after another."""
+        return pl.concat([pl.scan_ipc(path).filter(rows).select(columns).collect() for path in self.paths]).lazy()
 
     def ranges(self, num_rows: int) -> Iterator[pl.DataFrame]:
         """Yield all rows by user and time, about `num_rows` at a time, with those of a user together."""
