@@ -45,7 +45,6 @@ DTYPES = {
     "numbers": "float32",
     "before": "int64",
 }
-OF_USERS = ("offsets", "before")  # arrays with a row a user
 # Settings of the items' table, which `bst train` reads.
 ITEM_SETTINGS = ("items_key", "items_columns", "name_column", "item_features", "item_numbers", "value_separator")
 
@@ -203,7 +202,7 @@ def shards_of(sequences: Sequences, files: Mapping[str, ArrayFile]) -> tuple[Sha
 def _rows(name: str, file: ArrayFile, users: tuple[int, int], events: tuple[int, int]) -> tuple[int, int]:
     if name == "offsets":
         return users[0], users[1] + 1
-    return users if name in OF_USERS or (name == "context" and not file.shape[1]) else events
+    return users if name == "before" or (name == "context" and not file.shape[1]) else events
 
 
 def _of_this_version(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""What stands in a piece of a table is read as the whole table reads it: the same dataset, or the same refusal."""
+"""Tables read in pieces and read whole: the same dataset, or the same refusal."""
 
 from __future__ import annotations
 
