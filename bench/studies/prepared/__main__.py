@@ -5,7 +5,8 @@
 
 The table is made up: 5 million events a Parquet file, in order of time, users at random, and a few items far more
 frequent than the others. While it is prepared, the temporary folder holds its rows twice, 24 bytes each, beside the
-table and what is prepared; it is removed. The training is stopped after `--train-seconds`: it shows memory, not quality.
+table and what is prepared; it is removed. The training is stopped after `--train-seconds`: it shows memory, not
+quality.
 """
 
 from __future__ import annotations
