@@ -15,6 +15,8 @@ SPARSE_EVENTS = 30
 SPARSE_EVENT_DROPOUT = 0.3
 # Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03
+NEXT_ITEM_RATE = 1e-3
+CLICK_RATE = 3e-3
 
 
 Softmax = Literal["full_softmax", "sampled_softmax"]
@@ -41,15 +43,15 @@ class TrainConfig(Table):
     nothing is drawn."""
     negatives_per_event: Positive = 1
     """Negatives that a click model is trained and measured with, beside each event."""
-    learning_rate: Above0 = 1e-3
-    """The highest step size of AdamW."""
+    learning_rate: Annotated[Above0 | None, Field(examples=[1e-3])] = None
+    """The highest step size of AdamW; if it is not given, 0.001, and 0.003 for a click model."""
     event_dropout: Annotated[Fraction | None, Field(examples=[0.3])] = None
     """Share of the events that an epoch leaves out at random, so that an event is also predicted from those further
     back. If it is not given, a next-item model leaves out 0.3 where there are fewer than 30 training events an item;
     otherwise nothing is left out."""
     item_learning_rate: Above0 = 1e-2
-    """The highest step size of the item vectors under `sampled_softmax`, where a step moves only the rows that it
-    reads."""
+    """The highest step size of the item vectors under `sampled_softmax` and of a click model, where a step moves only
+    the rows that it reads."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     """Of matrices only: embeddings, norms and biases do not decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
@@ -94,7 +96,7 @@ class TrainConfig(Table):
         """Choose what is left open for a next-item model of so many items from so many events to predict, and say why.
 
         Returns:
-            the settings with `loss` and `event_dropout`, and a line for each.
+            the settings with `loss`, `event_dropout` and `learning_rate`, and a line for each of the first two.
         """
         loss, loss_reason = self.loss_of(num_items, num_events)
         against = "all items"
@@ -108,7 +110,13 @@ class TrainConfig(Table):
             reason = f"{num_events / num_items:,.1f} training events an item are fewer than {SPARSE_EVENTS}"
         if event_dropout:
             lines.append(f"an epoch leaves out {100 * event_dropout:.0f} % of the events at random ({reason})")
-        return self.model_copy(update={"loss": loss, "event_dropout": event_dropout}), tuple(lines)
+        rate = self.learning_rate or NEXT_ITEM_RATE
+        values = {"loss": loss, "event_dropout": event_dropout, "learning_rate": rate}
+        return self.model_copy(update=values), tuple(lines)
+
+    def fitted_to_clicks(self) -> TrainConfig:
+        """Choose what is left open for a click model."""
+        return self.model_copy(update={"learning_rate": self.learning_rate or CLICK_RATE})
 
     def loss_of(self, num_items: int, num_events: int) -> tuple[Softmax, str]:
         """Choose the loss of a next-item model of so many items for so many events to predict, and say why."""

@@ -37,6 +37,7 @@ from bst.run.quality import ClickQuality, Quality
 from bst.run.tensors import digest
 from bst.system.files import require_new
 from bst.training.metrics import SCORE_BYTES, filter_by, rank
+from bst.training.task import TASKS
 from bst.training.trainer import EpochReport, Progress, Trainer
 from bst.training.world import World
 
@@ -139,10 +140,10 @@ def _run_config(settings: Settings, dataset: Dataset, start: Start | None) -> Ru
         InputError: the model does not fit into memory, or is of another form than that of `start`.
     """
     training = settings.training
+    num_examples = dataset.windows(settings.model.max_length).num_examples
+    training, _ = TASKS.find(settings.model.task).fitted(training, len(dataset.vocabularies.items), num_examples)
     if settings.model.scores_catalogue:
         filter_seen, _ = filter_by(training.filter_seen, dataset.split.validation)
-        num_events = dataset.windows(settings.model.max_length).num_examples
-        training, _ = training.fitted(len(dataset.vocabularies.items), num_events)
         training = training.model_copy(update={"filter_seen": filter_seen})
     config = RunConfig(
         schema_version=SCHEMA_VERSION,

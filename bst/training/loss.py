@@ -76,15 +76,26 @@ class PrefixLoss(Loss):
         return (torch.logaddexp(own, others.logsumexp(dim=1)) - own).sum()
 
 
-class ClickLoss(Loss):
+class CandidateLoss(Loss):
+    """A loss of the logits of candidates: a batch reads the vectors of its histories and candidates alone."""
+
+    def __init__(self, model: ClickBST) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def by_row(self) -> list[nn.Parameter]:
+        return [self.model.item_embedding.get_parameter("weight")]
+
+
+class ClickLoss(CandidateLoss):
     """The binary cross-entropy of the target and of drawn negatives, of every prefix of every window.
 
     Of each prefix it is the mean over its candidates. A draw that hits the target is left out.
     """
 
     def __init__(self, model: ClickBST, negatives: Negatives, per_event: int) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.negatives, self.per_event = negatives, per_event
 
     def forward(self, items: Tensor, context: Tensor, targets: Tensor, **beside: Tensor) -> Tensor:
@@ -106,12 +117,8 @@ class ClickLoss(Loss):
         return _cross_entropy(logits, labels, counted / counted.sum(dim=1, keepdim=True))
 
 
-class ImpressionLoss(Loss):
+class ImpressionLoss(CandidateLoss):
     """The binary cross-entropy of what was shown, with the labels of a log."""
-
-    def __init__(self, model: ClickBST) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, targets: Tensor, labels: Tensor, **inputs: Tensor) -> Tensor:
         """Sum, in nats, over the impressions of a batch of requests (see `Batch`); a target of 0 does not count.

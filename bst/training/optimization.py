@@ -23,6 +23,7 @@ def optimizers_of(model: nn.Module, config: TrainConfig, by_row: Sequence[nn.Par
     is its `initial_lr`.
     """
     groups = parameter_groups(model, config.weight_decay, by_row)
+    assert config.learning_rate is not None, "the settings are fitted to the task"
     optimizers: dict[str, torch.optim.Optimizer] = {
         "optimizer": torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
     }

@@ -40,7 +40,8 @@ class Task:
 
     Attributes:
         name: `Architecture.task`.
-        fitted: chooses what the settings leave open, by the data.
+        fitted: chooses what the settings leave open, by the number of items and of training examples; gives them with
+            lines that say what was chosen, and why.
         loss: makes the loss of a training batch, a sum over its examples.
         evaluate: measures the model on held-out examples.
         metrics: rebuilds what `to_dict` of the metrics gave.
@@ -48,19 +49,15 @@ class Task:
     """
 
     name: str
-    fitted: Callable[[BST, Windows, TrainConfig], TrainConfig]
+    fitted: Callable[[TrainConfig, int, int], tuple[TrainConfig, tuple[str, ...]]]
     loss: Callable[[BST, Windows, TrainConfig, str], Loss]
     evaluate: Callable[[BST, Examples, Windows, TrainConfig, World], Metrics]
     metrics: Callable[[Mapping[str, Any]], Metrics]
     columns: tuple[str, ...]
 
 
-def _fitted(model: BST, windows: Windows, config: TrainConfig) -> TrainConfig:
-    return config.fitted(model.item_embedding.num_embeddings - 1, windows.num_examples)[0]
-
-
-def _as_set(model: BST, windows: Windows, config: TrainConfig) -> TrainConfig:
-    return config
+def _fitted_to_clicks(config: TrainConfig, num_items: int, num_examples: int) -> tuple[TrainConfig, tuple[str, ...]]:
+    return config.fitted_to_clicks(), ()
 
 
 def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> Loss:
@@ -105,7 +102,7 @@ def _clicks(model: BST, examples: Examples, windows: Windows, config: TrainConfi
 TASKS = Registry(
     "task",
     (
-        Task("next_item", _fitted, _prefix_loss, _ranking, RankingMetrics.from_dict, ("HR@10", "NDCG@10")),
-        Task("click", _as_set, _click_loss, _clicks, ClickMetrics.from_dict, ("AUC", "GAUC", "log loss")),
+        Task("next_item", TrainConfig.fitted, _prefix_loss, _ranking, RankingMetrics.from_dict, ("HR@10", "NDCG@10")),
+        Task("click", _fitted_to_clicks, _click_loss, _clicks, ClickMetrics.from_dict, ("AUC", "GAUC", "log loss")),
     ),
 )

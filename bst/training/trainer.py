@@ -118,7 +118,7 @@ class Trainer:
         _require_trainable(windows, validation, config, self.world)
         self.model = model.to(self.world.device)
         self.task = TASKS.find(model.task)
-        config = self.task.fitted(model, windows, config)
+        config, _ = self.task.fitted(config, model.item_embedding.num_embeddings - 1, windows.num_examples)
         self.windows, self.validation, self.config = windows, validation, config
         self.progress: Progress = progress or (lambda steps, total: steps)
         loss = self.task.loss(self.model, windows, config, self.world.device)
@@ -281,7 +281,7 @@ class Trainer:
             gradient_norm=float(np.mean(norms)),
             gradient_norm_std=float(np.std(norms)),
             clip_norm=None if self.config.clipping == "off" else self.clipper.value,
-            learning_rate=self._rate(self.steps_per_epoch - 1) * self.config.learning_rate,
+            learning_rate=self.optimizers["optimizer"].param_groups[0]["lr"],
             validation=metrics,
             best=all(metrics.headline > earlier.validation.headline for earlier in self.reports),
         )

@@ -29,13 +29,13 @@ def torch_rates(scheduler: type, config: TrainConfig, **options: object) -> list
 
 
 def test_multistep_is_torchs_at_epochs() -> None:
-    config = TrainConfig(epochs=6, warmup_steps=0, schedule="multistep", milestones=(2, 5), gamma=0.3)
+    config = TrainConfig(epochs=6, learning_rate=1e-3, warmup_steps=0, schedule="multistep", milestones=(2, 5), gamma=0.3)
     expected = torch_rates(torch.optim.lr_scheduler.MultiStepLR, config, milestones=[2 * STEPS, 5 * STEPS], gamma=0.3)
     assert rates(config) == pytest.approx(expected)
 
 
 def test_cosine_is_torchs() -> None:
-    config = TrainConfig(epochs=4, warmup_steps=0)
+    config = TrainConfig(epochs=4, learning_rate=1e-3, warmup_steps=0)
     assert rates(config) == pytest.approx(torch_rates(torch.optim.lr_scheduler.CosineAnnealingLR, config, T_max=40))
 
 
