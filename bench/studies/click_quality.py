@@ -5,7 +5,8 @@
 Each contestant learns from the same training events, and is measured on the test event of each user, with the same
 negatives, drawn uniformly and by popularity. Rows are written after each contestant and seed.
 
-form          the form of the paper: one block read at the candidate, with the time to the request, item features
+form          the form of the paper: one block read at the candidate, with the time to the request, item features;
+              of a table without a clock (`--no-clock`) with places from the newest event
 no times      the same without times: places from the newest event
 no features   the same with the item alone
 no history    the same without the history: an MLP of the candidate and the context
@@ -51,12 +52,13 @@ TEST_SEED = 0  # of the negatives of the test, the same for all
 
 @dataclass(frozen=True)
 class Task:
-    """The tables and settings of a study."""
+    """The tables and settings of a study; `clock`: whether the times of the events are those of a clock."""
 
     events: Path
     items: Path | None
     users: Path | None
     settings: Settings
+    clock: bool
 
     def build(self, settings: Settings) -> Dataset:
         """Read the tables as a contestant's settings have it."""
@@ -66,10 +68,11 @@ class Task:
         return dataset.with_items(self.items, data) if self.items and data.item_features else dataset
 
 
-def forms(settings: Settings, features: tuple[str, ...]) -> dict[str, Settings]:
-    """Return the settings of this project's contestants; `settings` are those without times."""
+def forms(task: Task, features: tuple[str, ...]) -> dict[str, Settings]:
+    """Return the settings of this project's contestants; those of `task` are without times."""
+    settings, without_times = task.settings, ("none", "newest")
 
-    def form(times: str, places: str, names: tuple[str, ...]) -> Settings:
+    def form(times: str, places: str, names: tuple[str, ...] = features) -> Settings:
         # The vector of the item is as wide in each: fields with columns of their own make the model wider.
         width = settings.model.feature_dim or 0
         dim = settings.model.dim + width * (len(names) - len(features) + (times != "none"))
@@ -78,11 +81,12 @@ def forms(settings: Settings, features: tuple[str, ...]) -> dict[str, Settings]:
             update={"model": model, "data": settings.data.model_copy(update={"item_features": names})}
         )
 
+    timed = ("to_request", "none") if task.clock else without_times
     return {
-        FORM: form("to_request", "none", features),
-        "no times": form("none", "newest", features),
-        "no features": form("to_request", "none", ()),
-        "no history": form("none", "newest", features),
+        FORM: form(*timed),
+        "no times": form(*without_times),
+        "no features": form(*timed, ()),
+        "no history": form(*without_times),
     }
 
 
@@ -95,13 +99,13 @@ class WithoutHistory(ClickBST):
 
 def run_seed(task: Task, features: tuple[str, ...], seed: int, names: list[str]) -> Iterator[dict[str, Any]]:
     """Train and measure the contestants `names` with one seed; yield a row for each and rule of negatives."""
-    for name, settings in forms(task.settings, features).items():
+    for name, settings in forms(task, features).items():
         if name in names:
             kind = WithoutHistory if name == "no history" else ClickBST
             dataset = task.build(settings)
             yield from measured(name, dataset, settings, seed, fit(kind, dataset, settings, seed))
     if RECHUB in names:
-        settings = forms(task.settings, features)["no times"]
+        settings = forms(task, features)["no times"]
         dataset = task.build(settings)
         yield from measured(RECHUB, dataset, settings, seed, train_rechub(dataset, settings, seed))
 
@@ -170,11 +174,13 @@ def main() -> None:
     parser.add_argument("--users", type=Path)
     parser.add_argument("--features", default="", help="columns of ITEMS, separated by commas")
     parser.add_argument("--config", type=Path, required=True, help="TOML as `bst train --config` takes it")
+    parser.add_argument("--no-clock", action="store_true", help="the times of EVENTS are no times of a clock")
     parser.add_argument("--contestants", default=",".join((*NAMES, RECHUB)))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write, after each row")
     arguments = parser.parse_args()
-    task = Task(arguments.events, arguments.items, arguments.users, read_settings(arguments.config))
+    settings = read_settings(arguments.config)
+    task = Task(arguments.events, arguments.items, arguments.users, settings, not arguments.no_clock)
     rows: list[dict[str, Any]] = []
     for seed in map(int, split_list(arguments.seeds)):
         for row in run_seed(task, tuple(split_list(arguments.features)), seed, split_list(arguments.contestants)):
