@@ -44,6 +44,8 @@ export function userInputs({ manifest, vocabularies }, signature, users, k) {
   const { items, model } = manifest;
   const raw = signature.ids === "raw";
   const rows = users.map((user) => readUser(model, user));
+  if (model.padding === "counted" && new Set(rows.map(({ history }) => history.length)).size > 1)
+    throw new InputError("histories are of several lengths, and this model counts padding; call it for each length");
   const [batch, length] = [rows.length, Math.max(1, ...rows.map(({ history }) => history.length))];
   const sizes = { request: 1, event: length, candidate: rows[0]?.candidates.length ?? 0 };
   /** @type {(id: bigint | number | string, vocabulary?: Vocabulary) => bigint | number | string} */

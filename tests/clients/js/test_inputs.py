@@ -148,6 +148,18 @@ def test_what_is_wrong_is_named_with_the_remedy() -> None:
         assert "\n" not in answer["refused"], user
 
 
+def test_histories_of_several_lengths_are_refused_where_padding_counts() -> None:
+    model = manifest()
+    model["model"] |= {"padding": "counted", "pooling": "mean", "event_times": "none"}
+    signature = model["signatures"][0]
+    signature["inputs"] = [one for one in signature["inputs"] if not one["name"].endswith("_time")]
+    payload = {"manifest": json.dumps(model), "vocabularies": VOCABULARIES}
+    calls = ["[{ history: [11] }, { history: [13] }]", "[{ history: [11] }, { history: [11, 13] }]"]
+    alike, unlike = javascript(ANSWERS, payload | {"calls": calls})
+    assert alike["history"]["dims"] == [2, 1]
+    assert "histories are of several lengths, and this model counts padding" in unlike["refused"]
+
+
 TYPED: list[tuple[str, list[str], list[str]]] = [
     ("11,13", [], ["kind=view,", "event_time=,5", "device=7,"]),
     ("", ["region=5,age=-1.5e3", "basket= 2 "], []),
