@@ -118,13 +118,13 @@ inline Ids typed_ids(const Texts& texts, const VocabularyFacts& facts, const std
   return ids;
 }
 
-// A number as people write it: digits, a dot, an exponent, `nan` and `inf`; not hexadecimal.
+// A number as people write it: digits, a dot, an exponent, `nan` and `inf`; not hexadecimal. One beyond doubles is
+// infinite.
 inline std::optional<double> typed_number(const std::string& text) {
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
   const bool is_whole = !text.empty() && end == text.c_str() + text.size();
-  const bool is_too_large = std::isinf(number) && text.find_first_of("0123456789") != std::string::npos;
-  if (!is_whole || is_too_large || text.find_first_of("xX(") != std::string::npos) return {};
+  if (!is_whole || text.find_first_of("xX(") != std::string::npos) return {};
   return number;
 }
 

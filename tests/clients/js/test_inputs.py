@@ -165,6 +165,7 @@ TYPED: list[tuple[str, list[str], list[str]]] = [
     ("", ["region=5,age=-1.5e3", "basket= 2 "], []),
     ("", ["request_time=+7,age=nan,basket=-inf"], []),
     ("", ["age=,basket=.5,request_time="], []),
+    ("", ["age=1e400,basket=-1e400"], []),
     ("11", ["request_time=-9223372036854775808"], ["kind=a=b"]),
     ("11", [], ["kind=view", "kind=view"]),
     ("11", ["kind=view"], []),
