@@ -74,8 +74,7 @@ class BST(Items):
         self.dim = config.dim
         self.from_oldest = config.places == "oldest"
         self.reads_times = config.reads_times
-        self.num_event_features = len(config.event_features)
-        self.num_numbers = len(config.numbers)
+        self.num_event_features, self.num_numbers = len(config.event_features), len(config.numbers)
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
         self.item_embedding = nn.Embedding(config.item_rows, config.id_dim, padding_idx=0)
