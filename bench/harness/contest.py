@@ -9,7 +9,8 @@ from itertools import product
 from pathlib import Path
 
 from bench.contestants.backends import Backend
-from bench.harness.workers import Answers, Task, Worker
+from bench.harness.scales import Answers
+from bench.harness.workers import Task, Worker
 from bench.record.record import REFERENCE, BenchConfig, Case, Parity
 from bst.errors import CheckError
 from bst.system.console import Tell

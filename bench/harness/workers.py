@@ -17,21 +17,18 @@ from bench.contestants.backends import Backend
 from bench.harness.cases import draw_inputs
 from bench.harness.closed_loop import Soaked, soak
 from bench.harness.load import Arrivals, Served, serve
+from bench.harness.scales import Answers, add_scales
 from bench.record.environment import ALLOCATOR
 from bench.record.record import MAX_POOL, Case
 from bench.record.statistics import Floats
 from bst.errors import CheckError, InputError
 from bst.system.processes import context, end_with_parent, environment, undisturbed_start
 from export import Session, open_bundle
-from export.contract.parity import LARGEST, RUNNER_UP, runner_up
-from export.contract.signatures import SIGNATURES
 from export.proof.golden import read_golden
 
 MIN_CALLS = 10
 # Warm is where the median of a window is within SETTLED of both before it.
 WINDOW_CALLS, SETTLED = 5, 0.05
-
-Answers = list[dict[str, np.ndarray[Any, Any]]]
 
 
 @dataclass(frozen=True)
@@ -146,12 +143,8 @@ class _Measured:
         with session.mode():
             answers = [session.finish(session.run(arrays)) for arrays in self.prepared]
         pin(self.task.cores)  # not before: compilers run at the first call, and may use the whole machine
-        of_catalogue = self.bundle.manifest.model.scores_catalogue and self.task.signature in (
-            "top_k",
-            "score_candidates",
-        )
-        if self.task.as_reference and of_catalogue:
-            self._add_scales(answers, inputs)
+        if self.task.as_reference:
+            add_scales(answers, inputs, self.bundle, self.task.signature, self.task.backend, self.task.threads)
         with session.mode():
             return Warm(answers, self._settle(window_s, windows))
 
@@ -194,18 +187,6 @@ class _Measured:
             if len(medians) > 2 and max(medians[-3:]) < (1 + SETTLED) * min(medians[-3:]):
                 return True
         return False
-
-    def _add_scales(self, answers: Answers, inputs: list[dict[str, Any]]) -> None:
-        task = self.task
-        scored = task.backend.open(self.bundle, "all_scores", task.threads)
-        excluding = self.bundle.manifest.settings.top_k.exclude_history
-        for answer, call in zip(answers, inputs, strict=True):
-            user = {name: array for name, array in call.items() if name not in ("k", "candidates")}
-            scores = scored(user)["scores"]
-            answer[LARGEST] = np.abs(scores).max(axis=1)
-            # Where the history is left out, scores of all items are no runner-up: any id beyond the list fails there.
-            if SIGNATURES.find(task.signature).picks and not excluding:
-                answer[RUNNER_UP] = runner_up(scores, answer["scores"].shape[1])
 
 
 class _DeviceClock:

@@ -21,12 +21,14 @@ from bench.contestants.backends import Backend
 from bench.contestants.peers import open_onnx, whole_inputs
 from bench.harness.cases import draw_calls
 from bench.harness.contest import Contest, parity_of, worst_parity
+from bench.harness.scales import add_scales
 from bench.record.record import REFERENCE, Cache, Case, ColdRow, Parity
 from bench.record.statistics import Interval, mean_of_launches
 from bst.errors import CheckError
 from bst.system.files import temporary_folder
 from export import compare
 from export.bundle.folder import format_of_backend
+from export.contract.inputs import Arrays
 
 SCRIPT = Path(__file__).with_name("cold_start.py")
 DROP = Path("/proc/sys/vm/drop_caches")
@@ -53,9 +55,7 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
     parity: dict[tuple[str, Cache], list[Parity]] = defaultdict(list)
     with temporary_folder() as folder:
         starts = {name: _Start(contest, backend, case, folder) for name, backend in contest.backends.items()}
-        expected = contest.backends[REFERENCE].open(contest.bundle, contest.config.signature, threads)(
-            starts[REFERENCE].inputs
-        )
+        expected = _expected(contest, starts[REFERENCE].inputs, threads)
         for name in there():  # the first start reads everything into the cache, and does not count
             contest.tell(f"cold: reading {name} once")
             with contest.tolerant(name):
@@ -74,6 +74,14 @@ def measure_cold(contest: Contest, threads: int) -> list[ColdRow]:
         for cache in caches
         for name in there()
     ]
+
+
+def _expected(contest: Contest, inputs: Arrays, threads: int) -> Arrays:
+    """Answer a call by the reference, with its scale."""
+    reference, signature = contest.backends[REFERENCE], contest.config.signature
+    answer = reference.open(contest.bundle, signature, threads)(inputs)
+    add_scales([answer], [inputs], contest.bundle, signature, reference, threads)
+    return answer
 
 
 class _Start:

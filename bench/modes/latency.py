@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.harness.cases import draw_calls, first_input, pool_size
 from bench.harness.contest import Contest, worst_parity
-from bench.harness.workers import Answers, Worker
+from bench.harness.scales import Answers
+from bench.harness.workers import Worker
 from bench.modes.limits import Work, floor_us, measure_rates, rates_of, work_of, working_set
 from bench.record.record import NOT_EQUAL, REFERENCE, Case, LatencyRow, Parity, Rate
 from bench.record.statistics import Floats, Samples, describe_latency, speedup, verdict

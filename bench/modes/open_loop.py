@@ -9,7 +9,8 @@ import numpy as np
 
 from bench.harness.contest import Contest, worst_parity
 from bench.harness.load import Arrivals, Served
-from bench.harness.workers import Answers, Worker
+from bench.harness.scales import Answers
+from bench.harness.workers import Worker
 from bench.record.record import REFERENCE, Case, LoadLimit, LoadRow, Parity
 from bench.record.statistics import Floats, Interval, mean_of_launches, percentile
 

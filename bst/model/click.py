@@ -143,7 +143,7 @@ class ClickBST(BST):
             return self._joined(self._tiled(x, user[0], user[1]), targets, user[2])
         for block, cell in enumerate(self.cells):
             x = cell.read(x, user[4 + 2 * block], user[5 + 2 * block], user[0])  # type: ignore[operator]
-        return self._joined(self._pooled(x, user[2], user[3]), targets, user[1])
+        return self._joined(self.pooled(x, user[2], user[3]), targets, user[1])
 
     def candidate_vectors(self, candidates: Tensor) -> Tensor:
         """Embed candidates int64 `[...]`, or `[..., 1 + any]` with features: float32 `[..., D]`, without a place."""
@@ -201,7 +201,7 @@ class ClickBST(BST):
                 x = cell(x, hidden)
         counted = real.unsqueeze(-1).to(x.dtype)
         sums, counts = (x * counted).cumsum(dim=1), counted.cumsum(dim=1)
-        states = self._pooled(rows.unflatten(1, (-1, number)), sums, counts)
+        states = self.pooled(rows.unflatten(1, (-1, number)), sums, counts)
         return self.logits(states, targets, for_head)[real]
 
     def placed_target(self, targets: Tensor) -> Tensor:
@@ -212,6 +212,15 @@ class ClickBST(BST):
         place: Tensor = self.target_place  # type: ignore[assignment]
         columns: Tensor = self.target_columns  # type: ignore[assignment]
         return targets + self.placed_in_history(nothing, place, columns if self.target_has_columns else None)
+
+    def pooled(self, states: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+        """Pool states of candidates `[..., N, D]` with the sums `[..., D]` and numbers `[..., 1]` of the history's."""
+        if self.target_pooling:
+            return states
+        pooled = states + sums.unsqueeze(-2)
+        if self.mean_pooling:
+            pooled = pooled / (counts + 1).unsqueeze(-2)
+        return pooled
 
     def logits(self, states: Tensor, targets: Tensor, for_head: Tensor) -> Tensor:
         """Apply the head to states and candidates `[..., N, D]`, and what `encode_user` has for it: `[..., N]`."""
@@ -253,15 +262,6 @@ class ClickBST(BST):
             if block + 1 < len(self.cells) or not self.target_pooling:
                 x = cell(x, own_hidden)
         return [hidden, for_head, (x * counted).sum(dim=1), counted.sum(dim=1)] + read  # noqa: RUF005  TorchScript
-
-    def _pooled(self, states: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
-        """Pool states of candidates `[..., N, D]` with the sums `[..., D]` and numbers `[..., 1]` of the history's."""
-        if self.target_pooling:
-            return states
-        pooled = states + sums.unsqueeze(-2)
-        if self.mean_pooling:
-            pooled = pooled / (counts + 1).unsqueeze(-2)
-        return pooled
 
     def _tiled(self, targets: Tensor, history: Tensor, real: Tensor) -> Tensor:
         """Run the cells over a sequence for each candidate `[B, N, D]`, behind `history` `[B, L, D]`; pool: `[B, N,

@@ -44,6 +44,7 @@ class BST(Items):
     has_places: Final[bool]
     full_mask: Final[bool]
     events_beside: Final[bool]
+    one_event_field: Final[bool]
     places_beside: Final[bool]
     from_oldest: Final[bool]
     reads_times: Final[bool]
@@ -73,8 +74,7 @@ class BST(Items):
         self.dim = config.dim
         self.from_oldest = config.places == "oldest"
         self.reads_times = config.reads_times
-        self.num_event_features = len(config.event_features)
-        self.num_numbers = len(config.numbers)
+        self.num_event_features, self.num_numbers = len(config.event_features), len(config.numbers)
         self.embedding_scale = math.sqrt(config.dim)
         self.id_dropout = config.id_dropout
         self.item_embedding = nn.Embedding(config.item_rows, config.id_dim, padding_idx=0)
@@ -84,6 +84,7 @@ class BST(Items):
         if self.reads_times:
             self.gaps = Gaps(to_next=config.event_times == "to_next")
         rows = [*(feature.num_categories + 1 for feature in config.event_features), *([NUM_GAPS] * self.reads_times)]
+        self.one_event_field = len(rows) == 1
         # One table for all of them, one after another: a lookup instead of several, which count in a small call.
         self.event_embedding = nn.Embedding(sum(rows), config.feature_dim or config.dim) if rows else None
         firsts = [sum(rows[:field]) for field in range(len(rows))]
@@ -229,8 +230,10 @@ class BST(Items):
         """Add to vectors of items `[..., D]` what is known of their events, and their places; see `embed`."""
         if self.event_embedding is not None and columns is not None:
             rows = self.event_embedding(columns)  # [..., any, width]
-            if self.events_beside:  # noqa: SIM108  TorchScript compiles only the branch that the constant chooses
+            if self.events_beside:  # TorchScript compiles only the branch that the constant chooses
                 x = x + placed(rows.flatten(-2), self.events_at, self.dim)
+            elif self.one_event_field:  # a sum of one costs as much as a product of matrices in a small call
+                x = x + rows.flatten(-2)
             else:
                 x = x + rows.sum(dim=-2)
         if self.has_places:

@@ -21,29 +21,41 @@ from export.serving.guards import Guards
 def first_difference(expected: Blocks, actual: Blocks, real: Array) -> str:
     """Name the first block whose values differ by more than the tolerance, with its error and that of the one before.
 
-    `real`, bool `[batch, length]`, marks the slots that are compared; blocks of `actual` may be longer, padded on the
-    left, or packed.
+    `real`, bool `[batch, length]`, marks the slots that are compared; blocks of `actual` may be longer or shorter by
+    padding on the left, or packed. Blocks that `actual` does not have are passed over.
     """
-    before = "the inputs"
+    before, compared, error = "the inputs", "", 0.0
     for name, expected_values in expected.items():
         if name not in actual:  # a last cell that is part of the pooling
             continue
         values, compared = actual[name], name
         if expected_values.ndim == 3 and not name.startswith("candidates"):
-            padded = values.shape[1] - expected_values.shape[1]
-            expected_values, values = (
-                expected_values[real],
-                values[:, padded:][real] if values.ndim == 3 else values[1:],
-            )
+            expected_values, values = expected_values[real], _of_real_slots(values, real)
+        if values.shape != expected_values.shape:
+            shapes = f"{list(values.shape)}, not {list(expected_values.shape)}"
+            return f"they part at the block {name!r}, whose values are {shapes}; {before} agree"
         scale = max(float(np.abs(expected_values).max(initial=0)), float(np.finfo(np.float32).tiny))
         error = float(np.abs(values.astype(np.float64) - expected_values).max(initial=0)) / scale
         if not error <= TOLERANCE:
             return f"they part at the block {name!r}, off by {error:.1e} of its largest value; {before} agree"
         before = f"all up to {name!r} (off by {error:.1e})"
+    if not compared:
+        return "no block of this format can be looked into"
     *_, last = expected
     if compared != last:
         return f"they part behind the block {compared!r} (off by {error:.1e}), where this format cannot be looked into"
     return f"all blocks agree up to {name!r} (off by {error:.1e}): they part at the output layer or the ids"
+
+
+def _of_real_slots(values: Array, real: Array) -> Array:
+    """Pick the rows of the real slots out of a block `[batch, any, D]`, whose newest slots are those of `real`, or
+    packed, `[1 + slots, D]`.
+    """
+    if values.ndim != 3:
+        return values[1:]
+    slots = min(values.shape[1], real.shape[1])  # ONNX files cut off what is padding in the whole batch
+    picked: Array = values[:, values.shape[1] - slots :][real[:, real.shape[1] - slots :]]
+    return picked
 
 
 def where_they_part(bundle: Path, record: FormatRecord, signature: Signature, case: Call, run: Run) -> str:

@@ -19,6 +19,7 @@ from bst.data.vocabulary import Vocabularies
 from bst.model import BST, ClickBST
 from export.contract.model_signatures import parts_of_user_vector
 from export.contract.signatures import SIGNATURES, USER_VECTOR, Signature, TopK
+from export.serving.candidates import CandidateRows
 from export.serving.encoder import PackedEncoder
 from export.serving.guards import Guards
 from export.serving.ids import IntegerIds, TextIds, id_table
@@ -111,11 +112,19 @@ class Scorer(Guards):
 
 
 class ClickScorer(Guards):
-    """The index-level signatures of a click model, of what its `encode_user` gives."""
+    """The index-level signatures of a click model, of what its `encode_user` gives.
 
-    def __init__(self, model: ClickBST, config: BSTConfig, *, one_length: bool = False) -> None:
+    `packed`: candidates are rows that read the history (`export.serving.candidates`), where it is computed once.
+    """
+
+    packed: Final[bool]
+
+    def __init__(self, model: ClickBST, config: BSTConfig, *, one_length: bool = False, packed: bool = False) -> None:
         super().__init__(config, one_length=one_length)
         self.model = model.eval()
+        self.packed = packed and model.history_once
+        if self.packed:
+            self.rows = CandidateRows(model)
         self.block = rows_a_block(config)
         self.num_heads, self.num_blocks = config.num_heads, config.num_blocks
         self.parts = list(parts_of_user_vector(config))
@@ -171,13 +180,20 @@ class ClickScorer(Guards):
             # In blocks, as `export.formats.onnx.candidates` has it in ONNX.
             parts: List[Tensor] = []  # noqa: UP006
             for part in candidates.split(self.block // candidates.size(0) + 1, dim=1):
-                parts.append(self.model.candidate_logits(user, part))  # noqa: PERF401  TorchScript
+                parts.append(self.logits(user, part))  # noqa: PERF401  TorchScript
             scores = torch.cat(parts, dim=1)
         else:
-            scores = self.model.candidate_logits(user, candidates)
+            scores = self.logits(user, candidates)
         items = candidates[:, :, 0] if candidates.dim() == 3 else candidates
         scores = scores.masked_fill(items < 1, -math.inf)
         return torch.sigmoid(scores), scores
+
+    def logits(self, user: List[Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
+        """Give the logits of candidates: `ClickBST.candidate_logits`."""
+        if self.packed:
+            return self.rows(user, candidates)
+        else:  # TorchScript compiles only the branch that the constant chooses
+            return self.model.candidate_logits(user, candidates)
 
 
 def rows_a_block(config: BSTConfig) -> int:
@@ -197,7 +213,7 @@ def make_scorer(
 ) -> Scorer | ClickScorer:
     """Build a scorer that answers every signature of `SIGNATURES`, also one that was added from elsewhere."""
     if isinstance(model, ClickBST):
-        return ClickScorer(model, config, one_length=one_length)
+        return ClickScorer(model, config, one_length=one_length, packed=packed)
     methods = {kind.name: kind.method for kind in SIGNATURES if kind.method is not None}
     cls = type("Scorer", (Scorer,), methods) if methods else Scorer
     return cls(model, config, top_k, one_length=one_length, packed=packed)

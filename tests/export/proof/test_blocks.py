@@ -74,6 +74,39 @@ def test_blocks_are_compared_where_items_are_real_and_by_the_newest_slots() -> N
     assert "all blocks agree" in first_difference(want, padded, np.array([[True, False]]))
 
 
+def test_a_block_without_the_slots_that_are_padding_in_every_row_is_compared_by_the_others() -> None:
+    want = {"embedding": np.arange(12, dtype=np.float32).reshape(2, 3, 2), "candidates": np.ones((2, 4, 2), np.float32)}
+    real = np.array([[False, False, True], [False, True, True]])
+    cut = {"embedding": want["embedding"][:, 1:].copy()}
+    assert first_difference(want, cut, real).startswith("they part behind the block 'embedding'")
+    cut["embedding"][1, 0, 1] += 1
+    assert first_difference(want, cut, real).startswith("they part at the block 'embedding', off by")
+    cut = {"embedding": want["embedding"][:, 2:]}  # of a real slot
+    assert "block 'embedding', whose values are [2, 2], not [3, 2]; the inputs agree" in first_difference(
+        want, cut, real
+    )
+
+
+def test_of_a_click_model_every_case_is_looked_into(run_of: Callable[[str], Path], variants: dict[str, Path]) -> None:
+    """ONNX files cut off what is padding in the whole batch, so that their blocks have fewer slots."""
+    run, manifest = load_run(run_of("clicks")), open_bundle(variants["clicks"]).manifest
+    record, top_k = manifest.format("onnx"), manifest.settings.top_k
+    run.model.item_embedding.weight.data[1:] += 0.1
+    signature = manifest.signature("score_candidates", record.ids)
+    places = [
+        where_they_part(variants["clicks"], record, signature, case, run)
+        for case in cases(run.config.model, run.heldout, top_k)
+        if ((case.items > 0) & (case.items <= run.config.model.num_items)).any()
+    ]
+    assert len(places) > 4
+    assert all(place.startswith("they part at the block 'embedding', off by") for place in places), places
+
+
+def test_a_format_without_a_block_is_not_said_to_agree() -> None:
+    expected = {"embedding": np.ones((1, 2), np.float32)}
+    assert first_difference(expected, {}, np.ones((1, 1), np.bool_)) == "no block of this format can be looked into"
+
+
 def test_blocks_that_a_format_does_not_show_are_not_said_to_agree() -> None:
     expected = {"embedding": np.ones((1, 2), np.float32), "candidates, cell 1": np.ones((1, 2), np.float32)}
     told = first_difference(expected, {"embedding": expected["embedding"]}, np.ones((1, 1), np.bool_))
