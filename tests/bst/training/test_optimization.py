@@ -29,7 +29,9 @@ def torch_rates(scheduler: type, config: TrainConfig, **options: object) -> list
 
 
 def test_multistep_is_torchs_at_epochs() -> None:
-    config = TrainConfig(epochs=6, learning_rate=1e-3, warmup_steps=0, schedule="multistep", milestones=(2, 5), gamma=0.3)
+    config = TrainConfig(
+        epochs=6, learning_rate=1e-3, warmup_steps=0, schedule="multistep", milestones=(2, 5), gamma=0.3
+    )
     expected = torch_rates(torch.optim.lr_scheduler.MultiStepLR, config, milestones=[2 * STEPS, 5 * STEPS], gamma=0.3)
     assert rates(config) == pytest.approx(expected)
 
