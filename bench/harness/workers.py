@@ -146,12 +146,10 @@ class _Measured:
         with session.mode():
             answers = [session.finish(session.run(arrays)) for arrays in self.prepared]
         pin(self.task.cores)  # not before: compilers run at the first call, and may use the whole machine
-        of_catalogue = self.bundle.manifest.model.scores_catalogue and self.task.signature in (
-            "top_k",
-            "score_candidates",
-        )
-        if self.task.as_reference and of_catalogue:
-            self._add_scales(answers, inputs)
+        if self.task.as_reference and self.task.signature in ("top_k", "score_candidates"):
+            (self._add_scales if self.bundle.manifest.model.scores_catalogue else self._add_usual_scale)(
+                answers, inputs
+            )
         with session.mode():
             return Warm(answers, self._settle(window_s, windows))
 
@@ -206,6 +204,14 @@ class _Measured:
             # Where the history is left out, scores of all items are no runner-up: any id beyond the list fails there.
             if SIGNATURES.find(task.signature).picks and not excluding:
                 answer[RUNNER_UP] = runner_up(scores, answer["scores"].shape[1])
+
+    def _add_usual_scale(self, answers: Answers, inputs: list[dict[str, Any]]) -> None:
+        """Take the scale of a click model from its golden vectors: it has no catalogue, and the logit of a single
+        candidate may be near 0."""
+        golden = read_golden(self.bundle.path / "golden", self.bundle.manifest.signature(self.task.signature))
+        usual = min(call.outputs[LARGEST].min() for call in golden)
+        for answer in answers:
+            answer[LARGEST] = np.full(len(answer["scores"]), usual)
 
 
 class _DeviceClock:
