@@ -40,7 +40,7 @@ class Importer:
         sources: the words for the paths that it reads.
         options: the names of the options that it takes.
         make: reads the sources and writes the run.
-        marks: a file that a folder of this kind of model has, in it or below it; None where the sources are no folder.
+        marks: a pattern of a file that the folder of such a model has; None where the sources are no folder.
     """
 
     name: str
@@ -84,8 +84,8 @@ def _fuxictr(sources: Sequence[Path], out: Path, options: ImportOptions) -> Impo
 IMPORTERS = Registry(
     "model kind",
     [
-        Importer("torch-rechub", ("DIR",), (), _torch_rechub, WEIGHTS),
-        Importer("fuxictr", ("DIR",), ("experiment", "normaliser"), _fuxictr, MAP_FILE),
+        Importer("torch-rechub", ("DIR",), (), _torch_rechub, marks=WEIGHTS),
+        Importer("fuxictr", ("DIR",), ("experiment", "normaliser"), _fuxictr, marks=f"**/{MAP_FILE}"),
         Importer("notebook", ("WEIGHTS", "CONFIG"), ("context",), _notebook),
     ],
 )
@@ -98,8 +98,8 @@ def library_of(folder: Path) -> str:
         InputError: no importer does.
     """
     marks = {importer.name: importer.marks for importer in IMPORTERS if importer.marks}
-    for name, file in marks.items():
-        if next(folder.rglob(file), None):
+    for name, pattern in marks.items():
+        if next(folder.glob(pattern), None):
             return name
-    lacking = ", ".join(f"{file} ({name})" for name, file in marks.items())
+    lacking = ", ".join(f"{Path(pattern).name} ({name})" for name, pattern in marks.items())
     raise InputError(f"{folder} has none of {lacking}; give the folder that `bst import` read")
