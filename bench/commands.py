@@ -62,6 +62,14 @@ def _help(panel: str, text: str, default: object) -> Any:
     return typer.Option(help=f"{text} [{value}].", rich_help_panel=panel)
 
 
+ImportedFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="The folder that `bst import` read: --peers has its library's model.", rich_help_panel=WHAT
+    ),
+]
+
+
 def bench(
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle that `bst export` wrote.")] = None,
     random: Annotated[
@@ -73,6 +81,7 @@ def bench(
     peers: Annotated[
         bool, typer.Option(help="All opponents too; --backends may name some.", rich_help_panel=WHAT)
     ] = False,
+    imported_from: ImportedFrom = None,
     signature: Annotated[str | None, _help(WHAT, "Signature that is called", DEFAULTS.signature)] = None,
     batch_sizes: Annotated[str | None, _help(WHAT, "Rows a call", DEFAULTS.batch_sizes)] = None,
     lengths: Annotated[str | None, _help(WHAT, "Slots of a history, 0 for the measured mix", DEFAULTS.lengths)] = None,
@@ -107,10 +116,7 @@ def bench(
         "rates": _list(rates, float),
     }  # fmt: skip
     values = {name: value for name, value in {**plain, **lists}.items() if value is not None}
-    if (bundle is None) == (random is None):
-        raise InputError("give a BUNDLE, or --random num_items=50000,dim=64 for a model without training, and not both")
-    if catalogue_sizes is not None and random is None:
-        raise InputError(f"--catalogue-sizes {catalogue_sizes} are of random models; give --random too")
+    _require_one_subject(bundle, random, catalogue_sizes, imported_from)
     models = _models(random, _list(catalogue_sizes, int)) if random is not None else ()
     model = models[0].config if models else read_manifest(bundle or Path()).model
     if not model.scores_catalogue:
@@ -118,7 +124,10 @@ def bench(
     config = _config({**values, "peers": peers}, model.max_length)
     _require_writable(json_file, html_file)
     with told_steps() as tell:
-        record = measure_bundle(bundle, config, tell) if bundle else measure_random(models, config, tell)
+        if bundle:
+            record = measure_bundle(bundle, config, tell, imported_from=imported_from)
+        else:
+            record = measure_random(models, config, tell)
     _tell_and_write(record, json_file, html_file)
 
 
@@ -174,6 +183,17 @@ def demo(
         run_demo(out, seed, kind)
     if code := serve_demo(out, port, browser=not no_browser):
         raise typer.Exit(code)
+
+
+def _require_one_subject(
+    bundle: Path | None, random: str | None, catalogue_sizes: str | None, imported_from: Path | None
+) -> None:
+    if (bundle is None) == (random is None):
+        raise InputError("give a BUNDLE, or --random num_items=50000,dim=64 for a model without training, and not both")
+    if catalogue_sizes is not None and random is None:
+        raise InputError(f"--catalogue-sizes {catalogue_sizes} are of random models; give --random too")
+    if imported_from and bundle is None:
+        raise InputError(f"--imported-from {imported_from} is of a BUNDLE, not of --random; leave it out")
 
 
 def _config(options: dict[str, Any], longest: int) -> BenchConfig:

@@ -102,12 +102,12 @@ TRAINING_OPTIONS = (
 )
 
 
-# A table is prepared in pieces: settings that need all of it at once are not there, and that of items is read later.
+# A table is prepared in pieces: the setting that needs all of it at once is not there, and that of items is read later.
 PREPARED_OPTIONS = tuple(
     option
     for option in (*TABLE_OPTIONS, *TRAINING_OPTIONS)
-    if not option.setting.startswith(("users_", "items_", "item_")) or option.setting == "item_column"
-    if option.setting not in ("label", "min_count", "name_column", "value_separator")
+    if not option.setting.startswith(("items_", "item_")) or option.setting == "item_column"
+    if option.setting not in ("label", "name_column", "value_separator")
 )
 
 

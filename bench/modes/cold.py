@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.contestants.backends import Backend
-from bench.contestants.peers import open_onnx, whole_inputs
+from bench.contestants.plain_files import open_onnx, whole_inputs
 from bench.harness.cases import draw_calls
 from bench.harness.contest import Contest, parity_of, worst_parity
 from bench.harness.scales import add_scales

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.contestants.backends import BACKENDS, find_backends
-from bench.contestants.peers import OPPONENTS, build_peers
+from bench.contestants.peers import OPPONENTS, build_peers, choose_peers, require_library
 from bench.harness.cases import MIN_POOL
 from bench.harness.contest import Contest, weight_bytes
 from bench.modes.cold import measure_cold
@@ -47,14 +47,22 @@ MOST = 1_000_000  # rows, slots, candidates or threads: more is taken for a mist
 COPIES = 2.5  # the most memory of a process while it loads, in sizes of its weights
 
 
-def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
+def measure_bundle(
+    path: Path, config: BenchConfig, tell: Tell = lambda step: None, *, imported_from: Path | None = None
+) -> BenchRecord:
     """Measure the bundle at `path`. It is verified first: a file that fails is not timed.
 
+    Args:
+        imported_from: the folder that `bst import` made the bundle's run of; the opponents are then the library's own.
+
     Raises:
-        InputError: a backend or signature is unknown or not timed, or a number is out of bounds.
+        InputError: a backend or signature is unknown or not timed, a number is out of bounds, or `imported_from` is no
+            folder of a library, or that of no opponent that `config` asks for.
         CheckError: the bundle fails verification, or the reference breaks.
     """
     check_config(config)
+    if imported_from:
+        require_library(config, imported_from)
     manifest = read_manifest(path)
     kind = manifest.signature(config.signature).kind  # refuses a missing one
     if kind.needs_history_once and not manifest.model.scores_catalogue:
@@ -63,7 +71,7 @@ def measure_bundle(path: Path, config: BenchConfig, tell: Tell = lambda step: No
         )
     for _ in verify_bundle(path, tell):
         pass
-    return _measure([path], config, tell)
+    return _measure([path], config, tell, imported_from)
 
 
 def measure_random(models: Sequence[RandomModel], config: BenchConfig, tell: Tell = lambda step: None) -> BenchRecord:
@@ -151,7 +159,7 @@ def check_config(config: BenchConfig) -> None:
         raise InputError("; ".join(offences))
 
 
-def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRecord:
+def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell, imported_from: Path | None = None) -> BenchRecord:
     environment = describe(config.threads)
     latency: list[LatencyRow] = []
     rates: list[Rate] = []
@@ -163,7 +171,7 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
     unavailable: dict[str, str] = {}
     broken: dict[str, None] = {}
     for path in paths:
-        with _contest(path, config, tell) as contest:
+        with _contest(path, config, tell, imported_from) as contest:
             subjects.append(Subject(bundle=path.name, model=contest.bundle.manifest.model))
             for threads in config.threads:
                 if {"latency", "surface"} & set(config.modes):
@@ -196,10 +204,10 @@ def _measure(paths: Sequence[Path], config: BenchConfig, tell: Tell) -> BenchRec
 
 
 @contextmanager
-def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
+def _contest(path: Path, config: BenchConfig, tell: Tell, imported_from: Path | None) -> Iterator[Contest]:
     """Choose the backends that can be measured on a bundle; files of the opponents exist as long as the context."""
     bundle = open_bundle(path)
-    names = tuple(name for name in OPPONENTS.names if config.peers or name in config.backends)
+    names = choose_peers(bundle, config, imported_from)
     own = tuple(name for name in config.backends if name not in OPPONENTS)
     requested = find_backends((REFERENCE,)) | (find_backends(own) if own else {})
     unavailable = {name: reason for name, backend in requested.items() if (reason := backend.missing(bundle))}
@@ -207,7 +215,7 @@ def _contest(path: Path, config: BenchConfig, tell: Tell) -> Iterator[Contest]:
     _require_memory(len(backends) + len(names), weight_bytes(path))
     with temporary_folder() as folder:
         if names:
-            peers, missing = build_peers(bundle, config.signature, folder, names, tell)
+            peers, missing = build_peers(bundle, config.signature, folder, names, tell, imported_from=imported_from)
             backends, unavailable = backends | peers, unavailable | missing
         # The reference goes first: the others are compared with its answers.
         first = {REFERENCE: backends.pop(REFERENCE)}

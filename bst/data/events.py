@@ -150,13 +150,8 @@ def open_events(
     config: DataConfig,
     per_event: Sequence[str],
     problems: Problems,
-    *,
-    of_users: str = "a users' table is given with --users",
 ) -> OpenEvents:
     """Find the events of `table`, with the inputs `per_event`; what is wrong with its columns goes to `problems`.
-
-    Args:
-        of_users: says how columns of users get there, where there is no users' table.
 
     Raises:
         InputError: nothing of it can be read; the message has all problems.
@@ -171,7 +166,7 @@ def open_events(
     with problems.collected():
         _require_label(config, table)
     with problems.collected():
-        _require_context(per_event, table, users_table, of_users)
+        _require_context(per_event, table, users_table)
     with problems.collected():
         _require_conditions(table, [condition.column for condition in where])
     present = {role: name for role, name in roles.items() if name in table.columns}
@@ -266,12 +261,12 @@ def _require_roles(table: Table, roles: dict[Role, str], config: DataConfig) -> 
     raise InputError(f"{table.path} has no column {names}; it has {', '.join(table.columns)}; {remedy}")
 
 
-def _require_context(names: Sequence[str], table: Table, users: Table | None, of_users: str) -> None:
+def _require_context(names: Sequence[str], table: Table, users: Table | None) -> None:
     missing = [name for name in names if name not in table.columns]
     if missing:
         tables = [table, *([users] if users else [])]
         columns = "; ".join(f"{source.path} has {', '.join(source.columns)}" for source in tables)
-        remedy = "" if users else f"; {of_users}"
+        remedy = "" if users else "; a users' table is given with --users"
         raise InputError(f"no column {', '.join(map(repr, missing))} for an input; {columns}{remedy}")
 
 

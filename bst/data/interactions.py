@@ -19,7 +19,7 @@ from bst.data.tables.selection import frequent
 from bst.data.tables.sources.frames import DataFrame, place_of
 from bst.data.tables.table import Table
 from bst.data.tables.times import parse_time, span, to_seconds
-from bst.data.users import join_users, open_users
+from bst.data.users import ListedUsers, names_of_users, open_users
 from bst.errors import InputError
 
 DEFAULTS = DataConfig()
@@ -124,7 +124,7 @@ def _with_seconds(read: Interactions, path: Path, config: DataConfig) -> Interac
 
 def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_items: bool) -> Interactions:
     of_requests = (*config.context, *config.numbers)
-    per_user = [name for name in of_requests if users_table and name in users_table.columns]
+    per_user = names_of_users(users_table, config)
     per_event = [name for name in (*of_requests, *config.event_features) if name not in per_user]
     read = read_events(table, users_table, config, per_event, text_items=text_items)
     columns, clicked = read.columns, read.clicked
@@ -147,8 +147,10 @@ def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_
         remarks.append(remark)
     users = users_of(events)
     if users_table:
-        users, remark = join_users(users, users_table, config, per_user)
-        remarks += [remark, *(f"{users_table.path}: {line}" for line in users_table.remarks)]
+        listed = ListedUsers(users_table, config)
+        users = listed.joined(users)
+        listed.require_some(users["user"][0])
+        remarks += listed.remarks(len(users))
     facts = TableFacts(num_events, reach, int(repeats.sum()), int(tied.sum()), config.drop_repeats, tuple(remarks))
     earlier = earlier_events(events["user"], times, config.split_at, config.time_format) if config.split_at else None
     kept_times = None if read.by_place else times

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from bst.errors import InputError
 from bst.imports.fuxictr import import_fuxictr
+from bst.imports.fuxictr.experiment import MAP_FILE
 from bst.imports.fuxictr.settings import parse_normaliser
 from bst.imports.notebook import import_notebook
 from bst.imports.rankers.saving import Imported
 from bst.imports.torch_rechub import import_torch_rechub
+from bst.imports.torch_rechub.reader import WEIGHTS
 from bst.system.registry import Registry
 
 
@@ -38,12 +40,14 @@ class Importer:
         sources: the words for the paths that it reads.
         options: the names of the options that it takes.
         make: reads the sources and writes the run.
+        marks: a pattern of a file that the folder of such a model has; None where the sources are no folder.
     """
 
     name: str
     sources: tuple[str, ...]
     options: tuple[str, ...]
     make: Callable[[Sequence[Path], Path, ImportOptions], Imported]
+    marks: str | None = None
 
     def read(self, sources: Sequence[Path], out: Path, options: ImportOptions) -> Imported:
         """Turn what `sources` hold into the run `out`.
@@ -69,6 +73,10 @@ def _notebook(sources: Sequence[Path], out: Path, options: ImportOptions) -> Imp
     return Imported(run, (f"{size}, {len(model.context)} context features",))
 
 
+def _torch_rechub(sources: Sequence[Path], out: Path, options: ImportOptions) -> Imported:
+    return import_torch_rechub(sources[0], out)
+
+
 def _fuxictr(sources: Sequence[Path], out: Path, options: ImportOptions) -> Imported:
     return import_fuxictr(sources[0], out, options.experiment, dict(map(parse_normaliser, options.normaliser)))
 
@@ -76,8 +84,22 @@ def _fuxictr(sources: Sequence[Path], out: Path, options: ImportOptions) -> Impo
 IMPORTERS = Registry(
     "model kind",
     [
-        Importer("torch-rechub", ("DIR",), (), lambda sources, out, options: import_torch_rechub(sources[0], out)),
-        Importer("fuxictr", ("DIR",), ("experiment", "normaliser"), _fuxictr),
+        Importer("torch-rechub", ("DIR",), (), _torch_rechub, marks=WEIGHTS),
+        Importer("fuxictr", ("DIR",), ("experiment", "normaliser"), _fuxictr, marks=f"**/{MAP_FILE}"),
         Importer("notebook", ("WEIGHTS", "CONFIG"), ("context",), _notebook),
     ],
 )
+
+
+def library_of(folder: Path) -> str:
+    """Return the name of the importer that reads a folder.
+
+    Raises:
+        InputError: no importer does.
+    """
+    marks = {importer.name: importer.marks for importer in IMPORTERS if importer.marks}
+    for name, pattern in marks.items():
+        if next(folder.glob(pattern), None):
+            return name
+    lacking = ", ".join(f"{Path(pattern).name} ({name})" for name, pattern in marks.items())
+    raise InputError(f"{folder} has none of {lacking}; give the folder that `bst import` read")

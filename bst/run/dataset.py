@@ -98,7 +98,7 @@ class Dataset:
                 split,
                 prepared.vocabularies,
                 prepared.manifest.facts(times=times),
-                (*data.context, *data.numbers),
+                prepared.manifest.event_context,
             ),
             numbers=_numbers(data.numbers, sequences, split),
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -67,6 +67,7 @@ class Manifest(Frozen):
 
     Attributes:
         data: how the table was read.
+        of_users: the context features and numbers that belong to the user.
         num_rows, span, repeats, ties, remarks: those of `TableFacts`, before repeats were left out.
         clock: how its times were read as seconds, in words; None where they are no clock.
         vocabulary_sha256: `hash_of` the vocabularies.
@@ -74,6 +75,7 @@ class Manifest(Frozen):
 
     schema_version: int
     data: DataConfig
+    of_users: tuple[str, ...] = ()
     num_users: int
     num_events: int
     num_rows: int
@@ -84,6 +86,11 @@ class Manifest(Frozen):
     clock: str | None
     vocabulary_sha256: str
     shards: tuple[Shard, ...]
+
+    @property
+    def event_context(self) -> tuple[str, ...]:
+        """The context features and numbers that change from event to event."""
+        return tuple(name for name in (*self.data.context, *self.data.numbers) if name not in self.of_users)
 
     def facts(self, *, times: bool) -> TableFacts:
         """Return the facts of the table, with the remark on its times where they are read."""
@@ -191,18 +198,21 @@ def hash_of(vocabularies: Vocabularies) -> str:
 
 def shards_of(sequences: Sequences, files: Mapping[str, ArrayFile]) -> tuple[Shard, ...]:
     """Hash the arrays, shard by shard."""
-    shards = []
+    shards, num_events = [], len(sequences.items)
     for first, last in pairwise(sequences.shards.tolist()):
         users, events = (first, last), (int(sequences.offsets[first]), int(sequences.offsets[last]))
-        sha256 = {name: file.sha256(*_rows(name, file, users, events)) for name, file in files.items()}
+        sha256 = {name: file.sha256(*_rows(name, file, users, events, num_events)) for name, file in files.items()}
         shards.append(Shard(users=users, events=events, sha256=sha256))
     return tuple(shards)
 
 
-def _rows(name: str, file: ArrayFile, users: tuple[int, int], events: tuple[int, int]) -> tuple[int, int]:
+def _rows(
+    name: str, file: ArrayFile, users: tuple[int, int], events: tuple[int, int], num_events: int
+) -> tuple[int, int]:
+    """Return the rows of a shard, whose array has a row an event or a row a user."""
     if name == "offsets":
         return users[0], users[1] + 1
-    return users if name == "before" or (name == "context" and not file.shape[1]) else events
+    return events if file.shape[0] == num_events else users
 
 
 def _of_this_version(path: Path) -> Any:
@@ -228,13 +238,17 @@ def _names_of(manifest: Manifest) -> list[str]:
 
 def _require_shapes(manifest: Manifest, files: Mapping[str, ArrayFile]) -> None:
     data, num_events, num_users = manifest.data, manifest.num_events, manifest.num_users
+
+    def rows_for(names: Sequence[str]) -> int:
+        return num_events if {*names} & {*manifest.event_context} else num_users
+
     shapes: dict[str, tuple[int, ...]] = {
         "items": (num_events,),
         "offsets": (num_users + 1,),
-        "context": (num_events if data.context else num_users, len(data.context)),
+        "context": (rows_for(data.context), len(data.context)),
         "events": (num_events, len(data.event_features)),
         EVENT_TIME: (num_events,),
-        "numbers": (num_events, len(data.numbers)),
+        "numbers": (rows_for(data.numbers), len(data.numbers)),
         "before": (num_users,),
     }
     for name, file in files.items():
@@ -251,7 +265,8 @@ def _require_whole(path: Path, manifest: Manifest, files: Mapping[str, ArrayFile
             raise InputError(f"{path / MANIFEST_FILE}: shard {place} does not follow the one before; {AGAIN}")
         user, event = shard.users[1], shard.events[1]
         for name, file in files.items():
-            if file.sha256(*_rows(name, file, shard.users, shard.events)) != shard.sha256[name]:
+            rows = _rows(name, file, shard.users, shard.events, manifest.num_events)
+            if file.sha256(*rows) != shard.sha256[name]:
                 raise InputError(
                     f"{file.path} is not as `bst prepare` wrote it, in shard {place} (users {shard.users[0]:,} to "
                     f"{shard.users[1]:,}); {AGAIN}"

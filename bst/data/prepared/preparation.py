@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,11 @@ from numpy.typing import NDArray
 
 from bst.config import DataConfig
 from bst.data.events import Events, OpenEvents, layout_of, open_events, require_rows
-from bst.data.facts import TableFacts, mark_repeats
+from bst.data.facts import TableFacts
 from bst.data.interactions import Interactions, earlier_events, users_of
 from bst.data.leaks import require_no_item_columns
 from bst.data.prepared.arrays import ArrayFile, GrowingArray
+from bst.data.prepared.columns import Columns, Facts
 from bst.data.prepared.folder import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -28,61 +27,64 @@ from bst.data.prepared.folder import (
     refuse_prepared,
     shards_of,
 )
+from bst.data.prepared.frequent import frequent_items, of_frequent
 from bst.data.prepared.readings import Staged, readings_of
 from bst.data.prepared.runs import SortedRuns
 from bst.data.sequences import Sequences, to_sequences
 from bst.data.tables.problems import Problems
 from bst.data.tables.table import Table
-from bst.data.tables.times import count_unknown, remark_on_dates, span, to_seconds
-from bst.data.vocabulary import Vocabularies, Vocabulary
+from bst.data.tables.times import span, to_seconds
+from bst.data.users import names_of_users, open_users
 from bst.errors import InputError
 from bst.system.files import require_new, staged_folder, to_json, write_atomically
 
 PIECE_ROWS = 2**22  # rows of three columns that memory holds, a few times over; fewer of more columns
 
 
-def prepare(places: Sequence[Path], config: DataConfig, out: Path) -> Manifest:
+def prepare(places: Sequence[Path], config: DataConfig, out: Path, users: Path | None = None) -> Manifest:
     """Sort a table of events by user and time, and write it as the folder `out`, or nothing at all.
 
     The table is read in pieces of about `PIECE_ROWS` rows, which are sorted and written; then the rows of a stretch of
     users at a time are joined from all pieces. Memory holds a few such pieces, the distinct items and categories, the
-    distinct users where they are text, and the history of the most active user. The disk of `out` holds the rows twice
-    for the time being.
+    distinct users where they are text, the history of the most active user, and the users' table. The disk of `out`
+    holds the rows twice for the time being.
 
     Args:
         places: files, folders or patterns, read as one table.
-        config: how it is read. `min_count` and `label` need the whole table.
+        config: how it is read. `label` needs the whole table.
+        users: the users' table.
 
     Raises:
-        InputError: `out` exists, the table cannot be read, or a setting needs the whole table.
+        InputError: `out` exists, a table cannot be read, or a setting needs the whole table.
         OSError: the disk is full.
     """
     require_new(out, "the prepared data")
     for place in places:
         refuse_prepared(place, "bst prepare")
     _require_by_pieces(config)
-    table = Table(places, layout_of(config))
-    problems = Problems(table.path)
-    inputs = (*config.context, *config.event_features, *config.numbers)
-    of_users = "join a users' table to the events before"
-    opened = open_events(table, None, config, inputs, problems, of_users=of_users)
+    table, users_table = Table(places, layout_of(config)), None if users is None else open_users(users, config)
+    problems, of_users = Problems(table.path), names_of_users(users_table, config)
+    inputs = [name for name in (*config.context, *config.event_features, *config.numbers) if name not in of_users]
+    opened = open_events(table, users_table, config, inputs, problems)
     problems.tell()
     piece_rows = max(3 * PIECE_ROWS // max(len(opened.columns), 3), 1)
     with staged_folder(out, "the prepared data") as stage:
-        runs, columns, facts = SortedRuns(stage, "run"), Columns(opened), Facts()
+        runs, columns, facts = SortedRuns(stage, "run"), Columns(opened, users_table), Facts()
+        every_row_stays = not (config.drop_repeats or config.min_count)
         for events in _pieces(opened, stage / "rows.arrow", piece_rows):
             facts.add(events)
             rows = pl.DataFrame({**events.columns, "time": events.times})
             runs.add(rows)
-            if not config.drop_repeats:
+            if every_row_stays:
                 columns.add(rows)
-        if config.drop_repeats:
-            runs = _without_repeats(runs, columns, facts, piece_rows)
+        if not every_row_stays:
+            runs = _reduced(runs, columns, facts, piece_rows)
         columns.require_sound()
-        require_no_item_columns(runs.some, facts.num_rows, config.context, config.numbers)
+        of_events = ([name for name in names if name not in of_users] for names in (config.context, config.numbers))
+        require_no_item_columns(runs.some, columns.num_rows, *of_events)
         writer = Writer(stage, columns)
         for rows in runs.ranges(piece_rows):
-            if not config.drop_repeats:
+            if every_row_stays:
                 facts.mark(rows)
             writer.add(rows)
         runs.remove()
@@ -102,138 +104,41 @@ def _pieces(opened: OpenEvents, path: Path, piece_rows: int) -> Iterator[Events]
     path.unlink()
 
 
-def _without_repeats(runs: SortedRuns, columns: Columns, facts: Facts, piece_rows: int) -> SortedRuns:
-    """Leave out the repeats, before anything is learnt of the columns."""
-    distinct = SortedRuns(runs.folder, "distinct")
-    for rows in runs.ranges(piece_rows):
-        kept = rows.filter(~facts.mark(rows))
-        columns.add(kept)
-        distinct.add(kept)
-    runs.remove()
-    return distinct
+def _reduced(runs: SortedRuns, columns: Columns, facts: Facts, piece_rows: int) -> SortedRuns:
+    """Leave out repeats, and then what is rare, before anything is learnt of the columns."""
+    config, least = columns.config, columns.config.min_count
+
+    def rewritten(name: str, keep: Callable[[pl.DataFrame], pl.DataFrame], *, last: bool) -> SortedRuns:
+        kept = SortedRuns(runs.folder, name)
+        for rows in runs.ranges(piece_rows):
+            some = keep(rows)
+            kept.add(some)
+            if last:
+                columns.add(some)
+        runs.remove()
+        return kept
+
+    if config.drop_repeats:
+        runs = rewritten("distinct", lambda rows: rows.filter(~facts.mark(rows)), last=least is None)
+    if least is None:
+        return runs
+    items, remark = frequent_items(runs, least, piece_rows, columns.path)
+    facts.remarks[remark] = None
+
+    def keep_frequent(rows: pl.DataFrame) -> pl.DataFrame:
+        if not config.drop_repeats:
+            facts.mark(rows)
+        return of_frequent(rows, items, least)
+
+    return rewritten("frequent", keep_frequent, last=True)
 
 
 def _require_by_pieces(config: DataConfig) -> None:
-    reasons = {
-        "label": "a log of impressions is split by the times of all users",
-        "min_count": "which users and items stay depends on all events",
-    }
-    for name in (name for name in reasons if getattr(config, name) is not None):
+    if config.label is not None:
         raise InputError(
-            f"--{name.replace('_', '-')} {getattr(config, name)} is not for prepared data: {reasons[name]}; leave it "
-            "out, or train from the table"
+            f"--label {config.label} is not for prepared data: a log of impressions is split by the times of all "
+            "users; leave it out, or train from the table"
         )
-
-
-@dataclass
-class Facts:
-    """Facts of the rows of a table, repeats among them."""
-
-    reach: pl.Series = field(default_factory=lambda: pl.Series([]))
-    num_rows: int = 0
-    repeats: int = 0
-    ties: int = 0
-    remarks: dict[str, None] = field(default_factory=dict)
-
-    def add(self, events: Events) -> None:
-        """Count the next piece."""
-        self.reach = _reach(self.reach, events.times)
-        self.num_rows += len(events.times)
-        self.remarks |= dict.fromkeys(events.remarks)
-
-    def mark(self, rows: pl.DataFrame) -> pl.Series:
-        """Count repeats and ties of the next users, sorted by user and time; return which rows are repeats, bool."""
-        repeats, tied = mark_repeats(rows, rows["time"])
-        self.repeats += int(repeats.sum())
-        self.ties += int(tied.sum())
-        return repeats
-
-
-def _reach(before: pl.Series, times: pl.Series) -> pl.Series:
-    """Return the first and the last of times, together with those of the pieces before."""
-    both = times if before.is_empty() else pl.concat([before, times])
-    return pl.Series("time", [both.min(), both.max()], dtype=both.dtype)
-
-
-@dataclass
-class Columns:
-    """The columns of the events over all pieces: their types, ids, and first and last time."""
-
-    opened: OpenEvents
-    dtypes: dict[str, pl.DataType] = field(default_factory=dict)
-    ids: dict[str, Vocabulary] = field(default_factory=dict)
-    several: dict[str, set[Any]] = field(default_factory=dict)
-    reach: pl.Series = field(default_factory=lambda: pl.Series([]))
-    unknown_times: int = 0
-
-    @property
-    def config(self) -> DataConfig:
-        return self.opened.config
-
-    @property
-    def path(self) -> Path:
-        return self.opened.table.path
-
-    def add(self, rows: pl.DataFrame) -> None:
-        """Take the next piece in.
-
-        Raises:
-            InputError: a column is of another type than in the pieces before.
-        """
-        for name, values in rows.to_dict(as_series=True).items():
-            self._require_type(name, values.dtype)
-            if name in ("user", "time"):
-                continue
-            if name not in self.config.numbers:
-                piece = Vocabulary.fit(values)
-                self.ids[name] = self.ids[name].joined(piece) if name in self.ids else piece
-            if name != "item" and len(seen := self.several.setdefault(name, set())) < 2:
-                seen.update(values.drop_nulls().unique().head(2).to_list())
-        self.reach = _reach(self.reach, rows["time"])
-        self.unknown_times += count_unknown(rows["time"])
-
-    def require_sound(self) -> None:
-        """Refuse an input without a value, and warn of one with a single value."""
-        for name, seen in self.several.items():
-            kinds = {"event feature": self.config.event_features, "number": self.config.numbers}
-            what = next((kind for kind, names in kinds.items() if name in names), "context feature")
-            if not seen:
-                raise InputError(f"{what} {name!r} has no value for any user of {self.path}; leave it out")
-            if len(seen) == 1:
-                warnings.warn(
-                    f"{what} {name!r} has the single value {next(iter(seen))!r}: it tells the model nothing",
-                    stacklevel=3,
-                )
-        if self.config.split_at:
-            earlier_events(pl.Series([0, 0]), self.reach, self.config.split_at, self.config.time_format)
-
-    @property
-    def clock(self) -> str | None:
-        """How the times are read as seconds, in words; None where they are no clock."""
-        if self.opened.by_place:
-            return None
-        if self.reach.dtype.is_temporal() and self.reach.dtype != pl.Duration:
-            return remark_on_dates(self.unknown_times)
-        try:
-            return to_seconds(self.reach, self.path, self.config.time_column)[1]
-        except InputError:
-            return None
-
-    @property
-    def vocabularies(self) -> Vocabularies:
-        context, events = (
-            {name: self.ids[name] for name in names} for names in (self.config.context, self.config.event_features)
-        )
-        return Vocabularies(self.ids["item"], context, events=events)
-
-    def _require_type(self, name: str, dtype: pl.DataType) -> None:
-        before = self.dtypes.setdefault(name, dtype)
-        if dtype != before:
-            column, _ = self.opened.readers()[name]
-            raise InputError(
-                f"{self.path}: column {column!r} is {before} in its first rows and {dtype} further down; write it as "
-                "Parquet with one type"
-            )
 
 
 class Writer:
@@ -248,7 +153,7 @@ class Writer:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Write the rows of the next users, sorted by user and time."""
-        events, times = rows.drop("time"), rows["time"]
+        events, times, listed = rows.drop("time"), rows["time"], self.columns.users
         if self.config.split_at:
             earlier = earlier_events(events["user"], times, self.config.split_at, self.config.time_format)
             self._append("before", earlier.counts)
@@ -256,8 +161,9 @@ class Writer:
         if self.clock is not None:
             seconds = to_seconds(times, self.columns.path, self.config.time_column)[0]
         config, no_facts = self.config, TableFacts(0, "", 0, 0, dropped=False)
+        users = listed.joined(users_of(events)) if listed else users_of(events)
         interactions = Interactions(
-            *(events, users_of(events), config.context, no_facts, None, config.event_features, config.numbers, seconds)
+            *(events, users, config.context, no_facts, None, config.event_features, config.numbers, seconds)
         )
         sequences = to_sequences(interactions, self.vocabularies)
         self._append(
@@ -269,7 +175,7 @@ class Writer:
 
     def end(self, facts: Facts) -> Manifest:
         """Complete the arrays, and write the vocabularies and the manifest."""
-        by_place = self.columns.opened.by_place
+        by_place, listed = self.columns.opened.by_place, self.columns.users
         for array in self.arrays.values():
             array.close()
         files = {name: ArrayFile(self.stage / f"{name}.npy") for name in self.arrays}
@@ -279,13 +185,14 @@ class Writer:
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             data=self.config,
+            of_users=tuple(listed.names) if listed else (),
             num_users=len(offsets) - 1,
             num_events=int(offsets[-1]),
             num_rows=facts.num_rows,
             span="in the order of the file" if by_place else span(facts.reach),
             repeats=facts.repeats,
             ties=facts.ties,
-            remarks=tuple(facts.remarks),
+            remarks=(*facts.remarks, *(listed.remarks(len(offsets) - 1) if listed else ())),
             clock=self.clock,
             vocabulary_sha256=hash_of(self.vocabularies),
             shards=shards,

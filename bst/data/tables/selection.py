@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -113,13 +114,31 @@ def frequent(events: pl.DataFrame, least: int, path: Path) -> tuple[pl.Series, s
         before = len(remaining)
         for name in ("item", "user"):
             remaining = remaining.filter(pl.len().over(name) >= least)
-    if remaining.is_empty():
-        raise InputError(
-            f"{path}: --min-count {least} leaves none of {_size(codes)}; give a lower number or more events"
-        )
     stays = pl.repeat(value=False, n=len(events), dtype=pl.Boolean, eager=True).scatter(remaining["row"], True)
-    return stays, f"--min-count {least} keeps {_size(remaining)}, of {_size(codes)}"
+    return stays, remark_on_frequent(least, Size.of(remaining), Size.of(codes), path)
 
 
-def _size(events: pl.DataFrame) -> str:
-    return f"{len(events):,} events, {events['user'].n_unique():,} users, {events['item'].n_unique():,} items"
+class Size(NamedTuple):
+    """The number of events, and of the users and items that they have."""
+
+    events: int
+    users: int
+    items: int
+
+    @classmethod
+    def of(cls, events: pl.DataFrame) -> Size:
+        return cls(len(events), events["user"].n_unique(), events["item"].n_unique())
+
+    def __str__(self) -> str:
+        return f"{self.events:,} events, {self.users:,} users, {self.items:,} items"
+
+
+def remark_on_frequent(least: int, kept: Size, whole: Size, path: Path) -> str:
+    """Say what stays of the `whole` of a table.
+
+    Raises:
+        InputError: nothing does.
+    """
+    if not kept.events:
+        raise InputError(f"{path}: --min-count {least} leaves none of {whole}; give a lower number or more events")
+    return f"--min-count {least} keeps {kept}, of {whole}"

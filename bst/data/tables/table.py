@@ -21,6 +21,7 @@ from bst.data.tables.sources.source import Layout, Source
 from bst.errors import InputError, reason
 
 BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, EOFError, UnicodeDecodeError, zlib.error)
+OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 BATCH_ROWS = 2**16  # of an Arrow file, that are read together
 SUSPICIOUS = "\0suspicious"  # a column that marks rows which may have too few or too many fields
 
@@ -133,8 +134,9 @@ class Table:
         """Write what `collect` reads as an Arrow file, a piece at a time.
 
         Raises:
-            OSError: the disk is full.
+            OSError: the file cannot be written.
         """
+        path.touch()  # of an error of opening it, polars says no more than of a table that is missing
         with self._refusing():
             self._cleaned(frame, columns).sink_ipc(path, compression="uncompressed", record_batch_size=BATCH_ROWS)
 
@@ -176,8 +178,8 @@ class Table:
         try:
             yield
         except BROKEN as error:
-            if "No space left on device" in str(error):  # of polars' own making, without a number
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+            if number := _number_of_writing(error):
+                raise OSError(number, os.strerror(number)) from None
             for path, source in zip(self.paths, getattr(self, "sources", ()), strict=False):
                 with suppress(*BROKEN):  # a packed file may be cut
                     if problem := source.problem():
@@ -185,6 +187,14 @@ class Table:
             if isinstance(error, EOFError) or "unexpected end of file" in str(error):  # of gzip
                 raise InputError(f"{self.path} is cut short; copy or download it again") from None
             raise InputError(f"{self.path} cannot be read as a table: {reason(error)}") from None
+
+
+def _number_of_writing(error: BaseException) -> int | None:
+    """Return the number of an error that only a writer meets: polars raises those of reading and writing alike, with
+    the number in the text.
+    """
+    text = str(error)
+    return next((number for number in OF_WRITING if f"(os error {number})" in text), None)
 
 
 def _is_blank(columns: list[str], texts: list[str]) -> pl.Expr:

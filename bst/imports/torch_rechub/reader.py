@@ -40,13 +40,23 @@ def import_torch_rechub(folder: Path, out: Path) -> Imported:
         InputError: a file is missing or cannot be read, the model is of an older form, or the files do not fit one
             another: every offence in one message.
     """
+    ranker, _, account = read_torch_rechub(folder)
+    return save_ranker(ranker, account, "torch-rechub", out)
+
+
+def read_torch_rechub(folder: Path) -> tuple[Ranker, Description, Account]:
+    """Read the folder of a model of torch-rechub.
+
+    Raises:
+        InputError: as `import_torch_rechub`.
+    """
     weights = folder / WEIGHTS
     if not folder.is_dir() or not weights.exists():
         raise InputError(f"{folder} has no {WEIGHTS}; put there what torch.save(model.state_dict(), path) wrote")
     account = Account(read_plain_tensors(weights), str(weights))
     _refuse_old_forms(account)
     description = read_description(folder, WEIGHTS)
-    return save_ranker(_read(folder, description, account), account, "torch-rechub", out)
+    return _read(folder, description, account), description, account
 
 
 def _refuse_old_forms(account: Account) -> None:

@@ -35,6 +35,7 @@ def test_bad_settings_are_refused_before_any_measuring(bundle_path: Path, change
         (("--lengths", "13"), ("[13]", "12 slots")),
         (("--catalogue-sizes", "5"), ("--catalogue-sizes 5", "--random")),
         (("--random", "dim=16"), ("not both",)),
+        (("--peers", "--imported-from", "."), (". has none of model.pth (torch-rechub), feature_map.json (fuxictr)",)),
         (("--json", "no/such/folder/x.json"), ("no/such/folder/x.json cannot be written",)),
         (("--html", "."), ("cannot be written",)),
     ],

@@ -252,15 +252,16 @@ def test_every_backend_of_this_machine_answers_right(variants: dict[str, Path]) 
     ],
 )
 def test_the_opponents_have_the_same_weights(variants: dict[str, Path], signature: str, tmp_path: Path) -> None:
-    from bench.contestants.peers import build_peers
+    from bench.contestants.peers import build_peers, choose_peers
     from bench.harness.cases import draw_inputs
     from bench.record.record import Case
     from export import compare, open_bundle
 
     bundle = open_bundle(variants["index" if signature == "top_k" else "raw_ids"])
-    peers, missing = build_peers(bundle, signature, tmp_path)
-    assert (set(peers) | set(missing)) == set(OPPONENTS.names)
-    assert not missing
+    names = choose_peers(bundle, BenchConfig(peers=True))
+    assert names == tuple(opponent.name for opponent in OPPONENTS if opponent.library is None)
+    peers, missing = build_peers(bundle, signature, tmp_path, names)
+    assert (tuple(peers), missing) == (names, {})
     stated = bundle.manifest.signature(signature)
     case = Case(num_items=bundle.manifest.items.count, threads=1, batch_size=3, length=0, candidates=7)
     call = draw_inputs(bundle, signature, case)[0]

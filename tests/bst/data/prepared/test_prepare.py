@@ -58,8 +58,21 @@ def rows(*, text: bool = False, dates: bool = False) -> pl.DataFrame:
 def write_parts(folder: Path, frame: pl.DataFrame) -> Path:
     folder.mkdir()
     for place in range(3):
-        frame.slice(place * 300, 300).write_csv(folder / f"part-{place}.csv")
+        frame.slice(place * 300, 300 if place < 2 else None).write_csv(folder / f"part-{place}.csv")
     return folder
+
+
+def write_users(path: Path, *, text: bool = False) -> None:
+    """Two of three users, in another order, and users without events; what is known of them is partly missing."""
+    numbers = [number for number in range(USERS + 30, 0, -1) if number % 3]
+    frame = pl.DataFrame({"id": numbers}).with_columns(
+        gender=pl.when(pl.col("id") % 5 > 0).then(
+            pl.when(pl.col("id") % 2 > 0).then(pl.lit("f")).otherwise(pl.lit("m"))
+        ),
+        region=pl.col("id") % 4 + (pl.col("id") > USERS).cast(pl.Int64) * 100,
+        age=pl.when(pl.col("id") % 7 > 0).then(pl.col("id") * 0.5),
+    )
+    (frame.with_columns(id=pl.format("u-{}", "id")) if text else frame).write_csv(path)
 
 
 INPUTS: dict[str, Any] = {"context": ("hour",), "event_features": ("kind",), "numbers": ("spent",)}
@@ -81,11 +94,53 @@ def test_prepared_data_is_the_dataset_of_its_table(
     of_rows: dict[str, bool], settings: dict[str, Any], tmp_path: Path
 ) -> None:
     table = write_parts(tmp_path / "table", rows(**of_rows))
-    config = DataConfig(**settings)
+    require_same_dataset(table, DataConfig(**settings), tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("of_rows", "settings"),
+    [
+        pytest.param({}, {"context": ("gender",), "numbers": ("age",)}, id="users-alone"),
+        pytest.param({}, {"context": ("hour", "gender"), "numbers": ("age", "spent")}, id="beside-events"),
+        pytest.param({"text": True}, {"context": ("region", "hour"), "drop_repeats": True}, id="text"),
+        pytest.param({}, {"numbers": ("age",), "text_ids": True, "split_at": "1600050000"}, id="ids-as-text"),
+        pytest.param({}, {"context": ("gender",), "min_count": 9}, id="of-fewer-users"),
+    ],
+)
+@pytest.mark.usefixtures("small_pieces")
+def test_columns_of_the_users_table_are_joined_as_from_the_table(
+    of_rows: dict[str, bool], settings: dict[str, Any], tmp_path: Path
+) -> None:
+    table, users = write_parts(tmp_path / "table", rows(**of_rows)), tmp_path / "users.csv"
+    write_users(users, **of_rows)
+    require_same_dataset(table, DataConfig(**settings, users_key="id"), tmp_path / "data", users)
+
+
+@pytest.mark.parametrize("least", [2, 5])
+@pytest.mark.parametrize("drop_repeats", [False, True])
+@pytest.mark.usefixtures("small_pieces")
+def test_rare_users_and_items_are_left_out_again_and_again_as_from_the_table(
+    least: int, drop_repeats: bool, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    frame = rows().with_columns(item_id=pl.Series(np.minimum(rng.geometric(0.02, 900), 150)))
+    # Users of one event of each of `least` items in a row: of each such item, the first loses the next one a user.
+    chain = np.arange(12).repeat(least), (np.arange(12)[:, None] + np.arange(least)).ravel()
+    links = frame.head(len(chain[0])).with_columns(user_id=pl.Series(chain[0] + 500), item_id=pl.Series(chain[1] + 500))
+    table = write_parts(tmp_path / "table", pl.concat([frame, links]).sample(fraction=1, shuffle=True, seed=0))
+    config = DataConfig(min_count=least, drop_repeats=drop_repeats, event_features=("kind",))
+    dataset = require_same_dataset(table, config, tmp_path / "data")
+    assert np.unique(dataset.sequences.items, return_counts=True)[1].min() >= least
+    assert np.diff(dataset.sequences.offsets).min() >= least
+    assert max(dataset.vocabularies.items.ids.to_list()) < 500
+
+
+def require_same_dataset(table: Path, config: DataConfig, out: Path, users: Path | None = None) -> Dataset:
+    """Prepare a table and compare the dataset with that of the table itself; return it."""
     times = not config.file_order
-    wanted = Dataset.build(read_interactions(table, config, times=times))
-    prepare([table], config, tmp_path / "data")
-    dataset = Dataset.of_prepared(open_prepared(tmp_path / "data"), times=times)
+    wanted = Dataset.build(read_interactions(table, config, users, times=times))
+    prepare([table], config, out, users)
+    dataset = Dataset.of_prepared(open_prepared(out), times=times)
     assert len(dataset.sequences.shards) > 5
     for sequences, other in ((dataset.sequences, wanted.sequences), (dataset.split.test.sequences, wanted.sequences)):
         for name in ("items", "offsets", "context"):
@@ -106,18 +161,20 @@ def test_prepared_data_is_the_dataset_of_its_table(
         wanted.numbers,
         wanted.event_context,
     )
+    return dataset
 
 
 @pytest.mark.usefixtures("small_pieces")
 def test_training_from_prepared_data_ends_with_the_bytes_of_training_from_the_table(tmp_path: Path) -> None:
-    table = write_parts(tmp_path / "table", rows(text=True))
-    data = DataConfig(**INPUTS)
+    table, users = write_parts(tmp_path / "table", rows(text=True)), tmp_path / "users.csv"
+    write_users(users, text=True)
+    data = DataConfig(**{**INPUTS, "context": ("hour", "gender")}, users_key="id", min_count=4)
     training = TrainConfig(epochs=2, batch_events=60, event_dropout=0.2, loss="full_softmax")
     model = TINY.model_copy(update={"event_times": "to_next"})
     settings = Settings(model=model, training=training, data=data)
-    of_table = Dataset.build(read_interactions(table, data, times=True))
+    of_table = Dataset.build(read_interactions(table, data, users, times=True))
     train(of_table, settings, tmp_path / "of-table")
-    prepare([table], data, tmp_path / "data")
+    prepare([table], data, tmp_path / "data", users)
     of_data = Dataset.of_prepared(open_prepared(tmp_path / "data"), times=True)
     train(of_data, settings, tmp_path / "of-data")
     same_but_for_speed(tmp_path / "of-table", tmp_path / "of-data")

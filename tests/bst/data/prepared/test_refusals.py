@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bst import InputError
+from bst import InputError, read_interactions
 from bst.config import DataConfig
 from bst.data.prepared import open_prepared, prepare
 from tests.bst.data.prepared.test_prepare import rows
@@ -82,7 +82,7 @@ def test_a_missing_shard_or_file_is_refused(whole: Path, tmp_path: Path) -> None
     ("settings", "message"),
     [
         ({"label": "clicked"}, "--label clicked is not for prepared data: a log of impressions is split by the times"),
-        ({"min_count": 3}, "--min-count 3 is not for prepared data: which users and items stay"),
+        ({"min_count": 500}, r"--min-count 500 leaves none of 900 events, \d+ users, 8 items; give a lower number"),
         ({"context": ("color",)}, "no column 'color' for an input"),
         ({"split_at": "tomorrow"}, "--split-at 'tomorrow' is no time as in the table"),
         ({"where": ("kind=x",)}, "no row has 'x' in column 'kind'"),
@@ -95,6 +95,31 @@ def test_a_table_that_cannot_be_prepared_leaves_nothing(
     with pytest.raises(InputError, match=message):
         prepare([tmp_path / "table.csv"], DataConfig(**settings), tmp_path / "data")  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user_id,gender\n1,f\n1,m\n", "user 1 stands there more than once"),
+        ("user_id,gender\n1001,f\n", "none of its users, such as 1001, is a user of the events, such as 1; give a"),
+        ("user_id,gender\n1,\n", "context feature 'gender' has no value for any user"),
+        ("user_id,gender\n", r"users\.csv holds no rows below its header"),
+        ("who,gender\n1,f\n", r"users\.csv has no column 'user_id' of users; it has who, gender"),
+    ],
+)
+def test_a_users_table_that_does_not_fit_leaves_nothing_and_is_refused_as_from_the_table(
+    content: str, message: str, tmp_path: Path
+) -> None:
+    rows().write_csv(tmp_path / "table.csv")
+    (tmp_path / "users.csv").write_text(content)
+    config = DataConfig(context=("gender",))
+    for read in (
+        lambda: prepare([tmp_path / "table.csv"], config, tmp_path / "data", tmp_path / "users.csv"),
+        lambda: read_interactions(tmp_path / "table.csv", config, tmp_path / "users.csv"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.csv", "users.csv"]
 
 
 def test_a_column_that_belongs_to_the_item_is_refused_as_context(tmp_path: Path) -> None:
