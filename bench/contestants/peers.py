@@ -1,18 +1,19 @@
 """The opponents: common ways to serve a model, from the same weights, by index (ids are looked up before the clock).
 
-plain-compile         `torch.compile` of the plain module (`bench.contestants.plain`)
-plain-script          `torch.jit.script` of it
-plain-onnx            `torch.onnx.export` of it, in ONNX Runtime with its defaults
-plain-onnx-legacy     the same by the older exporter (`dynamo=False`)
-plain-onnx-optimized  `plain-onnx` through `onnxruntime.transformers.optimizer`
-plain-onnx-int8       `plain-onnx` through `quantize_dynamic` (seven bits without VNNI); not expected to be equal
-plain-openvino        `plain-onnx` in OpenVINO with its defaults, which may be bfloat16; not expected to be equal
+plain-compile            `torch.compile` of the plain module (`bench.contestants.plain`)
+plain-script             `torch.jit.script` of it
+plain-onnx               `torch.onnx.export` of it, in ONNX Runtime with its defaults
+plain-onnx-legacy        the same by the older exporter (`dynamo=False`)
+plain-onnx-optimized     `plain-onnx` through `onnxruntime.transformers.optimizer`
+plain-onnx-int8          `plain-onnx` through `quantize_dynamic` (seven bits without VNNI); not expected to be equal
+plain-openvino           `plain-onnx` in OpenVINO, set to float32
+plain-openvino-defaults  the same with OpenVINO's defaults, which may be less than float32; not expected to be equal
 
 Of a bundle that was imported, with the folder that it was imported from:
 
-torch-rechub          the library's own class in PyTorch (`bench.contestants.rechub`)
-torch-rechub-onnx     the library's own export of it, in ONNX Runtime with its defaults
-fuxictr               not measured: its class is in the library's repository, not in its package
+torch-rechub             the library's own class in PyTorch (`bench.contestants.rechub`)
+torch-rechub-onnx        the library's own export of it, in ONNX Runtime with its defaults
+fuxictr                  not measured: its class is in the library's repository, not in its package
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from bench.contestants.plain_files import (
     quantize_plain,
 )
 from bench.contestants.rechub import build_class, build_export, lacks_rechub
+from bench.contestants.sessions import OPENVINO_IN_FLOAT32
 from bench.record.record import BenchConfig
 from bst.errors import InputError, reason
 from bst.imports.importer import library_of
@@ -175,7 +177,19 @@ OPPONENTS: Registry[Opponent] = Registry(
         Opponent("plain-onnx-legacy", partial(built_for_onnxruntime, write=partial(export_plain, dynamo=False))),
         Opponent("plain-onnx-optimized", partial(built_for_onnxruntime, write=optimize_plain), made_from=PLAIN),
         Opponent("plain-onnx-int8", partial(built_for_onnxruntime, write=quantize_plain), made_from=PLAIN, exact=False),
-        Opponent("plain-openvino", built_for_openvino, made_from=PLAIN, lacks=lacks_openvino, exact=False),
+        Opponent(
+            "plain-openvino",
+            partial(built_for_openvino, settings=OPENVINO_IN_FLOAT32),
+            made_from=PLAIN,
+            lacks=lacks_openvino,
+        ),
+        Opponent(
+            "plain-openvino-defaults",
+            partial(built_for_openvino, settings={}),
+            made_from=PLAIN,
+            lacks=lacks_openvino,
+            exact=False,
+        ),
         Opponent("torch-rechub", build_class, library="torch-rechub", lacks=lacks_rechub),
         Opponent("torch-rechub-onnx", build_export, library="torch-rechub", lacks=lacks_rechub),
         Opponent("fuxictr", _not_built, library="fuxictr", lacks=_lacks_fuxictr),

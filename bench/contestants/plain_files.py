@@ -33,9 +33,9 @@ def open_onnx(bundle: Bundle, signature: str, threads: int, *, path: Path) -> Se
     return bundle.looked_up(signature, "index", lambda inner: _PlainOnnx(inner, path, threads))
 
 
-def open_openvino(bundle: Bundle, signature: str, threads: int, *, path: Path) -> Session:
+def open_openvino(bundle: Bundle, signature: str, threads: int, *, path: Path, settings: Mapping[str, Any]) -> Session:
     """Open a file of `build_peers` in OpenVINO."""
-    return bundle.looked_up(signature, "index", lambda inner: _PlainOpenVino(inner, path, threads, {}))
+    return bundle.looked_up(signature, "index", lambda inner: _PlainOpenVino(inner, path, threads, settings))
 
 
 def whole_inputs(inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -150,5 +150,7 @@ def built_for_onnxruntime(
     return partial(open_onnx, path=folder / FILE)
 
 
-def built_for_openvino(bundle: Bundle, signature: str, folder: Path, source: Path | None) -> Open:
-    return partial(open_openvino, path=_file_in(source))
+def built_for_openvino(
+    bundle: Bundle, signature: str, folder: Path, source: Path | None, *, settings: Mapping[str, Any]
+) -> Open:
+    return partial(open_openvino, path=_file_in(source), settings=settings)

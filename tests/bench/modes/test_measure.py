@@ -281,6 +281,7 @@ def test_what_a_compiler_makes_answers_right(bundle_path: Path) -> None:
     assert {"compile", "plain-compile", "plain-openvino"} <= set(rows)
     assert rows["compile"].parity.failure is None
     assert rows["plain-compile"].parity.failure is None
+    assert rows["plain-openvino"].parity.failure is None
 
 
 @pytest.mark.slow
