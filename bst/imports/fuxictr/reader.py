@@ -21,7 +21,7 @@ from bst.imports.fuxictr.vocabulary import Tokens, read_tokens
 from bst.imports.rankers.account import Account
 from bst.imports.rankers.files import read_json_file
 from bst.imports.rankers.heads import RawLayer, fold_head, take_head
-from bst.imports.rankers.ids import ITEM_FEATURES, item_properties
+from bst.imports.rankers.ids import ITEM_FEATURES, item_properties, shown
 from bst.imports.rankers.pairing import require_fields
 from bst.imports.rankers.ranker import Field, HeadPart, Id, Pair, Ranker
 from bst.imports.rankers.saving import Imported, save_ranker
@@ -169,7 +169,20 @@ def _field(features: Mapping[str, Feature], name: str, table: Table, tokens: Tok
         account.remark(f"`{name}` has tokens twice, as numbers and as text, a row each; it reads the {kinds}.")
         if tokens.doubtful:
             account.remark(f"Of {tokens.doubtful} tokens of `{name}` the kind is taken from their order.")
-    return Field(name, table.folded(), tokens.index(second), unknown=tokens.unknown, missing=0)
+    index = tokens.index(second)
+    missing = _missing_row(features[name], index, tokens.unknown, account)
+    return Field(name, table.folded(), index, unknown=tokens.unknown, missing=missing)
+
+
+def _missing_row(feature: Feature, index: Mapping[Id, int], unknown: int, account: Account) -> int:
+    """Return the row of a missing value: padding in a sequence. A whole number that is missing is `fill_na`, or 0."""
+    if feature.type == "sequence":
+        return 0
+    fill = feature.column.get("fill_na", 0)
+    if _is_text(feature) or fill not in index:
+        return unknown
+    account.remark(f"A missing `{feature.name}` is {shown(fill)} in the library, which is an id: give it as such.")
+    return index[fill]
 
 
 def _is_text(feature: Feature) -> bool:
@@ -222,7 +235,7 @@ def _properties(
     properties = item_properties(values, [tokens[item].ids, tokens[item].different_ids], numeric, account)
     for name, own in properties.items():
         index = tokens[name].index(second=False).keys() | tokens[name].index(second=True).keys()
-        rare = sum(value is not None and value not in index for value in own.values())
+        rare = sum(value not in (None, "") and value not in index for value in own.values())
         if rare:
             account.remark(f"{rare:,} items have a `{name}` that the vocabulary lacks: they take its unknown row.")
     return properties, item

@@ -63,8 +63,8 @@ def ids_by_row(values: Any, what: str, rows: int, account: Account) -> dict[Id, 
             account.offences.append(f"{what} has {shown(value)} twice; each id has a row of its own")
             return {}
         index[value] = row
-    if not index:
-        account.offences.append(f"{what} has no ids")
+    if not index.keys() - {""}:
+        account.offences.append(f"{what} has no ids that a request can name")
     return index
 
 
@@ -105,9 +105,8 @@ def _values_by_item(
 ) -> dict[Id, Id | None]:
     values: dict[Id, Id | None] = {}
     for item, raw in zip(order, column, strict=True):
-        is_missing = raw is None or raw == ""
-        value = None if is_missing else as_id(raw, numeric)
-        if value is None and not is_missing:
+        value = as_id(raw, numeric)
+        if value is None and raw not in (None, ""):
             kind = "whole numbers of 64 bits" if numeric else "text"
             account.offences.append(f"{ITEM_FEATURES} has {shown(raw)} as {name} of {shown(item)}; give {kind}")
             break

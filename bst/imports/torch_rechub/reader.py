@@ -135,17 +135,9 @@ def _read_fields(folder: Path, description: Description, account: Account) -> di
     unused = [name for name in description.vocabularies if name not in readers]
     account.offences += [f"{DESCRIPTION} has a vocabulary of {name}, which owns no table" for name in unused]
     return {
-        role: tuple(_named(fields[owner], name, role) for name, owner in own.items())
+        role: tuple(replace(fields[owner], name=name) for name, owner in own.items())
         for role, own in description.owners.items()
     }
-
-
-def _named(field: Field, name: str, role: str) -> Field:
-    """Give the field of a table another name. A category that is the empty text is what an unknown one is."""
-    if "" not in field.index:
-        return replace(field, name=name)
-    others = {value: row for value, row in field.index.items() if value != ""}
-    return Field(name, field.rows, others, unknown=field.index[""], missing=field.index[""])
 
 
 def _read_vocabulary(
@@ -163,7 +155,12 @@ def _read_vocabulary(
             f"the vocabulary {file} of {owner} is missing: a list of its raw ids, that of row 1 first"
         )
         return {}
-    return ids_by_row(read_json_file(folder / file), f"the vocabulary {file} of {owner}", len(rows), account)
+    index = ids_by_row(read_json_file(folder / file), f"the vocabulary {file} of {owner}", len(rows), account)
+    if "" in index:
+        account.remark(
+            f"The empty text is an id of `{owner}`: an unknown category reads its row, and as an item it is left out."
+        )
+    return index
 
 
 def _read_properties(
@@ -179,7 +176,8 @@ def _read_properties(
     numeric = {name: isinstance(next(iter(field.index), ""), int) for name, field in others.items()}
     properties = item_properties(read_json_file(path), [every_row], numeric, account)
     for name, values in properties.items():
-        strange = [value for value in values.values() if value is not None and value not in others[name].index]
+        possible = {None, "", *others[name].index}
+        strange = [value for value in values.values() if value not in possible]
         if strange:
             some = f"{len(strange)} values of {name} that are not in its vocabulary, such as {shown(strange[0])}"
             account.offences.append(f"{ITEM_FEATURES} has {some}")

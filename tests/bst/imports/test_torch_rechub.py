@@ -265,6 +265,7 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, message: str) -> None
         (["Oslo", "Rome", 1.5], "has 1.5, which is neither text nor a whole number"),
         ([1, 2, 2**63], "neither text nor a whole number of 64 bits"),
         ({"Oslo": 1}, "is no list of raw ids"),
+        (["", None, None], "has no ids that a request can name"),
     ],
 )
 def test_a_vocabulary_that_does_not_fit_its_table_is_refused(folder: Path, ids: object, message: str) -> None:
@@ -294,6 +295,28 @@ def test_a_row_without_an_id_is_null(folder: Path) -> None:
     (folder / file).write_text(json.dumps(["Oslo", None, "Lima"]))
     import_torch_rechub(folder, folder.parent / "run")
     assert load_run(folder.parent / "run").vocabularies.context["city"].ids.to_list() == ["Lima", "Oslo"]
+
+
+def test_a_category_that_is_the_empty_text_is_another_row_than_none(folder: Path) -> None:
+    vocabularies = json.loads((folder / "description.json").read_text())["vocabularies"]
+    (folder / vocabularies["cate"]).write_text(json.dumps(["shoes", "", "hats", "帽子"]))
+    (folder / vocabularies["city"]).write_text(json.dumps(["Oslo", "", "Lima"]))
+    (folder / "item_features.json").write_text(json.dumps({"cate": ["", None, *["hats"] * 6]}))
+    import_torch_rechub(folder, folder.parent / "run")
+    run, tensors = load_run(folder.parent / "run"), torch.load(folder / "model.pth")
+    rows = run.model.item_embedding.weight[run.vocabularies.items.indices(ITEMS[:3]), 4:] * run.model.dim**0.5
+    assert torch.allclose(rows, tensors["embedding.embed_dict.cate.weight"][[2, 0, 3]])
+    cities = run.model.context_embeddings[0].weight  # all that a request cannot name reads the row of the empty text
+    assert run.vocabularies.context["city"].ids.to_list() == ["Lima", "Oslo"]
+    assert torch.equal(cities, tensors["embedding.embed_dict.city.weight"][[2, 3, 1]])
+    assert "The empty text is an id of `city`" in (folder.parent / "run" / "import.md").read_text()
+
+
+def test_an_item_that_is_the_empty_text_is_left_out(folder: Path) -> None:
+    file = json.loads((folder / "description.json").read_text())["vocabularies"]["item"]
+    (folder / file).write_text(json.dumps(["", *map(str, ITEMS[1:])]))
+    import_torch_rechub(folder, folder.parent / "run")
+    assert load_run(folder.parent / "run").vocabularies.items.ids.to_list() == sorted(map(str, ITEMS[1:]))
 
 
 def test_without_properties_a_category_is_asked_for_with_events_and_candidates(folder: Path) -> None:
