@@ -147,10 +147,14 @@ def _tokens_by_feature(experiment: Experiment, features: Mapping[str, Feature], 
         if own is None:
             account.offences.append(f"{VOCABULARY_FILE} has no {name}")
             continue
-        last = max([own.unknown, *(row for _, row in own.pairs)])
-        if size and last >= size:
-            problem = f"{VOCABULARY_FILE} has row {last} of {name}, and the map says vocab_size={size}"
+        if size and own.rows[-1] != size - 1:
+            problem = f"{VOCABULARY_FILE} has {own.rows[-1] + 1} rows of {name}, and the map says vocab_size={size}"
             account.offences.append(problem)
+        elif own.gap is not None and feature.column.get("remap", True):
+            account.offences.append(
+                f"{VOCABULARY_FILE} has no token of {name} for row {own.gap}, or two, which takes `remap: false` of a "
+                "column"
+            )
         if not own.pairs:
             account.offences.append(f"{name} has no token in {VOCABULARY_FILE} but the unknown one")
         if any(token == "" for token, _ in own.pairs):
@@ -177,6 +181,8 @@ def _field(features: Mapping[str, Feature], name: str, table: Table, tokens: Tok
 def _missing_row(feature: Feature, index: Mapping[Id, int], unknown: int, account: Account) -> int:
     """Return the row of a missing value: padding in a sequence. A whole number that is missing is `fill_na`, or 0."""
     if feature.type == "sequence":
+        if padding := feature.column.get("fill_na"):
+            account.remark(f"{shown(padding)} is padding in `{feature.name}` (fill_na): leave such events out.")
         return 0
     fill = feature.column.get("fill_na", 0)
     if _is_text(feature) or fill not in index:

@@ -39,6 +39,16 @@ class Tokens:
     def is_doubled(self) -> bool:
         return len({token for token, _ in self.pairs}) < len(self.pairs)
 
+    @cached_property
+    def rows(self) -> list[int]:
+        """The rows of all tokens and of unknown values, in ascending order."""
+        return sorted([self.unknown, *(row for _, row in self.pairs)])
+
+    @property
+    def gap(self) -> int | None:
+        """The first row after padding that has no token, or two; None where each has one."""
+        return next((place for place, row in enumerate(self.rows, 1) if row != place), None)
+
     @property
     def ids(self) -> list[Id]:
         """The raw id of each row, in the order of the rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -37,7 +37,7 @@ class Description(Frozen):
     library: str = "torch-rechub"
     version: str = ""
     num_heads: PositiveInt
-    mlp_activation: str
+    mlp_activation: Annotated[str, Field(min_length=1)]
     padding: Literal["pre", "post"]
     length: PositiveInt
     history: tuple[Feature, ...]
