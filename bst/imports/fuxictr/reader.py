@@ -130,7 +130,7 @@ def _take_table(feature: Feature, account: Account) -> Table:
         if own != width:
             account.offences.append(f"the encoder of {feature.name} reads {own} columns, and there are {width}")
         name = f"{ENCODERS}.{feature.name}{suffix}.weight"
-        encoders.append(account.take(name, (following, own), f"the rows of {feature.name}, folded"))
+        encoders.append(account.take(name, (following, width), f"the rows of {feature.name}, folded"))
         width = following
     return Table(rows, tuple(encoders))
 

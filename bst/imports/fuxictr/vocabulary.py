@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bst.errors import InputError
+from bst.imports.rankers.files import require_text
 from bst.imports.rankers.ids import as_id, is_whole_number, shown
 from bst.imports.rankers.ranker import Id
 from bst.system.files import DATA_BYTES, read_text
@@ -107,7 +108,9 @@ def read_tokens(path: Path) -> dict[str, Tokens]:
         InputError: the file is no table of rows by token and feature.
     """
     try:
-        features = json.loads(read_text(path, DATA_BYTES), object_pairs_hook=list)
+        text = read_text(path, DATA_BYTES)
+        features = json.loads(text, object_pairs_hook=list)
+        require_text(text, features)
         if not isinstance(features, list):
             raise ValueError("it is no table of features")
         tokens = {name: _tokens(name, pairs) for name, pairs in features}

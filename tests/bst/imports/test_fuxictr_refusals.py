@@ -81,6 +81,7 @@ def rewritten(path: Path, old: str, new: str) -> None:
         ("dataset_id: clicks", "dataset_id: other", "has no dataset other, which BST_best names; it has clicks"),
         ("seed: 1", "seed: !!python/object/apply:os.system [ls]", "is no YAML of plain values"),
         ("seed: 1", "seed: [[", "is no YAML of plain values"),
+        ("seed: 1", 'seed: {"\\ud800": 1}', "is no YAML of plain values .'utf-8' codec can't encode"),
     ],
 )
 def test_settings_that_cannot_be_carried_are_refused(folder: Path, old: str, new: str, message: str) -> None:
@@ -193,6 +194,15 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, message: str) -> None
     refused(folder, message)
 
 
+@pytest.mark.parametrize("shape", [(9, 1), (4,)])
+def test_a_number_that_does_not_fit_its_encoder_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write_folder(tmp_path / "dir", Case({"encoders": True, "numbers": ["price"]}))
+    tensors = torch.load(tmp_path / "dir" / "BST_best.model")
+    tensors["embedding_layer.embedding_layers.price.weight"] = torch.zeros(shape)
+    torch.save(tensors, tmp_path / "dir" / "BST_best.model")
+    refused(tmp_path / "dir", "the encoder of price reads 4 columns, and there are")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -296,6 +306,7 @@ def test_without_properties_a_category_is_asked_for(folder: Path) -> None:
         ('{"item": 3}', "'item' is no table of rows by token"),
         ("{", "is no vocabulary of FuxiCTR"),
         ("[" * 100_000, "is no vocabulary of FuxiCTR"),
+        ('{"item": {"__PAD__": 0, "\\ud83d": 1, "__OOV__": 2}}', "is no vocabulary of FuxiCTR .'utf-8' codec"),
     ],
 )
 def test_a_vocabulary_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:

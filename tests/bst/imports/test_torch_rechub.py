@@ -269,6 +269,8 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, message: str) -> None
         (["Oslo", "Rome", 1.5], "has 1.5, which is neither text nor a whole number"),
         ([1, 2, 2**63], "neither text nor a whole number of 64 bits"),
         ({"Oslo": 1}, "is no list of raw ids"),
+        (["Oslo", "\ud800", "Lima"], r"is not JSON \('utf-8' codec can't encode"),
+        (["Oslo", "Oslo \U0001f600", "Oslo"], "has 'Oslo' twice"),
         (["", None, None], "has no ids that a request can name"),
     ],
 )
