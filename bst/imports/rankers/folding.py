@@ -209,5 +209,5 @@ def _state_and_candidate(ranker: Ranker, pair: Pair) -> Tensor:
             joined[:, : pair.dim] = own
         elif part.kind == "target" and part.name in targets and part.name not in counted:
             first = pair.dim + targets[part.name]
-            joined[:, first : first + part.width] = own
+            joined[:, first : first + part.width] += own
     return joined

@@ -79,7 +79,8 @@ class HeadPart:
     """Columns of the head's input, in the order of the library.
 
     Attributes:
-        kind: the pooled `state` of a pair, or a `target` field, a `context` feature or a `number` by `name`.
+        kind: the pooled `state` of a pair, or a `target` field, a `context` feature or a `number` by `name`. A target
+            field may be read several times.
         vector: of a number, float64 `[width]`: the columns hold the number times this.
     """
 

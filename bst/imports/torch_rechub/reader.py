@@ -110,7 +110,7 @@ def _read(folder: Path, description: Description, account: Account) -> Ranker:
         target=fields["target"],
         partners=partners,
         properties=properties,
-        context=fields["context"],
+        context=tuple(field for field in fields["context"] if field.name not in owners["target"]),
         numbers=tuple(NumberField(name) for name in description.dense),
         cells=cells,
         positions=_ordered(positions, description),
@@ -130,7 +130,7 @@ def _read_fields(folder: Path, description: Description, account: Account) -> di
             readers.setdefault(owner, []).append(name)
     fields: dict[str, Field] = {}
     for owner, names in readers.items():
-        rows = account.take(f"{TABLES}.{owner}.weight", (None, None), f"the rows of {', '.join(names)}")
+        rows = account.take(f"{TABLES}.{owner}.weight", (None, None), f"the rows of {', '.join(dict.fromkeys(names))}")
         fields[owner] = Field(owner, rows, _read_vocabulary(folder, description, owner, rows, account))
     unused = [name for name in description.vocabularies if name not in readers]
     account.offences += [f"{DESCRIPTION} has a vocabulary of {name}, which owns no table" for name in unused]
@@ -187,7 +187,11 @@ def _read_properties(
 def _head_parts(description: Description, fields: dict[str, tuple[Field, ...]], dim: int) -> tuple[HeadPart, ...]:
     parts = [HeadPart("state", fields["history"][0].name, dim)]
     parts += [HeadPart("target", field.name, field.width) for field in fields["target"]]
-    parts += [HeadPart("context", field.name, field.width) for field in fields["context"]]
+    targets = {field.name for field in fields["target"]}
+    parts += [
+        HeadPart("target" if field.name in targets else "context", field.name, field.width)
+        for field in fields["context"]
+    ]
     parts += [HeadPart("number", name, 1, torch.ones(1, dtype=torch.float64)) for name in description.dense]
     return tuple(parts)
 

@@ -44,6 +44,12 @@ MODELS: dict[str, tuple[list[Sparse], list[Sparse], list[Sparse | Dense], dict[s
     "softmax": ([HIST_ITEM], [ITEM], [CITY], {"activation": lambda: nn.Softmax(dim=1)}),
     "no hidden layer": ([HIST_ITEM], [ITEM], [CITY], {"widths": ()}),
     "columns that cross": ([HIST_CATE, HIST_ITEM, HIST_KIND], [KIND, ITEM, CATE], [CITY], {"heads": 3}),
+    "targets among the features": (
+        [HIST_ITEM, HIST_CATE, HIST_KIND],
+        [ITEM, CATE, KIND],
+        [KIND, Dense("price"), ITEM, Sparse("city", 4, 4), CATE],
+        {},
+    ),
     "tables of their own": ([Sparse("seen", 9, 4), Sparse("seen_cate", 5, 4)], [ITEM, CATE], [CITY], {}),
     "crossing tables of their own": ([Sparse("seen_cate", 5, 4), Sparse("seen", 9, 4)], [ITEM, CATE], [CITY], {}),
     "another number of fields": ([Sparse("seen", 9, 8)], [ITEM, CATE], [CITY], {}),
@@ -115,7 +121,7 @@ def expected(model: Rechub, request: dict[str, Any], padding: str) -> Tensor:
         x[feature.name] = torch.tensor([row] * len(request["candidates"]))
     for feature in model.target_features:
         x[feature.name] = torch.tensor([index(feature, value_of(feature, *one)) for one in request["candidates"]])
-    for one in model.features:
+    for one in (one for one in model.features if one.name not in x):
         value = index(one, request[one.name]) if isinstance(one, Sparse) else request[one.name]
         x[one.name] = torch.tensor([value] * len(request["candidates"]))
     with torch.inference_mode():
@@ -220,6 +226,9 @@ DESCRIBED: dict[str, Callable[[dict[str, Any]], object]] = {
     "'../city.json' of city is no name of a file": lambda values: values["vocabularies"].update(city="../city.json"),
     "the vocabulary none.json of city is missing": lambda values: values["vocabularies"].update(city="none.json"),
     "names the feature city twice": lambda values: values["context"].append("city"),
+    "names the feature hist_item twice": lambda values: values["context"].append(["hist_item", "item"]),
+    "names the feature cate twice": lambda values: values["context"].append(["cate", "item"]),
+    "names the feature item twice": lambda values: values["dense"].append("item"),
     "embedding.embed_dict.town.weight is missing": lambda values: values["context"].append("town"),
     "embed_dict.city.weight are no part of the model": lambda values: values["context"].clear(),
 }
