@@ -27,7 +27,11 @@ def is_whole_number(text: str) -> bool:
 
 
 def as_id(value: Any, numeric: bool) -> Id | None:
-    """Read a raw value as an id of a vocabulary of whole numbers, or of texts; None where it can be none."""
+    """Read a raw value as an id of a vocabulary of whole numbers, which may be floats as tables with gaps have them, or
+    of texts; None where it can be none.
+    """
+    if numeric and isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     if numeric:
@@ -50,11 +54,12 @@ def ids_by_row(values: Any, what: str, rows: int, account: Account) -> dict[Id, 
         )
         return {}
     index: dict[Id, int] = {}
-    for row, value in enumerate(values, start=1):
-        if value is None:
+    for row, raw in enumerate(values, start=1):
+        if raw is None:
             continue
-        if as_id(value, isinstance(value, int)) is None:
-            account.offences.append(f"{what} has {shown(value)}, which is neither text nor a whole number of 64 bits")
+        value = as_id(raw, isinstance(raw, int | float))
+        if value is None:
+            account.offences.append(f"{what} has {shown(raw)}, which is neither text nor a whole number of 64 bits")
             return {}
         if index and type(value) is not type(next(iter(index))):
             account.offences.append(f"{what} mixes numbers and text, such as {shown(value)}; give ids of one kind")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -275,6 +276,7 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, message: str) -> None
         (["Oslo", "Rome"], "has 2 ids, and its table has 4 rows"),
         (["Oslo", "Rome", 3], "mixes numbers and text, such as 3"),
         (["Oslo", "Rome", "Oslo"], "has 'Oslo' twice"),
+        ([1.0, 2, 1], "has 1 twice"),
         (["Oslo", "Rome", 1.5], "has 1.5, which is neither text nor a whole number"),
         ([1, 2, 2**63], "neither text nor a whole number of 64 bits"),
         ({"Oslo": 1}, "is no list of raw ids"),
@@ -355,6 +357,23 @@ def test_a_name_that_no_input_can_have_is_changed_and_told(tmp_path: Path) -> No
     assert any("`unit-price` is called `unit_price`" in line for line in result.lines)
 
 
+def test_describe_takes_tables_by_id_floats_that_are_whole_and_numbers_of_numpy(tmp_path: Path) -> None:
+    model = Rechub([HIST_ITEM, HIST_CATE], [ITEM, CATE], [CITY])
+    cates = {"hats": 3, "shoes": 1, "boots": 4}
+    describe(
+        model,
+        tmp_path / "dir",
+        vocabularies={"item": [np.int64(one) for one in ITEMS], "cate": cates, "city": np.array([3.0, 7.0, np.nan])},
+        length=6,
+        padding="pre",
+        item_features={"cate": dict.fromkeys(ITEMS[1:], "hats")},
+    )
+    lists = [json.loads((tmp_path / "dir" / f"vocabulary_{place}.json").read_text()) for place in range(3)]
+    assert lists == [ITEMS, ["shoes", None, "hats", "boots"], [3, 7, None]]
+    assert json.loads((tmp_path / "dir" / "item_features.json").read_text()) == {"cate": [None, *["hats"] * 7]}
+    import_torch_rechub(tmp_path / "dir", tmp_path / "run")
+
+
 def test_describe_refuses_what_cannot_be_imported_and_writes_nothing(tmp_path: Path) -> None:
     model = Rechub([HIST_ITEM], [ITEM], [CITY])
     with pytest.raises(InputError, match=r"city has 2 ids, and its table 4 rows.*vocabularies has town"):
@@ -364,6 +383,15 @@ def test_describe_refuses_what_cannot_be_imported_and_writes_nothing(tmp_path: P
             vocabularies={"item": ITEMS, "city": ["a", "b"], "town": []},
             length=6,
             padding="pre",
+        )
+    with pytest.raises(InputError, match=r"city has the indices 0 to 2 for 3 ids;.*; item_id='items' is no target"):
+        describe(
+            model,
+            tmp_path / "dir",
+            vocabularies={"item": ITEMS, "city": {"a": 0, "b": 1, "c": 2}},
+            length=6,
+            padding="pre",
+            item_id="items",
         )
     with pytest.raises(InputError, match="no pos_embedding: it is no BST of torch-rechub"):
         describe(nn.Linear(1, 1), tmp_path / "dir", vocabularies={}, length=6, padding="pre")
