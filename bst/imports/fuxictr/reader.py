@@ -232,10 +232,16 @@ def _require_sizes(settings: Settings, blocks: set[int], raw: list[RawLayer], ac
 def _properties(
     folder: Path, targets: tuple[str, ...], tokens: Mapping[str, Tokens], account: Account
 ) -> tuple[dict[str, dict[Id, Id | None]], str]:
-    """Read `item_features.json`, and return the item: the first target field that is no property."""
+    """Read `item_features.json`, and return the item: the first target field that is no property, of those that have as
+    many ids as there are values if any has.
+    """
     path = folder / ITEM_FEATURES
     values = read_json_file(path) if path.exists() else {}
-    item = next((name for name in targets if not isinstance(values, dict) or name not in values), targets[0])
+    columns = values if isinstance(values, dict) else {}
+    lengths = {len(column) for column in columns.values() if isinstance(column, list)}
+    others = [name for name in targets if name not in columns] or [targets[0]]
+    fitting = [name for name in others if lengths & {len(tokens[name].ids), len(tokens[name].different_ids)}]
+    item = (fitting or others)[0]
     account.setting("item", item, "bst_target_field, its first name" if item == targets[0] else ITEM_FEATURES)
     numeric = {name: tokens[name].numeric for name in targets if name != item}
     properties = item_properties(values, [tokens[item].ids, tokens[item].different_ids], numeric, account)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bst import load_run
 from bst.imports import import_fuxictr
 from tests.bst.imports.asking import logits
-from tests.bst.imports.fuxi_folder import CATES, LENGTH, Case, Other, write_folder
+from tests.bst.imports.fuxi_folder import CATES, LENGTH, TEXT_ITEMS, Case, Other, write_folder
 from tests.bst.imports.libraries import Dice
 
 UNITS = {"units": [6, 5], "activations": [nn.ReLU, nn.ReLU], "names": "relu"}
@@ -182,6 +182,16 @@ def test_a_mean_that_is_large_beside_its_deviation_loses_nothing(tmp_path: Path)
     normal = (2.0 * 4096.0 - 63.0) / 4096.0
     wanted = expected(case, model, {**request, "price": 1.5 + 4.0 * normal})  # the case has the normaliser 1.5:4
     assert (logits(run, raw) - wanted).abs().max() <= 1e-6 * max(1, wanted.abs().max())
+
+
+def test_the_item_need_not_be_the_first_of_the_target(tmp_path: Path) -> None:
+    """Here the kind is, which is no property either, and has not as many ids as the properties have values."""
+    write_folder(tmp_path / "dir", Case({"fields": ["kind", "item", "cate"]}))
+    import_fuxictr(tmp_path / "dir", tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert run.vocabularies.items.ids.to_list() == sorted(TEXT_ITEMS)
+    assert list(run.vocabularies.events) == ["kind_history"]
+    assert "| item | item | item_features.json |" in (tmp_path / "run" / "import.md").read_text()
 
 
 @pytest.mark.parametrize(("dtype", "fill", "row"), [("int", {}, 3), ("int", {"fill_na": 5}, 1), ("str", {}, 4)])
