@@ -119,8 +119,9 @@ def _item_tables(pair: Pair, items: Vocabulary) -> tuple[Tensor, Tensor]:
             target = pair.partners.get(field.name, "") if in_history else field.name
             if not pair.is_of_item(target):
                 continue
-            values = ids if target == pair.item else [pair.properties[target].get(item, None) for item in ids]
-            rows = [field.row(value) for value in values] + [field.unknown] * with_unknown
+            own = pair.properties.get(target, {item: item for item in ids})  # what an item lacks there is unknown
+            rows = [field.row(own[item]) if item in own else field.unknown for item in ids]
+            rows += [field.unknown] * with_unknown
             first = columns[field.name]
             table[1:, first : first + field.width] = field.rows[rows]
         tables.append(table / math.sqrt(pair.dim))

@@ -184,6 +184,18 @@ def test_a_mean_that_is_large_beside_its_deviation_loses_nothing(tmp_path: Path)
     assert (logits(run, raw) - wanted).abs().max() <= 1e-6 * max(1, wanted.abs().max())
 
 
+def test_an_item_that_histories_alone_have_has_unknown_properties(tmp_path: Path) -> None:
+    write_folder(tmp_path / "dir", CASES["tables of their own"])
+    path = tmp_path / "dir" / "feature_vocab.json"
+    vocabularies = json.loads(path.read_text())
+    vocabularies["item_history"] = {name.replace("7", "8"): row for name, row in vocabularies["item_history"].items()}
+    path.write_text(json.dumps(vocabularies))
+    import_fuxictr(tmp_path / "dir", tmp_path / "run")
+    run, tensors = load_run(tmp_path / "run"), torch.load(tmp_path / "dir" / "BST_best.model")
+    row = run.model.item_embedding.weight[run.vocabularies.items.indices(["sku-8"])[0], 4:8] * run.model.dim**0.5
+    assert torch.allclose(row, tensors["embedding_layer.embedding_layers.cate_history.weight"][4])
+
+
 def test_the_item_need_not_be_the_first_of_the_target(tmp_path: Path) -> None:
     """Here the kind is, which is no property either, and has not as many ids as the properties have values."""
     write_folder(tmp_path / "dir", Case({"fields": ["kind", "item", "cate"]}))
