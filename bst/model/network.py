@@ -104,7 +104,7 @@ class BST(Items):
         # constant length, and says so only by refusing max_length itself.
         room = config.max_length + 1
         # Not saved with the weights, so real also where a model is built on the meta device to be filled from a file.
-        causal = torch.ones(room, room, dtype=torch.bool, device="cpu").tril()
+        causal = torch.ones(room, room, dtype=torch.bool, device="cpu").tril_()
         self.register_buffer("causal", causal, persistent=False)
         for fact in ("mean", "deviation", "bound"):
             values = torch.tensor(

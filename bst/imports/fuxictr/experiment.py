@@ -49,6 +49,14 @@ class Experiment:
             return default
         return value
 
+    def listed(self, name: str, account: Account) -> Sequence[Any]:
+        """Return a setting that is a list, or nothing. One of another kind is an offence."""
+        value = self.settings.get(name)
+        if value and not isinstance(value, list | tuple):
+            account.offences.append(f"{name}: {shown(value)} is no list")
+            return ()
+        return value or ()
+
 
 def read_experiment(folder: Path, name: str | None) -> Experiment:
     """Find the files of an experiment in a folder or below it, and read its settings.

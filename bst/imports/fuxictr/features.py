@@ -75,14 +75,14 @@ def read_features(experiment: Experiment, account: Account) -> dict[str, Feature
     }
     if not specs:
         raise InputError(f"{MAP_FILE} of {experiment.name} has no features")
-    if used := experiment.settings.get("use_features"):
+    if used := experiment.listed("use_features", account):
         names = [str(name) for name in used]
         account.setting("use_features", ", ".join(names), experiment.sources["use_features"])
         account.offences += [f"use_features has {name}, which {MAP_FILE} lacks" for name in names if name not in specs]
         specs = {name: specs[name] for name in names if name in specs}
     if experiment.settings.get("feature_config"):
         account.offences.append("feature_config is no setting that is known; say it as feature_specs")
-    for change in experiment.settings.get("feature_specs") or ():
+    for change in experiment.listed("feature_specs", account):
         named = change.get("name") if isinstance(change, dict) else None
         for name in map(str, named if isinstance(named, list | tuple) else [named]):
             if name not in specs:

@@ -21,7 +21,7 @@ from bst.imports.fuxictr.vocabulary import Tokens, read_tokens
 from bst.imports.rankers.account import Account
 from bst.imports.rankers.files import read_json_file
 from bst.imports.rankers.heads import RawLayer, fold_head, take_head
-from bst.imports.rankers.ids import ITEM_FEATURES, item_properties
+from bst.imports.rankers.ids import ITEM_FEATURES, item_properties, shown
 from bst.imports.rankers.pairing import require_fields
 from bst.imports.rankers.ranker import Field, HeadPart, Id, Pair, Ranker
 from bst.imports.rankers.saving import Imported, save_ranker
@@ -130,7 +130,7 @@ def _take_table(feature: Feature, account: Account) -> Table:
         if own != width:
             account.offences.append(f"the encoder of {feature.name} reads {own} columns, and there are {width}")
         name = f"{ENCODERS}.{feature.name}{suffix}.weight"
-        encoders.append(account.take(name, (following, own), f"the rows of {feature.name}, folded"))
+        encoders.append(account.take(name, (following, width), f"the rows of {feature.name}, folded"))
         width = following
     return Table(rows, tuple(encoders))
 
@@ -147,10 +147,14 @@ def _tokens_by_feature(experiment: Experiment, features: Mapping[str, Feature], 
         if own is None:
             account.offences.append(f"{VOCABULARY_FILE} has no {name}")
             continue
-        last = max([own.unknown, *(row for _, row in own.pairs)])
-        if size and last >= size:
-            problem = f"{VOCABULARY_FILE} has row {last} of {name}, and the map says vocab_size={size}"
+        if size and own.rows[-1] != size - 1:
+            problem = f"{VOCABULARY_FILE} has {own.rows[-1] + 1} rows of {name}, and the map says vocab_size={size}"
             account.offences.append(problem)
+        elif own.gap is not None and feature.column.get("remap", True):
+            account.offences.append(
+                f"{VOCABULARY_FILE} has no token of {name} for row {own.gap}, or two, which takes `remap: false` of a "
+                "column"
+            )
         if not own.pairs:
             account.offences.append(f"{name} has no token in {VOCABULARY_FILE} but the unknown one")
         if any(token == "" for token, _ in own.pairs):
@@ -169,7 +173,22 @@ def _field(features: Mapping[str, Feature], name: str, table: Table, tokens: Tok
         account.remark(f"`{name}` has tokens twice, as numbers and as text, a row each; it reads the {kinds}.")
         if tokens.doubtful:
             account.remark(f"Of {tokens.doubtful} tokens of `{name}` the kind is taken from their order.")
-    return Field(name, table.folded(), tokens.index(second), unknown=tokens.unknown, missing=0)
+    index = tokens.index(second)
+    missing = _missing_row(features[name], index, tokens.unknown, account)
+    return Field(name, table.folded(), index, unknown=tokens.unknown, missing=missing)
+
+
+def _missing_row(feature: Feature, index: Mapping[Id, int], unknown: int, account: Account) -> int:
+    """Return the row of a missing value: padding in a sequence. A whole number that is missing is `fill_na`, or 0."""
+    if feature.type == "sequence":
+        if padding := feature.column.get("fill_na"):
+            account.remark(f"{shown(padding)} is padding in `{feature.name}` (fill_na): leave such events out.")
+        return 0
+    fill = feature.column.get("fill_na", 0)
+    if _is_text(feature) or fill not in index:
+        return unknown
+    account.remark(f"A missing `{feature.name}` is {shown(fill)} in the library, which is an id: give it as such.")
+    return index[fill]
 
 
 def _is_text(feature: Feature) -> bool:
@@ -213,16 +232,22 @@ def _require_sizes(settings: Settings, blocks: set[int], raw: list[RawLayer], ac
 def _properties(
     folder: Path, targets: tuple[str, ...], tokens: Mapping[str, Tokens], account: Account
 ) -> tuple[dict[str, dict[Id, Id | None]], str]:
-    """Read `item_features.json`, and return the item: the first target field that is no property."""
+    """Read `item_features.json`, and return the item: the first target field that is no property, of those that have as
+    many ids as there are values if any has.
+    """
     path = folder / ITEM_FEATURES
     values = read_json_file(path) if path.exists() else {}
-    item = next((name for name in targets if not isinstance(values, dict) or name not in values), targets[0])
+    columns = values if isinstance(values, dict) else {}
+    lengths = {len(column) for column in columns.values() if isinstance(column, list)}
+    others = [name for name in targets if name not in columns] or [targets[0]]
+    fitting = [name for name in others if lengths & {len(tokens[name].ids), len(tokens[name].different_ids)}]
+    item = (fitting or others)[0]
     account.setting("item", item, "bst_target_field, its first name" if item == targets[0] else ITEM_FEATURES)
     numeric = {name: tokens[name].numeric for name in targets if name != item}
     properties = item_properties(values, [tokens[item].ids, tokens[item].different_ids], numeric, account)
     for name, own in properties.items():
         index = tokens[name].index(second=False).keys() | tokens[name].index(second=True).keys()
-        rare = sum(value is not None and value not in index for value in own.values())
+        rare = sum(value not in (None, "") and value not in index for value in own.values())
         if rare:
             account.remark(f"{rare:,} items have a `{name}` that the vocabulary lacks: they take its unknown row.")
     return properties, item

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bst.errors import InputError
+from bst.imports.rankers.files import require_text
 from bst.imports.rankers.ids import as_id, is_whole_number, shown
 from bst.imports.rankers.ranker import Id
 from bst.system.files import DATA_BYTES, read_text
@@ -38,6 +39,16 @@ class Tokens:
     @cached_property
     def is_doubled(self) -> bool:
         return len({token for token, _ in self.pairs}) < len(self.pairs)
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """The rows of all tokens and of unknown values, in ascending order."""
+        return sorted([self.unknown, *(row for _, row in self.pairs)])
+
+    @property
+    def gap(self) -> int | None:
+        """The first row after padding that has no token, or two; None where each has one."""
+        return next((place for place, row in enumerate(self.rows, 1) if row != place), None)
 
     @property
     def ids(self) -> list[Id]:
@@ -97,7 +108,9 @@ def read_tokens(path: Path) -> dict[str, Tokens]:
         InputError: the file is no table of rows by token and feature.
     """
     try:
-        features = json.loads(read_text(path, DATA_BYTES), object_pairs_hook=list)
+        text = read_text(path, DATA_BYTES)
+        features = json.loads(text, object_pairs_hook=list)
+        require_text(text, features)
         if not isinstance(features, list):
             raise ValueError("it is no table of features")
         tokens = {name: _tokens(name, pairs) for name, pairs in features}

@@ -12,6 +12,7 @@ from bst.errors import InputError
 
 COUNTER = "num_batches_tracked"  # of a BatchNorm: of no use after training
 SHOWN = 12  # names in a message
+MOST_ROWS = 2**31  # of what stands in for a tensor that does not fit, whatever size a file states
 Shape = Sequence[int | None]
 
 
@@ -42,7 +43,7 @@ class Account:
         """Give a tensor of the file, which is then used, and note its new `place`.
 
         `shape` has None for a size that only the file knows. A tensor that is missing or does not fit is an offence,
-        and its place is filled with zeros that take no memory.
+        and its place is filled with zeros that take no memory, of its own sizes where only the file knows them.
         """
         tensor = self._left.pop(name, None)
         if tensor is None:
@@ -54,7 +55,8 @@ class Account:
             if problem is None:
                 return tensor
             self.offences.append(f"{name} {problem}")
-        return torch.zeros(()).expand([size or 1 for size in shape])
+        own = tensor.shape if tensor is not None and tensor.dim() == len(shape) else (1,) * len(shape)
+        return torch.zeros(()).expand([min(size or other, MOST_ROWS) for size, other in zip(shape, own, strict=True)])
 
     def has(self, name: str) -> bool:
         return name in self.tensors

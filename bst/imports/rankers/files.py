@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,20 @@ def read_json_file(path: Path) -> Any:
         InputError: it cannot be read or is not JSON.
     """
     try:
-        return parse_json(read_text(path, DATA_BYTES))
+        text = read_text(path, DATA_BYTES)
+        values = parse_json(text)
+        require_text(text, values)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from None
+    return values
+
+
+def require_text(text: str, values: Any) -> None:
+    """Raise ValueError where `values`, which JSON `text` holds, have half a character: UTF-8 cannot write it."""
+    if r"\ud" in text.lower():  # an escape, where both halves of a character have their place
+        json.dumps(values, ensure_ascii=False).encode()
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
@@ -55,11 +65,16 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
 
 
 def _require_few(values: Any) -> None:
-    """Raise ValueError where aliases make more values than anybody writes, before anything walks through them."""
+    """Raise ValueError where aliases make more values than anybody writes, before anything walks through them, and
+    where a text has half a character: UTF-8 cannot write it.
+    """
     stack, count = [values], 0
     while stack:
         value = stack.pop()
         count += 1
         if count > MOST_NODES:
             raise ValueError(f"it has more than {MOST_NODES:,} values")
-        stack += value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        if isinstance(value, str):
+            value.encode()
+        parts = (*value, *value.values()) if isinstance(value, dict) else value
+        stack += parts if isinstance(parts, list | tuple) else ()

@@ -30,7 +30,7 @@ def fold(ranker: Ranker, account: Account) -> tuple[BSTConfig, dict[str, Tensor]
     sequences = [pair.item_history.name for pair in ranker.others]
     numbers = [number.name for number in ranker.numbers]
     names = input_names([*(field.name for field in fields), *numbers, *sequences], account)
-    of_pairs = ({*pair.item_history.index, *pair.target_by_name[pair.item].index} for pair in ranker.pairs)
+    of_pairs = ({*pair.item_history.ids, *pair.target_by_name[pair.item].ids} for pair in ranker.pairs)
     items = _vocabulary(set().union(*of_pairs))
     config = _config(ranker, names, len(items), ["shared" for _ in ranker.pairs])
     config.require_memory(1)
@@ -49,7 +49,7 @@ def fold(ranker: Ranker, account: Account) -> tuple[BSTConfig, dict[str, Tensor]
     for place, field in enumerate(ranker.context):
         state[f"context_embeddings.{place}.weight"] = _category_rows(field)
     context, events, features = (
-        {names[field.name]: _vocabulary(field.index) for field in part}
+        {names[field.name]: _vocabulary(field.ids) for field in part}
         for part in (ranker.context, ranker.event_fields, ranker.candidate_fields)
     )
     weights = {name: tensor.to(torch.float32).contiguous() for name, tensor in state.items()}
@@ -60,13 +60,13 @@ def _config(ranker: Ranker, names: dict[str, str], num_items: int, vectors: Sequ
     """Describe the model; `vectors` are those of the candidates of each pair, `shared` or `own`."""
 
     def counted(fields: Iterable[Field]) -> list[dict[str, Any]]:
-        return [{"name": names[field.name], "num_categories": len(field.index)} for field in fields]
+        return [{"name": names[field.name], "num_categories": len(field.ids)} for field in fields]
 
     context = [
         {**values, "dim": field.width} for values, field in zip(counted(ranker.context), ranker.context, strict=True)
     ]
     numbers = [
-        {"name": names[number.name], "mean": number.mean, "deviation": number.deviation, "bound": UNBOUNDED}
+        {"name": names[number.name], "mean": number.stored_mean, "deviation": number.deviation, "bound": UNBOUNDED}
         for number in ranker.numbers
     ]
     sequences = [
@@ -119,8 +119,9 @@ def _item_tables(pair: Pair, items: Vocabulary) -> tuple[Tensor, Tensor]:
             target = pair.partners.get(field.name, "") if in_history else field.name
             if not pair.is_of_item(target):
                 continue
-            values = ids if target == pair.item else [pair.properties[target].get(item, None) for item in ids]
-            rows = [field.row(value, in_history=in_history) for value in values] + [field.unknown] * with_unknown
+            own = pair.properties.get(target, {item: item for item in ids})  # what an item lacks there is unknown
+            rows = [field.row(own[item]) if item in own else field.unknown for item in ids]
+            rows += [field.unknown] * with_unknown
             first = columns[field.name]
             table[1:, first : first + field.width] = field.rows[rows]
         tables.append(table / math.sqrt(pair.dim))
@@ -134,9 +135,9 @@ def _vocabulary(ids: Iterable[Id]) -> Vocabulary:
 
 
 def _category_rows(field: Field) -> Tensor:
-    """Return the rows of a category in the order of its vocabulary, behind that of the unknown one."""
-    ids = _vocabulary(field.index).ids.to_list()
-    return field.rows[[field.unknown, *(field.index[value] for value in ids)]]
+    """Return the rows of a category in the order of its vocabulary, behind that of all others."""
+    ids = _vocabulary(field.ids).ids.to_list()
+    return field.rows[[field.nameless, *(field.index[value] for value in ids)]]
 
 
 def _categories_table(fields: Sequence[Field], columns: dict[str, int], dim: int) -> Tensor:
@@ -161,7 +162,7 @@ def _positions(pair: Pair) -> Tensor:
         columns = first_columns(pair.history)
         for field in pair.event_fields:
             first = columns[field.name]
-            table[-1, first : first + field.width] -= field.rows[field.unknown].double()
+            table[-1, first : first + field.width] -= field.rows[field.nameless].double()
     return table
 
 
@@ -179,10 +180,9 @@ def _head(ranker: Ranker) -> dict[str, Tensor]:
     for part, own in zip(ranker.head_parts, _columns(ranker, weight), strict=True):
         if part.kind in ("context", "number"):
             beside[part.name] = own if part.vector is None else (own @ part.vector).unsqueeze(1)
-    missing = [
-        beside[number.name] * (0.0 if number.fill is None else (number.fill - number.mean) / number.deviation)
-        for number in ranker.numbers
-    ]
+    missing = [beside[number.name] * number.scaled(number.fill) for number in ranker.numbers]
+    for number in ranker.numbers:  # what a mean loses in float32, of which a large one with a small deviation has much
+        state["head.0.bias"] = state["head.0.bias"] - beside[number.name].squeeze(1) * number.scaled(number.mean)
     names = [*(field.name for field in ranker.context), *(number.name for number in ranker.numbers)]
     ordered = [beside[name] for name in names]
     state["head.0.weight"] = torch.cat([_state_and_candidate(ranker, ranker), *ordered, *missing], dim=1)
@@ -210,5 +210,5 @@ def _state_and_candidate(ranker: Ranker, pair: Pair) -> Tensor:
             joined[:, : pair.dim] = own
         elif part.kind == "target" and part.name in targets and part.name not in counted:
             first = pair.dim + targets[part.name]
-            joined[:, first : first + part.width] = own
+            joined[:, first : first + part.width] += own
     return joined

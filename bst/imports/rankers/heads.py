@@ -59,13 +59,12 @@ def take_head(
         return []
     layers: list[RawLayer] = []
     for place, number in enumerate(linear):
-        last = place == hidden
-        following = linear[place + 1] if not last else max(members) + 1
+        last = place == hidden  # what stands behind it is no part of a head that gives logits
         layer = _take_linear(account, f"{prefix}.{number}", width, place, last=last)
         width = layer.weight.size(0)
-        others = [other for other in sorted(members) if number < other < following]
-        _take_between(account, prefix, others, members, layer, place)
         if not last:
+            others = [other for other in sorted(members) if number < other < linear[place + 1]]
+            _take_between(account, prefix, others, members, layer, place)
             _name_activation(account, layer, names[place], dice, f"layer {place} of {prefix}")
         layers.append(layer)
     return layers

@@ -27,7 +27,11 @@ def is_whole_number(text: str) -> bool:
 
 
 def as_id(value: Any, numeric: bool) -> Id | None:
-    """Read a raw value as an id of a vocabulary of whole numbers, or of texts; None where it can be none."""
+    """Read a raw value as an id of a vocabulary of whole numbers, which may be floats as tables with gaps have them, or
+    of texts; None where it can be none.
+    """
+    if numeric and isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     if numeric:
@@ -50,11 +54,12 @@ def ids_by_row(values: Any, what: str, rows: int, account: Account) -> dict[Id, 
         )
         return {}
     index: dict[Id, int] = {}
-    for row, value in enumerate(values, start=1):
-        if value is None:
+    for row, raw in enumerate(values, start=1):
+        if raw is None:
             continue
-        if as_id(value, isinstance(value, int)) is None:
-            account.offences.append(f"{what} has {shown(value)}, which is neither text nor a whole number of 64 bits")
+        value = as_id(raw, isinstance(raw, int | float))
+        if value is None:
+            account.offences.append(f"{what} has {shown(raw)}, which is neither text nor a whole number of 64 bits")
             return {}
         if index and type(value) is not type(next(iter(index))):
             account.offences.append(f"{what} mixes numbers and text, such as {shown(value)}; give ids of one kind")
@@ -63,8 +68,8 @@ def ids_by_row(values: Any, what: str, rows: int, account: Account) -> dict[Id, 
             account.offences.append(f"{what} has {shown(value)} twice; each id has a row of its own")
             return {}
         index[value] = row
-    if not index:
-        account.offences.append(f"{what} has no ids")
+    if not index.keys() - {""}:
+        account.offences.append(f"{what} has no ids that a request can name")
     return index
 
 
@@ -105,9 +110,8 @@ def _values_by_item(
 ) -> dict[Id, Id | None]:
     values: dict[Id, Id | None] = {}
     for item, raw in zip(order, column, strict=True):
-        is_missing = raw is None or raw == ""
-        value = None if is_missing else as_id(raw, numeric)
-        if value is None and not is_missing:
+        value = as_id(raw, numeric)
+        if value is None and raw not in (None, ""):
             kind = "whole numbers of 64 bits" if numeric else "text"
             account.offences.append(f"{ITEM_FEATURES} has {shown(raw)} as {name} of {shown(item)}; give {kind}")
             break

@@ -112,7 +112,7 @@ def _require_items(pair: Pair, account: Account) -> None:
 
 def _remark_on_one_sided_items(ranker: Pair, account: Account) -> None:
     """Remark on items that are in one of two vocabularies of items alone."""
-    history, target = ranker.item_history.index.keys(), ranker.target_by_name[ranker.item].index.keys()
+    history, target = set(ranker.item_history.ids), set(ranker.target_by_name[ranker.item].ids)
     where = "takes the row of unknown items" if ranker.settings.get("unknown_items") == "row" else "takes row 0"
     for count, place, other in (
         (len(target - history), "a candidate", "in a history"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 Id = int | str
@@ -22,9 +23,9 @@ class Field:
 
     Attributes:
         rows: float32 `[rows, width]`.
-        index: the row of each raw id.
+        index: the row of each raw id. The empty text may be among them, though no request can name it.
         unknown: the row of an id that is not in `index`.
-        missing: the row of a value that is missing in a history.
+        missing: the row of a value that is missing.
     """
 
     name: str
@@ -37,11 +38,21 @@ class Field:
     def width(self) -> int:
         return self.rows.size(1)
 
-    def row(self, value: Id | None, *, in_history: bool) -> int:
-        """Look up the row of a raw value; None and the empty text are missing."""
-        if value is None or value == "":
-            return self.missing if in_history else self.unknown
-        return self.index.get(value, self.unknown)
+    @property
+    def ids(self) -> list[Id]:
+        """The raw ids that a request can name."""
+        return [value for value in self.index if value != ""]
+
+    @property
+    def nameless(self) -> int:
+        """The row of all that a request cannot name: of the empty text where it is an id, else of unknown ids."""
+        return self.index.get("", self.unknown)
+
+    def row(self, value: Id | None) -> int:
+        """Look up the row of a raw value; None is missing, and so is the empty text unless it is an id."""
+        if value is not None and value in self.index:
+            return self.index[value]
+        return self.missing if value in (None, "") else self.unknown
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,16 @@ class NumberField:
     name: str
     mean: float = 0.0
     deviation: float = 1.0
-    fill: float | None = None
+    fill: float = 0.0
+
+    @property
+    def stored_mean(self) -> float:
+        """The mean in float32, as a run has it."""
+        return float(torch.tensor(self.mean, dtype=torch.float32))
+
+    def scaled(self, number: float) -> float:
+        """Return how many deviations a number is above `stored_mean`."""
+        return (number - self.stored_mean) / self.deviation
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,8 @@ class HeadPart:
     """Columns of the head's input, in the order of the library.
 
     Attributes:
-        kind: the pooled `state` of a pair, or a `target` field, a `context` feature or a `number` by `name`.
+        kind: the pooled `state` of a pair, or a `target` field, a `context` feature or a `number` by `name`. A target
+            field may be read several times.
         vector: of a number, float64 `[width]`: the columns hold the number times this.
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -28,7 +29,7 @@ class Description(Frozen):
         padding: the side of the padding, `pre` or `post`.
         length: that of the padded histories in training, without the target.
         history, target: in the order of their columns.
-        context, dense: categories and numbers beside them.
+        context, dense: what else the head reads: categories, of which some may be target features, and numbers.
         padding_idx: of history features; None and 0 are the same here.
         item_id: the target feature that is the item.
         vocabularies: for each feature that owns a table, the file with the list of its raw ids, that of row 1 first.
@@ -37,7 +38,7 @@ class Description(Frozen):
     library: str = "torch-rechub"
     version: str = ""
     num_heads: PositiveInt
-    mlp_activation: str
+    mlp_activation: Annotated[str, Field(min_length=1)]
     padding: Literal["pre", "post"]
     length: PositiveInt
     history: tuple[Feature, ...]
@@ -60,21 +61,30 @@ class Description(Frozen):
 
     def require_roles(self, account: Account) -> None:
         """Note the features that are missing, named twice or no ids of items, as offences."""
-        named = [each if isinstance(each, str) else each[0] for each in (*self.history, *self.target, *self.context)]
-        named += self.dense
-        twice = sorted({name for name in named if named.count(name) > 1})
-        account.offences += [f"{DESCRIPTION} names the feature {name} twice" for name in twice]
+        owners = self.owners
+        encoded, beside = _names((*self.history, *self.target)), [*_names(self.context), *self.dense]
+        twice = {name for part in (encoded, beside) for name in part if part.count(name) > 1}
+        twice |= {
+            name
+            for name in set(encoded) & set(beside)
+            if owners["target"].get(name, "") != owners["context"].get(name)  # else the head reads a target again
+        }
+        account.offences += [f"{DESCRIPTION} names the feature {name} twice" for name in sorted(twice)]
         account.offences += [
             f"{DESCRIPTION} has no {role}" for role in ("history", "target") if not getattr(self, role)
         ]
-        if self.item_id not in self.owners["target"]:
-            targets = ", ".join(self.owners["target"])
+        if self.item_id not in owners["target"]:
+            targets = ", ".join(owners["target"])
             account.offences.append(f"item_id={self.item_id!r} is no target feature ({targets})")
         account.offences += [
             f"padding_idx={index} of {name}: index 0 is the padding of a model that can be imported"
             for name, index in self.padding_idx.items()
             if index not in (None, 0)
         ]
+
+
+def _names(features: Sequence[Feature]) -> list[str]:
+    return [each if isinstance(each, str) else each[0] for each in features]
 
 
 def read_description(folder: Path, weights: str) -> Description:

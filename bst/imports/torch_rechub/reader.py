@@ -120,7 +120,7 @@ def _read(folder: Path, description: Description, account: Account) -> Ranker:
         target=fields["target"],
         partners=partners,
         properties=properties,
-        context=fields["context"],
+        context=tuple(field for field in fields["context"] if field.name not in owners["target"]),
         numbers=tuple(NumberField(name) for name in description.dense),
         cells=cells,
         positions=_ordered(positions, description),
@@ -140,22 +140,14 @@ def _read_fields(folder: Path, description: Description, account: Account) -> di
             readers.setdefault(owner, []).append(name)
     fields: dict[str, Field] = {}
     for owner, names in readers.items():
-        rows = account.take(f"{TABLES}.{owner}.weight", (None, None), f"the rows of {', '.join(names)}")
+        rows = account.take(f"{TABLES}.{owner}.weight", (None, None), f"the rows of {', '.join(dict.fromkeys(names))}")
         fields[owner] = Field(owner, rows, _read_vocabulary(folder, description, owner, rows, account))
     unused = [name for name in description.vocabularies if name not in readers]
     account.offences += [f"{DESCRIPTION} has a vocabulary of {name}, which owns no table" for name in unused]
     return {
-        role: tuple(_named(fields[owner], name, role) for name, owner in own.items())
+        role: tuple(replace(fields[owner], name=name) for name, owner in own.items())
         for role, own in description.owners.items()
     }
-
-
-def _named(field: Field, name: str, role: str) -> Field:
-    """Give the field of a table another name. A category that is the empty text is what an unknown one is."""
-    if "" not in field.index:
-        return replace(field, name=name)
-    others = {value: row for value, row in field.index.items() if value != ""}
-    return Field(name, field.rows, others, unknown=field.index[""], missing=field.index[""])
 
 
 def _read_vocabulary(
@@ -173,7 +165,12 @@ def _read_vocabulary(
             f"the vocabulary {file} of {owner} is missing: a list of its raw ids, that of row 1 first"
         )
         return {}
-    return ids_by_row(read_json_file(folder / file), f"the vocabulary {file} of {owner}", len(rows), account)
+    index = ids_by_row(read_json_file(folder / file), f"the vocabulary {file} of {owner}", len(rows), account)
+    if "" in index:
+        account.remark(
+            f"The empty text is an id of `{owner}`: an unknown category reads its row, and as an item it is left out."
+        )
+    return index
 
 
 def _read_properties(
@@ -189,7 +186,8 @@ def _read_properties(
     numeric = {name: isinstance(next(iter(field.index), ""), int) for name, field in others.items()}
     properties = item_properties(read_json_file(path), [every_row], numeric, account)
     for name, values in properties.items():
-        strange = [value for value in values.values() if value is not None and value not in others[name].index]
+        possible = {None, "", *others[name].index}
+        strange = [value for value in values.values() if value not in possible]
         if strange:
             some = f"{len(strange)} values of {name} that are not in its vocabulary, such as {shown(strange[0])}"
             account.offences.append(f"{ITEM_FEATURES} has {some}")
@@ -199,7 +197,11 @@ def _read_properties(
 def _head_parts(description: Description, fields: dict[str, tuple[Field, ...]], dim: int) -> tuple[HeadPart, ...]:
     parts = [HeadPart("state", fields["history"][0].name, dim)]
     parts += [HeadPart("target", field.name, field.width) for field in fields["target"]]
-    parts += [HeadPart("context", field.name, field.width) for field in fields["context"]]
+    targets = {field.name for field in fields["target"]}
+    parts += [
+        HeadPart("target" if field.name in targets else "context", field.name, field.width)
+        for field in fields["context"]
+    ]
     parts += [HeadPart("number", name, 1, torch.ones(1, dtype=torch.float64)) for name in description.dense]
     return tuple(parts)
 

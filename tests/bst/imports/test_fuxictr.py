@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from itertools import product
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
 from bst import load_run
 from bst.imports import import_fuxictr
 from tests.bst.imports.asking import logits
-from tests.bst.imports.fuxi_folder import LENGTH, Case, Other, write_folder
+from tests.bst.imports.fuxi_folder import CATES, LENGTH, TEXT_ITEMS, Case, Other, write_folder
 from tests.bst.imports.libraries import Dice
 
 UNITS = {"units": [6, 5], "activations": [nn.ReLU, nn.ReLU], "names": "relu"}
@@ -163,3 +165,63 @@ def test_a_number_that_is_missing_is_what_the_library_reads_of_an_empty_field(tm
     }
     missing = {**request, "dense": {"price": float("nan"), "hour": 1.0}}
     assert torch.allclose(logits(run, request), logits(run, missing), atol=1e-6)
+
+
+def test_a_mean_that_is_large_beside_its_deviation_loses_nothing(tmp_path: Path) -> None:
+    case = CASES["numbers between features, a normaliser"]
+    model = write_folder(tmp_path / "dir", case)
+    import_fuxictr(tmp_path / "dir", tmp_path / "run", normalisers={"price": (1.6e9 + 63.0, 4096.0)})
+    run = load_run(tmp_path / "run")
+    (request,) = requests(case)[:1]
+    raw = {
+        "history": {"item_history": []},
+        "context": {"city": request["city"]},
+        "dense": {"price": 1.6e9 + 2.0 * 4096.0, "hour": -0.75},
+        "candidates": request["candidates"],
+    }
+    normal = (2.0 * 4096.0 - 63.0) / 4096.0
+    wanted = expected(case, model, {**request, "price": 1.5 + 4.0 * normal})  # the case has the normaliser 1.5:4
+    assert (logits(run, raw) - wanted).abs().max() <= 1e-6 * max(1, wanted.abs().max())
+
+
+def test_an_item_that_histories_alone_have_has_unknown_properties(tmp_path: Path) -> None:
+    write_folder(tmp_path / "dir", CASES["tables of their own"])
+    path = tmp_path / "dir" / "feature_vocab.json"
+    vocabularies = json.loads(path.read_text())
+    vocabularies["item_history"] = {name.replace("7", "8"): row for name, row in vocabularies["item_history"].items()}
+    path.write_text(json.dumps(vocabularies))
+    import_fuxictr(tmp_path / "dir", tmp_path / "run")
+    run, tensors = load_run(tmp_path / "run"), torch.load(tmp_path / "dir" / "BST_best.model")
+    row = run.model.item_embedding.weight[run.vocabularies.items.indices(["sku-8"])[0], 4:8] * run.model.dim**0.5
+    assert torch.allclose(row, tensors["embedding_layer.embedding_layers.cate_history.weight"][4])
+
+
+def test_the_item_need_not_be_the_first_of_the_target(tmp_path: Path) -> None:
+    """Here the kind is, which is no property either, and has not as many ids as the properties have values."""
+    write_folder(tmp_path / "dir", Case({"fields": ["kind", "item", "cate"]}))
+    import_fuxictr(tmp_path / "dir", tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert run.vocabularies.items.ids.to_list() == sorted(TEXT_ITEMS)
+    assert list(run.vocabularies.events) == ["kind_history"]
+    assert "| item | item | item_features.json |" in (tmp_path / "run" / "import.md").read_text()
+
+
+@pytest.mark.parametrize(("dtype", "fill", "row"), [("int", {}, 3), ("int", {"fill_na": 5}, 1), ("str", {}, 4)])
+def test_an_item_without_a_category_reads_what_the_library_fills_in(
+    dtype: str, fill: dict[str, Any], row: int, tmp_path: Path
+) -> None:
+    write_folder(tmp_path / "dir", Case({"fields": ["item", "cate"]}))
+    text = (tmp_path / "dir" / "feature_vocab.json").read_text()
+    for old, new in zip(CATES, ("5", "7", "0"), strict=True):
+        text = text.replace(json.dumps(old), f'"{new}"')
+    (tmp_path / "dir" / "feature_vocab.json").write_text(text)
+    (tmp_path / "dir" / "item_features.json").write_text(json.dumps({"cate": [None, 5, 7, 0, 5]}))
+    config = yaml.safe_load((tmp_path / "dir" / "dataset_config.yaml").read_text())
+    next(one for one in config["clicks"]["feature_cols"] if one["name"] == "cate").update({"dtype": dtype, **fill})
+    (tmp_path / "dir" / "dataset_config.yaml").write_text(yaml.safe_dump(config))
+    result = import_fuxictr(tmp_path / "dir", tmp_path / "run")
+    run, tensors = load_run(tmp_path / "run"), torch.load(tmp_path / "dir" / "BST_best.model")
+    first = int(run.vocabularies.items.indices(["sku-3"])[0])
+    column = run.model.candidate_embedding.weight[first, 4:8] * run.model.dim**0.5
+    assert torch.allclose(column, tensors["embedding_layer.embedding_layers.cate.weight"][row])
+    assert any("A missing `cate` is" in line for line in result.lines) == (row != 4)

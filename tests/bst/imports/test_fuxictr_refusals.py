@@ -76,9 +76,12 @@ def rewritten(path: Path, old: str, new: str) -> None:
         ("BST_best:\n", "BST_best:\n  use_features: [item, nothing]\n", "use_features has nothing"),
         ("BST_best:\n", "BST_best:\n  feature_specs: [{name: nothing, x: 1}]\n", "feature_specs has nothing"),
         ("BST_best:\n", "BST_best:\n  feature_config: [1]\n", "feature_config is no setting"),
+        ("BST_best:\n", "BST_best:\n  use_features: item\n", "use_features: 'item' is no list"),
+        ("BST_best:\n", "BST_best:\n  feature_specs: 3\n", "feature_specs: 3 is no list"),
         ("dataset_id: clicks", "dataset_id: other", "has no dataset other, which BST_best names; it has clicks"),
         ("seed: 1", "seed: !!python/object/apply:os.system [ls]", "is no YAML of plain values"),
         ("seed: 1", "seed: [[", "is no YAML of plain values"),
+        ("seed: 1", 'seed: {"\\ud800": 1}', "is no YAML of plain values .'utf-8' codec can't encode"),
     ],
 )
 def test_settings_that_cannot_be_carried_are_refused(folder: Path, old: str, new: str, message: str) -> None:
@@ -148,8 +151,9 @@ SPECS: list[tuple[str, dict[str, Any], str]] = [
     ("city", {"type": "sequence", "max_len": 5}, "city is a pooled sequence beside the BST"),
     ("city", {"category_processor": "hash_bucket"}, "city has a category_processor"),
     ("cate_history", {"max_len": 7}, "the sequences have the lengths"),
-    ("city", {"vocab_size": 3}, "has row 3 of city, and the map says vocab_size=3"),
-    ("city", {"vocab_size": 9}, r"city.weight is \[4, 4\], and \[9, any\] fits the rest"),
+    ("city", {"vocab_size": 3}, "has 4 rows of city, and the map says vocab_size=3"),
+    ("city", {"vocab_size": 9}, "has 4 rows of city, and the map says vocab_size=9"),
+    ("item_history", {"max_len": 10**30}, "the sequences have the lengths"),
 ]
 
 
@@ -188,6 +192,33 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, message: str) -> None
     WEIGHTS[message](tensors)
     torch.save(tensors, folder / "BST_best.model")
     refused(folder, message)
+
+
+@pytest.mark.parametrize("shape", [(9, 1), (4,)])
+def test_a_number_that_does_not_fit_its_encoder_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write_folder(tmp_path / "dir", Case({"encoders": True, "numbers": ["price"]}))
+    tensors = torch.load(tmp_path / "dir" / "BST_best.model")
+    tensors["embedding_layer.embedding_layers.price.weight"] = torch.zeros(shape)
+    torch.save(tensors, tmp_path / "dir" / "BST_best.model")
+    refused(tmp_path / "dir", "the encoder of price reads 4 columns, and there are")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"Rome": 2, ', "", "has no token of city for row 2, or two, which takes `remap: false`"),
+        ('"Rome": 2', '"Rome": 1', "has no token of city for row 2, or two"),
+        ('"Rome": 2, "__OOV__": 3', '"__OOV__": 2', "has 3 rows of city, and the map says vocab_size=4"),
+    ],
+)
+def test_a_vocabulary_that_lost_a_token_is_refused(folder: Path, old: str, new: str, message: str) -> None:
+    rewritten(folder / "feature_vocab.json", old, new)
+    refused(folder, message)
+
+
+def test_a_table_of_any_stated_size_is_no_more_than_one_that_does_not_fit(folder: Path) -> None:
+    rewritten(folder / MAP, '"max_len": 5', f'"max_len": {10**30}')
+    refused(folder, r"position_emb is \[6, 4\], and \[1000000000000000000000000000001, any\] fits the rest$")
 
 
 def test_all_offences_come_in_one_message(folder: Path) -> None:
@@ -275,6 +306,7 @@ def test_without_properties_a_category_is_asked_for(folder: Path) -> None:
         ('{"item": 3}', "'item' is no table of rows by token"),
         ("{", "is no vocabulary of FuxiCTR"),
         ("[" * 100_000, "is no vocabulary of FuxiCTR"),
+        ('{"item": {"__PAD__": 0, "\\ud83d": 1, "__OOV__": 2}}', "is no vocabulary of FuxiCTR .'utf-8' codec"),
     ],
 )
 def test_a_vocabulary_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:

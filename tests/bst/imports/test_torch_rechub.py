@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,12 @@ MODELS: dict[str, tuple[list[Sparse], list[Sparse], list[Sparse | Dense], dict[s
     "softmax": ([HIST_ITEM], [ITEM], [CITY], {"activation": lambda: nn.Softmax(dim=1)}),
     "no hidden layer": ([HIST_ITEM], [ITEM], [CITY], {"widths": ()}),
     "columns that cross": ([HIST_CATE, HIST_ITEM, HIST_KIND], [KIND, ITEM, CATE], [CITY], {"heads": 3}),
+    "targets among the features": (
+        [HIST_ITEM, HIST_CATE, HIST_KIND],
+        [ITEM, CATE, KIND],
+        [KIND, Dense("price"), ITEM, Sparse("city", 4, 4), CATE],
+        {},
+    ),
     "tables of their own": ([Sparse("seen", 9, 4), Sparse("seen_cate", 5, 4)], [ITEM, CATE], [CITY], {}),
     "crossing tables of their own": ([Sparse("seen_cate", 5, 4), Sparse("seen", 9, 4)], [ITEM, CATE], [CITY], {}),
     "another number of fields": ([Sparse("seen", 9, 8)], [ITEM, CATE], [CITY], {}),
@@ -115,7 +122,7 @@ def expected(model: Rechub, request: dict[str, Any], padding: str) -> Tensor:
         x[feature.name] = torch.tensor([row] * len(request["candidates"]))
     for feature in model.target_features:
         x[feature.name] = torch.tensor([index(feature, value_of(feature, *one)) for one in request["candidates"]])
-    for one in model.features:
+    for one in (one for one in model.features if one.name not in x):
         value = index(one, request[one.name]) if isinstance(one, Sparse) else request[one.name]
         x[one.name] = torch.tensor([value] * len(request["candidates"]))
     with torch.inference_mode():
@@ -206,6 +213,7 @@ def described(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 DESCRIBED: dict[str, Callable[[dict[str, Any]], object]] = {
     "3 heads do not divide the width 8": lambda values: values.update(num_heads=3),
     r"length=11, and 11 rows of positions": lambda values: values.update(length=11),
+    "mlp_activation='': String should have at least 1": lambda values: values.update(mlp_activation=""),
     "padding='left': Input should be 'pre' or 'post'": lambda values: values.update(padding="left"),
     "length is missing": lambda values: values.pop("length"),
     "there is no setting 'pooling'": lambda values: values.update(pooling="mean"),
@@ -219,6 +227,9 @@ DESCRIBED: dict[str, Callable[[dict[str, Any]], object]] = {
     "'../city.json' of city is no name of a file": lambda values: values["vocabularies"].update(city="../city.json"),
     "the vocabulary none.json of city is missing": lambda values: values["vocabularies"].update(city="none.json"),
     "names the feature city twice": lambda values: values["context"].append("city"),
+    "names the feature hist_item twice": lambda values: values["context"].append(["hist_item", "item"]),
+    "names the feature cate twice": lambda values: values["context"].append(["cate", "item"]),
+    "names the feature item twice": lambda values: values["dense"].append("item"),
     "embedding.embed_dict.town.weight is missing": lambda values: values["context"].append("town"),
     "embed_dict.city.weight are no part of the model": lambda values: values["context"].clear(),
 }
@@ -231,6 +242,9 @@ def test_a_description_that_does_not_fit_is_refused(folder: Path, message: str) 
 
 
 WEIGHTS: dict[str, Callable[[dict[str, Tensor]], object]] = {
+    r"mlp.mlp.9.(weight|running_mean), .* are no part of the model": lambda tensors: tensors.update(
+        {name.replace("mlp.mlp.5", "mlp.mlp.9"): tensors[name][:1] for name in list(tensors) if "mlp.mlp.5.r" in name}
+    ),
     "pos_embedding.weight is missing; ": lambda tensors: tensors.pop("pos_embedding.weight"),
     "extra.weight are no part of the model": lambda tensors: tensors.update({"extra.weight": torch.zeros(2)}),
     "linear1.bias holds NaN or inf": lambda tensors: tensors["transformer_layers.layers.0.linear1.bias"].fill_(
@@ -262,9 +276,13 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, message: str) -> None
         (["Oslo", "Rome"], "has 2 ids, and its table has 4 rows"),
         (["Oslo", "Rome", 3], "mixes numbers and text, such as 3"),
         (["Oslo", "Rome", "Oslo"], "has 'Oslo' twice"),
+        ([1.0, 2, 1], "has 1 twice"),
         (["Oslo", "Rome", 1.5], "has 1.5, which is neither text nor a whole number"),
         ([1, 2, 2**63], "neither text nor a whole number of 64 bits"),
         ({"Oslo": 1}, "is no list of raw ids"),
+        (["Oslo", "\ud800", "Lima"], r"is not JSON \('utf-8' codec can't encode"),
+        (["Oslo", "Oslo \U0001f600", "Oslo"], "has 'Oslo' twice"),
+        (["", None, None], "has no ids that a request can name"),
     ],
 )
 def test_a_vocabulary_that_does_not_fit_its_table_is_refused(folder: Path, ids: object, message: str) -> None:
@@ -296,6 +314,28 @@ def test_a_row_without_an_id_is_null(folder: Path) -> None:
     assert load_run(folder.parent / "run").vocabularies.context["city"].ids.to_list() == ["Lima", "Oslo"]
 
 
+def test_a_category_that_is_the_empty_text_is_another_row_than_none(folder: Path) -> None:
+    vocabularies = json.loads((folder / "description.json").read_text())["vocabularies"]
+    (folder / vocabularies["cate"]).write_text(json.dumps(["shoes", "", "hats", "帽子"]))
+    (folder / vocabularies["city"]).write_text(json.dumps(["Oslo", "", "Lima"]))
+    (folder / "item_features.json").write_text(json.dumps({"cate": ["", None, *["hats"] * 6]}))
+    import_torch_rechub(folder, folder.parent / "run")
+    run, tensors = load_run(folder.parent / "run"), torch.load(folder / "model.pth")
+    rows = run.model.item_embedding.weight[run.vocabularies.items.indices(ITEMS[:3]), 4:] * run.model.dim**0.5
+    assert torch.allclose(rows, tensors["embedding.embed_dict.cate.weight"][[2, 0, 3]])
+    cities = run.model.context_embeddings[0].weight  # all that a request cannot name reads the row of the empty text
+    assert run.vocabularies.context["city"].ids.to_list() == ["Lima", "Oslo"]
+    assert torch.equal(cities, tensors["embedding.embed_dict.city.weight"][[2, 3, 1]])
+    assert "The empty text is an id of `city`" in (folder.parent / "run" / "import.md").read_text()
+
+
+def test_an_item_that_is_the_empty_text_is_left_out(folder: Path) -> None:
+    file = json.loads((folder / "description.json").read_text())["vocabularies"]["item"]
+    (folder / file).write_text(json.dumps(["", *map(str, ITEMS[1:])]))
+    import_torch_rechub(folder, folder.parent / "run")
+    assert load_run(folder.parent / "run").vocabularies.items.ids.to_list() == sorted(map(str, ITEMS[1:]))
+
+
 def test_without_properties_a_category_is_asked_for_with_events_and_candidates(folder: Path) -> None:
     (folder / "item_features.json").unlink()
     result = import_torch_rechub(folder, folder.parent / "run")
@@ -317,6 +357,23 @@ def test_a_name_that_no_input_can_have_is_changed_and_told(tmp_path: Path) -> No
     assert any("`unit-price` is called `unit_price`" in line for line in result.lines)
 
 
+def test_describe_takes_tables_by_id_floats_that_are_whole_and_numbers_of_numpy(tmp_path: Path) -> None:
+    model = Rechub([HIST_ITEM, HIST_CATE], [ITEM, CATE], [CITY])
+    cates = {"hats": 3, "shoes": 1, "boots": 4}
+    describe(
+        model,
+        tmp_path / "dir",
+        vocabularies={"item": [np.int64(one) for one in ITEMS], "cate": cates, "city": np.array([3.0, 7.0, np.nan])},
+        length=6,
+        padding="pre",
+        item_features={"cate": dict.fromkeys(ITEMS[1:], "hats")},
+    )
+    lists = [json.loads((tmp_path / "dir" / f"vocabulary_{place}.json").read_text()) for place in range(3)]
+    assert lists == [ITEMS, ["shoes", None, "hats", "boots"], [3, 7, None]]
+    assert json.loads((tmp_path / "dir" / "item_features.json").read_text()) == {"cate": [None, *["hats"] * 7]}
+    import_torch_rechub(tmp_path / "dir", tmp_path / "run")
+
+
 def test_describe_refuses_what_cannot_be_imported_and_writes_nothing(tmp_path: Path) -> None:
     model = Rechub([HIST_ITEM], [ITEM], [CITY])
     with pytest.raises(InputError, match=r"city has 2 ids, and its table 4 rows.*vocabularies has town"):
@@ -326,6 +383,15 @@ def test_describe_refuses_what_cannot_be_imported_and_writes_nothing(tmp_path: P
             vocabularies={"item": ITEMS, "city": ["a", "b"], "town": []},
             length=6,
             padding="pre",
+        )
+    with pytest.raises(InputError, match=r"city has the indices 0 to 2 for 3 ids;.*; item_id='items' is no target"):
+        describe(
+            model,
+            tmp_path / "dir",
+            vocabularies={"item": ITEMS, "city": {"a": 0, "b": 1, "c": 2}},
+            length=6,
+            padding="pre",
+            item_id="items",
         )
     with pytest.raises(InputError, match="no pos_embedding: it is no BST of torch-rechub"):
         describe(nn.Linear(1, 1), tmp_path / "dir", vocabularies={}, length=6, padding="pre")
