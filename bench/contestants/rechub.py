@@ -117,7 +117,7 @@ class RowsOfLibrary:
                 target = ranker.partners.get(field.name, "") if in_history else field.name
                 if ranker.is_of_item(target):
                     own = items if target == ranker.item else [ranker.properties[target].get(item) for item in items]
-                    rows = [0, *(field.row(value, in_history=in_history) for value in own)]
+                    rows = [0, *(field.row(value) for value in own)]
                     self.of_items[field.name] = np.array(rows)
         self.events, self.candidates, self.context = (
             {field.name: _by_index(field, own) for field, own in zip(part, own_vocabularies.values(), strict=True)}
@@ -138,7 +138,7 @@ class RowsOfLibrary:
             rows[name] = self._rows(name, items, self.events, beside["events"])
             rows[name] = np.take_along_axis(np.where(items > 0, rows[name], 0), place, axis=1)
             rows[name] = np.pad(rows[name], self._padding(self.length - place.shape[1]))
-        for name in self.names["context"]:
+        for name in self.names["context"].keys() - self.names["target"].keys():  # else the head reads a target again
             rows[name] = self._rows(name, None, self.context, beside["context"])
         for column, name in enumerate(self.dense):
             rows[name] = np.nan_to_num(_columns(beside["numbers"])[:, column, None])

@@ -10,6 +10,9 @@ from bst.model.item_features import ItemFeatures
 # Where a tied output reads the state as it is, a cell that adds to its input adds little at first: the model begins by
 # telling items by the last one of the history, which is most of what can be learnt of rare ones.
 ADDED_AT_FIRST = 0.1
+# What a click model says of an item of few events rests on what it shares with others, unless a large vector of chance
+# drowns that.
+OF_ITEMS_AT_FIRST = 0.1
 
 
 def initialise(model: nn.Module, config: BSTConfig) -> None:
@@ -42,6 +45,9 @@ def initialise(model: nn.Module, config: BSTConfig) -> None:
         # another draw near from the first step on.
         with torch.no_grad():
             nn.init.eye_(model.get_parameter("head.0.weight")[:, : config.dim])
+    if not config.scores_catalogue:
+        with torch.no_grad():
+            model.get_parameter("item_embedding.weight").mul_(OF_ITEMS_AT_FIRST)
     if config.learns_places:  # as large as those of items, they would drown rare ones
         nn.init.normal_(model.get_parameter("positions"), std=0.02)
     if model.event_embedding is not None:  # as `ItemFeatures.start_at_zero`

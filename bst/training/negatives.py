@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,9 +45,10 @@ class Negatives:
 
     def beside(self, examples: Examples, number: int, seed: int) -> NDArray[np.int64]:
         """Draw `number` negatives for each example, none of them its target: int64 `[len(examples), 1 + number]`, the
-        target first. The same arguments give the same items.
+        target first. The same arguments give the same items, and other examples get others: what was a negative in
+        training or validation tells nothing of those of the test.
         """
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, zlib.crc32(examples.targets.astype(np.int64).tobytes())])
         targets = examples.sequences.items[examples.targets].astype(np.int64)[:, None]
         drawn = np.zeros((len(targets), number), dtype=np.int64)
         open_places = np.ones(drawn.shape, dtype=np.bool_)

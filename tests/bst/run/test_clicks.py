@@ -24,7 +24,7 @@ dropout = 0.0
 epochs = 12
 batch_events = 40
 learning_rate = 1e-2
-item_learning_rate = 3e-3
+item_learning_rate = 1e-2
 """
 
 
