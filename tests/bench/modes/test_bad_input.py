@@ -51,7 +51,7 @@ def test_too_little_memory_is_refused_before_opponents_are_built(
 ) -> None:
     monkeypatch.setattr("bench.modes.measure.memory_bytes", lambda kind: 1000)
     monkeypatch.setattr("bench.modes.measure.build_peers", lambda *arguments: pytest.fail("opponents were built"))
-    with pytest.raises(InputError, match=r"9 backends of weights of .* GB of memory and 0.0 GB are free; name fewer"):
+    with pytest.raises(InputError, match=r"10 backends of weights of .* GB of memory and 0.0 GB are free; name fewer"):
         measure_bundle(bundle_path, BenchConfig(backends=("onnxruntime",), peers=True))
 
 

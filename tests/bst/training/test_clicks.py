@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bst import BSTConfig, Sequences, leave_one_out
+from bst import BSTConfig, Sequences, TrainConfig, Trainer, leave_one_out
 from bst.data.impressions import Impressions
 from bst.data.windows import TrainingWindows
 from bst.errors import InputError
@@ -17,6 +17,7 @@ from bst.training.loss import ClickLoss, ImpressionLoss
 from bst.training.negatives import Negatives
 
 COUNTS = np.array([5, 0, 1, 4, 0])
+SIZES = {"task": "click", "dim": 8, "num_heads": 2, "num_blocks": 1, "ff_width": 8, "max_length": 4}
 
 
 def slow_auc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -67,6 +68,26 @@ def test_no_target_is_its_own_negative_and_the_seed_decides() -> None:
     assert set(np.unique(drawn[:, 1:])) == {3, 4}
     assert (drawn == negatives.beside(examples, 3, seed=1)).all()
     assert (drawn != negatives.beside(examples, 3, seed=2)).any()
+
+
+def test_negatives_of_validation_and_test_are_not_the_same_items() -> None:
+    split = leave_one_out(Sequences.from_histories([[1, 3, 4, 1, 3]] * 40))
+    negatives = Negatives(np.ones(10_000, np.int64), "uniform")
+    of_validation, of_test = (negatives.beside(part, 3, seed=1)[:, 1:] for part in (split.validation, split.test))
+    assert (of_validation != of_test).mean() > 0.99
+
+
+def test_a_step_of_a_click_model_moves_the_item_vectors_that_it_reads_and_no_others() -> None:
+    torch.manual_seed(0)
+    sequences = Sequences.from_histories([[1, 3, 4, 1, 3]] * 4)
+    split = leave_one_out(sequences)
+    config = BSTConfig.model_validate({**SIZES, "num_items": 9, "dropout": 0.0})
+    windows = TrainingWindows(sequences, split.train_stops, config.max_length)
+    trainer = Trainer(ClickBST(config), windows, split.validation, TrainConfig(epochs=1, warmup_steps=0))
+    before = trainer.model.item_embedding.weight.detach().clone()
+    trainer.fit()
+    moved = (trainer.model.item_embedding.weight != before).any(dim=1).nonzero().flatten().tolist()
+    assert moved == [1, 3, 4]
 
 
 def shown(requests: list[list[int]], clicked: list[list[int]], histories: list[list[int]]) -> Impressions:
