@@ -25,7 +25,7 @@ from torch import Tensor
 from bench.contestants.backends import Open
 from bst.data.vocabulary import Vocabulary
 from bst.errors import InputError
-from bst.imports.rankers.folding import fold
+from bst.imports.rankers.folding import fold, rows_of_items
 from bst.imports.rankers.ranker import Field, Ranker
 from bst.imports.torch_rechub.description import Description
 from bst.imports.torch_rechub.reader import TABLES, read_torch_rechub
@@ -116,9 +116,7 @@ class RowsOfLibrary:
             for field in part:
                 target = ranker.partners.get(field.name, "") if in_history else field.name
                 if ranker.is_of_item(target):
-                    own = items if target == ranker.item else [ranker.properties[target].get(item) for item in items]
-                    rows = [0, *(field.row(value) for value in own)]
-                    self.of_items[field.name] = np.array(rows)
+                    self.of_items[field.name] = np.array([0, *rows_of_items(ranker, field, target, items)])
         self.events, self.candidates, self.context = (
             {field.name: _by_index(field, own) for field, own in zip(part, own_vocabularies.values(), strict=True)}
             for part, own_vocabularies in (

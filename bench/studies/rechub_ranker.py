@@ -32,13 +32,13 @@ class Trained:
     Attributes:
         score: gives logits of candidates int64 `[len(examples), n]`, float64 of the same shape.
         seconds: of the training, validation included.
-        epochs: how many it was trained; `best` is the one that was kept.
+        epochs: how many it was trained; `best` is the one that was kept, None if the trainer does not say.
     """
 
     score: Callable[[Examples, NDArray[np.int64]], NDArray[np.float64]]
     seconds: float
     epochs: int
-    best: int
+    best: int | None
 
 
 def training_examples(dataset: Dataset) -> Examples:
@@ -141,4 +141,4 @@ def train_rechub(dataset: Dataset, settings: Settings, seed: int) -> Trained:
             parts.append(torch.logit(chances.double(), eps=1e-7))
         return torch.cat(parts).reshape(candidates.shape).numpy()
 
-    return Trained(score, seconds, settings.training.epochs, 0)
+    return Trained(score, seconds, settings.training.epochs, None)

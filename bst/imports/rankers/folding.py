@@ -119,9 +119,7 @@ def _item_tables(pair: Pair, items: Vocabulary) -> tuple[Tensor, Tensor]:
             target = pair.partners.get(field.name, "") if in_history else field.name
             if not pair.is_of_item(target):
                 continue
-            own = pair.properties.get(target, {item: item for item in ids})  # what an item lacks there is unknown
-            rows = [field.row(own[item]) if item in own else field.unknown for item in ids]
-            rows += [field.unknown] * with_unknown
+            rows = rows_of_items(pair, field, target, ids) + [field.unknown] * with_unknown
             first = columns[field.name]
             table[1:, first : first + field.width] = field.rows[rows]
         tables.append(table / math.sqrt(pair.dim))
@@ -212,3 +210,11 @@ def _state_and_candidate(ranker: Ranker, pair: Pair) -> Tensor:
             first = pair.dim + targets[part.name]
             joined[:, first : first + part.width] += own
     return joined
+
+
+def rows_of_items(pair: Pair, field: Field, target: str, items: Sequence[Id]) -> list[int]:
+    """Look up the row of each item in the table of `field`, which holds what the field `target` says of an item: its
+    id, or a property. An item that the properties do not list has an unknown one.
+    """
+    own = pair.properties.get(target, {item: item for item in items})
+    return [field.row(own[item]) if item in own else field.unknown for item in items]
