@@ -1,4 +1,4 @@
-"""What the tests of the bench leave out because it is tested in a place of its own."""
+"""The settings and doubles of the tests of the bench, which leave out what is tested in a place of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold at sizes that take minutes: run by `make test-all`."""
+"""Claims at sizes that take minutes: run by `make test-all`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What cannot be measured is refused before anything is."""
+"""Refusals of what cannot be measured, before anything is."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is there to be learnt is learnt, what is not is not, and the books are kept right."""
+"""Claims about training: that is learnt which is there to be learnt, no more, and the books are kept right."""
 
 import math
 from typing import Any
