@@ -48,6 +48,7 @@ class OpenEvents:
         inputs: the columns that are inputs of the model, and that of labels.
         by_place: whether the place of an event is its time.
         remarks: guesses and omissions on the conditions.
+        text_items: whether ids of items are text anyhow.
     """
 
     table: Table
@@ -57,6 +58,7 @@ class OpenEvents:
     inputs: list[str]
     by_place: bool
     remarks: list[str]
+    text_items: bool = False
 
     @property
     def columns(self) -> list[str]:
@@ -67,7 +69,6 @@ class OpenEvents:
         raw: pl.DataFrame,
         problems: Problems,
         *,
-        text_items: bool = False,
         readings: Mapping[str, Callable[[pl.Series], pl.Series]] | None = None,
         first: int = 0,
     ) -> Events:
@@ -81,7 +82,7 @@ class OpenEvents:
             InputError: every problem of the table, in one message.
         """
         columns: dict[str, pl.Series] = {}
-        for name, (column, reader) in self.readers(text_items=text_items).items():
+        for name, (column, reader) in self.readers().items():
             with problems.collected():
                 columns[name] = (readings or {}).get(name, reader)(raw[column])
         problems.tell()
@@ -91,10 +92,10 @@ class OpenEvents:
         guesses += _remarks_on_order(self.table, self.config, self.by_place)
         return Events(columns, times, self.by_place, (*self.table.remarks, *self.remarks, *guesses), clicked)
 
-    def readers(self, *, text_items: bool = False) -> dict[str, tuple[str, Callable[[pl.Series], pl.Series]]]:
+    def readers(self) -> dict[str, tuple[str, Callable[[pl.Series], pl.Series]]]:
         """Return the column of each role and input, and what reads it, by the names of `Events`; times are `time`."""
         path, config = self.table.path, self.config
-        text_items = config.text_ids or text_items
+        text_items = config.text_ids or self.text_items
         of_roles: dict[Role, tuple[str, Callable[[pl.Series], pl.Series]]] = {
             USER: ("user", lambda values: ids(values, path, config.text_ids, mixed=True)),
             ITEM: ("item", lambda values: ids(values, path, text_items)),
@@ -134,14 +135,14 @@ def read_events(
         InputError: every problem of the table, in one message.
     """
     problems = Problems(table.path)
-    opened = open_events(table, users_table, config, per_event, problems)
+    opened = open_events(table, users_table, config, per_event, problems, text_items=text_items)
     raw = pl.DataFrame()
     with problems.collected():
         raw = table.collect(opened.rows, opened.columns)
         require_rows(raw, table)
     if raw.is_empty():
         problems.tell()
-    return opened.read(raw, problems, text_items=text_items)
+    return opened.read(raw, problems)
 
 
 def open_events(
@@ -150,6 +151,8 @@ def open_events(
     config: DataConfig,
     per_event: Sequence[str],
     problems: Problems,
+    *,
+    text_items: bool = False,
 ) -> OpenEvents:
     """Find the events of `table`, with the inputs `per_event`; what is wrong with its columns goes to `problems`.
 
@@ -174,7 +177,7 @@ def open_events(
     if not present or any(condition.column not in table.columns for condition in where):
         problems.tell()
     rows, remarks = _find_rows(table, present, inputs, where, problems)
-    return OpenEvents(table, config, rows, present, inputs, by_place, remarks)
+    return OpenEvents(table, config, rows, present, inputs, by_place, remarks, text_items)
 
 
 def require_rows(raw: pl.DataFrame, table: Table) -> None:

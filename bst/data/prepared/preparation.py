@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bst.config import DataConfig
-from bst.data.events import Events, OpenEvents, layout_of, open_events, require_rows
 from bst.data.facts import TableFacts
 from bst.data.interactions import Interactions, earlier_events, users_of
 from bst.data.leaks import require_no_item_columns
@@ -27,27 +26,18 @@ from bst.data.prepared.folder import (
     refuse_prepared,
     shards_of,
 )
-from bst.data.prepared.frequent import frequent_items, of_frequent
-from bst.data.prepared.readings import Staged, readings_of
-from bst.data.prepared.runs import SortedRuns
+from bst.data.prepared.sorting import open_columns, sort_events
 from bst.data.sequences import Sequences, to_sequences
-from bst.data.tables.problems import Problems
-from bst.data.tables.table import Table
 from bst.data.tables.times import span, to_seconds
-from bst.data.users import names_of_users, open_users
+from bst.data.users import names_of_users
 from bst.errors import InputError
 from bst.system.files import require_new, staged_folder, to_json, write_atomically
-
-PIECE_ROWS = 2**22  # rows of three columns that memory holds, a few times over; fewer of more columns
 
 
 def prepare(places: Sequence[Path], config: DataConfig, out: Path, users: Path | None = None) -> Manifest:
     """Sort a table of events by user and time, and write it as the folder `out`, or nothing at all.
 
-    The table is read in pieces of about `PIECE_ROWS` rows, which are sorted and written; then the rows of a stretch of
-    users at a time are joined from all pieces. Memory holds a few such pieces, the distinct items and categories, the
-    distinct users where they are text, the history of the most active user, and the users' table. The disk of `out`
-    holds the rows twice for the time being.
+    Memory and the disk of `out` hold what `sort_events` says.
 
     Args:
         places: files, folders or patterns, read as one table.
@@ -62,75 +52,17 @@ def prepare(places: Sequence[Path], config: DataConfig, out: Path, users: Path |
     for place in places:
         refuse_prepared(place, "bst prepare")
     _require_by_pieces(config)
-    table, users_table = Table(places, layout_of(config)), None if users is None else open_users(users, config)
-    problems, of_users = Problems(table.path), names_of_users(users_table, config)
-    inputs = [name for name in (*config.context, *config.event_features, *config.numbers) if name not in of_users]
-    opened = open_events(table, users_table, config, inputs, problems)
-    problems.tell()
-    piece_rows = max(3 * PIECE_ROWS // max(len(opened.columns), 3), 1)
+    columns = open_columns(places, config, users)
     with staged_folder(out, "the prepared data") as stage:
-        runs, columns, facts = SortedRuns(stage, "run"), Columns(opened, users_table), Facts()
-        every_row_stays = not (config.drop_repeats or config.min_count)
-        for events in _pieces(opened, stage / "rows.arrow", piece_rows):
-            facts.add(events)
-            rows = pl.DataFrame({**events.columns, "time": events.times})
-            runs.add(rows)
-            if every_row_stays:
-                columns.add(rows)
-        if not every_row_stays:
-            runs = _reduced(runs, columns, facts, piece_rows)
-        columns.require_sound()
+        events = sort_events(columns, stage)
+        of_users = names_of_users(columns.users_table, config)
         of_events = ([name for name in names if name not in of_users] for names in (config.context, config.numbers))
-        require_no_item_columns(runs.some, columns.num_rows, *of_events)
+        require_no_item_columns(events.runs.some, columns.num_rows, *of_events)
         writer = Writer(stage, columns)
-        for rows in runs.ranges(piece_rows):
-            if every_row_stays:
-                facts.mark(rows)
+        for rows in events.stretches():
             writer.add(rows)
-        runs.remove()
-        return writer.end(facts)
-
-
-def _pieces(opened: OpenEvents, path: Path, piece_rows: int) -> Iterator[Events]:
-    """Read the events a piece at a time, by way of a file at `path`."""
-    opened.table.write(opened.rows, opened.columns, path)
-    rows = Staged(path)
-    require_rows(rows.slice(0, 1).collect(), opened.table)
-    problems = Problems(opened.table.path)
-    readings = readings_of(opened, rows, problems)
-    for first in range(0, rows.num_rows, piece_rows):
-        raw = rows.slice(first, piece_rows).collect()
-        yield opened.read(raw, problems, readings=readings, first=first)
-    path.unlink()
-
-
-def _reduced(runs: SortedRuns, columns: Columns, facts: Facts, piece_rows: int) -> SortedRuns:
-    """Leave out repeats, and then what is rare, before anything is learnt of the columns."""
-    config, least = columns.config, columns.config.min_count
-
-    def rewritten(name: str, keep: Callable[[pl.DataFrame], pl.DataFrame], *, last: bool) -> SortedRuns:
-        kept = SortedRuns(runs.folder, name)
-        for rows in runs.ranges(piece_rows):
-            some = keep(rows)
-            kept.add(some)
-            if last:
-                columns.add(some)
-        runs.remove()
-        return kept
-
-    if config.drop_repeats:
-        runs = rewritten("distinct", lambda rows: rows.filter(~facts.mark(rows)), last=least is None)
-    if least is None:
-        return runs
-    items, remark = frequent_items(runs, least, piece_rows, columns.path)
-    facts.remarks[remark] = None
-
-    def keep_frequent(rows: pl.DataFrame) -> pl.DataFrame:
-        if not config.drop_repeats:
-            facts.mark(rows)
-        return of_frequent(rows, items, least)
-
-    return rewritten("frequent", keep_frequent, last=True)
+        events.runs.remove()
+        return writer.end(events.facts)
 
 
 def _require_by_pieces(config: DataConfig) -> None:

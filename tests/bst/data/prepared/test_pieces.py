@@ -117,7 +117,7 @@ def require_equal(table: Path, settings: dict[str, Any], out: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bst.data.prepared.preparation.PIECE_ROWS", PIECE)
+    monkeypatch.setattr("bst.data.prepared.sorting.PIECE_ROWS", PIECE)
     monkeypatch.setattr("bst.data.prepared.runs.SAMPLE", 8)
 
 

@@ -22,7 +22,7 @@ USERS = 80
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the table had thousands of millions of rows: many runs, ranges and shards."""
-    monkeypatch.setattr("bst.data.prepared.preparation.PIECE_ROWS", 70)
+    monkeypatch.setattr("bst.data.prepared.sorting.PIECE_ROWS", 70)
     monkeypatch.setattr("bst.data.prepared.runs.SAMPLE", 8)
     monkeypatch.setattr("bst.data.sequences.SHARD_EVENTS", 60)
 
@@ -200,7 +200,7 @@ def test_the_same_table_gives_the_same_bytes_whatever_the_size_of_the_pieces(
 ) -> None:
     table = write_parts(tmp_path / "table", rows())
     prepare([table], DataConfig(), tmp_path / "whole")
-    monkeypatch.setattr("bst.data.prepared.preparation.PIECE_ROWS", 31)
+    monkeypatch.setattr("bst.data.prepared.sorting.PIECE_ROWS", 31)
     monkeypatch.setattr("bst.data.prepared.runs.SAMPLE", 4)
     prepare([table], DataConfig(), tmp_path / "pieces")
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
