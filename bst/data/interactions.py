@@ -116,10 +116,19 @@ def read_interactions(
 
 
 def _with_seconds(read: Interactions, path: Path, config: DataConfig) -> Interactions:
-    if read.times is None:
-        raise InputError(f"{path} has no times, only an order; a model of event times needs --time-column")
-    seconds, remark = to_seconds(read.times, path, config.time_column)
+    seconds, remark = seconds_of(read.times, path, config.time_column)
     return replace(read, times=seconds, facts=replace(read.facts, remarks=(*read.facts.remarks, remark)))
+
+
+def seconds_of(times: pl.Series | None, path: Path, column: str) -> tuple[pl.Series, str]:
+    """Turn times into seconds, as `to_seconds` does.
+
+    Raises:
+        InputError: the table has an order alone, or its times are no clock.
+    """
+    if times is None:
+        raise InputError(f"{path} has no times, only an order; a model of event times needs --time-column")
+    return to_seconds(times, path, column)
 
 
 def _in_order(table: Table, users_table: Table | None, config: DataConfig, text_items: bool) -> Interactions:
@@ -190,12 +199,21 @@ def earlier_events(users: pl.Series, times: pl.Series, split_at: str, time_forma
     Raises:
         InputError: `split_at` is no time as in `times`.
     """
+    before = pl.DataFrame({"user": users, "before": is_before(times, split_at, time_format)})
+    counts = before.group_by("user", maintain_order=True).agg(pl.col("before").sum().cast(pl.Int64))["before"]
+    return Earlier(split_at, counts.to_numpy())
+
+
+def is_before(times: pl.Series, split_at: str, time_format: str | None) -> pl.Series:
+    """Return which times are before one in words, Boolean.
+
+    Raises:
+        InputError: `split_at` is no time as in `times`.
+    """
     at = parse_time(split_at, times, time_format)
     if isinstance(at, int) and times.dtype.is_integer():  # which may be beyond those that the column can hold
         times, at = times.cast(pl.Int128), pl.Series([at], dtype=pl.Int128)
-    before = pl.DataFrame({"user": users, "before": times < at})
-    counts = before.group_by("user", maintain_order=True).agg(pl.col("before").sum().cast(pl.Int64))["before"]
-    return Earlier(split_at, counts.to_numpy())
+    return times < at
 
 
 def _labels(clicked: pl.Series, times: pl.Series) -> Labels:

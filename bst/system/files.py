@@ -48,7 +48,7 @@ def staged_folder(target: Path, what: str) -> Iterator[Path]:
     require_new(target, what)
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _stage(target) as stage:
+    with partial_folder(target) as stage:
         yield stage
         stage.chmod(0o755)
         require_new(target, what)  # another process may have been quicker
@@ -74,7 +74,7 @@ def replaced_folder(target: Path, what: str) -> Iterator[Path]:
     target = target.absolute()
     if not os.access(target.parent, os.W_OK):
         raise InputError(f"{what} {target} cannot be replaced: {target.parent} is not writable")
-    with _stage(target) as stage:
+    with partial_folder(target) as stage:
         yield stage
         stage.chmod(target.stat().st_mode & 0o777)
         for path in stage.rglob("*"):
@@ -94,8 +94,8 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 
 @contextmanager
-def _stage(target: Path) -> Iterator[Path]:
-    """Make a folder beside `target`, and remove whatever has its name in the end."""
+def partial_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`, and remove whatever has its name in the end."""
     stage, lock = _make_partial(target, tempfile.mkdtemp)
     try:
         yield stage
@@ -212,7 +212,7 @@ def temporary_folder() -> Iterator[Path]:
 
     Leftovers of killed processes are removed as well.
     """
-    with _stage(Path(tempfile.gettempdir()) / "bst-temporary") as folder:
+    with partial_folder(Path(tempfile.gettempdir()) / "bst-temporary") as folder:
         yield folder
 
 

@@ -22,7 +22,7 @@ from bst.system.files import require_new
 from bst.system.text import split_list
 from bst.system.validation import validated
 from export.batch.engines import ENGINES
-from export.batch.histories import group_events, written_users
+from export.batch.histories import made_users
 from export.batch.plan import Events
 from export.batch.scores import Summary, score_users
 from export.batch.settings import HISTORY, UNIT_ROWS, USER, ScoreSettings
@@ -62,9 +62,7 @@ Exclude = Annotated[
 Unknown = Annotated[
     str, input_option(help="Features of the model that are not known of any user, separated by commas.")
 ]
-FromEvents = Annotated[
-    Path | None, input_option(help="Make the histories of this table of events, which is held in memory.")
-]
+FromEvents = Annotated[Path | None, input_option(help="Make the histories of this table of events.")]
 AsOf = Annotated[str | None, input_option(help="Of the events, those before this time count.")]
 ItemColumn = Annotated[str, input_option(help="Column of items in the events.")]
 TimeColumn = Annotated[str, input_option(help="Column of times in the events.")]
@@ -169,9 +167,8 @@ def _score_events(
     """Make users of events in the output's folder, where every worker can read them, and score them."""
     manifest = open_bundle(bundle).manifest
     tell("reading events")
-    grouped = group_events(events, table, settings.of_bundle(manifest), manifest)
-    with written_users(out, grouped.users) as users:
-        return work.score(bundle, users, out, settings, tell, events), grouped.remarks
+    with made_users(out, events, table, settings.of_bundle(manifest), manifest) as users:
+        return work.score(bundle, users.path, out, settings, tell, events), users.remarks
 
 
 def _print(summary: Summary, out: Path, json_output: bool) -> None:

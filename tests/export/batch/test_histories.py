@@ -54,6 +54,27 @@ def test_what_stands_beside_the_events_and_the_time_of_the_request_come_along(
     assert scores["item_ids"].to_list() == [row["item_ids"] for row in alone(opened(path), users)]
 
 
+def test_events_that_are_sorted_in_pieces_give_the_histories_of_the_whole(
+    bundle_path: Path, bst_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, people = write_events(tmp_path / "events.csv"), write_users(tmp_path / "users.csv")
+    shuffled = pl.read_csv(events).sample(fraction=1.0, shuffle=True, seed=0)
+    shuffled.write_csv(events)
+    monkeypatch.setattr("bst.data.prepared.sorting.PIECE_ROWS", 40)
+    monkeypatch.setattr("bst.data.prepared.runs.SAMPLE", 4)
+    command = ("score", bundle_path, people, "--from-events", events, "--as-of", "300", "--out", tmp_path / "out")
+    code, _, stderr = bst_command(*command, "--workers", "1")
+    assert code == 0, stderr
+    parts = sorted((tmp_path / "out" / "_users").glob("users-*/part-*.parquet"))
+    users = by_hand(shuffled, 300)
+    assert len(parts) > 3
+    made = pl.concat([pl.read_parquet(part) for part in parts])
+    assert made["user_id"].to_list() == users["user_id"].to_list()
+    assert made["history"].to_list() == users["history"].to_list()
+    assert read_scores(tmp_path / "out")["user_id"].to_list() == users["user_id"].to_list()
+    assert {path.name for path in (tmp_path / "out" / "_users").iterdir()} == {parts[0].parent.name}
+
+
 def test_the_same_events_give_the_same_bytes_and_others_are_refused(
     bundle_path: Path, bst_command: Command, tmp_path: Path
 ) -> None:
@@ -61,6 +82,7 @@ def test_the_same_events_give_the_same_bytes_and_others_are_refused(
     command = ("score", bundle_path, people, "--from-events", events, "--out", tmp_path / "out", "--workers", "1")
     assert bst_command(*command, "--as-of", "300")[0] == 0
     before, made = shards(tmp_path / "out"), list((tmp_path / "out" / "_users").iterdir())
+    (tmp_path / "out" / "_users" / ".users.partial-killed" / "parts").mkdir(parents=True)
     code, stdout, _ = bst_command(*command, "--as-of", "300", "--resume")
     assert code == 0
     assert "0 now, 1 were there" in stdout
