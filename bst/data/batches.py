@@ -16,6 +16,7 @@ from bst.data.vocabulary import Index
 from bst.errors import InputError
 
 PIECE = 4096  # examples of which whole histories are looked at together
+STRETCH = 2**14  # examples among which those of like length are found; they lie near each other where they are stored
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def lengths(self) -> Index:
+        """The number of events before each target, int64 `[num_examples]`."""
+        return self.targets - self.sequences.offsets[self.users]
 
     def batch(self, rows: slice | Index, max_length: int) -> Batch:
         """Cut `rows` as a batch, each history left-padded and cut to the newest `max_length` items."""
@@ -126,6 +132,25 @@ class Examples:
     def at(self, rows: Index) -> Examples:
         """Return those of `rows`."""
         return Examples(self.sequences, self.users[rows], self.targets[rows])
+
+
+def alike_in_length(lengths: Index, size: int, *, exactly: bool = False) -> list[Index]:
+    """Part rows into batches of about the same length, so that little of them is padding.
+
+    Args:
+        lengths: of the histories, int64 `[num_rows]`.
+        size: the most rows of a batch.
+        exactly: whether all rows of a batch are of one length.
+
+    Returns:
+        the numbers of the rows of each batch.
+    """
+    stretch = np.arange(len(lengths)) // STRETCH
+    order = np.lexsort((lengths, stretch))
+    parts = [order]
+    if exactly:
+        parts = np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1)
+    return [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
 
 def left_pad(histories: Sequence[Sequence[int]], max_length: int) -> Tensor:

@@ -110,11 +110,6 @@ class Impressions(Examples):
         return np.repeat(self.users, self.counts)
 
     @property
-    def lengths(self) -> Index:
-        """How many clicks the history of each request has, int64 `[num_requests]`."""
-        return self.targets - self.sequences.offsets[self.users]
-
-    @property
     def can_be_compared(self) -> bool:
         """Whether a user has both labels, without which there is no AUC by user."""
         users_of_labels = np.unique(np.stack([self.users_of_shown, self.clicked]), axis=1)[0]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bst.data.batches import alike_in_length
 from bst.data.impressions import Impressions
 from bst.errors import InputError
 from bst.model import BST, ClickBST
@@ -152,8 +153,7 @@ def candidate_scores(
     was_training = model.training
     model.eval()
     scores = torch.zeros(len(shown.shown), dtype=torch.float64, device=world.device)
-    for start in range(world.rank * batch_size, len(shown), world.size * batch_size):
-        rows = slice(start, start + batch_size)
+    for rows in alike_in_length(np.minimum(shown.lengths, max_length), batch_size)[world.rank :: world.size]:
         batch = shown.batch(rows, max_length, keeps_oldest=model.keeps_oldest, unknown=model.unknown_row)
         batch = batch.share(world.device)
         places, is_shown = (torch.from_numpy(part).to(world.device) for part in shown.rectangle(rows))

@@ -60,13 +60,29 @@ def test_a_target_of_the_own_history_is_ranked_among_all_items() -> None:
 def test_metrics_are_the_same_however_few_scores_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = BST(BSTConfig(num_items=5000, dim=16, num_heads=2, max_length=5, head_widths=(4,)))
-    rng = np.random.default_rng(0)
-    histories = [(rng.permutation(5000)[: 3 + user % 7] + 1).tolist() for user in range(601)]
-    examples = leave_one_out(sequences(*histories)).test
+    examples = leave_one_out(sequences(*_histories(601))).test
     whole = rank(model, examples, 5, filter_seen=True)
     monkeypatch.setattr("bst.training.metrics.SCORES", 5000 * 40)
     assert rank(model, examples, 5, filter_seen=True).tolist() == whole.tolist()
     assert len(set(whole.tolist())) > 300
+
+
+@pytest.mark.parametrize("padding", ["ignored", "counted"])
+def test_the_place_of_a_target_does_not_depend_on_who_else_is_ranked(padding: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"num_items": 5000, "dim": 16, "num_heads": 2, "max_length": 9, "head_widths": (4,)}
+    model = BST(BSTConfig.model_validate({**sizes, "padding": padding, "pooling": "mean"}))
+    examples = leave_one_out(sequences(*_histories(201))).test
+    together = rank(model, examples, 9, filter_seen=True)
+    rows = range(0, len(examples), 7)
+    alone = [rank(model, examples.at(np.array([row])), 9, filter_seen=True).item() for row in rows]
+    assert together[::7].tolist() == alone
+    assert len(set(alone)) > 20
+
+
+def _histories(count: int) -> list[list[int]]:
+    rng = np.random.default_rng(0)
+    return [(rng.permutation(5000)[: 3 + user % 11] + 1).tolist() for user in range(count)]
 
 
 def test_metrics_survive_being_written() -> None:
