@@ -75,7 +75,7 @@ def test_the_warm_up_asks_the_largest_call_alone_and_then_all(bundle_path: Path,
         return run(prepared)
 
     session.run = watched  # type: ignore[method-assign]
-    soak(session, golden, 1, 1.0)
+    soak(session, golden, 1, 3.0)
     rows = [len(one.outputs["scores"]) for one in golden]
     warm_up = list(itertools.takewhile(max(rows).__eq__, asked[len(golden) :]))
     assert len(warm_up) > 10
