@@ -90,7 +90,7 @@ class Architecture(Table):
     """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
     dropout: Fraction = 0.3
     """Share of the activations that training leaves out at random."""
-    id_dropout: Fraction = 0.1
+    id_dropout: Fraction = 0.02
     """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
     them; used where there are item features."""
     init_method: Literal["xavier", "kaiming"] = "xavier"

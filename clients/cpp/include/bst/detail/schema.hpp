@@ -42,7 +42,7 @@ inline const Json& schema() {
   "event_times = \"none\"": "'none'|'to_next'|'to_request'", "mask = \"causal\"": "'causal'|'full'",
   "feature_dim = null": "integer>=1|null", "place_dim = null": "integer>=1|null",
   "pooling = \"last\"": "'last'|'mean'|'sum'|'target'", "padding = \"ignored\"": "'ignored'|'counted'", "tied_output = true": "flag",
-  "dropout = 0.3": "number>=0<1", "id_dropout = 0.1": "number>=0<1", "init_method = \"xavier\"": "'xavier'|'kaiming'", "num_items": "integer>=1",
+  "dropout = 0.3": "number>=0<1", "id_dropout = 0.02": "number>=0<1", "init_method = \"xavier\"": "'xavier'|'kaiming'", "num_items": "integer>=1",
   "context = []": ["feature"], "event_features = []": ["event_feature"], "numbers = []": ["request_number"],
   "item_features = []": ["item_feature"], "item_numbers = []": ["item_number"],
   "candidate_features = []": ["candidate_feature"], "candidate_vectors = \"shared\"": "'shared'|'own'",
