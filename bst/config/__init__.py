@@ -16,8 +16,8 @@ from bst.config.inputs import (
 from bst.config.model import FLOAT_BYTES, NUM_GAPS, BSTConfig, HeadActivation, ItemFeature, ItemNumber
 from bst.config.presets import PRESETS, with_preset
 from bst.config.sequences import ItemSequence
-from bst.config.training import FULL_SOFTMAX_ITEMS, RETURNING, SPARSE_EVENTS, TrainConfig
-from bst.config.values import INPUT_WORDS, Frozen, Table, is_plain_name
+from bst.config.training import FULL_SOFTMAX_ITEMS, RETURNING, TrainConfig
+from bst.config.values import INPUT_WORDS, SPARSE_EVENTS, Frozen, Table, is_plain_name
 
 __all__ = [
     "EVENT_TIME",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config.values import Above0, Fraction, Positive, Table
+from bst.config.values import SPARSE_EVENTS, Above0, Fraction, Positive, Table
 
 # What models of a task have where nothing else is said.
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
@@ -90,9 +90,10 @@ class Architecture(Table):
     """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
     dropout: Fraction = 0.3
     """Share of the activations that training leaves out at random."""
-    id_dropout: Fraction = 0.02
+    id_dropout: Annotated[Fraction | None, Field(examples=[0.1])] = None
     """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
-    them; used where there are item features."""
+    them; used where there are item features. If it is not given, 0.1 where there are fewer than 30 training events an
+    item, and otherwise 0.02."""
     init_method: Literal["xavier", "kaiming"] = "xavier"
     """The random initialisation of matrices."""
 
@@ -169,6 +170,21 @@ class Architecture(Table):
         """
         same_in_prefixes = self.places != "newest" and self.event_times != "to_request"
         return self.scores_catalogue or (self.history_once and same_in_prefixes)
+
+    def fitted(self, num_items: int, num_events: int) -> tuple[Self, str]:
+        """Choose what is left open for so many items and training events.
+
+        Returns:
+            the settings with `id_dropout`, and a line that says what was chosen, and why.
+        """
+        share, reason = self.id_dropout, "as set"
+        if share is None:
+            is_sparse = num_events < SPARSE_EVENTS * num_items
+            share = 0.1 if is_sparse else 0.02
+            than = f"fewer than {SPARSE_EVENTS}" if is_sparse else f"{SPARSE_EVENTS} or more"
+            reason = f"{num_events / num_items:,.1f} training events an item are {than}"
+        line = f"{100 * share:.0f} % of the items that a step reads are known by their features alone ({reason})"
+        return self.model_copy(update={"id_dropout": share}), line
 
     @property
     def reads_times(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from bst.config.architecture import Architecture
 from bst.config.inputs import INPUT_GROUPS, CandidateFeature, ContextFeature, EventFeature, InputGroup, Number
 from bst.config.sequences import ItemSequence
-from bst.config.values import Above0, Finite, Frozen, Positive, check_names, require_different
+from bst.config.values import Above0, Finite, Fraction, Frozen, Positive, check_names, require_different
 from bst.errors import InputError
 from bst.system.machine import memory_bytes
 
@@ -50,6 +50,7 @@ class BSTConfig(Architecture):
     The last settings are those of click models that other libraries trained (`bst.imports`).
 
     Attributes:
+        id_dropout: as `Architecture.fitted` chose it.
         candidate_features: of each candidate, one for each event feature: at a candidate it stands in its place.
         candidate_vectors: `shared` takes the vectors of items in histories for candidates too; `own` has a table of
             candidates beside.
@@ -61,6 +62,7 @@ class BSTConfig(Architecture):
     """
 
     num_items: Positive
+    id_dropout: Fraction = 0.02
     context: tuple[ContextFeature, ...] = ()
     event_features: tuple[EventFeature, ...] = ()
     numbers: tuple[Number, ...] = ()

@@ -6,12 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bst.config.values import Above0, Fraction, Positive, Table
+from bst.config.values import SPARSE_EVENTS, Above0, Fraction, Positive, Table
 
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
-# With fewer training events an item than this, most rows of the catalogue have no event in a step.
-SPARSE_EVENTS = 30
 SPARSE_EVENT_DROPOUT = 0.3
 # Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03

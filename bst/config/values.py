@@ -24,6 +24,9 @@ OUTPUT_WORDS = ("scores", "item_ids", "item_indices", "user_vector")
 OTHER_WORDS = ("user", "item", "time", "self", "torch", "Tensor", "List", "Tuple")
 RESERVED_NAMES = frozenset((*INPUT_WORDS, *OUTPUT_WORDS, *OTHER_WORDS))
 
+# With fewer training events an item than this, most rows of the catalogue have no event in a step.
+SPARSE_EVENTS = 30
+
 Positive = Annotated[int, Field(ge=1)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

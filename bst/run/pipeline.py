@@ -170,8 +170,10 @@ def _made(config: BSTConfig, dataset: Dataset, start: Start | None) -> BST:
 
 
 def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
-    """Join the chosen architecture with the sizes of the data."""
+    """Join the chosen architecture with the sizes of the data, and with what these decide."""
     vocabularies = dataset.vocabularies
+    num_examples = dataset.windows(settings.model.max_length).num_examples
+    architecture, _ = settings.model.fitted(len(vocabularies.items), num_examples)
     context = tuple(
         ContextFeature(name=name, num_categories=len(vocabulary), dim=settings.model.context_dim)
         for name, vocabulary in vocabularies.context.items()
@@ -181,7 +183,7 @@ def model_config(settings: Settings, dataset: Dataset) -> BSTConfig:
         for name, feature in dataset.item_features.items()
     )
     return BSTConfig(
-        **settings.model.model_dump(),
+        **architecture.model_dump(),
         num_items=len(vocabularies.items),
         context=context,
         event_features=tuple(

@@ -65,7 +65,10 @@ def about_training(dataset: Dataset, settings: Settings, source: Run | None = No
     if dataset.event_context:
         names = ", ".join(dataset.event_context)
         yield f"{names}: the value of the event that is to be predicted, which must be known before that event"
-    training = settings.training
+    training, num_items = settings.training, len(dataset.vocabularies.items)
+    num_events = dataset.windows(settings.model.max_length).num_examples
+    if dataset.item_features or dataset.item_numbers:
+        yield settings.model.fitted(num_items, num_events)[1]
     if not settings.model.scores_catalogue:
         if settings.data.label is not None:
             return
@@ -77,8 +80,7 @@ def about_training(dataset: Dataset, settings: Settings, source: Run | None = No
             yield "each prefix of a history is trained as a row of its own: its states are others in each of them"
         return
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
-    num_events = dataset.windows(settings.model.max_length).num_examples
-    yield from training.fitted(len(dataset.vocabularies.items), num_events)[1]
+    yield from training.fitted(num_items, num_events)[1]
 
 
 def epoch_line(report: EpochReport, epochs: int) -> str:

@@ -57,13 +57,13 @@ def made_users(
     with _as_of():
         columns = _open(events, users, settings, manifest)
     require_output(out)
-    made = out / MADE_USERS
-    made.mkdir(parents=True, exist_ok=True)
+    folder = out / MADE_USERS
+    folder.mkdir(parents=True, exist_ok=True)
     path: Path | None = None
     try:
-        with partial_folder(made / "users") as stage, _as_of():
+        with partial_folder(folder / "users") as stage, _as_of():
             digest, remarks = _write(columns, settings, manifest.model.reads_times, events, stage)
-            path = made / f"users-{digest}"
+            path = folder / f"users-{digest}"
             try:
                 (stage / "parts").rename(path)
             except OSError:  # they were made before
@@ -76,7 +76,7 @@ def made_users(
             shutil.rmtree(path, ignore_errors=True)
         if not is_planned:
             with suppress(OSError):  # what else is in it stays
-                made.rmdir()
+                folder.rmdir()
                 out.rmdir()
 
 

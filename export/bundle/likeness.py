@@ -33,7 +33,7 @@ def require_likeness(run: Run, like: Manifest) -> None:
 
 
 def _architecture(config: BSTConfig) -> dict[str, Any]:
-    """Return what graphs are made of, and callers rely on: all but the numbers of items and categories, and of what training leaves out."""
+    """Return what graphs are made of, and callers rely on: all but the numbers of ids, and what training leaves out."""
     values = config.model_dump(mode="json", exclude={"num_items", "dropout", "id_dropout", "init_method"})
     values["context"] = [(feature.name, feature.dim) for feature in config.context]
     values["event_features"] = [feature.name for feature in config.event_features]

@@ -100,3 +100,20 @@ def test_the_order_of_a_file_and_times_contradict_each_other(order: str, timed: 
     option = f"--{timed.replace('_', '-')} {value} contradicts it"
     with pytest.raises(InputError, match=option):
         validated(DataConfig, {order: True, timed: value}, "the options")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "num_events", "share", "words"),
+    [
+        (None, 299, 0.1, "10 % of the items that a step reads are known by their features alone (29.9 training events"),
+        (None, 300, 0.02, "2 % of the items that a step reads are known by their features alone (30.0 training events"),
+        (0.5, 300, 0.5, "50 % of the items that a step reads are known by their features alone (as set)"),
+    ],
+)
+def test_ids_are_left_out_more_often_where_items_have_few_events(
+    chosen: float | None, num_events: int, share: float, words: str
+) -> None:
+    fitted, line = Architecture(id_dropout=chosen).fitted(10, num_events)
+    assert fitted.id_dropout == share
+    assert line.startswith(words)
+    assert fitted.fitted(10, 1)[0] == fitted  # what a run keeps is not chosen anew

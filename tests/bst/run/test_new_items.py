@@ -52,6 +52,7 @@ def test_a_run_keeps_the_features_of_its_items(run: Run, run_path: Path) -> None
         ("brand", 4, 1),
         ("tags", 5, 2),
     ]
+    assert run.config.model.id_dropout == 0.1  # there are few events
     assert run.model.item_features is not None
     values = run.model.item_features.get_buffer("values_0")[:, 0]
     assert values[1:39].tolist() == [1 + item % 4 for item in range(38)]

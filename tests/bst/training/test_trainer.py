@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bst import BST, Architecture, BSTConfig, CheckError, InputError, Sequences, TrainConfig, Trainer, leave_one_out
+from bst import BST, BSTConfig, CheckError, InputError, Sequences, TrainConfig, Trainer, leave_one_out
 from bst.data.batches import Batch
 from bst.data.vocabulary import Index
 from bst.data.windows import TrainingWindows
@@ -45,8 +45,8 @@ def entropy(follows: float) -> float:
 def trained(data: Sequences, epochs: int, **sizes: object) -> tuple[Trainer, float, float]:
     """Train on `data`; give the trainer, the loss on the test targets in nats, and their HR@1."""
     torch.manual_seed(0)
-    architecture = Architecture(dim=16, num_heads=2, ff_width=32, max_length=16, head_widths=(32,), dropout=0.0)
-    model = BST(BSTConfig(**{**architecture.model_dump(), **sizes}, num_items=NUM_ITEMS))
+    chosen = {"dim": 16, "num_heads": 2, "ff_width": 32, "max_length": 16, "head_widths": (32,), "dropout": 0.0}
+    model = BST(BSTConfig.model_validate({**chosen, **sizes, "num_items": NUM_ITEMS}))
     split = leave_one_out(data)
     config = TrainConfig(epochs=epochs, batch_events=500, learning_rate=5e-3, warmup_steps=10, filter_seen=False)
     windows = TrainingWindows(data, split.train_stops, 16)
