@@ -16,6 +16,7 @@ import polars as pl
 from bst.config import EVENT_TIME, REQUEST_TIME, DataConfig
 from bst.data.interactions import is_before, seconds_of
 from bst.data.prepared.columns import Columns
+from bst.data.prepared.folder import refuse_prepared
 from bst.data.prepared.sorting import open_columns, sort_events
 from bst.data.tables.columns import INTEGER
 from bst.data.tables.times import read_times, to_seconds
@@ -62,7 +63,7 @@ def made_users(
     path: Path | None = None
     try:
         with partial_folder(folder / "users") as stage, _as_of():
-            digest, remarks = _write(columns, settings, manifest.model.reads_times, events, stage)
+            digest, remarks = _write(columns, settings, manifest, events, stage)
             path = folder / f"users-{digest}"
             try:
                 (stage / "parts").rename(path)
@@ -110,6 +111,7 @@ def _open(events: Events, users: Path | None, settings: ScoreSettings, manifest:
         },
         "--from-events",
     )
+    refuse_prepared(Path(events.path), "--from-events")
     columns = open_columns([Path(events.path)], config, users, text_items=manifest.items.dtype == "string")
     of_users = names_of_users(columns.users_table, config)
     if per_event := [name for name in (*context, *numbers) if name not in of_users]:
@@ -121,14 +123,20 @@ def _open(events: Events, users: Path | None, settings: ScoreSettings, manifest:
 
 
 def _write(
-    columns: Columns, settings: ScoreSettings, reads_times: bool, events: Events, stage: Path
+    columns: Columns, settings: ScoreSettings, manifest: Description, events: Events, stage: Path
 ) -> tuple[str, tuple[str, ...]]:
     """Write the users as files of `stage/parts`; return a hash of them and lines on how the table was read."""
     parts, digest, num_users, num_parts = stage / "parts", hashlib.sha256(), 0, 0
     parts.mkdir()
+    reads_times = manifest.model.reads_times
     request_time = _seconds(events) if reads_times else None
     sorted_events = sort_events(columns, stage)
     path, time_column = columns.path, columns.config.time_column
+    if manifest.items.dtype != "string" and columns.dtypes["item"] == pl.String:
+        raise InputError(
+            f"{path}: column {events.item!r} holds text, and the ids of the model's items are whole numbers; give "
+            "events of its items"
+        )
     by_place = columns.opened.by_place
     clock = [seconds_of(None if by_place else columns.reach, path, time_column)[1]] if reads_times else []
     for stretch in sorted_events.stretches():

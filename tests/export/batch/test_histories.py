@@ -93,6 +93,19 @@ def test_the_same_events_give_the_same_bytes_and_others_are_refused(
     assert bst_command("score", "--verify", tmp_path / "out")[0] == 0
 
 
+def test_events_of_text_ids_and_prepared_data_are_refused_by_name(
+    bundle_path: Path, bst_command: Command, tmp_path: Path
+) -> None:
+    whole = pl.read_csv(write_events(tmp_path / "events.csv"))
+    whole.with_columns(item_id=pl.format("i-{}", "item_id")).write_csv(tmp_path / "text.csv")
+    assert bst_command("prepare", tmp_path / "events.csv", "--out", tmp_path / "data")[0] == 0
+    command = ("score", bundle_path, "--unknown", "gender,region", "--as-of", "300", "--out", tmp_path / "out")
+    text = bst_command(*command, "--from-events", tmp_path / "text.csv")
+    refused(text, "column 'item_id' holds text, and the ids of the model's items are whole numbers")
+    refused(bst_command(*command, "--from-events", tmp_path / "data"), "is prepared data, which has no raw events")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
