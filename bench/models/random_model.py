@@ -152,7 +152,7 @@ def parse_model(settings: list[str]) -> RandomModel:
         for name, count in features
     )
     whole = {
-        **sizes.model_dump(),
+        **sizes.model_dump(exclude_none=True),
         "num_items": num_items,
         "context": context_features,
         "event_features": tuple(EventFeature(name=name, num_categories=count) for name, count in event_features),
