@@ -12,7 +12,7 @@ from bst.errors import CheckError
 from export.contract.inputs import Array, Arrays
 from export.contract.manifest import ParityRecord
 from export.contract.model_signatures import build_signatures
-from export.contract.parity import LARGEST, RUNNER_UP, Comparison, compare
+from export.contract.parity import LARGEST, RUNNER_UP, TOLERANCE, Comparison, compare
 from export.contract.signatures import ENCODE_USER, SCORE_CANDIDATES, Signature, TopK
 from export.proof.expected import Expected, relative
 from export.proof.golden import Call, GoldenCall
@@ -108,7 +108,11 @@ def prove(
         actual = session(golden.inputs)
         comparison = compare(signature, golden.outputs, actual)
         if comparison.failure:
-            raise PartedError(f"{form}, {signature.name}, case {case.name!r}: {comparison.failure}", signature, case)
+            failure = f"{form}, {signature.name}, case {case.name!r}: {comparison.failure}"
+            own_error = relative(golden.outputs[name], truth, None)
+            if own_error > TOLERANCE:
+                failure += f"; eager float32 itself is off by {own_error:.2e} from float64: its numbers grow too large"
+            raise PartedError(failure, signature, case)
         errors.append(comparison.error)
         largest = golden.outputs.get(LARGEST)
         true_errors.append(relative(actual[name], truth, largest))
