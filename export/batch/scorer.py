@@ -21,9 +21,10 @@ from export.sessions.users import UNKNOWN
 
 # The most of a call: what it works on stays in the caches of a core, and more rows take no less time each.
 ROWS = 128
-SLOTS = 2**10  # of histories; of candidates too, where each is behind a history of its own
+SLOTS = 2**10  # of histories, as far as the model reads them; of candidates too, behind a history of their own
 ROLES = ("history", "candidates", "exclude")  # columns of ids that are no features
-NUMBERS = 2**22  # scores that a call computes, float32
+ITEMS_A_SLOT = 128  # of a catalogue of more items than SLOTS times so many, a call has more slots: it reads all weights
+NUMBERS = 2**25  # scores that a call computes, float32
 
 
 @dataclass(frozen=True)
@@ -165,14 +166,13 @@ class UserScorer:
 
     def _fitting(self, lengths: Index, widths: Index, rows: Index) -> int:
         """Return how many of `rows` fit into one call; at least one."""
-        counts = np.arange(1, len(rows) + 1)
-        length = np.maximum.accumulate(np.maximum(lengths[rows], 1))
+        counts, config = np.arange(1, len(rows) + 1), self.manifest.model
+        length = np.maximum.accumulate(np.clip(lengths[rows], 1, config.max_length))
         width = np.maximum.accumulate(widths[rows])
-        config = self.manifest.model
         behind_each = self.settings.candidates is not None and not config.scores_catalogue and not config.history_once
         slots = counts * (length * width if behind_each else length + width)
-        scores = counts * (config.num_items if self.settings.candidates is None else 1)
-        fits = (slots <= SLOTS) & (scores <= NUMBERS)
+        scored = config.num_items if self.settings.candidates is None else 1
+        fits = (slots <= max(SLOTS, scored // ITEMS_A_SLOT)) & (counts * scored <= NUMBERS)
         if self.counts_padding:
             fits &= lengths[rows] == lengths[rows[0]]
         return max(1, int(fits.argmin()) if not fits.all() else len(rows))
