@@ -183,7 +183,7 @@ class Architecture(Table):
             share = 0.1 if is_sparse else 0.02
             than = f"fewer than {SPARSE_EVENTS}" if is_sparse else f"{SPARSE_EVENTS} or more"
             reason = f"{num_events / num_items:,.1f} training events an item are {than}"
-        line = f"{100 * share:.0f} % of the items that a step reads are known by their features alone ({reason})"
+        line = f"{100 * share:g} % of the items that a step reads are known by their features alone ({reason})"
         return self.model_copy(update={"id_dropout": share}), line
 
     @property

@@ -107,7 +107,7 @@ class TrainConfig(Table):
             event_dropout = SPARSE_EVENT_DROPOUT if sparse else 0.0
             reason = f"{num_events / num_items:,.1f} training events an item are fewer than {SPARSE_EVENTS}"
         if event_dropout:
-            lines.append(f"an epoch leaves out {100 * event_dropout:.0f} % of the events at random ({reason})")
+            lines.append(f"an epoch leaves out {100 * event_dropout:g} % of the events at random ({reason})")
         rate = self.learning_rate or NEXT_ITEM_RATE
         values = {"loss": loss, "event_dropout": event_dropout, "learning_rate": rate}
         return self.model_copy(update=values), tuple(lines)

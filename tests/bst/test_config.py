@@ -107,7 +107,7 @@ def test_the_order_of_a_file_and_times_contradict_each_other(order: str, timed: 
     [
         (None, 299, 0.1, "10 % of the items that a step reads are known by their features alone (29.9 training events"),
         (None, 300, 0.02, "2 % of the items that a step reads are known by their features alone (30.0 training events"),
-        (0.5, 300, 0.5, "50 % of the items that a step reads are known by their features alone (as set)"),
+        (0.005, 300, 0.005, "0.5 % of the items that a step reads are known by their features alone (as set)"),
     ],
 )
 def test_ids_are_left_out_more_often_where_items_have_few_events(
