@@ -104,13 +104,21 @@ class TrainingWindows:
         high = inputs[rows] + shift[rows] - nth * length
         starts = self.sequences.offsets[of_users][rows]
         first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[rows])
-        batches = alike(last - first, last - first, num_batches, rng)
-        users, kept = of_users[rows], None
+        users, kept, to_predict = of_users[rows], None, last - first
         if event_dropout:
             kept = np.zeros(len(self.sequences.items), dtype=np.bool_)  # memory holds only what is written
             for part in stretches:
                 events = slice(*self.sequences.offsets[[part.start, part.stop]])
                 kept[events] = rng.random(events.stop - events.start) >= event_dropout
+                kept_before = np.concatenate(([0], np.cumsum(kept[events])))
+                of_part = (users >= part.start) & (users < part.stop)
+                low, high = first[of_part] - events.start, last[of_part] - events.start
+                to_predict[of_part] = kept_before[high + 1] - kept_before[low] - 1
+            left = to_predict > 0
+            if np.count_nonzero(left) >= num_batches:
+                users, first, last, to_predict = users[left], first[left], last[left], to_predict[left]
+            to_predict = np.maximum(to_predict, 1)
+        batches = alike(to_predict, to_predict, num_batches, rng)
         return [(users[rows], first[rows], last[rows], kept) for rows in batches]
 
     def batch(self, users: Index, first: Index, last: Index, kept: NDArray[np.bool_] | None = None) -> Batch:

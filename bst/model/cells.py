@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bst.config import BSTConfig
 from bst.model.activations import ACTIVATIONS
+from bst.model.dropout import Dropout
 
 
 class SelfAttention(nn.Module):
@@ -28,7 +29,7 @@ class SelfAttention(nn.Module):
         self.scale = 1.0 / math.sqrt(self.head_dim)
         self.query_key_value = nn.Linear(dim, 3 * dim, bias=biases)
         self.dense = nn.Linear(dim, dim, bias=biases)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         query, key, value = self.query_key_value(x).chunk(3, dim=-1)
@@ -82,7 +83,7 @@ class EncoderCell(nn.Module):
         self.activation = ACTIVATIONS[config.activation](config.ff_width)
         self.ff_2 = nn.Linear(config.ff_width, config.dim)
         self.norm_2 = _norm(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
         return self._finish(x, self.attention(x, hidden))

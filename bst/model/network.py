@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from bst.config import NUM_GAPS, BSTConfig
 from bst.model.activations import ACTIVATIONS
 from bst.model.cells import EncoderCell
+from bst.model.dropout import Dropout
 from bst.model.gaps import Gaps
 from bst.model.initialisation import initialise, sinusoidal_positions
 from bst.model.item_features import ItemFeatures, placed
@@ -93,7 +94,7 @@ class BST(Items):
         self.events_at = config.first_column(config.num_fields - len(rows))
         self.places_at = config.first_column(config.num_fields)
         self.context_embeddings = nn.ModuleList(nn.Embedding(f.num_categories + 1, f.dim) for f in config.context)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.cells = nn.ModuleList(EncoderCell(config) for _ in range(config.num_blocks))
         self.head = _head(config)
         if config.tied_output:

@@ -72,8 +72,10 @@ class PrefixLoss(Loss):
         others = F.linear(vectors, weight, bias + times.log() - self.sampler.log_expected[drawn - 1]).float()
         place = torch.searchsorted(drawn, targets).clamp(max=len(drawn) - 1)
         hits = (drawn[place] == targets).nonzero().squeeze(1)
-        others = others.index_put((hits, place[hits]), others.new_tensor(-math.inf))  # [N, at most num_negatives]
-        return (torch.logaddexp(own, others.logsumexp(dim=1)) - own).sum()
+        with torch.no_grad():  # of a score of minus infinity the sum of exponentials has no gradient
+            others[hits, place[hits]] = -math.inf  # [N, at most num_negatives]
+        scores = torch.cat((own.unsqueeze(1), others), dim=1)
+        return F.cross_entropy(scores, torch.zeros_like(targets), reduction="sum")
 
 
 class CandidateLoss(Loss):
