@@ -33,7 +33,7 @@ class TrainConfig(Table):
     `num_negatives` others that a batch shares, and moves the vectors of those items alone. `auto` is the sampled one
     for more than 50,000 items or fewer than 30 training events an item, unless there are no more than
     `num_negatives` items."""
-    num_negatives: Positive = 2048
+    num_negatives: Positive = 4096
     """Items that `sampled_softmax` draws a step."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """How the negatives of a click model are drawn from the items that are trained on: all alike, or each as often as
@@ -48,8 +48,8 @@ class TrainConfig(Table):
     back. If it is not given, a next-item model leaves out 0.3 where there are fewer than 30 training events an item;
     otherwise nothing is left out."""
     item_learning_rate: Above0 = 1e-2
-    """The highest step size of the item vectors under `sampled_softmax` and of a click model, where a step moves only
-    the rows that it reads."""
+    """The highest step size of the item vectors, of which a step moves only the rows that it reads: under
+    `sampled_softmax`, where there are fewer than 30 training events an item, and of a click model."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
     """Of matrices only: embeddings, norms and biases do not decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 200
@@ -65,8 +65,10 @@ class TrainConfig(Table):
     plus the standard deviation of the epoch before, `adaptive_total` the mean of all steps before."""
     clip_norm: Above0 = 5.0
     """The largest gradient norm."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """`bfloat16` computes under autocast, with weights and optimiser in float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`bfloat16` computes under autocast, with weights and optimiser in float32. `auto` is bfloat16 for a next-item
+    model of a `dim` of at least 128, where the processor has instructions for it. A model is always measured in
+    float32."""
     compile: bool = False
     """Train through `torch.compile`."""
     patience: Annotated[Positive | None, Field(examples=[3])] = None
@@ -94,18 +96,20 @@ class TrainConfig(Table):
         """Choose what is left open for a next-item model of so many items from so many events to predict, and say why.
 
         Returns:
-            the settings with `loss`, `event_dropout` and `learning_rate`, and a line for each of the first two.
+            the settings with `loss`, `event_dropout` and `learning_rate`, and lines that say what was chosen.
         """
         loss, loss_reason = self.loss_of(num_items, num_events)
         against = "all items"
         if loss == "sampled_softmax":
             against = f"{self.num_negatives:,} items drawn a step; of the vectors of items only those in a step move"
         lines = [f"{loss.replace('_', ' ')}: every target against {against} ({loss_reason})"]
+        few = f"{num_events / num_items:,.1f} training events an item are fewer than {SPARSE_EVENTS}"
+        if loss == "full_softmax" and self.trains_items_apart(num_items, num_events):
+            lines.append(f"vectors of items learn at a rate of their own, {self.item_learning_rate:g} ({few})")
         event_dropout, reason = self.event_dropout, "as set"
         if event_dropout is None:
-            sparse = num_events < SPARSE_EVENTS * num_items
-            event_dropout = SPARSE_EVENT_DROPOUT if sparse else 0.0
-            reason = f"{num_events / num_items:,.1f} training events an item are fewer than {SPARSE_EVENTS}"
+            event_dropout = SPARSE_EVENT_DROPOUT if num_events < SPARSE_EVENTS * num_items else 0.0
+            reason = few
         if event_dropout:
             lines.append(f"an epoch leaves out {100 * event_dropout:g} % of the events at random ({reason})")
         rate = self.learning_rate or NEXT_ITEM_RATE
@@ -115,6 +119,11 @@ class TrainConfig(Table):
     def fitted_to_clicks(self) -> TrainConfig:
         """Choose what is left open for a click model."""
         return self.model_copy(update={"learning_rate": self.learning_rate or CLICK_RATE})
+
+    def trains_items_apart(self, num_items: int, num_events: int) -> bool:
+        """Say whether the item vectors of a next-item model are trained by row, with `item_learning_rate`."""
+        sampled = self.loss_of(num_items, num_events)[0] == "sampled_softmax"
+        return sampled or num_events < SPARSE_EVENTS * num_items
 
     def loss_of(self, num_items: int, num_events: int) -> tuple[Softmax, str]:
         """Choose the loss of a next-item model of so many items for so many events to predict, and say why."""

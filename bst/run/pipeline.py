@@ -105,7 +105,7 @@ def train(
     if training.validation_users is not None:
         validation = _subset(validation, training.validation_users, training.seed)
     trainer = Trainer(model, windows, validation, training, world=world, progress=progress)
-    log = RunLog(out, _origin(dataset, world), writes=world.is_first, tensorboard=tensorboard)
+    log = RunLog(out, _origin(dataset, world, trainer.precision), writes=world.is_first, tensorboard=tensorboard)
     if not resuming:
         heldout = draw_heldout(dataset.split.test, max_length, training.seed)
         log.start(config, dataset.vocabularies, heldout, trainer.state())
@@ -311,7 +311,7 @@ def _all_see(run: Path, world: World) -> bool:
     return count > 0
 
 
-def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
+def _origin(dataset: Dataset, world: World, precision: str) -> dict[str, Any]:
     """Return what, besides the settings, decides the weights to the bit."""
     data_sha256 = digest(*dataset.arrays, release=dataset.sequences.release)
     world.require_same(data_sha256, "data")
@@ -322,4 +322,5 @@ def _origin(dataset: Dataset, world: World) -> dict[str, Any]:
         "device": torch.device(world.device).type,
         "threads": torch.get_num_threads(),
         "processes": world.size,
+        "precision": precision,
     }

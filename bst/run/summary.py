@@ -12,6 +12,7 @@ from bst.run.dataset import Dataset
 from bst.run.folder import Run
 from bst.run.quality import DRAWN, ClickQuality, Quality
 from bst.training.metrics import filter_by
+from bst.training.precision import precision_of
 from bst.training.task import TASKS
 from bst.training.trainer import EpochReport
 
@@ -54,9 +55,11 @@ def _about_log(dataset: Dataset, training: Impressions, reach: str) -> Iterator[
     )
 
 
-def about_training(dataset: Dataset, settings: Settings, source: Run | None = None) -> Iterator[str]:
-    """Say what `about_table` says, and by which rules the model is trained and measured; `source` is the run that
-    the training goes on from.
+def about_training(
+    dataset: Dataset, settings: Settings, source: Run | None = None, device: str = "cpu"
+) -> Iterator[str]:
+    """Say what `about_table` says, and by which rules the model is trained on a device, and measured; `source` is the
+    run that the training goes on from.
     """
     yield from about_table(dataset)
     if source is not None:
@@ -81,6 +84,7 @@ def about_training(dataset: Dataset, settings: Settings, source: Run | None = No
         return
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
     yield from training.fitted(num_items, num_events)[1]
+    yield precision_of(training, settings.model.task, settings.model.dim, device)[1]
 
 
 def epoch_line(report: EpochReport, epochs: int) -> str:

@@ -21,8 +21,13 @@ class Loss(nn.Module):
 
     @property
     def by_row(self) -> list[nn.Parameter]:
-        """The tables of which a batch reads some rows alone, and that are trained by row."""
+        """The tables that are trained by row."""
         return []
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether a batch reads some rows of `by_row` alone, so that their gradients can be sparse."""
+        return bool(self.by_row)
 
 
 class PrefixLoss(Loss):
@@ -33,16 +38,22 @@ class PrefixLoss(Loss):
     was to be expected in the draw (the logQ correction of Bengio & Senecal, 2008), which makes the denominator an
     unbiased estimate of the full one. The target is not drawn, so it is not corrected, and a draw that hits it is
     left out (Khrylchenko et al., 2025).
+
+    `items_apart` trains the tables of items by row.
     """
 
-    def __init__(self, model: BST, sampler: NegativeSampler | None = None) -> None:
+    def __init__(self, model: BST, sampler: NegativeSampler | None = None, items_apart: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.sampler = sampler
+        self.sampler, self.items_apart = sampler, items_apart
+
+    @property
+    def reads_rows(self) -> bool:
+        return self.sampler is not None
 
     @property
     def by_row(self) -> list[nn.Parameter]:
-        if self.sampler is None:
+        if not self.items_apart:
             return []
         tables: list[nn.Module] = [self.model.item_embedding]
         if not self.model.tied_output:

@@ -63,9 +63,10 @@ def _fitted_to_clicks(config: TrainConfig, num_items: int, num_examples: int) ->
 def _prefix_loss(model: BST, windows: Windows, config: TrainConfig, device: str) -> Loss:
     assert isinstance(windows, TrainingWindows)
     num_items = model.item_embedding.num_embeddings - 1
-    if config.loss_of(num_items, windows.num_examples)[0] == "full_softmax":
-        return PrefixLoss(model)
-    return PrefixLoss(model, NegativeSampler(windows.item_counts(num_items), config.num_negatives, device))
+    num_events, sampler = windows.num_examples, None
+    if config.loss_of(num_items, num_events)[0] == "sampled_softmax":
+        sampler = NegativeSampler(windows.item_counts(num_items), config.num_negatives, device)
+    return PrefixLoss(model, sampler, config.trains_items_apart(num_items, num_events))
 
 
 def _ranking(model: BST, examples: Examples, windows: Windows, config: TrainConfig, world: World) -> RankingMetrics:

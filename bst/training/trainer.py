@@ -21,6 +21,7 @@ from bst.data.impressions import Windows
 from bst.errors import CheckError, InputError
 from bst.model import BST
 from bst.training.optimization import GradientClipper, optimizers_of, rate_of_step, take_rows
+from bst.training.precision import precision_of
 from bst.training.state import (
     TrainingState,
     optimizer_tensors,
@@ -124,8 +125,9 @@ class Trainer:
         loss = self.task.loss(self.model, windows, config, self.world.device)
         self.by_row = loss.by_row
         # Dense gradients cost little on CUDA, and several processes average them.
-        self.model.item_embedding.sparse = bool(self.by_row) and self.world.size == 1 and self.world.device == "cpu"
+        self.model.item_embedding.sparse = loss.reads_rows and self.world.size == 1 and self.world.device == "cpu"
         self.loss = self._wrapped(loss)
+        self.precision, _ = precision_of(config, model.task, model.dim, self.world.device)
         self.optimizers = optimizers_of(model, config, self.by_row)
         self.clipper = GradientClipper(config)
         self.steps_per_epoch = windows.num_batches(config.batch_events)
@@ -242,7 +244,7 @@ class Trainer:
         rank, size, device = self.world.rank, self.world.size, self.world.device
         count = int((batch.targets > 0).sum())
         share = batch.share(device, rank, size)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             loss = self.loss(**share.examples)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()

@@ -203,12 +203,21 @@ def test_a_run_whose_state_is_gone_cannot_be_resumed(
     load_run(copied)  # the model itself is whole
 
 
-def test_another_number_of_threads_is_said_aloud(dataset: Dataset, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"threads": 77}, f"begun with threads 77, now {torch.get_num_threads()}: .* to the bit"),
+        ({"precision": "bfloat16"}, "begun with precision bfloat16, now float32: .* to the bit"),
+    ],
+)
+def test_another_number_of_threads_or_precision_is_said_aloud(
+    changed: dict[str, object], line: str, dataset: Dataset, undisturbed: Path, tmp_path: Path
+) -> None:
     copied = Path(shutil.copytree(undisturbed, tmp_path / "run"))
     state = load_state(copied)
-    origin = {**state.values["origin"], "threads": 77}
+    origin = {**state.values["origin"], **changed}
     save_state(copied, TrainingState(state.tensors, {**state.values, "origin": origin}))
-    with pytest.warns(UserWarning, match=f"begun with threads 77, now {torch.get_num_threads()}: .* to the bit"):
+    with pytest.warns(UserWarning, match=line):
         train(dataset, SETTINGS, copied, resume=True)
 
 

@@ -95,7 +95,7 @@ def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> No
 @pytest.mark.parametrize(
     ("num_items", "num_events", "loss", "reason"),
     [
-        (2_048, 9_000, "full_softmax", "2,048 items are no more than num_negatives=2,048"),
+        (4_096, 9_000, "full_softmax", "4,096 items are no more than num_negatives=4,096"),
         (20_000, 600_000, "full_softmax", "30.0 training events an item are 30 or more"),
         (20_000, 599_999, "sampled_softmax", "30.0 training events an item are fewer than 30"),
         (50_001, 10_000_000, "sampled_softmax", "50,001 items are more than 50,000"),
@@ -104,6 +104,17 @@ def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> No
 def test_the_softmax_follows_the_shape_of_the_table(num_items: int, num_events: int, loss: str, reason: str) -> None:
     assert TrainConfig().loss_of(num_items, num_events) == (loss, reason)
     assert TrainConfig(loss="full_softmax").loss_of(num_items, num_events) == ("full_softmax", "as set")
+
+
+def test_it_is_said_where_items_learn_at_a_rate_of_their_own() -> None:
+    few = "(9.0 training events an item are fewer than 30)"
+    _, lines = TrainConfig().fitted(1000, 9_000)
+    assert lines == (
+        "full softmax: every target against all items (1,000 items are no more than num_negatives=4,096)",
+        f"vectors of items learn at a rate of their own, 0.01 {few}",
+        f"an epoch leaves out 30 % of the events at random {few}",
+    )
+    assert len(TrainConfig().fitted(1000, 30_000)[1]) == 1
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,21 @@ def test_a_step_of_the_sampled_softmax_moves_only_the_rows_that_it_read(tied: bo
         assert len(moved) > NUM_ITEMS - 3
 
 
+@pytest.mark.parametrize(("users", "apart"), [(5, True), (200, False)])
+def test_vectors_of_items_with_few_events_have_a_rate_of_their_own_under_a_full_softmax(
+    users: int, apart: bool
+) -> None:
+    trainer = small_trainer(users=users, loss="full_softmax", item_learning_rate=0.02, epochs=1)
+    assert (trainer.windows.num_examples < 30 * SMALL.num_items) == apart
+    assert len(trainer.by_row) == 2 * apart  # the vectors in histories, and the rows of the output layer
+    rates = [group["initial_lr"] for group in trainer.optimizers["rows"].param_groups] if apart else []
+    assert rates == [0.02] * apart
+    before = trainer.model.output.weight.detach().clone()
+    trainer.epoch()
+    assert not trainer.model.item_embedding.sparse
+    assert bool((trainer.model.output.weight != before).any(dim=1).all())  # a full softmax reads every row
+
+
 def test_rows_of_a_dense_gradient_move_as_those_of_a_sparse_one() -> None:
     sparse = small_trainer(loss="sampled_softmax", num_negatives=7)
     sparse.fit()
