@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bst import Dataset, Settings
 from bst.data.batches import Examples
 from bst.data.windows import TrainingWindows
+from bst.run.pipeline import model_config
 from bst.training.negatives import Negatives
 
 BATCH = 1024
@@ -73,7 +74,7 @@ def rechub_model(dataset: Dataset, settings: Settings) -> Any:
     """Build the library's model at the sizes of `settings`; its feed-forward layer is 2,048 wide, whatever they say."""
     features, ranking = import_module("torch_rechub.basic.features"), import_module("torch_rechub.models.ranking")
 
-    model, vocabularies = settings.model, dataset.vocabularies
+    model, vocabularies = model_config(settings, dataset), dataset.vocabularies
     feature_width = model.feature_dim or model.dim
     sizes = {"item": (len(vocabularies.items) + 1, model.dim - (model.feature_dim or 0) * len(dataset.item_features))}
     for name, values in dataset.item_features.items():

@@ -48,7 +48,7 @@ from bst.training.optimization import parameter_groups
 
 USERS = 400
 PREFIXES_A_STEP = 256
-TIED: dict[str, Any] = {"dim": 64, "head_widths": ()}
+TIED: dict[str, Any] = {"dim": 64, "head_widths": (), "dropout": 0.3}
 REPLAY_WORKER = Path(__file__).with_name("replay_worker.py")
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from bst.config.values import SPARSE_EVENTS, Above0, Fraction, Positive, Table
 
+DROPOUT = 0.3
 # What models of a task have where nothing else is said.
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "next_item": {},
@@ -88,8 +89,9 @@ class Architecture(Table):
     ones included."""
     tied_output: bool = True
     """Scores are inner products with the item vectors; if false, the output layer has weights of its own."""
-    dropout: Fraction = 0.3
-    """Share of the activations that training leaves out at random."""
+    dropout: Annotated[Fraction | None, Field(examples=[0.3])] = None
+    """Share of the activations that training leaves out at random. If it is not given, 0.4 in a next-item model where
+    there are fewer than 30 training events an item, and otherwise 0.3."""
     id_dropout: Annotated[Fraction | None, Field(examples=[0.1])] = None
     """Share of the items whose own vector training leaves out at random, so that their features learn to stand for
     them; used where there are item features. If it is not given, 0.1 where there are fewer than 30 training events an
@@ -171,20 +173,30 @@ class Architecture(Table):
         same_in_prefixes = self.places != "newest" and self.event_times != "to_request"
         return self.scores_catalogue or (self.history_once and same_in_prefixes)
 
-    def fitted(self, num_items: int, num_events: int) -> tuple[Self, str]:
+    def fitted(self, num_items: int, num_events: int) -> tuple[Self, Mapping[str, str]]:
         """Choose what is left open for so many items and training events.
 
         Returns:
-            the settings with `id_dropout`, and a line that says what was chosen, and why.
+            the settings with `dropout` and `id_dropout`, and of each a line that says what was chosen, and why.
         """
-        share, reason = self.id_dropout, "as set"
-        if share is None:
-            is_sparse = num_events < SPARSE_EVENTS * num_items
-            share = 0.1 if is_sparse else 0.02
-            than = f"fewer than {SPARSE_EVENTS}" if is_sparse else f"{SPARSE_EVENTS} or more"
-            reason = f"{num_events / num_items:,.1f} training events an item are {than}"
-        line = f"{100 * share:g} % of the items that a step reads are known by their features alone ({reason})"
-        return self.model_copy(update={"id_dropout": share}), line
+        is_sparse = num_events < SPARSE_EVENTS * num_items
+        than = f"fewer than {SPARSE_EVENTS}" if is_sparse else f"{SPARSE_EVENTS} or more"
+        reason = f"{num_events / num_items:,.1f} training events an item are {than}"
+        shares = {
+            "dropout": 0.4 if is_sparse and self.scores_catalogue else DROPOUT,
+            "id_dropout": 0.1 if is_sparse else 0.02,
+        }
+        reasons = dict.fromkeys(shares, reason)
+        for name in shares:
+            if (share := getattr(self, name)) is not None:
+                shares[name], reasons[name] = share, "as set"
+        lines = {
+            "dropout": "of the activations of a step are left out at random",
+            "id_dropout": "of the items that a step reads are known by their features alone",
+        }
+        return self.model_copy(update=shares), {
+            name: f"{100 * shares[name]:g} % {line} ({reasons[name]})" for name, line in lines.items()
+        }
 
     @property
     def reads_times(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from bst.config.architecture import Architecture
+from bst.config.architecture import DROPOUT, Architecture
 from bst.config.inputs import INPUT_GROUPS, CandidateFeature, ContextFeature, EventFeature, InputGroup, Number
 from bst.config.sequences import ItemSequence
 from bst.config.values import Above0, Finite, Fraction, Frozen, Positive, check_names, require_different
@@ -50,7 +50,7 @@ class BSTConfig(Architecture):
     The last settings are those of click models that other libraries trained (`bst.imports`).
 
     Attributes:
-        id_dropout: as `Architecture.fitted` chose it.
+        dropout, id_dropout: as `Architecture.fitted` chose them.
         candidate_features: of each candidate, one for each event feature: at a candidate it stands in its place.
         candidate_vectors: `shared` takes the vectors of items in histories for candidates too; `own` has a table of
             candidates beside.
@@ -62,6 +62,7 @@ class BSTConfig(Architecture):
     """
 
     num_items: Positive
+    dropout: Fraction = DROPOUT
     id_dropout: Fraction = 0.02
     context: tuple[ContextFeature, ...] = ()
     event_features: tuple[EventFeature, ...] = ()

@@ -11,8 +11,20 @@ class Dropout(nn.Dropout):
     There torch draws Bernoulli numbers, which take 2.4 times as long on an AMD processor.
     """
 
+    __constants__ = ["p", "inplace", "draws"]  # noqa: RUF012  TorchScript compiles only the branch that they choose
+    draws: bool
+
+    def __init__(self, share: float) -> None:
+        super().__init__(share)
+        self.draws = self.training
+
+    def train(self, mode: bool = True) -> "Dropout":
+        """Set whether the module leaves anything out; `eval()` calls this too."""
+        self.draws = mode
+        return super().train(mode)
+
     def forward(self, input: Tensor) -> Tensor:
-        if self.training and input.is_cpu:
+        if self.draws and input.is_cpu:
             kept = torch.rand(input.shape) >= self.p
             return input * kept.to(input.dtype).mul_(1 / (1 - self.p))
         return F.dropout(input, self.p, self.training)

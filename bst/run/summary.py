@@ -70,8 +70,9 @@ def about_training(
         yield f"{names}: the value of the event that is to be predicted, which must be known before that event"
     training, num_items = settings.training, len(dataset.vocabularies.items)
     num_events = dataset.windows(settings.model.max_length).num_examples
+    chosen = settings.model.fitted(num_items, num_events)[1]
     if dataset.item_features or dataset.item_numbers:
-        yield settings.model.fitted(num_items, num_events)[1]
+        yield chosen["id_dropout"]
     if not settings.model.scores_catalogue:
         if settings.data.label is not None:
             return
@@ -84,6 +85,7 @@ def about_training(
         return
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
     yield from training.fitted(num_items, num_events)[1]
+    yield chosen["dropout"]
     yield precision_of(training, settings.model.task, settings.model.dim, device)[1]
 
 

@@ -113,7 +113,24 @@ def test_the_order_of_a_file_and_times_contradict_each_other(order: str, timed: 
 def test_ids_are_left_out_more_often_where_items_have_few_events(
     chosen: float | None, num_events: int, share: float, words: str
 ) -> None:
-    fitted, line = Architecture(id_dropout=chosen).fitted(10, num_events)
+    fitted, lines = Architecture(id_dropout=chosen).fitted(10, num_events)
     assert fitted.id_dropout == share
-    assert line.startswith(words)
+    assert lines["id_dropout"].startswith(words)
     assert fitted.fitted(10, 1)[0] == fitted  # what a run keeps is not chosen anew
+
+
+@pytest.mark.parametrize(
+    ("task", "chosen", "num_events", "share", "words"),
+    [
+        ("next_item", None, 299, 0.4, "40 % of the activations of a step are left out at random (29.9 training events"),
+        ("next_item", None, 300, 0.3, "30 % of the activations of a step are left out at random (30.0 training events"),
+        ("click", None, 299, 0.3, "30 % of the activations of a step are left out at random (29.9 training events"),
+        ("next_item", 0.0, 299, 0.0, "0 % of the activations of a step are left out at random (as set)"),
+    ],
+)
+def test_more_is_left_out_where_items_have_few_events(
+    task: str, chosen: float | None, num_events: int, share: float, words: str
+) -> None:
+    fitted, lines = Architecture.model_validate({"task": task, "dropout": chosen}).fitted(10, num_events)
+    assert fitted.dropout == share
+    assert lines["dropout"].startswith(words)

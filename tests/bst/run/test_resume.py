@@ -129,7 +129,7 @@ def test_a_run_without_a_finished_epoch_says_so(
 def test_resume_with_other_settings_names_every_difference(dataset: Dataset, undisturbed: Path) -> None:
     other = Settings(model=TINY.model_copy(update={"dropout": 0.5}), training=TRAINING.model_copy(update={"epochs": 9}))
     with pytest.raises(
-        InputError, match=r"model\.dropout is 0\.5, in the run 0\.3; training\.epochs is 9, in the run 3; give those"
+        InputError, match=r"model\.dropout is 0\.5, in the run 0\.4; training\.epochs is 9, in the run 3; give those"
     ):
         train(dataset, other, undisturbed, resume=True)
 
