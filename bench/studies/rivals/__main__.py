@@ -50,7 +50,9 @@ def main() -> None:
     for seed in map(int, split_list(arguments.seeds)):
         label = {"rival": arguments.rival, "events": arguments.events.parent.name, "seed": seed, "settings": settings}
         progress = Progress(task, library.MAX_LENGTH, limits, {**label, "versions": versions}, arguments.out)
-        progress.test(train(task, seed=seed, limits=limits, progress=progress))
+        model = train(task, seed=seed, limits=limits, progress=progress)
+        if limits.steps is None:
+            progress.test(model)
 
 
 def parse() -> argparse.Namespace:

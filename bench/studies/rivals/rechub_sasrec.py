@@ -4,9 +4,9 @@ The library has no example script of SASRec. Its page on matching models builds 
 and 4 heads. The rest is of `examples/matching/run_sbr.py`, its script for other models of sequences: width 100, batches
 of 512, Adam at 1e-3 without weight decay, 30 epochs.
 
-The trainer takes the model in none of its modes: the pair-wise loss is of one target a row, and the model gives one for
-each place. `Flattened` gives it the real targets, flat. Histories are padded on the right, as the model's `user_tower`
-reads them. A negative for each target is drawn anew for each epoch, all items alike.
+The trainer takes the model in none of its modes: the pair-wise loss takes one target a row, and the model gives one for
+each place. `Flattened` hands over the real targets, flat. Histories are padded on the right, as `user_tower` of the
+model reads them. A negative for each target is drawn anew for each epoch, all items alike.
 """
 
 from __future__ import annotations

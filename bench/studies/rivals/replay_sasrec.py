@@ -5,7 +5,8 @@ width 64, 2 heads, 2 blocks, 50 events, dropout 0.3, batches of 32 windows, and 
 at 1e-3 with betas 0.9 and 0.98. The notebook learns by the full cross-entropy, the default of `SasRec.from_params`, for
 5 epochs. `sampled` is the library's own `CESampled`, and its transform that draws items for each batch, all alike;
 their number is that of Klenitskiy & Vasilev (RecSys 2023), whom its README names. The notebook trains on the newest
-window of each user alone; here it is all windows.
+window of each user alone; here it is all windows. In a window that is not full the library also predicts the first
+event, from padding; rows are counted without these.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def train(task: Task, sampled: bool, seed: int, limits: Limits, progress: Progre
         counts.update(rows=0, steps=0, started=time.perf_counter())
 
     def count(trainer: Any, module: Any, outputs: Any, batch: dict[str, Tensor], place: int) -> None:
-        counts["rows"] += int(batch["target_padding_mask"].sum())
+        counts["rows"] += int((batch["target_padding_mask"][..., 0] & batch["padding_mask"]).sum())
         counts["steps"] += 1
 
     def end(trainer: Any, module: Any) -> None:
