@@ -158,12 +158,16 @@ def _silent(*words: object, flush: bool = False) -> None:
 
 
 def _chosen(config: Path | None, preset: str | None, source: Run | None) -> Settings:
-    """Return the settings before options: those of the run `source` or the defaults, a TOML's, a preset's."""
+    """Return the settings before options: those that go on from the run `source` or the defaults, a TOML's, a
+    preset's.
+    """
     settings = read_settings(config) if config else Settings()
     if source is not None:
         if preset is not None:
             raise InputError(f"--preset {preset} makes a new model, and --from keeps one; leave one of them out")
-        return _merged(settings_of(source.config), **settings.model_dump(exclude_unset=True))
+        of_run = settings_of(source.config)
+        going_on = of_run.model_copy(update={"training": of_run.training.going_on(of_run.model.task)})
+        return _merged(going_on, **settings.model_dump(exclude_unset=True))
     if preset is None:
         return settings
     return settings.model_copy(update={"model": with_preset(settings.model, preset)})

@@ -15,6 +15,10 @@ SPARSE_EVENT_DROPOUT = 0.3
 RETURNING = 0.03
 NEXT_ITEM_RATE = 1e-3
 CLICK_RATE = 3e-3
+ITEM_RATE = 1e-2
+# So many times lower are the rates of a training that goes on from a run: at those of a new model, one more epoch
+# unlearns more than it learns.
+LOWER_GOING_ON = 10
 
 
 Softmax = Literal["full_softmax", "sampled_softmax"]
@@ -47,7 +51,7 @@ class TrainConfig(Table):
     """Share of the events that an epoch leaves out at random, so that an event is also predicted from those further
     back. If it is not given, a next-item model leaves out 0.3 where there are fewer than 30 training events an item;
     otherwise nothing is left out."""
-    item_learning_rate: Above0 = 1e-2
+    item_learning_rate: Above0 = ITEM_RATE
     """The highest step size of the item vectors, of which a step moves only the rows that it reads: under
     `sampled_softmax`, where there are fewer than 30 training events an item, and of a click model."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
@@ -115,6 +119,14 @@ class TrainConfig(Table):
         rate = self.learning_rate or NEXT_ITEM_RATE
         values = {"loss": loss, "event_dropout": event_dropout, "learning_rate": rate}
         return self.model_copy(update=values), tuple(lines)
+
+    def going_on(self, task: str) -> TrainConfig:
+        """Return the settings of a training that goes on from a run with these: a tenth of the learning rates that a
+        new model of `task` has where nothing is said.
+        """
+        rate = NEXT_ITEM_RATE if task == "next_item" else CLICK_RATE
+        rates = {"learning_rate": rate / LOWER_GOING_ON, "item_learning_rate": ITEM_RATE / LOWER_GOING_ON}
+        return self.model_copy(update=rates)
 
     def fitted_to_clicks(self) -> TrainConfig:
         """Choose what is left open for a click model."""

@@ -64,7 +64,11 @@ def about_training(
     yield from about_table(dataset)
     if source is not None:
         added = len(dataset.vocabularies.items) - len(source.vocabularies.items)
-        yield f"goes on from the weights of a run; {added:,} items are new to it"
+        rates = settings.training.learning_rate, settings.training.item_learning_rate
+        yield (
+            f"goes on from the weights of a run; {added:,} items are new to it; learning rates are {rates[0]:g}, and "
+            f"{rates[1]:g} of item vectors that are trained by row"
+        )
     if dataset.event_context:
         names = ", ".join(dataset.event_context)
         yield f"{names}: the value of the event that is to be predicted, which must be known before that event"

@@ -123,7 +123,9 @@ def test_a_run_of_other_form_is_refused(run: Path, tmp_path: Path) -> None:
 
 def test_a_warm_start_is_one_option(tmp_path: Path, bst_command: Command) -> None:
     config = tmp_path / "train.toml"
-    config.write_text("[model]\ndim = 16\nmax_length = 12\n[training]\nepochs = 3\nlearning_rate = 3e-3\n")
+    config.write_text(
+        "[model]\ndim = 16\nmax_length = 12\n[training]\nepochs = 3\nlearning_rate = 3e-3\nbatch_events = 900\n"
+    )
     old, new = (write_events(tmp_path / f"{name}.csv", items=items) for name, items in (("old", 40), ("new", 45)))
     run, again = tmp_path / "run", tmp_path / "again"
     assert bst_command("train", old, "--config", config, "--out", run)[0] == 0
@@ -133,8 +135,17 @@ def test_a_warm_start_is_one_option(tmp_path: Path, bst_command: Command) -> Non
     items = load_run(again).vocabularies.items.ids
     assert known < set(items)
     assert f"goes on from the weights of a run; {len(items) - len(known)} items are new to it" in out
+    assert "learning rates are 0.0001, and 0.001 of item vectors that are trained by row" in out
     training = json.loads((again / "config.json").read_text())["training"]
-    assert (training["epochs"], training["learning_rate"]) == (1, 3e-3)  # what is not said again is as in the run
+    assert (training["epochs"], training["batch_events"]) == (1, 900)  # what is not said again is as in the run
+    assert (training["learning_rate"], training["item_learning_rate"]) == (1e-4, 1e-3)
+    config.write_text("[training]\nlearning_rate = 2e-3\n")
+    assert (
+        bst_command("train", new, "--from", again, "--config", config, "--epochs", "1", "--out", tmp_path / "set")[0]
+        == 0
+    )
+    training = json.loads((tmp_path / "set" / "config.json").read_text())["training"]
+    assert (training["learning_rate"], training["item_learning_rate"]) == (2e-3, 1e-3)
     code, out, err = bst_command("train", new, "--from", run, "--preset", "notebook", "--out", tmp_path / "other")
     assert (code, out) == (2, "")
     assert "--preset notebook makes a new model" in err
