@@ -20,6 +20,9 @@ from bst.run.dataset import Dataset
 from bst.run.folder import Run, load_run, run_hash
 
 PADDING, UNKNOWN = 1, 1  # rows of a table before those of its ids
+# At the whole mean a new item comes before those that have earned their place: on Amazon Beauty 773 new items of 54,542
+# took NDCG@10 from 0.0330 to 0.0326, and at 0.6 of it or none to 0.0330.
+SHORTER = 0.5
 # What the table of items says of each, which is not learnt.
 _OF_ITEMS = ("item_features.values_", "item_features.numbers", "item_features.known")
 
@@ -71,7 +74,7 @@ class Start:
     def fill(self, model: BST, config: BSTConfig, dataset: Dataset) -> int:
         """Fill `model`, just made for `dataset`, with the weights of the run, each id's under its new index.
 
-        A category that is new keeps the row that it was made with. An item that is new begins at the mean of the
+        A category that is new keeps the row that it was made with. An item that is new begins at half the mean of the
         vectors of the items that come right before it in the training events, and with the mean bias. Where there are
         item features, a new item has no vector of its own yet: its features speak for it.
 
@@ -105,7 +108,7 @@ class Start:
             if table.dim() == 1:
                 table[here] = old[name][1 - first :].mean()
             elif not dataset.item_features and not dataset.item_numbers:
-                table[here] = _means_of_those_before(dataset, table, added, first)
+                table[here] = SHORTER * _means_of_those_before(dataset, table, added, first)
             filled[name] = table
 
     def _moved(self, config: BSTConfig, vocabularies: Vocabularies) -> dict[str, tuple[Tensor, Tensor]]:

