@@ -112,8 +112,8 @@ class TrainConfig(Table):
         lines = [f"{loss.replace('_', ' ')}: every target against {against} ({loss_reason})"]
         few = f"{num_events / num_items:,.1f} training events an item are fewer than"
         if loss == "full_softmax" and self.trains_items_apart(num_items, num_events):
-            rate = f"{self.item_learning_rate:g}"
-            lines.append(f"vectors of items learn at a rate of their own, {rate} ({few} {APART_EVENTS})")
+            item_rate = f"{self.item_learning_rate:g}"
+            lines.append(f"vectors of items learn at a rate of their own, {item_rate} ({few} {APART_EVENTS})")
         event_dropout, reason = self.event_dropout, "as set"
         if event_dropout is None:
             event_dropout = SPARSE_EVENT_DROPOUT if num_events < SPARSE_EVENTS * num_items else 0.0

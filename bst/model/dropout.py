@@ -24,7 +24,7 @@ class Dropout(nn.Dropout):
         return super().train(mode)
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.draws and input.is_cpu:
+        if self.draws and self.p > 0 and input.is_cpu:
             kept = torch.rand(input.shape) >= self.p
             return input * kept.to(input.dtype).mul_(1 / (1 - self.p))
         return F.dropout(input, self.p, self.training)
