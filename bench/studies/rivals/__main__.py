@@ -9,14 +9,13 @@ once, by the epoch with the best validation NDCG@10. Metrics and split are those
 without padding, and the seconds without validation.
 
 replay-rec    SasRec, `--loss` sampled or full
-torch-rechub  SASRec
+torch-rechub  SASRec, `--loss` pair-wise
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,19 +37,18 @@ def main() -> None:
     if missing := [name for name in library.NEEDS if find_spec(name) is None]:
         pinned = f"{library.INSTALLED} torch=={version('torch').split('+')[0]}"
         raise InputError(f"{arguments.rival} needs the package {' and '.join(missing)}; pip install {pinned}")
+    loss = arguments.loss or library.LOSSES[0]
+    if loss not in library.LOSSES:
+        raise InputError(f"--loss {loss} is not of {arguments.rival}; give {' or '.join(library.LOSSES)}")
     limits = Limits(arguments.epochs, arguments.patience, arguments.minutes, arguments.steps)
     task = Task(Dataset.build(read_interactions(arguments.events)))
-    settings = {**library.SETTINGS, "threads": torch.get_num_threads()}
-    train = rechub_sasrec.train
-    if arguments.rival == replay_sasrec.PACKAGE:
-        train = partial(replay_sasrec.train, sampled=arguments.loss == "sampled")
-        settings["loss"] = arguments.loss
+    settings = {**library.SETTINGS, "threads": torch.get_num_threads(), "loss": loss}
     versions = {name: version(name) for name in (arguments.rival, "torch")}
     print(f"{versions}  {settings}", flush=True)
     for seed in map(int, split_list(arguments.seeds)):
         label = {"rival": arguments.rival, "events": arguments.events.parent.name, "seed": seed, "settings": settings}
         progress = Progress(task, library.MAX_LENGTH, limits, {**label, "versions": versions}, arguments.out)
-        model = train(task, seed=seed, limits=limits, progress=progress)
+        model = library.train(task, loss, seed, limits, progress)
         if limits.steps is None:
             progress.test(model)
 
@@ -59,7 +57,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("events", type=Path, help="table as `bst train` takes it")
     parser.add_argument("--rival", choices=tuple(RIVALS), required=True)
-    parser.add_argument("--loss", choices=("sampled", "full"), default="sampled", help="of replay-rec")
+    parser.add_argument("--loss", help="one that the rival has; its first one if not given")
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--patience", type=int, help="epochs without a better one, after which a training ends")
     parser.add_argument("--minutes", type=float, help="after which no epoch starts")

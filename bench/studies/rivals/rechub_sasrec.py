@@ -31,6 +31,7 @@ WIDTH = 100
 MODEL = {"max_len": MAX_LENGTH, "dropout_rate": 0.2, "num_blocks": 2, "num_heads": 4}
 BATCH = 512
 OPTIMIZER = {"lr": 1e-3, "weight_decay": 0}
+LOSSES = ("pair-wise",)
 SETTINGS = {**MODEL, **OPTIMIZER, "width": WIDTH, "batch": BATCH}
 
 
@@ -48,8 +49,8 @@ class Flattened(nn.Module):
         return positive[real], negative[real]
 
 
-def train(task: Task, seed: int, limits: Limits, progress: Progress) -> Ranked:
-    """Train an epoch at a time, and return the model with its last weights."""
+def train(task: Task, loss: str, seed: int, limits: Limits, progress: Progress) -> Ranked:
+    """Train an epoch at a time, by the one `loss` that there is, and return the model with its last weights."""
     trainers, data = import_module("torch_rechub.trainers"), import_module("torch_rechub.utils.data")
 
     torch.manual_seed(seed)
@@ -69,9 +70,9 @@ def train(task: Task, seed: int, limits: Limits, progress: Progress) -> Ranked:
         flattened.rows = flattened.steps = 0
         started = time.perf_counter()
         inputs["neg"][:] = np.where(inputs["pos"] > 0, rng.integers(1, task.num_items + 1, inputs["pos"].shape), 0)
-        loss = trainer.train_one_epoch(islice(loader, limits.steps))
+        mean = trainer.train_one_epoch(islice(loader, limits.steps))
         seconds = time.perf_counter() - started
-        ends = progress.after_epoch(ranked, loss, flattened.rows, flattened.steps, seconds)
+        ends = progress.after_epoch(ranked, mean, flattened.rows, flattened.steps, seconds)
     return ranked
 
 

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from bench.studies.rivals.task import Limits, Progress, Ranked, Task
+from bst.errors import InputError
 from bst.system.files import temporary_folder
 
 PACKAGE, INSTALLED = "replay-rec", "'replay-rec[torch]==0.22.0'"
@@ -31,16 +32,20 @@ MAX_LENGTH = 50
 MODEL = {"embedding_dim": 64, "num_heads": 2, "num_blocks": 2, "max_sequence_length": MAX_LENGTH, "dropout": 0.3}
 BATCH = 32
 NEGATIVES = 3000
+SAMPLED = "sampled"
+LOSSES = (SAMPLED, "full")
 SETTINGS = {**MODEL, "batch": BATCH, "negatives": NEGATIVES}
 
 
-def train(task: Task, sampled: bool, seed: int, limits: Limits, progress: Progress) -> Ranked:
+def train(task: Task, loss: str, seed: int, limits: Limits, progress: Progress) -> Ranked:
     """Train by Lightning, and return the model with its last weights."""
     lightning, callbacks = import_module("lightning"), import_module("lightning.pytorch.callbacks")
 
     warnings.filterwarnings("ignore", message=".*mismatched key_padding_mask")
     lightning.seed_everything(seed, verbose=False)
-    schema = schema_of(task.num_items)
+    schema, sampled = schema_of(task.num_items), loss == SAMPLED
+    if sampled and task.num_items < NEGATIVES:
+        raise InputError(f"{task.num_items:,} items are fewer than the {NEGATIVES:,} that are drawn; say --loss full")
     model = model_of(schema, sampled)
     ranked = Ranked(model, lambda items: encode(model, items, task.num_items), model.get_logits, task.num_items)
     counts = {"rows": 0, "steps": 0, "started": 0.0}
@@ -54,8 +59,8 @@ def train(task: Task, sampled: bool, seed: int, limits: Limits, progress: Progre
 
     def end(trainer: Any, module: Any) -> None:
         seconds = time.perf_counter() - counts["started"]
-        loss = float(trainer.callback_metrics["train_loss_epoch"])
-        trainer.should_stop = progress.after_epoch(ranked, loss, int(counts["rows"]), int(counts["steps"]), seconds)
+        mean = float(trainer.callback_metrics["train_loss_epoch"])
+        trainer.should_stop = progress.after_epoch(ranked, mean, int(counts["rows"]), int(counts["steps"]), seconds)
 
     watch = callbacks.LambdaCallback(on_train_epoch_start=start, on_train_batch_end=count, on_train_epoch_end=end)
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")

@@ -54,6 +54,14 @@ def test_a_missing_package_is_refused_before_the_table_is_read(
     assert not (tmp_path / "lines").exists()
 
 
+def test_a_loss_of_another_rival_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "find_spec", lambda name: name)
+    options = {"--rival": "torch-rechub", "--loss": "full", "--epochs": "1", "--out": str(tmp_path / "lines")}
+    monkeypatch.setattr(sys, "argv", ["rivals", "nothing.csv", *(part for pair in options.items() for part in pair)])
+    with pytest.raises(InputError, match="--loss full is not of torch-rechub; give pair-wise"):
+        study.main()
+
+
 @pytest.mark.parametrize("max_length", [1, 3, 50])
 def test_every_training_event_but_the_first_of_a_user_is_a_target_once(task: Task, max_length: int) -> None:
     windows = task.windows(max_length)
