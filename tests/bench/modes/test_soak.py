@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def golden(bundle_path: Path) -> list[GoldenCall]:
 
 def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, golden: list[GoldenCall]) -> None:
     spoilt = Spoilt(open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1))
-    found = soak(spoilt, golden, 4, 1.0)
+    found = soak(spoilt, golden, 4, 2.0)
     assert found.wrong == pytest.approx(spoilt.calls / 100, rel=0.1)
     assert found.wrong > 0
     assert "of the largest scores, 1e-05 is allowed" in str(found.failure)
@@ -60,7 +61,7 @@ def test_one_wrong_answer_in_a_hundred_is_counted_and_told(bundle_path: Path, go
 
 def test_right_answers_are_counted_in_every_window(bundle_path: Path, golden: list[GoldenCall]) -> None:
     session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
-    found = soak(session, golden, 2, 1.0)
+    found = soak(session, golden, 2, 2.0)
     assert (found.wrong, found.failure, len(found.windows)) == (0, None, WINDOWS)
     assert found.same_bits >= sum(one.calls for one in found.windows) > 0
     assert all(0 < one.p50_us <= one.p99_us for one in found.windows)
@@ -91,13 +92,22 @@ def test_memory_that_is_kept_shows_as_growth(bundle_path: Path, golden: list[Gol
         return run(prepared)
 
     session.run = keeping  # type: ignore[method-assign]
-    growth = soak(session, golden, 2, 1.0).growth
+    growth = soak(session, golden, 2, 2.0).growth
     assert growth is not None
     assert growth > 0.01
 
 
 def test_a_soak_that_is_too_short_for_its_windows_says_so(bundle_path: Path, golden: list[GoldenCall]) -> None:
     session = open_bundle(bundle_path).session("onnxruntime", "all_scores", threads=1)
+    run, asked = session.run, itertools.count()
+
+    def slow(prepared: Any) -> Any:
+        # A busy machine makes windows long, so calls must be slow for one window to have none.
+        if next(asked) >= len(golden):
+            time.sleep(0.3)
+        return run(prepared)
+
+    session.run = slow  # type: ignore[method-assign]
     with pytest.raises(InputError, match=r"soak_seconds=1e-05: no call ended in one of the windows of .* s; give more"):
         soak(session, golden, 1, 1e-5)
 
