@@ -82,15 +82,11 @@ def evaluate(
     chosen = loaded.config.training.filter_seen if filter_seen is None else filter_seen
     filtered, filter_line = filter_by(chosen, dataset.split.validation)
     splits = {name: examples for name, examples in dataset.split.targets.items() if len(examples)}
-    model, world = loaded.model.to(device), World(device=device)
-    ranks = {
-        name: rank(model, examples, loaded.config.model.max_length, filter_seen=filtered, world=world)
-        for name, examples in splits.items()
-    }
-    qualities = {
-        name: dataset.baselines.compare(ranks[name], examples, filter_seen=filtered, ks=ks)
-        for name, examples in splits.items()
-    }
+    model, length, world = loaded.model.to(device), loaded.config.model.max_length, World(device=device)
+    ranks, qualities = {}, {}
+    for name, examples in splits.items():
+        ranks[name] = rank(model, examples, length, filter_seen=filtered, world=world)
+        qualities[name] = dataset.baselines.compare(ranks[name], examples, filter_seen=filtered, ks=ks)
     if places is not None:
         write_places(places, table, dataset, ranks, filter_seen=filtered)
     lines = (*about_table(dataset), filter_line, *unknown_lines(dataset, table))

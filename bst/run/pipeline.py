@@ -98,16 +98,10 @@ def train(
     _require_inputs(dataset, settings)
     torch.manual_seed(settings.training.seed)
     config = _run_config(settings, dataset, start)
-    training, max_length = config.training, config.model.max_length
-    model = _made(config.model, dataset, start)
-    windows = dataset.windows(max_length)
-    validation = dataset.split.validation
-    if training.validation_users is not None:
-        validation = _subset(validation, training.validation_users, training.seed)
-    trainer = Trainer(model, windows, validation, training, world=world, progress=progress)
+    trainer = _trainer(dataset, config, start, world, progress)
     log = RunLog(out, _origin(dataset, world, trainer.precision), writes=world.is_first, tensorboard=tensorboard)
     if not resuming:
-        heldout = draw_heldout(dataset.split.test, max_length, training.seed)
+        heldout = draw_heldout(dataset.split.test, config.model.max_length, config.training.seed)
         log.start(config, dataset.vocabularies, heldout, trainer.state())
     with log.alone():
         if resuming:
@@ -115,12 +109,23 @@ def train(
             for report in trainer.reports:
                 on_epoch(report)
         for moment in trainer.moments():
-            log.write(moment, trainer.reports, model)
+            log.write(moment, trainer.reports, trainer.model)
             if isinstance(moment, EpochReport):
                 on_epoch(moment)
-        quality = measure_test(model, dataset, config, world)
+        quality = measure_test(trainer.model, dataset, config, world)
         log.end(trainer.reports, quality)
     return TrainingResult(trainer.best_metrics, quality)
+
+
+def _trainer(
+    dataset: Dataset, config: RunConfig, start: Start | None, world: World, progress: Progress | None
+) -> Trainer:
+    model, training = _made(config.model, dataset, start), config.training
+    validation = dataset.split.validation
+    if training.validation_users is not None:
+        validation = _subset(validation, training.validation_users, training.seed)
+    windows = dataset.windows(config.model.max_length)
+    return Trainer(model, windows, validation, training, world=world, progress=progress)
 
 
 def measure_test(model: BST, dataset: Dataset, config: RunConfig, world: World) -> Quality | ClickQuality:

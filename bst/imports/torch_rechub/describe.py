@@ -55,7 +55,6 @@ def describe(
     ]
     targets = [feature.name for feature in model.target_features]
     sparse = [feature for feature in model.features if hasattr(feature, "vocab_size")]
-    dense = [feature for feature in model.features if not hasattr(feature, "vocab_size")]
     owners = {
         feature.name: feature.vocab_size
         for feature in (*model.history_features, *model.target_features, *sparse)
@@ -72,17 +71,8 @@ def describe(
     if offences:
         raise InputError("; ".join(offences))
     description = {
-        "library": "torch-rechub",
-        "version": _version(model),
-        "num_heads": model.transformer_layers.layers[0].self_attn.num_heads,
-        "mlp_activation": _activation(model),
-        **{"padding": padding, "length": length},
-        "history": [[feature.name, feature.shared_with] for feature in model.history_features],
-        "target": [_feature(feature) for feature in model.target_features],
-        "context": [_feature(feature) for feature in sparse],
-        "dense": [name for feature in dense for name in _numbers(feature)],
-        "padding_idx": {feature.name: feature.padding_idx for feature in model.history_features},
-        "item_id": item.name,
+        **_form(model),
+        **{"padding": padding, "length": length, "item_id": item.name},
         "vocabularies": {name: f"vocabulary_{place}.json" for place, name in enumerate(lists)},
     }
     weights = io.BytesIO()
@@ -96,6 +86,23 @@ def describe(
     for file, text in {**texts, DESCRIPTION: to_json(description)}.items():
         write_atomically(Path(folder) / file, text)
     write_atomically(Path(folder) / WEIGHTS, weights.getvalue())
+
+
+def _form(model: Any) -> dict[str, Any]:
+    """Describe what the model itself says: its version, its features and what its weights do not tell."""
+    sparse = [feature for feature in model.features if hasattr(feature, "vocab_size")]
+    dense = [feature for feature in model.features if not hasattr(feature, "vocab_size")]
+    return {
+        "library": "torch-rechub",
+        "version": _version(model),
+        "num_heads": model.transformer_layers.layers[0].self_attn.num_heads,
+        "mlp_activation": _activation(model),
+        "history": [[feature.name, feature.shared_with] for feature in model.history_features],
+        "target": [_feature(feature) for feature in model.target_features],
+        "context": [_feature(feature) for feature in sparse],
+        "dense": [name for feature in dense for name in _numbers(feature)],
+        "padding_idx": {feature.name: feature.padding_idx for feature in model.history_features},
+    }
 
 
 def _ids(name: str, values: Any, rows: int, offences: list[str]) -> list[Any]:

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from bst.config import DataConfig
+from bst.config import BSTConfig, DataConfig
 from bst.data.batches import Examples
 from bst.data.items import Items, read_items, read_strangers
 from bst.data.tables.sources.frames import DataFrame
@@ -53,30 +53,23 @@ def add_items(run: Run, table: Path | str | DataFrame, data: DataConfig) -> tupl
             f"of no new item, such as {strangers[0]!r}, a feature is known to the run; give a table with "
             f"{', '.join(names)} as in training"
         )
-    added, items = _joined(old.items, strangers.filter(recognised), read, np.flatnonzero(recognised))
+    rows = np.flatnonzero(recognised)
+    added, items = _joined(old.items, strangers.filter(recognised), read, rows)
     places = items.indices(old.items.ids)  # the new index of each old one
-    size, new_values = len(items), [feature.values for feature in read.features.values()]
+    widths = [feature.values.shape[1] for feature in read.features.values()]
     model_config = config.model_copy(
         update={
-            "num_items": size,
+            "num_items": len(items),
             "item_features": tuple(
-                feature.model_copy(update={"num_values": max(feature.num_values, values.shape[1])})
-                for feature, values in zip(config.item_features, new_values, strict=True)
+                feature.model_copy(update={"num_values": max(feature.num_values, width)})
+                for feature, width in zip(config.item_features, widths, strict=True)
             ),
         }
     )
     with unfilled():
         model = make_model(model_config)
-    state = _grown(run.model.state_dict(), places, size)
-    assert model.item_features is not None
-    for number, (feature, values) in enumerate(zip(model_config.item_features, new_values, strict=True)):
-        name = f"item_features.values_{number}"
-        state[name] = torch.nn.functional.pad(state[name], (0, feature.num_values - state[name].size(1)))
-        state[name][torch.from_numpy(added), : values.shape[1]] = torch.from_numpy(values[1:][recognised])
-    for column, added_number in enumerate(read.numbers.values()):
-        deviations = torch.from_numpy(added_number.values[1:][recognised])
-        state["item_features.numbers"][torch.from_numpy(added), column] = deviations.nan_to_num()
-        state["item_features.known"][torch.from_numpy(added), column] = ~deviations.isnan()
+    state = _grown(run.model.state_dict(), places, len(items))
+    _describe(state, model_config, read, rows, added)
     model.load_state_dict(state, assign=True)
     remarks = [f"{len(added):,} new items are scored by {', '.join(names)}"]
     remarks.append(
@@ -113,6 +106,19 @@ def _joined(old: Vocabulary, added: pl.Series, read: Items, rows: Index) -> tupl
     named = old.names is not None or read.names is not None
     items = Vocabulary(frame["id"], frame["name"] if named else None)
     return items.indices(added), items
+
+
+def _describe(state: dict[str, Tensor], config: BSTConfig, read: Items, rows: Index, added: Index) -> None:
+    """Fill in what the `rows` of the table, from 0, say of the items `added`."""
+    here = torch.from_numpy(added)
+    for number, (feature, mine) in enumerate(zip(read.features.values(), config.item_features, strict=True)):
+        name = f"item_features.values_{number}"
+        state[name] = torch.nn.functional.pad(state[name], (0, mine.num_values - state[name].size(1)))
+        state[name][here, : feature.values.shape[1]] = torch.from_numpy(feature.values[1:][rows])
+    for column, added_number in enumerate(read.numbers.values()):
+        deviations = torch.from_numpy(added_number.values[1:][rows])
+        state["item_features.numbers"][here, column] = deviations.nan_to_num()
+        state["item_features.known"][here, column] = ~deviations.isnan()
 
 
 def _grown(state: dict[str, Tensor], places: Index, size: int) -> dict[str, Tensor]:
