@@ -54,6 +54,9 @@ class TrainConfig(Table):
     """Share of the events that an epoch leaves out at random, so that an event is also predicted from those further
     back. If it is not given, a next-item model leaves out 0.3 where there are fewer than 30 training events an item;
     otherwise nothing is left out."""
+    overlap: Fraction = 0.5
+    """Share of `max_length` that neighbouring windows of a history have in common: a window reads these events, and the
+    one before it predicts them. So an event is predicted from at least so many, as it will be when the model serves."""
     item_learning_rate: Above0 = ITEM_RATE
     """The highest step size of the item vectors, of which a step moves only the rows that it reads: under
     `sampled_softmax`, where there are fewer than 100 training events an item, and of a click model."""

@@ -26,8 +26,8 @@ class Batch:
     Attributes:
         items: int64 `[batch, length]`, padded on the left with 0.
         context: int64 `[batch, num_context]`; `[batch, length, num_context]` in training, one for each prefix.
-        targets: int64 `[batch]`; `[batch, length]` in training, 0 where `items` is padding; of impressions `[batch,
-            n]`, what was shown in each request, 0 where that is less than in another.
+        targets: int64 `[batch]`; `[batch, length]` in training, 0 where a slot is padding or predicts nothing; of
+            impressions `[batch, n]`, what was shown in each request, 0 where that is less than in another.
         beside: what else a model reads, by the names of `INPUT_GROUPS`; in training `numbers` are those of each prefix.
         labels: of impressions, float32 as `targets`: 1 where it was clicked.
     """

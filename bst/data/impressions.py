@@ -178,9 +178,11 @@ class ImpressionWindows:
         """The impressions of the request that has most."""
         return int(self.requests.counts.max(initial=0))
 
-    def epoch(self, rng: np.random.Generator, batch_events: int, event_dropout: float = 0.0) -> list[tuple[Index]]:
+    def epoch(
+        self, rng: np.random.Generator, batch_events: int, event_dropout: float = 0.0, overlap: float = 0.0
+    ) -> list[tuple[Index]]:
         """Draw the batches of one epoch, in random order; histories of a batch are alike in length. See `alike`.
-        What was shown is learnt whole: `event_dropout` is 0.
+        What was shown is learnt whole: `event_dropout` is 0. A request has its whole history: `overlap` says nothing.
         """
         assert not event_dropout
         lengths = np.minimum(self.requests.lengths, self.max_length)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,37 @@ from bst.data.vocabulary import Index
 # MovieLens-1M at length 200, batches of 10 windows: 58 % of the cells are real in random order, 96 % with 16.
 MIXED = 16
 GROUP = 4  # shards whose windows are shuffled together
-# Of windows: users, first and one past the last input position, and which of all events are kept, where some are not.
-Windowed = tuple[Index, Index, Index, NDArray[np.bool_] | None]
+
+
+class Windowed(NamedTuple):
+    """The windows of a batch, int64 `[n]` each.
+
+    Attributes:
+        users: whose histories they are of.
+        first, last: of each the first position that is read, and one past the last.
+        predicting: the first position that predicts the one after it; those before it are context alone.
+        kept: bool `[num_events]`, which of all events are there at all; None where all are.
+    """
+
+    users: Index
+    first: Index
+    last: Index
+    predicting: Index
+    kept: NDArray[np.bool_] | None
+
+    def at(self, rows: Index | NDArray[np.bool_]) -> Windowed:
+        """Return those of `rows`."""
+        return Windowed(self.users[rows], self.first[rows], self.last[rows], self.predicting[rows], self.kept)
 
 
 @dataclass(frozen=True)
 class TrainingWindows:
     """Every event but the first of each user, once an epoch, as the target of the events before it.
 
-    User u trains on `items[offsets[u] : stops[u]]`. A window is a run of at most `max_length` neighbouring inputs; all
-    its prefixes are examples. Where a user has more than one window, the cuts move by chance from epoch to epoch, so
-    that a target is not always the one with the short history.
+    User u trains on `items[offsets[u] : stops[u]]`. A window is a run of at most `max_length` neighbouring inputs; its
+    prefixes are examples, but for those of the part that it has in common with the window before it. Where a user has
+    more than one window, the cuts move by chance from epoch to epoch, so that a target is not always the one with the
+    short history.
     """
 
     sequences: Sequences
@@ -50,8 +70,13 @@ class TrainingWindows:
             counts += np.bincount(self.sequences.items[events], minlength=num_items + 1)
         return counts[1:]
 
-    def epoch(self, rng: np.random.Generator, batch_events: int, event_dropout: float = 0.0) -> Epoch:
+    def epoch(
+        self, rng: np.random.Generator, batch_events: int, event_dropout: float = 0.0, overlap: float = 0.0
+    ) -> Epoch:
         """Draw the batches of one epoch, as arguments of `batch`.
+
+        Neighbouring windows have the share `overlap` of `max_length` in common, so that every target but those of the
+        oldest `max_length` events has at least so much of its history before it.
 
         The order is random, but windows of a batch are alike in length: little of the rectangle that `batch` cuts is
         padding. There are `num_batches`. Of all events the share `event_dropout` is left out at random.
@@ -71,7 +96,7 @@ class TrainingWindows:
 
         def draw(group: int) -> list[Windowed]:
             own = np.random.default_rng(seeds[group]) if len(seeds) else rng
-            return self._drawn(borders, groups[group], int(counts[group]), own, event_dropout)
+            return self._drawn(borders, groups[group], int(counts[group]), own, event_dropout, overlap)
 
         return Epoch(np.cumsum(counts), draw)
 
@@ -91,46 +116,72 @@ class TrainingWindows:
         return borders, np.array([inputs[first:last].sum() for first, last in pairwise(borders)], dtype=np.int64)
 
     def _drawn(
-        self, borders: Index, shards: Index, num_batches: int, rng: np.random.Generator, event_dropout: float
+        self,
+        borders: Index,
+        shards: Index,
+        num_batches: int,
+        rng: np.random.Generator,
+        event_dropout: float,
+        overlap: float,
     ) -> list[Windowed]:
         """Part the windows of the users of `shards` into batches."""
         stretches = [slice(*borders[shard : shard + 2]) for shard in shards]
-        of_users = np.concatenate([np.arange(part.start, part.stop) for part in stretches])
-        inputs, length = self._inputs()[of_users], self.max_length
-        windows = -(-inputs // length)
-        shift = rng.integers(0, windows * length - inputs + 1)
-        rows = np.repeat(np.arange(len(inputs)), windows)
-        nth = ranges(np.zeros_like(windows), windows)
-        high = inputs[rows] + shift[rows] - nth * length
-        starts = self.sequences.offsets[of_users][rows]
-        first, last = starts + np.maximum(high - length, 0), starts + np.minimum(high, inputs[rows])
-        users, kept, to_predict = of_users[rows], None, last - first
+        windows = self._cut(np.concatenate([np.arange(part.start, part.stop) for part in stretches]), rng, overlap)
+        to_read, to_predict = windows.last - windows.first, windows.last - windows.predicting
         if event_dropout:
             kept = np.zeros(len(self.sequences.items), dtype=np.bool_)  # memory holds only what is written
             for part in stretches:
                 events = slice(*self.sequences.offsets[[part.start, part.stop]])
                 kept[events] = rng.random(events.stop - events.start) >= event_dropout
                 kept_before = np.concatenate(([0], np.cumsum(kept[events])))
-                of_part = (users >= part.start) & (users < part.stop)
-                low, high = first[of_part] - events.start, last[of_part] - events.start
-                to_predict[of_part] = kept_before[high + 1] - kept_before[low] - 1
+                of_part = (windows.users >= part.start) & (windows.users < part.stop)
+                stop = kept_before[windows.last[of_part] + 1 - events.start] - 1
+                to_read[of_part] = stop - kept_before[windows.first[of_part] - events.start]
+                to_predict[of_part] = stop - kept_before[windows.predicting[of_part] - events.start]
+            windows = windows._replace(kept=kept)
             left = to_predict > 0
             if np.count_nonzero(left) >= num_batches:
-                users, first, last, to_predict = users[left], first[left], last[left], to_predict[left]
+                windows, to_read, to_predict = windows.at(left), to_read[left], to_predict[left]
             to_predict = np.maximum(to_predict, 1)
-        batches = alike(to_predict, to_predict, num_batches, rng)
-        return [(users[rows], first[rows], last[rows], kept) for rows in batches]
+        return [windows.at(rows) for rows in alike(to_read, to_predict, num_batches, rng)]
 
-    def batch(self, users: Index, first: Index, last: Index, kept: NDArray[np.bool_] | None = None) -> Batch:
+    def _cut(self, users: Index, rng: np.random.Generator, overlap: float) -> Windowed:
+        """Cut the histories of `users` into windows."""
+        inputs, length = self._inputs()[users], self.max_length
+        step = length - min(int(overlap * length), length - 1)
+        further = -(-np.maximum(inputs - length, 0) // step)  # windows beside the oldest one
+        windows = further + (inputs > 0)
+        shift = rng.integers(0, length * (inputs > 0) + further * step - inputs + 1)
+        rows = np.repeat(np.arange(len(inputs)), windows)
+        nth = ranges(np.zeros_like(windows), windows)  # from the newest
+        high = inputs[rows] + shift[rows] - nth * step
+        starts, oldest = self.sequences.offsets[users][rows], nth + 1 == windows[rows]
+        return Windowed(
+            users=users[rows],
+            first=starts + np.maximum(high - length, 0),
+            last=starts + np.minimum(high, inputs[rows]),
+            predicting=starts + np.where(oldest, 0, high - step),
+            kept=None,
+        )
+
+    def batch(
+        self,
+        users: Index,
+        first: Index,
+        last: Index,
+        predicting: Index | None = None,
+        kept: NDArray[np.bool_] | None = None,
+    ) -> Batch:
         """Cut windows `[first, last)` of `users` as a batch of inputs and, one event later, targets.
 
-        Args:
-            kept: bool `[num_events]`, the events that are there at all; each predicts the next one of these.
+        The arguments are those of `Windowed`. Without `predicting` all positions predict, and with `kept` each the next
+        one of those that are kept.
         """
         positions, there = slots_of(first, last + 1)  # the inputs and the last target
         if kept is not None:
             positions, there = _aligned(positions, there & kept[positions])
         slots, real, following = positions[:, :-1], there[:, :-1], positions[:, 1:]
+        predicts = real if predicting is None else real & (slots >= predicting[:, None])
         items = self.sequences.items
         context = self.sequences.context_of(users[:, None], following)
         context = np.broadcast_to(context, (*slots.shape, context.shape[-1]))
@@ -141,7 +192,7 @@ class TrainingWindows:
         batch = Batch(
             int64(np.where(real, items[slots], 0)),
             int64(context),
-            int64(np.where(real, items[following], 0)),
+            int64(np.where(predicts, items[following], 0)),
             tensors(beside),
         )
         self.sequences.release()

@@ -170,15 +170,16 @@ class ClickBST(BST):
         plain._modules = {**self._modules, "sequences": readers}
         return plain
 
-    def prefix_logits(self, inputs: Dict[str, Tensor], candidates: Tensor) -> Tensor:  # noqa: UP006
-        """Give the logits of the candidates of every prefix of each row, as training does.
+    def prefix_logits(self, inputs: Dict[str, Tensor], candidates: Tensor, predicts: Tensor) -> Tensor:  # noqa: UP006
+        """Give the logits of the candidates of prefixes of each row, as training does.
 
         Args:
             inputs: those of `BST.prefix_vectors`, `items` without padding between events.
             candidates: int64 `[batch, length, n]`, those of each prefix.
+            predicts: bool `[batch, length]`, the slots that end a prefix to be scored; their items are real.
 
         Returns:
-            float32 `[number of real slots, n]`, in the order of `items[items > 0]`. They are those of `forward` of each
+            float32 `[number of prefixes, n]`, in the order of `items[predicts]`. They are those of `forward` of each
             prefix alone: in one pass where every prefix reads the same states, otherwise with a row for each.
         """
         if len(self.sequences) > 0:
@@ -186,7 +187,7 @@ class ClickBST(BST):
         items = inputs["items"]
         real = items > 0
         if not self.trains_prefixes:
-            return self.forward(candidates=candidates[real], **_rows(inputs, real))  # type: ignore[arg-type]
+            return self.forward(candidates=candidates[predicts], **_rows(inputs, predicts))  # type: ignore[arg-type]
         x = self.embed(items, self.places(real), self.event_columns(real, inputs))
         hidden = self.hidden(real, x, causal=True)  # [B, 1, L, L]
         for_head = self._for_head(inputs, x)  # [B, L, any]
@@ -202,7 +203,7 @@ class ClickBST(BST):
         counted = real.unsqueeze(-1).to(x.dtype)
         sums, counts = (x * counted).cumsum(dim=1), counted.cumsum(dim=1)
         states = self.pooled(rows.unflatten(1, (-1, number)), sums, counts)
-        return self.logits(states, targets, for_head)[real]
+        return self.logits(states, targets, for_head)[predicts]
 
     def placed_target(self, targets: Tensor) -> Tensor:
         """Put candidates, vectors `[..., D]`, behind the history: at a place of their own, at the time of the request,
@@ -298,10 +299,10 @@ def _reader(config: BSTConfig) -> ClickBST:
     return reader
 
 
-def _rows(inputs: Dict[str, Tensor], real: Tensor) -> Dict[str, Tensor]:  # noqa: UP006
-    """Make a row of every prefix: later events become padding, and the request is that of the event to come."""
-    row, slot = real.nonzero(as_tuple=True)
-    later = torch.arange(real.size(1), device=real.device) > slot.unsqueeze(1)
+def _rows(inputs: Dict[str, Tensor], predicts: Tensor) -> Dict[str, Tensor]:  # noqa: UP006
+    """Make a row of each prefix: later events become padding, and the request is that of the event to come."""
+    row, slot = predicts.nonzero(as_tuple=True)
+    later = torch.arange(predicts.size(1), device=predicts.device) > slot.unsqueeze(1)
     rows = {"items": inputs["items"][row].masked_fill(later, 0), "context": inputs["context"][row, slot]}
     if "numbers" in inputs:
         rows["numbers"] = inputs["numbers"][row, slot]

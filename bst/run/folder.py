@@ -165,6 +165,8 @@ def read_run_config(path: Path) -> RunConfig:
         raise InputError(
             f"{path}: schema_version={schema_version!r}, this version reads {SCHEMA_VERSION}; update or train again"
         )
+    if isinstance(values.get("training"), dict):  # before there was this setting, windows had nothing in common
+        values["training"].setdefault("overlap", 0.0)
     return validated(RunConfig, values, str(path / "config.json"))
 
 

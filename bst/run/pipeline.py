@@ -120,8 +120,7 @@ def train(
 def _trainer(
     dataset: Dataset, config: RunConfig, start: Start | None, world: World, progress: Progress | None
 ) -> Trainer:
-    model, training = _made(config.model, dataset, start), config.training
-    validation = dataset.split.validation
+    model, training, validation = _made(config.model, dataset, start), config.training, dataset.split.validation
     if training.validation_users is not None:
         validation = _subset(validation, training.validation_users, training.seed)
     windows = dataset.windows(config.model.max_length)

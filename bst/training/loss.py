@@ -65,13 +65,13 @@ class PrefixLoss(Loss):
 
         Returns a float32 scalar.
         """
-        real = targets > 0
-        vectors = self.model.prefix_vectors({"items": items, "context": context, **beside})[real]
+        predicts = targets > 0
+        vectors = self.model.prefix_vectors({"items": items, "context": context, **beside})[predicts]
         if self.sampler is None:
             # Cutting padding's row off the weights is cheap; cutting its column off the scores would copy them.
             scores = F.linear(vectors, *self.model.output_layer())
-            return F.cross_entropy(scores.float(), targets[real] - 1, reduction="sum")
-        return self._sampled(vectors, targets[real], self.sampler.draw())
+            return F.cross_entropy(scores.float(), targets[predicts] - 1, reduction="sum")
+        return self._sampled(vectors, targets[predicts], self.sampler.draw())
 
     def _sampled(self, vectors: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
         assert self.sampler is not None
@@ -118,11 +118,9 @@ class ClickLoss(CandidateLoss):
         """
         drawn = self.negatives.draw(*targets.shape, self.per_event)
         candidates = torch.cat((targets.unsqueeze(-1), drawn), dim=-1)  # [B, L, 1 + per_event]
-        real = targets > 0
-        # Of a real event the target is real too, and the other way round: both are parts of one history.
-        inputs = {"items": items.masked_fill(~real, 0), "context": context, **beside}
-        logits = self.model.prefix_logits(inputs, candidates)
-        candidates = candidates[real]
+        predicts = targets > 0
+        logits = self.model.prefix_logits({"items": items, "context": context, **beside}, candidates, predicts)
+        candidates = candidates[predicts]
         labels = torch.zeros_like(logits)
         labels[:, 0] = 1
         counted = candidates != candidates[:, :1]

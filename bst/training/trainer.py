@@ -189,7 +189,8 @@ class Trainer:
     def _epoch(self) -> Generator[TrainingState, None, EpochReport]:
         self.model.train()
         self.rng.bit_generator.state = self.epoch_rng  # an epoch that was interrupted may have drawn from it
-        batches = self.windows.epoch(self.rng, self.config.batch_events, self.config.event_dropout or 0.0)
+        config = self.config
+        batches = self.windows.epoch(self.rng, config.batch_events, config.event_dropout or 0.0, config.overlap)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
             due = time.perf_counter() - saved >= self.config.checkpoint_seconds

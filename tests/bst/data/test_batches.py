@@ -12,10 +12,10 @@ from bst.data.windows import Epoch, TrainingWindows, Windowed, batches_an_epoch
 from tests.bst.data.test_sequences import SMALL, sequences
 
 
-def together(batches: Sequence[Windowed]) -> tuple[Index, Index, Index]:
+def together(batches: Sequence[Windowed]) -> tuple[Index, Index, Index, Index]:
     """Join the windows of an epoch's batches."""
-    users, first, last = (np.concatenate([batch[place] for batch in batches]) for place in range(3))
-    return users, first, last
+    users, first, last, predicting = (np.concatenate([batch[place] for batch in batches]) for place in range(4))
+    return users, first, last, predicting
 
 
 def test_histories_are_cut_to_the_newest() -> None:
@@ -25,7 +25,7 @@ def test_histories_are_cut_to_the_newest() -> None:
 def test_training_never_touches_what_is_predicted() -> None:
     split = leave_one_out(SMALL)
     windows = TrainingWindows(SMALL, split.train_stops, max_length=10)
-    users, first, last = together(windows.epoch(np.random.default_rng(0), 3))
+    users, first, last, _ = together(windows.epoch(np.random.default_rng(0), 3))
     batch = windows.batch(users, first, last)
     pairs = {
         (user, item, target)
@@ -36,18 +36,19 @@ def test_training_never_touches_what_is_predicted() -> None:
     assert pairs == {(0, 5, 2), (1, 7, 7), (2, 1, 4), (2, 4, 4)}
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.9])
 @pytest.mark.parametrize("max_length", [1, 2, 3, 7, 50])
-def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) -> None:
+def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int, overlap: float) -> None:
     rng = np.random.default_rng(1)
     histories = [rng.integers(1, 1000, rng.integers(1, 30)).tolist() for _ in range(40)]
     data = sequences(*histories)
     windows = TrainingWindows(data, data.offsets[1:], max_length)
     seen: list[list[int]] = []
     for _ in range(3):  # the cuts move; the examples stay
-        users, first, last = together(windows.epoch(rng, 60))
+        users, first, last, predicting = together(windows.epoch(rng, 60, overlap=overlap))
         assert (last - first).max() <= max_length
-        assert (last > first).all()
-        batch = windows.batch(users, first, last)
+        assert (last > predicting).all()
+        batch = windows.batch(users, first, last, predicting)
         rows, slots = np.nonzero(batch.targets.numpy())
         found = sorted(
             zip(
@@ -64,8 +65,28 @@ def test_every_event_but_the_first_is_a_target_once_an_epoch(max_length: int) ->
         assert windows.num_examples == len(expected)
         seen.append(sorted(first.tolist()))
     assert len({len(starts) for starts in seen}) == 1
-    if 1 < max_length < 29:
+    if max_length * (1 - overlap) > 1 and max_length < 29:  # windows that move by one event have no choice
         assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("event_dropout", [0.0, 0.3])
+def test_a_target_has_the_overlap_before_it_or_all_of_its_history(event_dropout: float) -> None:
+    rng = np.random.default_rng(0)
+    data = sequences(*(list(range(1, length + 1)) for length in rng.integers(2, 60, 30)))
+    windows = TrainingWindows(data, data.offsets[1:], 10)
+    without = 0
+    for arguments in windows.epoch(rng, 40, event_dropout, overlap=0.6):
+        batch = windows.batch(*arguments)
+        rows, slots = np.nonzero(batch.targets.numpy())
+        items = batch.items.numpy()
+        for row, slot in zip(rows, slots, strict=True):
+            read = items[row, : slot + 1][items[row, : slot + 1] > 0]
+            kept = arguments.kept if arguments.kept is not None else np.ones(len(data.items), np.bool_)
+            before = data.offsets[arguments.users[row]] + np.arange(read[-1])  # item n is the n-th event
+            expected = before[-min(7, read[-1]) :]
+            assert set(expected[kept[expected]] - before[0] + 1) <= set(read.tolist())
+            without += len(read) < 7
+    assert without > 0
 
 
 def test_batches_hold_little_padding_and_come_in_random_order() -> None:
@@ -75,7 +96,7 @@ def test_batches_hold_little_padding_and_come_in_random_order() -> None:
 
     batches = windows.epoch(np.random.default_rng(1), 1600)
     assert sorted(np.concatenate([users for users, *_ in batches])) == list(range(4000))
-    lengths = [last - first for _, first, last, _ in batches]
+    lengths = [last - first for _, first, last, *_ in batches]
     cells = sum(len(batch) * batch.max() for batch in lengths)
     assert windows.num_examples > 0.9 * cells  # in random order it is less than 0.6
     trend = np.corrcoef([batch.mean() for batch in lengths], np.arange(len(lengths)))[0, 1]
@@ -87,7 +108,7 @@ def test_batches_hold_little_padding_where_events_are_left_out() -> None:
     data = sequences(*([1] * length for length in rng.integers(2, 100, 4000)))
     windows = TrainingWindows(data, data.offsets[1:], 200)
     batches = windows.epoch(rng, 1600, event_dropout=0.3)
-    kept = batches[0][3]
+    kept = batches[0].kept
     assert kept is not None
     targets = [windows.batch(*arguments).targets > 0 for arguments in batches]
     kept_events = np.add.reduceat(kept, data.offsets[:-1], dtype=np.int64)
@@ -112,7 +133,7 @@ def test_every_batch_holds_about_as_many_events(longest: int, batch_events: int)
     windows = TrainingWindows(data, data.offsets[1:], 200)
     batches = windows.epoch(rng, batch_events)
     assert len(batches) == batches_an_epoch(windows.num_examples, batch_events)
-    events = np.array([(last - first).sum() for _, first, last, _ in batches])
+    events = np.array([(last - first).sum() for _, first, last, *_ in batches])
     assert abs(events - windows.num_examples / len(batches)).max() <= longest
     assert events.min() > 0
     for size in (2, 3):  # so that each of several processes gets a window of every batch
@@ -140,7 +161,7 @@ def test_of_many_shards_every_event_comes_once_and_those_of_a_group_come_togethe
     orders = []
     for epoch in (windows.epoch(rng, 100, event_dropout) for _ in range(2)):
         assert len(epoch) == windows.num_batches(100) == batches_an_epoch(windows.num_examples, 100) - 5
-        _, first, last = together(epoch)
+        _, first, last, _ = together(epoch)
         inputs = np.sort(np.concatenate([np.arange(*pair) for pair in zip(first, last, strict=True)]))
         absent = np.setdiff1d(np.setdiff1d(np.arange(len(data.items)), data.offsets[1:] - 1), inputs)
         assert len(np.unique(inputs)) == len(inputs)
@@ -166,7 +187,7 @@ def test_an_epoch_of_many_shards_has_no_empty_batch(monkeypatch: pytest.MonkeyPa
     for _ in range(20):
         epoch = windows.epoch(rng, batch_events)
         assert len(epoch) == windows.num_batches(batch_events)
-        events = [(last - first).sum() for _, first, last, _ in epoch]
+        events = [(last - first).sum() for _, first, last, *_ in epoch]
         assert min(events) > 0
         assert sum(events) == windows.num_examples
 
@@ -205,7 +226,7 @@ def test_events_that_are_left_out_are_stepped_over() -> None:
     seen: set[tuple[int, int]] = set()
     for _ in range(100):
         batches = windows.epoch(rng, 12, event_dropout=0.4)
-        kept = batches[0][3]
+        kept = batches[0].kept
         assert kept is not None
         alive = {item for item, is_kept in zip(data.items.tolist(), kept, strict=True) if is_kept}
         for arguments in batches:
@@ -224,7 +245,7 @@ def test_events_that_are_left_out_are_stepped_over() -> None:
 def test_the_context_of_an_event_is_the_one_its_target_took_place_in() -> None:
     data = sequences([5, 2, 9], [7, 8, 6], context=[[1], [2], [3], [4], [5], [6]])
     windows = TrainingWindows(data, data.offsets[1:], max_length=5)
-    users, first, last = together(windows.epoch(np.random.default_rng(0), 4))
+    users, first, last, _ = together(windows.epoch(np.random.default_rng(0), 4))
     batch = windows.batch(users, first, last)
     by_user = dict(zip(users.tolist(), batch.context[..., 0].tolist(), strict=True))
     assert by_user == {0: [2, 3], 1: [5, 6]}

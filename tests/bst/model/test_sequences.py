@@ -96,7 +96,7 @@ def test_a_model_of_several_sequences_asks_for_each_and_is_not_trained_on_prefix
     with pytest.raises(ValueError, match="this model reads skipped: give it"):
         model(**calls, candidates=candidates_of(ROWS, NUMBER))
     with pytest.raises(ValueError, match="a model of several sequences is not trained here"):
-        model.prefix_logits(calls, candidates_of(ROWS, 6, NUMBER))
+        model.prefix_logits(calls, candidates_of(ROWS, 6, NUMBER), calls["items"] > 0)
 
 
 @pytest.mark.parametrize(

@@ -148,12 +148,12 @@ def test_an_epoch_that_was_broken_off_goes_on_with_the_examples_that_are_left(mo
     cut: list[int] = []
     batch = TrainingWindows.batch
 
-    def counted(self: TrainingWindows, users: Index, first: Index, last: Index, kept: None) -> Batch:
+    def counted(self: TrainingWindows, users: Index, *others: Any) -> Batch:
         if len(cut) >= 24 and -1 not in cut:
             cut.append(-1)
             raise KeyboardInterrupt
         cut.extend(users.tolist())
-        return batch(self, users, first, last, kept)
+        return batch(self, users, *others)
 
     monkeypatch.setattr(TrainingWindows, "batch", counted)
     with pytest.raises(KeyboardInterrupt):
