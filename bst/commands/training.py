@@ -102,7 +102,7 @@ def train(
     with joined_world(device) as world:
         say = print if world.is_first else _silent
         dataset = _read(events, settings, users, items, source)
-        for line in about_training(dataset, settings, source, world.device):
+        for line in about_training(dataset, settings, source, world):
             say(line)
         if world.is_first and dataset.split.requests is None:
             dataset.baselines.warn_of_telling_context(settings.data.context, dataset.event_context)

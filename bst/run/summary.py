@@ -15,6 +15,7 @@ from bst.training.metrics import filter_by
 from bst.training.precision import precision_of
 from bst.training.task import TASKS
 from bst.training.trainer import EpochReport
+from bst.training.world import World
 
 WIDTH = 6  # of a metric of four digits
 
@@ -56,10 +57,10 @@ def _about_log(dataset: Dataset, training: Impressions, reach: str) -> Iterator[
 
 
 def about_training(
-    dataset: Dataset, settings: Settings, source: Run | None = None, device: str = "cpu"
+    dataset: Dataset, settings: Settings, source: Run | None = None, world: World | None = None
 ) -> Iterator[str]:
-    """Say what `about_table` says, and by which rules the model is trained on a device, and measured; `source` is the
-    run that the training goes on from.
+    """Say what `about_table` says, and by which rules `world` trains and measures the model; `source` is the run that
+    the training goes on from.
     """
     yield from about_table(dataset)
     if source is not None:
@@ -90,7 +91,7 @@ def about_training(
     yield filter_by(training.filter_seen, dataset.split.validation)[1]
     yield from training.fitted(num_items, num_events)[1]
     yield chosen["dropout"]
-    yield precision_of(training, settings.model.task, settings.model.dim, device)[1]
+    yield precision_of(training, settings.model.task, settings.model.dim, world or World())[1]
 
 
 def epoch_line(report: EpochReport, epochs: int) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from bst.config import TrainConfig
 from bst.system.machine import cpu_flags
+from bst.training.world import World
 
 Precision = Literal["float32", "bfloat16"]
 # On a Zen 5 processor a step of the defaults takes 0.7 of its time in bfloat16; of dim 64 it takes 1.1, of dim 32 1.5.
@@ -23,8 +24,10 @@ def multiplies_bfloat16(device: str) -> bool:
     return bool(cpu_flags() & BFLOAT16_FLAGS)
 
 
-def precision_of(config: TrainConfig, task: str, dim: int, device: str) -> tuple[Precision, str]:
-    """Choose the precision in which a model of `task` and `dim` is trained on a device, and say why.
+def precision_of(config: TrainConfig, task: str, dim: int, world: World) -> tuple[Precision, str]:
+    """Choose the precision in which the processes of `world` train a model of `task` and `dim`, and say why.
+
+    It is one for all of them; they call this together.
 
     Returns:
         the precision, and a line.
@@ -35,6 +38,7 @@ def precision_of(config: TrainConfig, task: str, dim: int, device: str) -> tuple
         return "float32", "products in float32 (a click model)"
     if dim < WIDE:
         return "float32", f"products in float32 (dim={dim} is less than {WIDE})"
-    if not multiplies_bfloat16(device):
-        return "float32", f"products in float32 (no instructions for bfloat16 on this {device})"
-    return "bfloat16", f"products in bfloat16, weights in float32 (instructions for bfloat16 on this {device})"
+    here = f"this {world.device}" if world.size == 1 else f"each device of {world.size} processes"
+    if not all(part.item() for part in world.gather(torch.tensor([int(multiplies_bfloat16(world.device))]))):
+        return "float32", f"products in float32 (no instructions for bfloat16 on {here})"
+    return "bfloat16", f"products in bfloat16, weights in float32 (instructions for bfloat16 on {here})"

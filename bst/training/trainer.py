@@ -127,7 +127,7 @@ class Trainer:
         # Dense gradients cost little on CUDA, and several processes average them.
         self.model.item_embedding.sparse = loss.reads_rows and self.world.size == 1 and self.world.device == "cpu"
         self.loss = self._wrapped(loss)
-        self.precision, _ = precision_of(config, model.task, model.dim, self.world.device)
+        self.precision, _ = precision_of(config, model.task, model.dim, self.world)
         self.optimizers = optimizers_of(model, config, self.by_row)
         self.clipper = GradientClipper(config)
         self.steps_per_epoch = windows.num_batches(config.batch_events)
