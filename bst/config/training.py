@@ -11,6 +11,7 @@ from bst.config.values import SPARSE_EVENTS, Above0, Fraction, Positive, Table
 # Beyond this many items a full softmax is not practical on a CPU.
 FULL_SOFTMAX_ITEMS = 50_000
 SPARSE_EVENT_DROPOUT = 0.3
+OVERLAP = 0.5
 # Above this share of targets that are in their own history, no metric leaves out the items of the history.
 RETURNING = 0.03
 NEXT_ITEM_RATE = 1e-3
@@ -54,9 +55,10 @@ class TrainConfig(Table):
     """Share of the events that an epoch leaves out at random, so that an event is also predicted from those further
     back. If it is not given, a next-item model leaves out 0.3 where there are fewer than 30 training events an item;
     otherwise nothing is left out."""
-    overlap: Fraction = 0.5
+    overlap: Annotated[Fraction | None, Field(examples=[0.5])] = None
     """Share of `max_length` that neighbouring windows of a history have in common: a window reads these events, and the
-    one before it predicts them. So an event is predicted from at least so many, as it will be when the model serves."""
+    one before it predicts them. So an event is predicted from at least so many, as it will be when the model serves. If
+    it is not given, 0.5, and nothing for a click model."""
     item_learning_rate: Above0 = ITEM_RATE
     """The highest step size of the item vectors, of which a step moves only the rows that it reads: under
     `sampled_softmax`, where there are fewer than 100 training events an item, and of a click model."""
@@ -106,7 +108,8 @@ class TrainConfig(Table):
         """Choose what is left open for a next-item model of so many items from so many events to predict, and say why.
 
         Returns:
-            the settings with `loss`, `event_dropout` and `learning_rate`, and lines that say what was chosen.
+            the settings with `loss`, `event_dropout`, `overlap` and `learning_rate`, and lines that say what depends
+            on the data.
         """
         loss, loss_reason = self.loss_of(num_items, num_events)
         against = "all items"
@@ -124,7 +127,8 @@ class TrainConfig(Table):
         if event_dropout:
             lines.append(f"an epoch leaves out {100 * event_dropout:g} % of the events at random ({reason})")
         rate = self.learning_rate or NEXT_ITEM_RATE
-        values = {"loss": loss, "event_dropout": event_dropout, "learning_rate": rate}
+        overlap = OVERLAP if self.overlap is None else self.overlap
+        values = {"loss": loss, "event_dropout": event_dropout, "overlap": overlap, "learning_rate": rate}
         return self.model_copy(update=values), tuple(lines)
 
     def going_on(self, task: str) -> TrainConfig:
@@ -137,7 +141,9 @@ class TrainConfig(Table):
 
     def fitted_to_clicks(self) -> TrainConfig:
         """Choose what is left open for a click model."""
-        return self.model_copy(update={"learning_rate": self.learning_rate or CLICK_RATE})
+        return self.model_copy(
+            update={"learning_rate": self.learning_rate or CLICK_RATE, "overlap": self.overlap or 0.0}
+        )
 
     def trains_items_apart(self, num_items: int, num_events: int) -> bool:
         """Say whether the item vectors of a next-item model are trained by row, with `item_learning_rate`."""

@@ -123,8 +123,9 @@ def _trainer(
     model, training, validation = _made(config.model, dataset, start), config.training, dataset.split.validation
     if training.validation_users is not None:
         validation = _subset(validation, training.validation_users, training.seed)
-    windows = dataset.windows(config.model.max_length)
-    return Trainer(model, windows, validation, training, world=world, progress=progress)
+    return Trainer(
+        model, dataset.windows(config.model.max_length), validation, training, world=world, progress=progress
+    )
 
 
 def measure_test(model: BST, dataset: Dataset, config: RunConfig, world: World) -> Quality | ClickQuality:
@@ -217,11 +218,10 @@ def require_label_fits(
             f"label={data.label!r} is of click models, and a model of task {model.task!r} ranks the catalogue; say "
             "--task click"
         )
-    if training.event_dropout:
-        raise InputError(
-            f"event_dropout={training.event_dropout} is of histories, and label={data.label!r} says what was shown in "
-            "each request; leave one of them out"
-        )
+    for name in ("event_dropout", "overlap"):
+        if value := getattr(training, name):
+            requests = f"label={data.label!r} says what was shown in each request"
+            raise InputError(f"{name}={value} is of histories, and {requests}; leave one of them out")
     drawing = {name: getattr(training, name) for name in ("negatives", "negatives_per_event")}
     for name, value in drawing.items():
         if value != getattr(TRAINING, name) or (name == "negatives" and chosen_negatives is not None):

@@ -190,7 +190,8 @@ class Trainer:
         self.model.train()
         self.rng.bit_generator.state = self.epoch_rng  # an epoch that was interrupted may have drawn from it
         config = self.config
-        batches = self.windows.epoch(self.rng, config.batch_events, config.event_dropout or 0.0, config.overlap)
+        left_out, overlap = config.event_dropout or 0.0, config.overlap or 0.0
+        batches = self.windows.epoch(self.rng, config.batch_events, left_out, overlap)
         started = saved = time.perf_counter()
         for step in self.progress(range(self.tally.steps, self.steps_per_epoch), self.steps_per_epoch):
             due = time.perf_counter() - saved >= self.config.checkpoint_seconds
