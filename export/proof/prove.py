@@ -102,13 +102,13 @@ def prove(
         PartedError: an answer is not equal (see `compare`); the message names format, signature, case and row.
     """
     signature = answers.signature
-    name = signature.output_names[-1]
+    name, there = signature.output_names[-1], f"{form}, {signature.name}, case"
     errors, true_errors, eager_errors, swaps, rows = [0.0], [0.0], [0.0], 0, 0
     for case, golden, truth in zip(answers.cases, answers.golden, answers.truth, strict=True):
         actual = session(golden.inputs)
         comparison = compare(signature, golden.outputs, actual)
         if comparison.failure:
-            failure = f"{form}, {signature.name}, case {case.name!r}: {comparison.failure}"
+            failure = f"{there} {case.name!r}: {comparison.failure}"
             raise PartedError(failure + _limit_of_float32(golden.outputs[name], truth), signature, case)
         errors.append(comparison.error)
         largest = golden.outputs.get(LARGEST)
@@ -127,9 +127,7 @@ def prove(
             if what not in same:
                 continue
             if comparison.failure:
-                message = (
-                    f"{form}, {signature.name}, case {case.name!r}, {what.replace('_', ' ')}: {comparison.failure}"
-                )
+                message = f"{there} {case.name!r}, {what.replace('_', ' ')}: {comparison.failure}"
                 raise PartedError(message, signature, changed)
             same[what] = max(same[what], comparison.error)
     return ParityRecord(
