@@ -17,9 +17,9 @@ RETURNING = 0.03
 NEXT_ITEM_RATE = 1e-3
 CLICK_RATE = 3e-3
 ITEM_RATE = 1e-2
-# Below so many training events an item, the vectors of items learn at that rate: of MovieLens-100k, with 58, it is
-# right, and of MovieLens-1M, with 287, too high.
-APART_EVENTS = 100
+# Below so many training events an item, the vectors of items learn at that rate, and windows have nothing in common: of
+# MovieLens-100k, with 58, that is right, and of MovieLens-1M, with 287, wrong.
+FEW_EVENTS = 100
 # So many times lower are the rates of a training that goes on from a run: at those of a new model, one more epoch
 # unlearns more than it learns.
 LOWER_GOING_ON = 10
@@ -58,7 +58,7 @@ class TrainConfig(Table):
     overlap: Annotated[Fraction | None, Field(examples=[0.5])] = None
     """Share of `max_length` that neighbouring windows of a history have in common: a window reads these events, and the
     one before it predicts them. So an event is predicted from at least so many, as it will be when the model serves. If
-    it is not given, 0.5, and nothing for a click model."""
+    it is not given, 0.5 in a next-item model where there are 100 training events an item or more, and otherwise 0."""
     item_learning_rate: Above0 = ITEM_RATE
     """The highest step size of the item vectors, of which a step moves only the rows that it reads: under
     `sampled_softmax`, where there are fewer than 100 training events an item, and of a click model."""
@@ -116,18 +116,24 @@ class TrainConfig(Table):
         if loss == "sampled_softmax":
             against = f"{self.num_negatives:,} items drawn a step; of the vectors of items only those in a step move"
         lines = [f"{loss.replace('_', ' ')}: every target against {against} ({loss_reason})"]
-        few = f"{num_events / num_items:,.1f} training events an item are fewer than"
+        an_item = f"{num_events / num_items:,.1f} training events an item"
+        few = f"{an_item} are fewer than"
         if loss == "full_softmax" and self.trains_items_apart(num_items, num_events):
             item_rate = f"{self.item_learning_rate:g}"
-            lines.append(f"vectors of items learn at a rate of their own, {item_rate} ({few} {APART_EVENTS})")
+            lines.append(f"vectors of items learn at a rate of their own, {item_rate} ({few} {FEW_EVENTS})")
         event_dropout, reason = self.event_dropout, "as set"
         if event_dropout is None:
             event_dropout = SPARSE_EVENT_DROPOUT if num_events < SPARSE_EVENTS * num_items else 0.0
             reason = f"{few} {SPARSE_EVENTS}"
         if event_dropout:
             lines.append(f"an epoch leaves out {100 * event_dropout:g} % of the events at random ({reason})")
+        overlap, reason = self.overlap, "as set"
+        if overlap is None:
+            overlap = 0.0 if num_events < FEW_EVENTS * num_items else OVERLAP
+            reason = f"{an_item} are {FEW_EVENTS} or more"
+        if overlap:
+            lines.append(f"windows of a history have {100 * overlap:g} % in common with the next one ({reason})")
         rate = self.learning_rate or NEXT_ITEM_RATE
-        overlap = OVERLAP if self.overlap is None else self.overlap
         values = {"loss": loss, "event_dropout": event_dropout, "overlap": overlap, "learning_rate": rate}
         return self.model_copy(update=values), tuple(lines)
 
@@ -148,7 +154,7 @@ class TrainConfig(Table):
     def trains_items_apart(self, num_items: int, num_events: int) -> bool:
         """Say whether the item vectors of a next-item model are trained by row, with `item_learning_rate`."""
         sampled = self.loss_of(num_items, num_events)[0] == "sampled_softmax"
-        return sampled or num_events < APART_EVENTS * num_items
+        return sampled or num_events < FEW_EVENTS * num_items
 
     def loss_of(self, num_items: int, num_events: int) -> tuple[Softmax, str]:
         """Choose the loss of a next-item model of so many items for so many events to predict, and say why."""

@@ -115,7 +115,19 @@ def test_it_is_said_where_items_learn_at_a_rate_of_their_own() -> None:
         f"an epoch leaves out 30 % of the events at random {few} 30)",
     )
     assert len(TrainConfig().fitted(1000, 30_000)[1]) == 2
-    assert len(TrainConfig().fitted(1000, 100_000)[1]) == 1
+    assert len(TrainConfig(overlap=0).fitted(1000, 100_000)[1]) == 1
+
+
+def test_windows_have_a_common_part_where_items_have_many_events() -> None:
+    line = "windows of a history have 50 % in common with the next one (100.0 training events an item are 100 or more)"
+    many, lines = TrainConfig().fitted(1000, 100_000)
+    assert (many.overlap, lines[1:]) == (0.5, (line,))
+    few, lines = TrainConfig().fitted(1000, 99_999)
+    assert few.overlap == 0
+    assert not any("in common" in line for line in lines)
+    chosen, lines = TrainConfig(overlap=0.2).fitted(1000, 9_000)
+    assert (chosen.overlap, lines[-1]) == (0.2, "windows of a history have 20 % in common with the next one (as set)")
+    assert [TrainConfig(overlap=share).fitted_to_clicks().overlap for share in (None, 0.2)] == [0, 0.2]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_it_is_said_where_items_learn_at_a_rate_of_their_own() -> None:
 def test_events_are_left_out_where_items_have_few(
     chosen: float | None, num_events: int, event_dropout: float, line: str | None
 ) -> None:
-    fitted, lines = TrainConfig(event_dropout=chosen).fitted(50_000, num_events)
+    fitted, lines = TrainConfig(event_dropout=chosen, overlap=0).fitted(50_000, num_events)
     assert fitted.event_dropout == event_dropout
     assert fitted.loss == ("sampled_softmax" if num_events == 233_000 else "full_softmax")
     assert lines[-1] == f"an epoch leaves out {line}" if line else len(lines) == 1
