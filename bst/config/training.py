@@ -57,7 +57,7 @@ class TrainConfig(Table):
     otherwise nothing is left out."""
     overlap: Annotated[Fraction | None, Field(examples=[0.5])] = None
     """Share of `max_length` that neighbouring windows of a history have in common: a window reads these events, and the
-    one before it predicts them. So an event is predicted from at least so many, as it will be when the model serves. If
+    one before it predicts them. So an event is predicted from at least so many, if its user had so many before it. If
     it is not given, 0.5 in a next-item model where there are 100 training events an item or more, and otherwise 0."""
     item_learning_rate: Above0 = ITEM_RATE
     """The highest step size of the item vectors, of which a step moves only the rows that it reads: under

@@ -1,4 +1,4 @@
-"""What JavaScript makes easy to get wrong (integers of 64 bits, the rule of parity), and the package in a program."""
+"""Traps of JavaScript (integers of 64 bits, the rule of parity), and the package in a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What size costs: a model of gigabytes must not need many times its weights to be exported."""
+"""The cost of size: a model of gigabytes must not need many times its weights to be exported."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What would break on a machine is said before it breaks."""
+"""Warnings of what would break on a machine, before it breaks."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where two formats part is said by name: each block of the model, spoilt alone, is found in every format."""
+"""The name of the place where two formats part: each block of the model, spoilt alone, is found in every format."""
 
 from collections.abc import Callable
 from pathlib import Path

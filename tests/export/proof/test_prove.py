@@ -1,4 +1,4 @@
-"""What is said of a format that is not equal to the model."""
+"""Messages about a format that is not equal to the model."""
 
 from dataclasses import replace
 from pathlib import Path
