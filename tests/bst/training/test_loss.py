@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bst import BST, BSTConfig, TrainConfig
-from bst.training.loss import NegativeSampler, PrefixLoss
+from bst.training.loss import NegativeSampler, PrefixLoss, SharedSoftmax
 
 NUM_ITEMS = 60
 COUNTS = np.random.default_rng(0).zipf(1.5, NUM_ITEMS).clip(0, 1000).astype(np.int64)
@@ -63,6 +63,28 @@ def test_a_draw_that_hits_the_target_is_left_out(model: BST) -> None:
     targets = torch.where(targets > 0, 5, 0)
     sampler.draw = lambda: torch.tensor([5])  # type: ignore[method-assign]
     assert PrefixLoss(model, sampler)(items, context, targets).item() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 128, 300])
+def test_the_shared_softmax_and_its_gradients_are_those_of_a_matrix_of_scores(num_rows: int) -> None:
+    torch.manual_seed(0)
+    own, vectors, weight, bias = (
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+        for shape in ((num_rows,), (num_rows, 5), (70, 5), (70,))
+    )
+    places = torch.randint(0, 140, (num_rows,)).clamp(max=70)  # half of the targets are not among the candidates
+    scores = (vectors @ weight.t() + bias).masked_fill(torch.arange(70) == places.unsqueeze(1), -torch.inf)
+    expected = (torch.cat((own.unsqueeze(1), scores), dim=1).logsumexp(dim=1) - own).sum()
+    found = SharedSoftmax.apply(own, vectors, weight, bias, places)
+    torch.testing.assert_close(found, expected)
+    parts = own, vectors, weight, bias
+    torch.testing.assert_close(torch.autograd.grad(3 * found, parts), torch.autograd.grad(3 * expected, parts))
+
+
+def test_a_score_that_no_float_can_take_the_exponential_of_has_a_finite_loss() -> None:
+    own, vectors, places = torch.tensor([-400.0]), torch.ones(1, 1), torch.tensor([1])
+    loss = SharedSoftmax.apply(own, vectors, torch.tensor([[500.0]]), torch.zeros(1), places)
+    assert loss.item() == 900
 
 
 def test_draws_follow_the_counts_to_the_power_of_three_quarters() -> None:
