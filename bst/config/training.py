@@ -41,7 +41,7 @@ class TrainConfig(Table):
     `num_negatives` others that a batch shares, and moves the vectors of those items alone. `auto` is the sampled one
     for more than 50,000 items or fewer than 30 training events an item, unless there are no more than
     `num_negatives` items."""
-    num_negatives: Positive = 4096
+    num_negatives: Positive = 6144
     """Items that `sampled_softmax` draws a step."""
     negatives: Literal["uniform", "popularity"] = "uniform"
     """How the negatives of a click model are drawn from the items that are trained on: all alike, or each as often as

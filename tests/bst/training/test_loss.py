@@ -117,7 +117,7 @@ def test_a_share_without_rows_has_a_loss_of_zero_and_gradients(model: BST) -> No
 @pytest.mark.parametrize(
     ("num_items", "num_events", "loss", "reason"),
     [
-        (4_096, 9_000, "full_softmax", "4,096 items are no more than num_negatives=4,096"),
+        (6_144, 9_000, "full_softmax", "6,144 items are no more than num_negatives=6,144"),
         (20_000, 600_000, "full_softmax", "30.0 training events an item are 30 or more"),
         (20_000, 599_999, "sampled_softmax", "30.0 training events an item are fewer than 30"),
         (50_001, 10_000_000, "sampled_softmax", "50,001 items are more than 50,000"),
@@ -132,7 +132,7 @@ def test_it_is_said_where_items_learn_at_a_rate_of_their_own() -> None:
     few = "(9.0 training events an item are fewer than"
     _, lines = TrainConfig().fitted(1000, 9_000)
     assert lines == (
-        "full softmax: every target against all items (1,000 items are no more than num_negatives=4,096)",
+        "full softmax: every target against all items (1,000 items are no more than num_negatives=6,144)",
         f"vectors of items learn at a rate of their own, 0.01 {few} 100)",
         f"an epoch leaves out 30 % of the events at random {few} 30)",
     )
