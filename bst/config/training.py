@@ -79,7 +79,7 @@ class TrainConfig(Table):
     """The largest gradient norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`bfloat16` computes under autocast, with weights and optimiser in float32. `auto` is bfloat16 for a next-item
-    model of a `dim` of at least 128, where the processor has instructions for it. A model is always measured in
+    model of a `dim` of at least 64, where the processor has instructions for it. A model is always measured in
     float32."""
     compile: bool = False
     """Train through `torch.compile`."""
