@@ -263,7 +263,8 @@ def alike(lengths: Index, events: Index, num_batches: int, rng: np.random.Genera
     order, piece = order[by_length], piece[by_length]
     batch = np.minimum(_starts(events[order]) // width, num_batches - 1)
     cuts = np.searchsorted(batch, np.arange(1, num_batches))
-    parts = np.split(order, _in_few_sizes(cuts, np.searchsorted(piece, piece[cuts]), len(order)))
+    origins = np.searchsorted(piece, piece[np.minimum(cuts, len(order) - 1)])
+    parts = np.split(order, _in_few_sizes(cuts, origins, len(order)))
     return [parts[place] for place in rng.permutation(num_batches)]
 
 

@@ -8,7 +8,7 @@ import torch
 from bst import InputError, leave_one_out
 from bst.data.batches import left_pad
 from bst.data.vocabulary import Index
-from bst.data.windows import STEPS_A_BATCH, Epoch, TrainingWindows, Windowed, batches_an_epoch
+from bst.data.windows import STEPS_A_BATCH, Epoch, TrainingWindows, Windowed, alike, batches_an_epoch
 from tests.bst.data.test_sequences import SMALL, sequences
 
 
@@ -140,6 +140,13 @@ def test_every_batch_holds_about_as_many_events(longest: int, batch_events: int)
     for size in (2, 3):  # so that each of several processes gets a window of every batch
         if batch_events >= size * longest:
             assert min(len(users) for users, *_ in batches) >= size
+
+
+def test_a_row_of_more_events_than_a_batch_leaves_no_row_out() -> None:
+    events = np.array([1, 1, 1, 100])
+    parts = alike(events, events, 3, np.random.default_rng(0))
+    assert len(parts) == 3
+    assert sorted(np.concatenate(parts)) == [0, 1, 2, 3]
 
 
 def test_the_batches_of_an_epoch_have_few_numbers_of_rows() -> None:
