@@ -137,7 +137,7 @@ def test_features_tell_what_ids_cannot(tmp_path: Path) -> None:
     brands.write_csv(tmp_path / "items.csv")
     data = DataConfig(item_features=("brand",))
     dataset = Dataset.build(read_interactions(tmp_path / "events.csv", data)).with_items(tmp_path / "items.csv", data)
-    settings = Settings(model=TINY, training=TrainConfig(epochs=6, batch_events=40, learning_rate=1e-2), data=data)
+    settings = Settings(model=TINY, training=TrainConfig(epochs=12, batch_events=40, learning_rate=1e-2), data=data)
     train(dataset, settings, tmp_path / "run")
     grown, _ = add_items(load_run(tmp_path / "run"), tmp_path / "items.csv", data)
     new = [18, 19, 38, 39, 58, 59]
