@@ -246,7 +246,7 @@ def alike(lengths: Index, events: Index, num_batches: int, rng: np.random.Genera
     """Part rows at random into batches of about as many events, whose rows are alike in length.
 
     Rows are sorted by length within pieces of up to `MIXED` batches. A batch has at least one row for each time that
-    the events of the largest row go into those of a batch.
+    the events of the largest row go into those of a batch, or an eighth fewer where that is 16 rows or more.
 
     Args:
         lengths: of the histories of the rows, int64 `[n]`.

@@ -98,9 +98,9 @@ class SharedSoftmax(torch.autograd.Function):
     """The cross-entropy of N targets, each told from the same C candidates.
 
     The gradient is computed with the loss, in blocks of rows that stay in the cache of a processor. In bfloat16 that
-    takes half of the time of a product, a softmax and their gradients one after another, and no matrix of all scores in
-    float32 is kept. There is no gradient of the second order. Under autocast the products are of its type; scores,
-    softmax and sums are float32.
+    takes half of the time of a product, a softmax and their gradients one after another. Of all rows only the softmax
+    is kept, in the type of the products. There is no gradient of the second order. Under autocast the products are of
+    its type; scores, softmax and sums are float32.
     """
 
     @staticmethod
